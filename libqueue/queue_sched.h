@@ -1,0 +1,239 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef LIBQUEUE_QUEUE_SCHED_H
+#define LIBQUEUE_QUEUE_SCHED_H
+/*
+ * queue_sched - which recipients go where next: the whole schedule in memory, pure arithmetic on a clock handed in
+ *
+ * Facts go in (add, routed, settle, session_*), orders come out (queue_sched_next). No I/O, no threads, no clock, no SMTP.
+ *
+ *   domain   destination domain of a recipient; routing maps it to a site or says why not
+ *   stream   (user, job, class): the unit that can be paused now, and weighed later
+ *   cell     (domain, stream): a FIFO of ready recipients; what pausing takes out of the running
+ *   site     receiving system; its cells with ready recipients wait in a ring
+ *   lane     (source, site): sessions and their cap
+ *   session  one outbound connection of a lane; holds at most two leases (the second is sent with the first's final dot)
+ *   lease    recipients of one message for one site, handed out by an order, settled one by one, then done
+ *
+ * Memory   aim: 256 bytes a queued recipient in all. Addresses and bodies are not here; the host keeps them with `body`
+ *          (fresh mail) or loads them from the store by id.
+ * Thread   one owner, no locks.
+ * Fails    QUEUE_ENOMEM from calls that add; nothing half-added stays.
+ */
+#include "queue_types.h"
+
+struct queue_sched;
+struct queue_lease;
+struct queue_lane;
+
+/* The settings that apply to one domain at this moment; looked up through conf.policy, never kept over a reload. */
+struct queue_policy {
+	const int64_t *retry_us; /* waits after the 1st, 2nd ... attempt that counted; the last repeats */
+	uint32_t retry_count;
+	int64_t expire_us;       /* age limit */
+	int64_t uncertain_retry_us; /* wait after an uncertain end of data */
+	uint32_t connections;    /* per lane */
+	uint32_t messages_per_connection; /* 0: no limit */
+	uint32_t rcpts_per_transaction;
+	int64_t idle_us;         /* keep an idle session open this long for more mail */
+};
+
+struct queue_sched_conf {
+	/* Borrowed; the result must stay valid until queue_sched_reconfigured() or destroy. `site` may be empty (not routed). */
+	const struct queue_policy *(*policy)(void *arg, struct queue_blob domain, struct queue_blob site);
+	/* A random number, for jitter (0..UINT32_MAX). */
+	uint32_t (*random)(void *arg);
+	/* The host's reference on a fresh message ends (settled, dropped): let go of `body`. */
+	void (*body_unref)(void *arg, void *body);
+	void *arg;
+	uint32_t connections_total;
+	uint32_t jitter_percent;   /* retries are spread over +- this */
+	uint32_t default_source;   /* until pools choose: the source number of every lane */
+};
+
+QUEUE_MUST_USE int queue_sched_create(const struct queue_sched_conf *conf, struct queue_sched **out);
+void queue_sched_destroy(struct queue_sched **qp);
+/* Policies changed: forget cached ones, take the new totals, recompute expiries. Learned state stays. */
+void queue_sched_reconfigured(struct queue_sched *q, const struct queue_sched_conf *conf, int64_t now_us);
+
+/* --- facts ------------------------------------------------------------------------------------------------------ */
+
+struct queue_sched_rcpt {
+	uint16_t n;
+	uint16_t attempts;
+	uint8_t flags;            /* QUEUE_RCPT_... */
+	int64_t due_us;           /* 0 or past: ready */
+	struct queue_blob domain; /* normalised by the host (lower case A-label) */
+	uint32_t sticky_source;   /* source number + 1 it must use again; 0: any */
+};
+/* A message accepted or read at start. `body` is the host's (may be NULL) and is given back by body_unref. */
+QUEUE_MUST_USE int queue_sched_add(struct queue_sched *q, const struct queue_message *m, const struct queue_sched_rcpt *rcpts,
+	uint32_t rcpt_count, void *body, int64_t now_us);
+/* The host needs memory: it drops its body of this message (after this, leases carry body NULL). Oldest first, up to
+ * `count` messages that are not leased; calls body_unref for each; returns how many. */
+uint32_t queue_sched_evict(struct queue_sched *q, uint32_t count);
+
+enum queue_route_kind {
+	QUEUE_ROUTE_SITE, /* go there */
+	QUEUE_ROUTE_WAIT, /* not now (DNS trouble): ask again at until_us; recipients wait, no attempt counts */
+	QUEUE_ROUTE_FAIL, /* never (NXDOMAIN, Null MX): every recipient of the domain is handed out with QUEUE_ORDER_REJECT */
+};
+struct queue_route {
+	enum queue_route_kind kind;
+	struct queue_blob site;
+	int64_t until_us;       /* valid until: after that RESOLVE is ordered again before the next lease */
+	struct queue_blob why;  /* WAIT and FAIL: in words, shown to the operator */
+};
+/* The answer to QUEUE_ORDER_RESOLVE. */
+QUEUE_MUST_USE int queue_sched_routed(struct queue_sched *q, struct queue_blob domain, const struct queue_route *route, int64_t now_us);
+
+/* Sessions: `session` is the pointer the host got with QUEUE_ORDER_OPEN. */
+struct queue_session;
+/* It can take mail from now on (connected, EHLO done). Until then only its first lease is with it. */
+void queue_sched_session_ready(struct queue_sched *q, struct queue_session *s, bool can_overlap);
+/* It is gone. All its leases must be settled before. `failed`: it never became ready; the lane then waits
+ * retry_after_us before it opens another (0: at once) and tells `why` to the operator. */
+void queue_sched_session_closed(struct queue_sched *q, struct queue_session *s, bool failed, int64_t retry_after_us,
+	struct queue_blob why, int64_t now_us);
+
+enum queue_verdict_kind {
+	QUEUE_VERDICT_DELIVERED,
+	QUEUE_VERDICT_FAILED,    /* for good */
+	QUEUE_VERDICT_LATER,     /* by the retry schedule, or after wait_us when > 0 */
+	QUEUE_VERDICT_UNCERTAIN, /* LATER after uncertain_retry_us, same source */
+	QUEUE_VERDICT_RETURN,    /* no attempt was made: ready again at once, at the front; costs nothing */
+	QUEUE_VERDICT_EXPIRED,
+	QUEUE_VERDICT_DROPPED,   /* by an operator */
+};
+struct queue_verdict {
+	enum queue_verdict_kind kind;
+	int64_t wait_us;
+	struct queue_blob reply; /* kept as the domain's and site's last reply for the operator (cut) */
+	uint16_t code;           /* of the reply, 0: none */
+};
+/* What became of the recipient: for the store and the event. */
+struct queue_settled {
+	enum queue_verdict_kind kind; /* LATER turns into EXPIRED when its next attempt would be past the age limit */
+	uint16_t n;
+	uint16_t attempts;
+	uint8_t flags;
+	int64_t due_us;          /* LATER, UNCERTAIN */
+	bool is_last;            /* the message has no queued recipient left: remove it from the store */
+};
+/* One recipient of the lease, by index 0..rcpt_count-1, once each. After the last one call queue_sched_lease_done. */
+void queue_sched_settle(struct queue_sched *q, struct queue_lease *l, uint32_t index, const struct queue_verdict *v,
+	int64_t now_us, struct queue_settled *out);
+void queue_sched_lease_done(struct queue_sched *q, struct queue_lease *take_lease, int64_t now_us);
+
+/* --- orders ------------------------------------------------------------------------------------------------------ */
+
+enum queue_order_kind {
+	QUEUE_ORDER_NONE,    /* nothing until queue_sched_wake_us() or the next fact */
+	QUEUE_ORDER_RESOLVE, /* domain: find its route, answer with queue_sched_routed */
+	QUEUE_ORDER_OPEN,    /* open a connection for session (lane: source, site), first lease included */
+	QUEUE_ORDER_GIVE,    /* hand lease to an open session */
+	QUEUE_ORDER_CLOSE,   /* session is idle or surplus: QUIT; answered by session_closed */
+	QUEUE_ORDER_REJECT,  /* the domain's route is FAIL: settle lease as FAILED */
+	QUEUE_ORDER_EXPIRE,  /* over the age limit: settle lease as EXPIRED */
+};
+struct queue_order {
+	enum queue_order_kind kind;
+	struct queue_blob domain; /* RESOLVE, REJECT, EXPIRE, OPEN, GIVE: of the first recipient; valid until the next call */
+	struct queue_blob site;   /* OPEN, GIVE */
+	uint32_t source;          /* OPEN */
+	struct queue_session *session;
+	struct queue_lease *lease;
+};
+/* One order a call, until NONE. */
+void queue_sched_next(struct queue_sched *q, int64_t now_us, struct queue_order *out);
+/* When next() could have something without a new fact; INT64_MAX: never. */
+int64_t queue_sched_wake_us(const struct queue_sched *q);
+
+/* Leases, for the host. */
+queue_id queue_lease_message(const struct queue_lease *l);
+uint32_t queue_lease_rcpt_count(const struct queue_lease *l);
+uint16_t queue_lease_rcpt(const struct queue_lease *l, uint32_t index); /* its n */
+uint16_t queue_lease_attempts(const struct queue_lease *l, uint32_t index);
+void *queue_lease_body(const struct queue_lease *l);                    /* the host's, or NULL: load from the store */
+void queue_lease_set_user(struct queue_lease *l, void *user);
+void *queue_lease_user(const struct queue_lease *l);
+void queue_session_set_user(struct queue_session *s, void *user);
+void *queue_session_user(const struct queue_session *s);
+
+/* --- operators ---------------------------------------------------------------------------------------------------- */
+
+/* Which recipients; empty or zero fields match all. */
+struct queue_filter {
+	queue_id id;             /* 0: any */
+	int32_t n;               /* -1: any recipient of id */
+	struct queue_blob domain;
+	struct queue_blob site;
+	struct queue_blob user;
+	struct queue_blob job;
+	bool held_only, waiting_only;
+};
+/* How many match. */
+uint64_t queue_sched_count(struct queue_sched *q, const struct queue_filter *f);
+/* Visit matching recipients (any order), at most `limit` (0: all). Returning false stops. */
+struct queue_view {
+	queue_id id;
+	uint16_t n;
+	uint16_t attempts;
+	uint8_t flags;
+	const char *state;       /* "ready", "waiting", "leased", "held", "paused", "unrouted" */
+	int64_t due_us, arrived_us, expire_us;
+	struct queue_blob domain, site, user, job;
+};
+typedef bool queue_sched_visit(void *arg, const struct queue_view *v);
+void queue_sched_each(struct queue_sched *q, const struct queue_filter *f, uint32_t limit, queue_sched_visit *visit, void *arg);
+/* Make waiting ones ready now. Returns how many. The host stores nothing for it. */
+uint64_t queue_sched_retry(struct queue_sched *q, const struct queue_filter *f, int64_t now_us);
+/* Hold or release; `changed` is called for each recipient whose record the host must update. Leased ones are held after. */
+uint64_t queue_sched_hold(struct queue_sched *q, const struct queue_filter *f, bool hold, int64_t now_us,
+	queue_sched_visit *changed, void *arg);
+/* Take recipients out for an operator's bounce or delete: one lease a call (recipients of one message), NULL when no
+ * unleased recipient matches. Leased ones cannot be taken: *out_busy counts them; they are marked, and when their lease
+ * is settled as LATER, UNCERTAIN or RETURN the settled kind becomes DROPPED. The host settles the lease as FAILED or
+ * DROPPED. Held and paused recipients can be taken. */
+struct queue_lease *queue_sched_take(struct queue_sched *q, const struct queue_filter *f, uint64_t *out_busy);
+
+/* Pause and resume: until_us INT64_MAX: until resumed. Kinds combine; an expired pause lifts itself. */
+enum queue_pause_kind { QUEUE_PAUSE_ALL, QUEUE_PAUSE_DOMAIN, QUEUE_PAUSE_SITE, QUEUE_PAUSE_SOURCE, QUEUE_PAUSE_JOB, QUEUE_PAUSE_USER };
+QUEUE_MUST_USE int queue_sched_pause(struct queue_sched *q, enum queue_pause_kind kind, struct queue_blob name, uint32_t source,
+	int64_t until_us, struct queue_blob reason, int64_t now_us);
+/* True when there was one. */
+bool queue_sched_resume(struct queue_sched *q, enum queue_pause_kind kind, struct queue_blob name, uint32_t source, int64_t now_us);
+struct queue_pause_view {
+	enum queue_pause_kind kind;
+	struct queue_blob name, reason;
+	uint32_t source;
+	int64_t until_us;
+};
+void queue_sched_each_pause(struct queue_sched *q, bool (*visit)(void *arg, const struct queue_pause_view *v), void *arg);
+
+/* Tables for `mtactl queue` and `status`. */
+struct queue_domain_view {
+	struct queue_blob domain, site, why; /* why: route trouble */
+	uint64_t ready, waiting, leased, held;
+	int64_t next_us;       /* earliest due of the waiting */
+	int64_t oldest_us;     /* arrival of the oldest */
+	struct queue_blob last_reply;
+	uint16_t last_code;
+	bool is_paused;
+};
+void queue_sched_each_domain(struct queue_sched *q, bool (*visit)(void *arg, const struct queue_domain_view *v), void *arg);
+struct queue_site_view {
+	struct queue_blob site, last_reply, why;
+	uint32_t sessions, sessions_ready, domains;
+	uint64_t ready, leased;
+	int64_t wait_until_us; /* lane back-off after failed connections */
+	bool is_paused;
+};
+void queue_sched_each_site(struct queue_sched *q, bool (*visit)(void *arg, const struct queue_site_view *v), void *arg);
+
+struct queue_sched_stats {
+	uint64_t messages, rcpts, ready, waiting, leased, held;
+	uint64_t domains, sites, sessions;
+	uint64_t bytes;          /* memory used, near enough */
+};
+void queue_sched_stats(const struct queue_sched *q, struct queue_sched_stats *out);
+#endif
