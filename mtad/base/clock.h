@@ -1,0 +1,36 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef MTAD_BASE_CLOCK_H
+#define MTAD_BASE_CLOCK_H
+/*
+ * clock - the only place that reads time and chance, so that tests can hand in their own
+ *
+ * Thread   the real clock may be used from any thread.
+ */
+#include <stdint.h>
+
+struct clock {
+	int64_t (*wall_us)(void *arg); /* Unix epoch: what is stored, logged and scheduled */
+	int64_t (*mono_us)(void *arg); /* never jumps: protocol timeouts, rates */
+	uint32_t (*random)(void *arg); /* not for keys */
+	void *arg;
+};
+
+/* The machine's. Never fails. */
+const struct clock *clock_real(void);
+
+static inline int64_t
+clock_now(const struct clock *c)
+{
+	return c->wall_us(c->arg);
+}
+static inline int64_t
+clock_mono(const struct clock *c)
+{
+	return c->mono_us(c->arg);
+}
+static inline uint32_t
+clock_random(const struct clock *c)
+{
+	return c->random(c->arg);
+}
+#endif

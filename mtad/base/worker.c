@@ -1,0 +1,138 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The loop is event_base_loop(EVLOOP_ONCE) by hand, so that "finished a turn" is a fact the watchdog can read, and so
+ * that the mailbox is one ordinary event among the others. No libevent locks: a base is used by its thread alone.
+ */
+#include "base/worker.h"
+
+#include <assert.h>
+#include <event2/event.h>
+#include <pthread.h>
+#include <stdlib.h>
+
+struct worker {
+	struct worker_conf conf;
+	struct event_base *base;
+	struct event *mail;
+	struct mailbox box;
+	struct letter stop;
+	bool is_stopping; /* the thread's */
+	pthread_t thread;
+	bool has_thread;
+	_Atomic int64_t alive_us;
+};
+
+/* Drained in one go; what arrives meanwhile wakes the loop again. */
+static void
+on_mail(evutil_socket_t fd, short what, void *arg)
+{
+	struct worker *w = arg;
+	struct letter *list = mailbox_take(&w->box), *next;
+
+	for (; list != NULL; list = next) {
+		next = list->next;
+		if (list == &w->stop)
+			w->is_stopping = true;
+		else
+			w->conf.on_letter(w->conf.arg, list);
+	}
+	if (w->conf.on_batch != NULL)
+		w->conf.on_batch(w->conf.arg);
+}
+
+static void *
+run(void *arg)
+{
+	struct worker *w = arg;
+
+	pthread_setname_np(pthread_self(), w->conf.name);
+	while (!w->is_stopping) {
+		atomic_store_explicit(&w->alive_us, clock_mono(w->conf.clock), memory_order_relaxed);
+		if (event_base_loop(w->base, EVLOOP_ONCE) < 0)
+			break;
+	}
+	return NULL;
+}
+
+struct worker *
+worker_create(const struct worker_conf *conf)
+{
+	struct worker *w = calloc(1, sizeof(*w));
+
+	if (w == NULL)
+		return NULL;
+	w->conf = *conf;
+	w->box.fd = -1;
+	if ((w->base = event_base_new()) == NULL || !mailbox_init(&w->box) ||
+		(w->mail = event_new(w->base, w->box.fd, EV_READ | EV_PERSIST, on_mail, w)) == NULL ||
+		event_add(w->mail, NULL) != 0) {
+		worker_destroy(&w);
+		return NULL;
+	}
+	return w;
+}
+
+bool
+worker_start(struct worker *w)
+{
+	assert(!w->has_thread);
+	w->has_thread = pthread_create(&w->thread, NULL, run, w) == 0;
+	return w->has_thread;
+}
+
+void
+worker_post(struct worker *w, struct letter *take_letter)
+{
+	mailbox_post(&w->box, take_letter);
+}
+
+void
+worker_stop(struct worker *w)
+{
+	mailbox_post(&w->box, &w->stop);
+}
+
+void
+worker_join(struct worker *w)
+{
+	if (!w->has_thread)
+		return;
+	pthread_join(w->thread, NULL);
+	w->has_thread = false;
+}
+
+void
+worker_destroy(struct worker **wp)
+{
+	struct worker *w = *wp;
+
+	*wp = NULL;
+	if (w == NULL)
+		return;
+	assert(!w->has_thread);
+	if (w->mail != NULL)
+		event_free(w->mail);
+	if (w->base != NULL)
+		event_base_free(w->base);
+	if (w->box.fd >= 0)
+		mailbox_fini(&w->box);
+	free(w);
+}
+
+struct event_base *
+worker_base(struct worker *w)
+{
+	return w->base;
+}
+
+const struct clock *
+worker_clock(const struct worker *w)
+{
+	return w->conf.clock;
+}
+
+int64_t
+worker_alive_us(const struct worker *w)
+{
+	return atomic_load_explicit(&w->alive_us, memory_order_relaxed);
+}

@@ -1,0 +1,46 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef MTAD_BASE_WORKER_H
+#define MTAD_BASE_WORKER_H
+/*
+ * worker - a thread with an event loop and a mailbox
+ *
+ * Owner    whoever creates it; everything the thread touches is its own.
+ * Thread   create, start and join by the owner; post by anybody; the rest only inside the thread.
+ * Fails    create returns NULL when out of memory or descriptors.
+ */
+#include "base/clock.h"
+#include "base/mailbox.h"
+
+#include <stdatomic.h>
+
+struct event_base;
+struct worker;
+
+/* Called in the thread for each letter, in order; the letter is the callee's. */
+typedef void worker_on_letter(void *arg, struct letter *take_letter);
+/* Called in the thread after each batch of letters was handled (flush what was collected). */
+typedef void worker_on_batch(void *arg);
+
+struct worker_conf {
+	const char *name;          /* of the thread, up to 15 bytes */
+	const struct clock *clock;
+	worker_on_letter *on_letter;
+	worker_on_batch *on_batch; /* may be NULL */
+	void *arg;
+};
+
+struct worker *worker_create(const struct worker_conf *conf);
+/* Starts the thread's loop. False: no thread could be had. */
+bool worker_start(struct worker *w);
+void worker_post(struct worker *w, struct letter *take_letter);
+/* Ends the loop after the letters posted so far; any thread. */
+void worker_stop(struct worker *w);
+void worker_join(struct worker *w);
+/* After join. */
+void worker_destroy(struct worker **wp);
+
+struct event_base *worker_base(struct worker *w);
+const struct clock *worker_clock(const struct worker *w);
+/* Monotonic time when the thread last finished a turn of its loop; any thread. For the watchdog. */
+int64_t worker_alive_us(const struct worker *w);
+#endif

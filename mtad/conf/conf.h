@@ -1,0 +1,192 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef MTAD_CONF_CONF_H
+#define MTAD_CONF_CONF_H
+/*
+ * conf - the configuration: read whole, checked whole, then constant
+ *
+ * Owner    main; every thread borrows a counted reference for as long as it uses it (conf_ref / conf_unref).
+ * Memory   one arena a configuration, freed with the last reference. No field is ever NULL: unset text is "".
+ * Thread   immutable after conf_load; the count is atomic.
+ * Fails    conf_load says everything it found, each as file:line: words, then what to write instead.
+ */
+#include <netinet/in.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+
+struct conf_list {
+	const char *const *items;
+	size_t count;
+};
+struct conf_durations {
+	const int64_t *us;
+	size_t count;
+};
+struct conf_rate {
+	int64_t count; /* 0: no limit */
+	int64_t per_us;
+};
+/* An address prefix. IPv4 is kept as IPv4; a mapped IPv6 client is compared as IPv4 (A53). */
+struct conf_network {
+	struct in6_addr address; /* v4 mapped into ::ffff:0:0/96 */
+	int prefix;              /* of the 128 bits */
+};
+struct conf_networks {
+	const struct conf_network *items;
+	size_t count;
+};
+/* "*:587" gives two entries; a path gives family AF_UNIX. */
+struct conf_endpoint {
+	int family;
+	struct sockaddr_storage address;
+	socklen_t address_len;
+	const char *text; /* as written */
+};
+struct conf_endpoints {
+	const struct conf_endpoint *items;
+	size_t count;
+};
+
+enum conf_auth { CONF_AUTH_NONE, CONF_AUTH_OPTIONAL, CONF_AUTH_REQUIRED };
+enum conf_listen_tls { CONF_LISTEN_TLS_NONE, CONF_LISTEN_TLS_MAY, CONF_LISTEN_TLS_REQUIRED, CONF_LISTEN_TLS_IMPLICIT };
+enum conf_tls { CONF_TLS_NONE, CONF_TLS_MAY, CONF_TLS_ENCRYPT, CONF_TLS_VERIFY, CONF_TLS_UNSET = -1 };
+enum conf_family { CONF_FAMILY_ANY, CONF_FAMILY_PREFER_V4, CONF_FAMILY_PREFER_V6, CONF_FAMILY_V4, CONF_FAMILY_V6 };
+enum conf_log_target { CONF_LOG_STDERR, CONF_LOG_SYSLOG, CONF_LOG_JOURNAL };
+enum conf_log_level { CONF_LOG_ERROR, CONF_LOG_WARN, CONF_LOG_INFO, CONF_LOG_DEBUG };
+enum conf_bare_lf { CONF_BARE_LF_REFUSE, CONF_BARE_LF_NORMALISE };
+
+/* Fields from conf.def. CHOICE is an int: the index in its list (-1: unset, where "" is the default). */
+#define CONF_CTYPE_BOOL      bool
+#define CONF_CTYPE_COUNT     int64_t
+#define CONF_CTYPE_BYTES     int64_t
+#define CONF_CTYPE_DURATION  int64_t /* microseconds */
+#define CONF_CTYPE_RATE      struct conf_rate
+#define CONF_CTYPE_TEXT      const char *
+#define CONF_CTYPE_PATH      const char * /* absolute, or "none" */
+#define CONF_CTYPE_LIST      struct conf_list
+#define CONF_CTYPE_DURATIONS struct conf_durations
+#define CONF_CTYPE_CHOICE    int
+#define CONF_FIELD(field, type, ...) CONF_CTYPE_##type field;
+
+/* Where a block stands, for messages: "mtad.conf:12". */
+struct conf_listen {
+	const char *name, *at;
+	struct conf_endpoints endpoints; /* parsed address */
+	struct conf_networks nets;       /* parsed networks */
+#define CONF_LISTEN CONF_FIELD
+#include "conf.def"
+#undef CONF_LISTEN
+};
+struct conf_user {
+	const char *name, *at;
+	const char *password_hash; /* read from password_file */
+#define CONF_USER CONF_FIELD
+#include "conf.def"
+#undef CONF_USER
+};
+struct conf_source {
+	const char *name, *at;
+	bool has_v4, has_v6;
+	struct sockaddr_in v4;
+	struct sockaddr_in6 v6;
+#define CONF_SOURCE CONF_FIELD
+#include "conf.def"
+#undef CONF_SOURCE
+};
+struct conf_pool {
+	const char *name, *at;
+	const uint32_t *source_index; /* sources.count of them */
+#define CONF_POOL CONF_FIELD
+#include "conf.def"
+#undef CONF_POOL
+};
+struct conf_dkim {
+	const char *name, *at; /* name: the domain */
+#define CONF_DKIM CONF_FIELD
+#include "conf.def"
+#undef CONF_DKIM
+};
+/* Settings of one delivery block; `is_set` has bit n for the n-th row of CONF_DELIVERY that the file sets. */
+struct conf_delivery {
+	uint64_t is_set;
+#define CONF_DELIVERY CONF_FIELD
+#include "conf.def"
+#undef CONF_DELIVERY
+};
+struct conf_domain {
+	const char *name, *at; /* lower case A-label, "*.suffix" or "*" */
+	struct conf_delivery delivery;
+};
+struct conf_provider {
+	const char *name, *at;
+	struct conf_delivery delivery;
+#define CONF_PROVIDER CONF_FIELD
+#include "conf.def"
+#undef CONF_PROVIDER
+};
+/* One host of a route, in order; equal `preference` means equal. */
+struct conf_route_host {
+	const char *name; /* host name or address text */
+	uint16_t port;    /* 0: the domain's */
+	uint16_t preference;
+};
+struct conf_route {
+	const char *name, *at;
+	const struct conf_route_host *host_list;
+	size_t host_count;
+	const char *password; /* read from password_file */
+#define CONF_ROUTE CONF_FIELD
+#include "conf.def"
+#undef CONF_ROUTE
+};
+
+struct conf {
+	const char *file;        /* as given, absolute */
+	uint64_t generation;     /* grows by one with every successful load; set by main */
+	struct conf_listen *listens;
+	size_t listen_count;
+	struct conf_user *users;
+	size_t user_count;
+	struct conf_source *sources; /* never empty: without a source block, one named "default" with no address */
+	size_t source_count;
+	struct conf_pool *pools;
+	size_t pool_count;
+	struct conf_dkim *dkims;
+	size_t dkim_count;
+	struct conf_domain *domains;
+	size_t domain_count;
+	struct conf_provider *providers;
+	size_t provider_count;
+	struct conf_route *routes;
+	size_t route_count;
+	struct conf_delivery delivery; /* domain "*" over the defaults: everything set */
+#define CONF_GLOBAL CONF_FIELD
+#include "conf.def"
+#undef CONF_GLOBAL
+};
+
+/* Errors and warnings go to `out` line by line ("mtad.conf:7: unknown setting \"retries\" in domain; did you mean \"retry\"?").
+ * NULL when there was an error; then nothing was changed anywhere. */
+const struct conf *conf_load(const char *file, FILE *out);
+const struct conf *conf_ref(const struct conf *c);
+void conf_unref(const struct conf *c);
+/* What differs, one line each ("domain \"*\": retry 5m 15m -> 10m (now)", "spool-dir: ... (needs a restart)"); returns how
+ * many need a restart. Those keep their old value only in what the daemon does, not in `to`. */
+int conf_diff(const struct conf *from, const struct conf *to, FILE *out);
+
+const struct conf_user *conf_user_find(const struct conf *c, const char *name, size_t len);
+int conf_pool_find(const struct conf *c, const char *name, size_t len); /* index, -1: none */
+int conf_source_find(const struct conf *c, const char *name, size_t len);
+/* domain: lower case A-label. Exact before the longest *.suffix before "*"; constant time per label. NULL: none. */
+const struct conf_domain *conf_domain_find(const struct conf *c, const char *domain, size_t len);
+const struct conf_route *conf_route_find(const struct conf *c, const char *domain, size_t len);
+const struct conf_provider *conf_provider_of_domain(const struct conf *c, const char *domain, size_t len);
+const struct conf_provider *conf_provider_of_mx(const struct conf *c, const char *mx, size_t len);
+/* domain (may be NULL) over provider (may be NULL) over the default. */
+void conf_delivery_merge(const struct conf *c, const struct conf_domain *d, const struct conf_provider *p, struct conf_delivery *out);
+bool conf_network_has(const struct conf_networks *nets, const struct sockaddr *address);
+
+/* Every setting with its type, default, range and words: for the manual page, completion and `mtad -t --help-settings`. */
+void conf_print_manual(FILE *out); /* the SETTINGS part of mtad.conf(5), mdoc */
+#endif
