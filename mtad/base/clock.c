@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The machine's clock. Randomness comes from getrandom in blocks, one block a thread, because jitter is drawn for
- * every retry and a system call each would show in the profile.
+ * The machine's clock. Randomness comes from getrandom in blocks, one block a thread, because jitter is drawn
+ * for every retry and a system call each would show in the profile.
  */
 #include "base/clock.h"
 
@@ -49,7 +49,7 @@ real_random(void *arg)
 const struct clock *
 clock_real(void)
 {
-	static const struct clock real = { real_wall, real_mono, real_random, NULL };
+	static const struct clock real = {real_wall, real_mono, real_random, NULL};
 
 	return &real;
 }

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A lock-free stack that is always taken whole, so there is no ABA problem: push is one compare-and-swap, take is one
- * exchange followed by a reversal. The eventfd is written only by the push that found the box empty.
+ * A lock-free stack that is always taken whole, so there is no ABA problem: push is one compare-and-swap,
+ * take is one exchange followed by a reversal. The eventfd is written only by the push that found the box
+ * empty.
  */
 #include "base/mailbox.h"
 
@@ -55,7 +56,8 @@ mailbox_take(struct mailbox *m)
 	uint64_t count;
 	ssize_t n;
 
-	/* Clear the eventfd before taking: a post after the exchange finds the box empty and writes it again. */
+	/* Clear the eventfd before taking: a post after the exchange finds the box empty and writes it again.
+	 */
 	do {
 		n = read(m->fd, &count, sizeof(count));
 	} while (n < 0 && errno == EINTR);

@@ -5,8 +5,8 @@
  * mailbox - messages from many threads to one, drained in batches
  *
  * A letter is embedded first in the message struct of whoever sends it; posting hands the whole struct over.
- * Bounded by construction: every kind of letter answers another or belongs to a session, so no more can be under way
- * than there are sessions, leases and messages being accepted, which are all capped.
+ * Bounded by construction: every kind of letter answers another or belongs to a session, so no more can be
+ * under way than there are sessions, leases and messages being accepted, which are all capped.
  *
  * Owner    the receiving thread makes and destroys it; letters belong to the receiver once posted.
  * Thread   post: any. take: the receiver.

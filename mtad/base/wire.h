@@ -4,9 +4,10 @@
 /*
  * wire - one byte stream: a non-blocking socket, TLS when wanted, a deadline
  *
- * Reading is pushed: on_bytes gets what arrived and says how much of it was eaten; the rest is kept (bounded) and shown
- * again with the next bytes or after wire_resume(). Writing is pulled: the wire asks `pull` for iovecs whenever the
- * socket takes more and reports what went out, so there is no output buffer and bodies are not copied.
+ * Reading is pushed: on_bytes gets what arrived and says how much of it was eaten; the rest is kept (bounded)
+ * and shown again with the next bytes or after wire_resume(). Writing is pulled: the wire asks `pull` for
+ * iovecs whenever the socket takes more and reports what went out, so there is no output buffer and bodies
+ * are not copied.
  *
  * Owner    the session; lives on one thread's event base.
  * Memory   about 300 bytes idle; kept input is allocated when needed. TLS adds OpenSSL's own.
@@ -25,34 +26,35 @@ struct ssl_st;
 struct wire;
 
 enum wire_down {
-	WIRE_EOF,      /* the peer closed */
-	WIRE_ERROR,    /* errno in detail */
-	WIRE_TIMEOUT,  /* the deadline passed */
-	WIRE_TLS,      /* handshake or record failure; words from OpenSSL in detail */
-	WIRE_OVERFLOW, /* more input kept than WIRE_INPUT_MAX */
+	WIRE_EOF,     /* the peer closed */
+	WIRE_ERROR,   /* errno in detail */
+	WIRE_TIMEOUT, /* the deadline passed */
+	WIRE_TLS,     /* handshake or record failure; words from OpenSSL in detail */
 };
 enum { WIRE_INPUT_MAX = 131072, WIRE_READ_BYTES = 65536, WIRE_IOV_MAX = 16 };
 
 struct wire_ops {
-	void (*on_connected)(void *arg);                          /* wire_connect only */
-	void (*on_tls)(void *arg);                                /* handshake done */
+	void (*on_connected)(void *arg);                              /* wire_connect only */
+	void (*on_tls)(void *arg);                                    /* handshake done */
 	size_t (*on_bytes)(void *arg, const char *bytes, size_t len); /* returns how many were eaten */
-	int (*pull)(void *arg, struct iovec *iov, int iov_max);   /* fill with what to write now; 0: nothing */
-	void (*on_sent)(void *arg, size_t bytes);                 /* of what pull gave */
+	int (*pull)(void *arg, struct iovec *iov, int iov_max); /* fill with what to write now; 0: nothing */
+	void (*on_sent)(void *arg, size_t bytes);               /* of what pull gave */
 	void (*on_down)(void *arg, enum wire_down why, const char *detail);
 };
 
 /* Takes fd (closed by destroy). NULL: no memory; fd is closed then too. */
 struct wire *wire_create(struct event_base *base, int fd, const struct wire_ops *ops, void *arg);
-/* A new socket, bound to `local` when not NULL, connecting; the result is on_connected or on_down. NULL: no socket or no
- * memory or bind failed; errno says which. */
+/* A new socket, bound to `local` when not NULL, connecting; the result is on_connected or on_down. NULL: no
+ * socket or no memory or bind failed; errno says which. */
 struct wire *wire_connect(struct event_base *base, const struct sockaddr *peer, const struct sockaddr *local,
 	const struct wire_ops *ops, void *arg);
-/* Safe inside any callback of the wire: it is freed when the callback returns. Closes without further calls. */
+/* Safe inside any callback of the wire: it is freed when the callback returns. Closes without further calls.
+ */
 void wire_destroy(struct wire **wp);
 
-/* Handshake from here on. Kept input is dropped; true when there was some (bytes glued behind STARTTLS: an attack).
- * `host` is sent as SNI and checked when the context verifies; `session` to resume or NULL (not kept). */
+/* Handshake from here on. Kept input is dropped; true when there was some (bytes glued behind STARTTLS: an
+ * attack). `host` is sent as SNI and checked when the context verifies; `session` to resume or NULL (not
+ * kept). */
 bool wire_start_tls_client(struct wire *w, struct ssl_ctx_st *ctx, const char *host, void *session);
 bool wire_start_tls_server(struct wire *w, struct ssl_ctx_st *ctx);
 struct ssl_st *wire_ssl(struct wire *w); /* NULL without TLS */

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The loop is event_base_loop(EVLOOP_ONCE) by hand, so that "finished a turn" is a fact the watchdog can read, and so
- * that the mailbox is one ordinary event among the others. No libevent locks: a base is used by its thread alone.
+ * The loop is event_base_loop(EVLOOP_ONCE) by hand, so that "finished a turn" is a fact the watchdog can
+ * read, and so that the mailbox is one ordinary event among the others. No libevent locks: a base is used by
+ * its thread alone.
  */
 #include "base/worker.h"
 

@@ -22,7 +22,7 @@ typedef void worker_on_letter(void *arg, struct letter *take_letter);
 typedef void worker_on_batch(void *arg);
 
 struct worker_conf {
-	const char *name;          /* of the thread, up to 15 bytes */
+	const char *name; /* of the thread, up to 15 bytes */
 	const struct clock *clock;
 	worker_on_letter *on_letter;
 	worker_on_batch *on_batch; /* may be NULL */
