@@ -1,0 +1,90 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The letter a lease travels in. Reply texts sit in one buffer because a hundred recipients usually get the same words.
+ */
+#include "queue/job.h"
+
+#include <assert.h>
+#include <stdlib.h>
+#include <stdio.h>
+#include <string.h>
+
+struct job *
+job_create(struct queue_lease *lease)
+{
+	uint32_t count = queue_lease_rcpt_count(lease), i;
+	struct job *job = calloc(1, sizeof(*job) + count * sizeof(job->rcpts[0]));
+
+	if (job == NULL)
+		return NULL;
+	job->lease = lease;
+	job->id = queue_lease_message(lease);
+	job->rcpt_count = count;
+	for (i = 0; i < count; i++)
+		job->rcpts[i].n = queue_lease_rcpt(lease, i);
+	return job;
+}
+
+void
+job_free(struct job *job)
+{
+	message_unref(job->message);
+	message_unref(job->dsn);
+	free(job->texts);
+	free(job);
+}
+
+/* The offset of the copy; texts that do not fit in memory are lost, the verdict is not. */
+static uint32_t
+keep_text(struct job *job, const char *text, size_t len)
+{
+	uint32_t max = job->texts_max == 0 ? 512 : job->texts_max;
+	char *grown;
+
+	while (max - job->texts_len < len)
+		max *= 2;
+	if (max > job->texts_max) {
+		if ((grown = realloc(job->texts, max)) == NULL)
+			return UINT32_MAX;
+		job->texts = grown;
+		job->texts_max = max;
+	}
+	memcpy(job->texts + job->texts_len, text, len);
+	job->texts_len += (uint32_t)len;
+	return job->texts_len - (uint32_t)len;
+}
+
+void
+job_answer(struct job *job, uint32_t index, const struct queue_verdict *v, enum verdict_class verdict_class,
+	const char *esc, const char *text, size_t len)
+{
+	struct job_rcpt *r = &job->rcpts[index];
+	struct job_rcpt *before = index > 0 ? &job->rcpts[index - 1] : NULL;
+
+	assert(index < job->rcpt_count);
+	if (len > QUEUE_REPLY_MAX)
+		len = QUEUE_REPLY_MAX;
+	r->verdict = *v;
+	r->code = v->code;
+	r->verdict_class = (uint8_t)verdict_class;
+	snprintf(r->esc, sizeof(r->esc), "%s", esc);
+	if (len == 0)
+		return;
+	if (before != NULL && before->reply_len == len && memcmp(job->texts + before->reply_at, text, len) == 0) {
+		r->reply_at = before->reply_at;
+		r->reply_len = before->reply_len;
+		return;
+	}
+	if ((r->reply_at = keep_text(job, text, len)) != UINT32_MAX)
+		r->reply_len = (uint32_t)len;
+	else
+		r->reply_at = 0;
+}
+
+struct queue_blob
+job_reply(const struct job *job, uint32_t index)
+{
+	const struct job_rcpt *r = &job->rcpts[index];
+
+	return (struct queue_blob){ job->texts != NULL ? job->texts + r->reply_at : "", r->reply_len };
+}

@@ -1,0 +1,65 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef MTAD_QUEUE_JOB_H
+#define MTAD_QUEUE_JOB_H
+/*
+ * job - one lease under way: queue thread -> io thread (send it) -> queue thread (decide) -> spool thread (record it) -> queue
+ *
+ * It travels as one letter and is owned by whichever thread holds it. Made by the queue thread when a lease is ordered,
+ * freed by it when the spool has recorded the outcome. The io thread fills verdicts; the queue thread fills `settled`;
+ * a bounce mail may be attached on the way (sign threads); the spool thread writes everything in one transaction.
+ */
+#include "base/mailbox.h"
+#include "queue/message.h"
+#include "queue_sched.h"
+
+struct deliver_session;
+struct outbound;
+
+/* Why a recipient got its verdict: accounting's bounceCat and the log. Coarse until feedback classifies replies. */
+enum verdict_class {
+	CLASS_NONE,
+	CLASS_SUCCESS,
+	CLASS_REPLY,      /* the site's own words decided */
+	CLASS_DNS,        /* no route */
+	CLASS_CONNECTION, /* no connection, or it broke */
+	CLASS_TLS,
+	CLASS_PROTOCOL,   /* the site does not speak SMTP, or cannot take this message */
+	CLASS_EXPIRED,
+	CLASS_ADMIN,      /* an operator */
+	CLASS_LOCAL,      /* our own trouble: source address, memory, damaged message */
+	CLASS_COUNT,
+};
+
+struct job_rcpt {
+	uint16_t n;
+	uint16_t code;            /* of the reply, 0: none */
+	uint8_t verdict_class;
+	char esc[12];             /* "5.1.1", may be empty */
+	uint32_t reply_at, reply_len; /* in job->texts */
+	struct queue_verdict verdict; /* its reply blob is filled by the queue thread from reply_at */
+	struct queue_settled settled;
+};
+
+struct job {
+	struct letter letter;
+	struct queue_lease *lease; /* NULL after it is done */
+	struct outbound *outbound; /* the session it was given to; NULL: none (reject, expire, operator) */
+	queue_id id;
+	struct message *message;   /* a reference; NULL: load it (io thread), or no bytes are needed */
+	struct message *dsn;       /* a notification to accept in the same transaction; a reference */
+	int64_t started_us;        /* wall clock when it was handed out */
+	/* What the session knew, for records and log. */
+	char source[QUEUE_NAME_MAX], host[256], local_ip[48], peer_ip[48], tls[48], caps[96], site[256];
+	char *texts;               /* replies of the recipients, one after another; equal neighbours share */
+	uint32_t texts_len, texts_max;
+	uint32_t rcpt_count;
+	struct job_rcpt rcpts[];
+};
+
+struct job *job_create(struct queue_lease *lease);
+void job_free(struct job *job); /* unrefs message and dsn */
+/* Stores a verdict; text is copied (bounded by QUEUE_REPLY_MAX). */
+void job_answer(struct job *job, uint32_t index, const struct queue_verdict *v, enum verdict_class verdict_class, const char *esc,
+	const char *text, size_t len);
+struct queue_blob job_reply(const struct job *job, uint32_t index);
+#endif

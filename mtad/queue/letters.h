@@ -1,0 +1,52 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef MTAD_QUEUE_LETTERS_H
+#define MTAD_QUEUE_LETTERS_H
+/*
+ * letters - every kind of letter between threads, in one list: who sends it to whom, and which struct it is
+ */
+#include "base/mailbox.h"
+#include "base/worker.h"
+#include "queue_types.h"
+
+#include <stddef.h>
+
+struct message;
+
+enum letter_kind {
+	LETTER_CALL = 1,  /* any -> any    struct call: run a function in the receiving thread */
+	LETTER_SIGN,      /* io -> sign    struct accept: sign, then on to the spool as LETTER_ACCEPT */
+	LETTER_ACCEPT,    /* sign, io -> spool  struct accept: put on disk */
+	LETTER_ACCEPTED,  /* spool -> io   the same struct, result filled */
+	LETTER_PASSWORD,  /* io -> sign    struct password (intake/auth.h): crypt(3) is slow on purpose */
+	LETTER_FRESH,     /* spool -> queue  struct message (a reference): it is on disk, deliver it */
+	LETTER_RECOVERED, /* recover -> queue  struct recovered (queue/recover.h) */
+	LETTER_OPEN,      /* queue -> io   struct outbound: connect */
+	LETTER_READY,     /* io -> queue   its member `ready` */
+	LETTER_QUIT,      /* queue -> io   its member `quit` */
+	LETTER_CLOSED,    /* io -> queue   its member `closed` */
+	LETTER_RELEASE,   /* queue -> io   its member `letter` again: nothing follows, free it */
+	LETTER_JOB,       /* queue -> io   struct job: send this lease */
+	LETTER_JOB_DONE,  /* io -> queue   with verdicts */
+	LETTER_BOUNCE,    /* queue -> sign  struct job: load its message if missing, write the bounce mail, then on to the spool */
+	LETTER_RECORD,    /* queue, sign -> spool  struct job: settle on disk */
+	LETTER_RECORDED,  /* spool -> queue  the same, done */
+	LETTER_SPOOL_STATE, /* spool -> queue  struct spool_state */
+	LETTER_EVENTS,    /* spool -> report  struct event_batch (report/event.h) */
+	LETTER_REPORTED,  /* report -> spool  struct reported (report/event.h) */
+};
+
+/* Run in the receiver's thread. The struct is the sender's again as soon as `run` has posted or signalled it so. */
+struct call {
+	struct letter letter;
+	void (*run)(struct call *c);
+};
+
+/* A message to be put on disk, and the answer. Lives in the intake session (or bounce job) that waits for it. */
+struct accept {
+	struct letter letter;
+	struct message *message;  /* the sender's reference */
+	struct worker *reply_to;
+	int result;               /* enum queue_err */
+	const char *why;          /* static words for a refusal */
+};
+#endif
