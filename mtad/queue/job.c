@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The letter a lease travels in. Reply texts sit in one buffer because a hundred recipients usually get the same words.
+ * The letter a lease travels in. Reply texts sit in one buffer because a hundred recipients usually get the
+ * same words.
  */
 #include "queue/job.h"
 
 #include <assert.h>
-#include <stdlib.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 struct job *
@@ -70,7 +71,8 @@ job_answer(struct job *job, uint32_t index, const struct queue_verdict *v, enum 
 	snprintf(r->esc, sizeof(r->esc), "%s", esc);
 	if (len == 0)
 		return;
-	if (before != NULL && before->reply_len == len && memcmp(job->texts + before->reply_at, text, len) == 0) {
+	if (before != NULL && before->reply_len == len &&
+		memcmp(job->texts + before->reply_at, text, len) == 0) {
 		r->reply_at = before->reply_at;
 		r->reply_len = before->reply_len;
 		return;
@@ -86,5 +88,28 @@ job_reply(const struct job *job, uint32_t index)
 {
 	const struct job_rcpt *r = &job->rcpts[index];
 
-	return (struct queue_blob){ job->texts != NULL ? job->texts + r->reply_at : "", r->reply_len };
+	return (struct queue_blob){job->texts != NULL ? job->texts + r->reply_at : "", r->reply_len};
+}
+
+const char *
+job_category(enum verdict_class verdict_class, enum queue_verdict_kind kind)
+{
+	static const char *const categories[CLASS_COUNT] = {
+		[CLASS_NONE] = "other",
+		[CLASS_SUCCESS] = "",
+		[CLASS_REPLY] = "other",
+		[CLASS_DNS] = "routing-errors",
+		[CLASS_CONNECTION] = "no-answer-from-host",
+		[CLASS_TLS] = "protocol-errors",
+		[CLASS_PROTOCOL] = "protocol-errors",
+		[CLASS_EXPIRED] = "message-expired",
+		[CLASS_ADMIN] = "admin",
+		[CLASS_LOCAL] = "other",
+	};
+
+	if (kind == QUEUE_VERDICT_EXPIRED)
+		return "message-expired";
+	if (kind == QUEUE_VERDICT_DROPPED)
+		return "admin";
+	return categories[verdict_class];
 }

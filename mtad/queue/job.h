@@ -2,11 +2,13 @@
 #ifndef MTAD_QUEUE_JOB_H
 #define MTAD_QUEUE_JOB_H
 /*
- * job - one lease under way: queue thread -> io thread (send it) -> queue thread (decide) -> spool thread (record it) -> queue
+ * job - one lease under way: queue thread -> io thread (send it) -> queue thread (decide) -> spool thread
+ * (record it) -> queue
  *
- * It travels as one letter and is owned by whichever thread holds it. Made by the queue thread when a lease is ordered,
- * freed by it when the spool has recorded the outcome. The io thread fills verdicts; the queue thread fills `settled`;
- * a bounce mail may be attached on the way (sign threads); the spool thread writes everything in one transaction.
+ * It travels as one letter and is owned by whichever thread holds it. Made by the queue thread when a lease
+ * is ordered, freed by it when the spool has recorded the outcome. The io thread fills verdicts; the queue
+ * thread fills `settled`; a bounce mail may be attached on the way (sign threads); the spool thread writes
+ * everything in one transaction.
  */
 #include "base/mailbox.h"
 #include "queue/message.h"
@@ -15,7 +17,8 @@
 struct deliver_session;
 struct outbound;
 
-/* Why a recipient got its verdict: accounting's bounceCat and the log. Coarse until feedback classifies replies. */
+/* Why a recipient got its verdict: accounting's bounceCat and the log. Coarse until feedback classifies
+ * replies. */
 enum verdict_class {
 	CLASS_NONE,
 	CLASS_SUCCESS,
@@ -23,18 +26,18 @@ enum verdict_class {
 	CLASS_DNS,        /* no route */
 	CLASS_CONNECTION, /* no connection, or it broke */
 	CLASS_TLS,
-	CLASS_PROTOCOL,   /* the site does not speak SMTP, or cannot take this message */
+	CLASS_PROTOCOL, /* the site does not speak SMTP, or cannot take this message */
 	CLASS_EXPIRED,
-	CLASS_ADMIN,      /* an operator */
-	CLASS_LOCAL,      /* our own trouble: source address, memory, damaged message */
+	CLASS_ADMIN, /* an operator */
+	CLASS_LOCAL, /* our own trouble: source address, memory, damaged message */
 	CLASS_COUNT,
 };
 
 struct job_rcpt {
 	uint16_t n;
-	uint16_t code;            /* of the reply, 0: none */
+	uint16_t code; /* of the reply, 0: none */
 	uint8_t verdict_class;
-	char esc[12];             /* "5.1.1", may be empty */
+	char esc[12];                 /* "5.1.1", may be empty */
 	uint32_t reply_at, reply_len; /* in job->texts */
 	struct queue_verdict verdict; /* its reply blob is filled by the queue thread from reply_at */
 	struct queue_settled settled;
@@ -45,12 +48,13 @@ struct job {
 	struct queue_lease *lease; /* NULL after it is done */
 	struct outbound *outbound; /* the session it was given to; NULL: none (reject, expire, operator) */
 	queue_id id;
-	struct message *message;   /* a reference; NULL: load it (io thread), or no bytes are needed */
-	struct message *dsn;       /* a notification to accept in the same transaction; a reference */
-	int64_t started_us;        /* wall clock when it was handed out */
+	struct message *message; /* a reference; NULL: load it (io thread), or no bytes are needed */
+	struct message *dsn;     /* a notification to accept in the same transaction; a reference */
+	int64_t started_us;      /* wall clock when it was handed out */
+	bool is_damaged; /* its records failed their checksums: to be quarantined instead of settled */
 	/* What the session knew, for records and log. */
 	char source[QUEUE_NAME_MAX], host[256], local_ip[48], peer_ip[48], tls[48], caps[96], site[256];
-	char *texts;               /* replies of the recipients, one after another; equal neighbours share */
+	char *texts; /* replies of the recipients, one after another; equal neighbours share */
 	uint32_t texts_len, texts_max;
 	uint32_t rcpt_count;
 	struct job_rcpt rcpts[];
@@ -59,7 +63,10 @@ struct job {
 struct job *job_create(struct queue_lease *lease);
 void job_free(struct job *job); /* unrefs message and dsn */
 /* Stores a verdict; text is copied (bounded by QUEUE_REPLY_MAX). */
-void job_answer(struct job *job, uint32_t index, const struct queue_verdict *v, enum verdict_class verdict_class, const char *esc,
-	const char *text, size_t len);
+void job_answer(struct job *job, uint32_t index, const struct queue_verdict *v,
+	enum verdict_class verdict_class, const char *esc, const char *text, size_t len);
+/* PowerMTA's bounceCat for a verdict: "bad-mailbox", "routing-errors", "message-expired" ... "" for a
+ * delivery. */
+const char *job_category(enum verdict_class verdict_class, enum queue_verdict_kind kind);
 struct queue_blob job_reply(const struct job *job, uint32_t index);
 #endif

@@ -27,26 +27,29 @@ enum letter_kind {
 	LETTER_RELEASE,   /* queue -> io   its member `letter` again: nothing follows, free it */
 	LETTER_JOB,       /* queue -> io   struct job: send this lease */
 	LETTER_JOB_DONE,  /* io -> queue   with verdicts */
-	LETTER_BOUNCE,    /* queue -> sign  struct job: load its message if missing, write the bounce mail, then on to the spool */
-	LETTER_RECORD,    /* queue, sign -> spool  struct job: settle on disk */
-	LETTER_RECORDED,  /* spool -> queue  the same, done */
+	LETTER_BOUNCE, /* queue -> sign  struct job: load its message if missing, write the bounce mail, then
+			  on to the spool */
+	LETTER_RECORD, /* queue, sign -> spool  struct job: settle on disk */
+	LETTER_RECORDED,    /* spool -> queue  the same, done */
 	LETTER_SPOOL_STATE, /* spool -> queue  struct spool_state */
-	LETTER_EVENTS,    /* spool -> report  struct event_batch (report/event.h) */
-	LETTER_REPORTED,  /* report -> spool  struct reported (report/event.h) */
+	LETTER_EVENTS,      /* spool -> report  struct event_batch (report/event.h) */
+	LETTER_REPORTED,    /* report -> spool  struct reported (report/event.h) */
 };
 
-/* Run in the receiver's thread. The struct is the sender's again as soon as `run` has posted or signalled it so. */
+/* Run in the receiver's thread. The struct is the sender's again as soon as `run` has posted or signalled it
+ * so. */
 struct call {
 	struct letter letter;
 	void (*run)(struct call *c);
 };
 
-/* A message to be put on disk, and the answer. Lives in the intake session (or bounce job) that waits for it. */
+/* A message to be put on disk, and the answer. Lives in the intake session (or bounce job) that waits for it.
+ */
 struct accept {
 	struct letter letter;
-	struct message *message;  /* the sender's reference */
+	struct message *message; /* the sender's reference */
 	struct worker *reply_to;
-	int result;               /* enum queue_err */
-	const char *why;          /* static words for a refusal */
+	int result;      /* enum queue_err */
+	const char *why; /* static words for a refusal */
 };
 #endif

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Envelope strings live in an arena of chunks, because pointers to them are handed out while more arrive (a growing
- * buffer would move them). The received bytes are one buffer that doubles: header scan, signer and SMTP client all want
- * them contiguous.
+ * Envelope strings live in an arena of chunks, because pointers to them are handed out while more arrive (a
+ * growing buffer would move them). The received bytes are one buffer that doubles: header scan, signer and
+ * SMTP client all want them contiguous.
  */
 #include "queue/message.h"
 
@@ -119,11 +119,11 @@ message_keep(struct message *m, const void *ptr, size_t len)
 	char *copy;
 
 	if (len == 0)
-		return (struct queue_blob){ nothing, 0 };
+		return (struct queue_blob){nothing, 0};
 	if ((copy = arena_room(m, len)) == NULL)
-		return (struct queue_blob){ NULL, 0 };
+		return (struct queue_blob){NULL, 0};
 	memcpy(copy, ptr, len);
-	return (struct queue_blob){ copy, len };
+	return (struct queue_blob){copy, len};
 }
 
 static bool

@@ -4,8 +4,9 @@
 /*
  * message - one message in memory: envelope and bytes, from intake (or the spool) to its sessions
  *
- * Built by one thread (intake, bounce, or the io thread that loads it), then immutable and counted: message_ref and
- * message_unref work from any thread. `id`, set by the spool thread before anybody else sees it, is the exception.
+ * Built by one thread (intake, bounce, or the io thread that loads it), then immutable and counted:
+ * message_ref and message_unref work from any thread. `id`, set by the spool thread before anybody else sees
+ * it, is the exception.
  *
  * Owner    whoever holds a reference.
  * Memory   counted in `memory` from create to the last unref.
@@ -28,10 +29,11 @@ struct message {
 	struct queue_rcpt *rcpts;
 	struct queue_blob *domains; /* of rcpts[i], normalised; NULL for a message loaded from the spool */
 	uint32_t rcpt_count, rcpt_max;
-	struct queue_blob body[QUEUE_BODY_PIECES]; /* in order; pieces end at line ends; unused ones are empty */
-	char *buffer;              /* what the client sent, grown while it arrives */
+	struct queue_blob
+		body[QUEUE_BODY_PIECES]; /* in order; pieces end at line ends; unused ones are empty */
+	char *buffer;                    /* what the client sent, grown while it arrives */
 	size_t buffer_len, buffer_max;
-	struct queue_loaded *loaded; /* of a message from the spool */
+	struct queue_loaded *loaded;  /* of a message from the spool */
 	struct message_chunk *chunks; /* the arena */
 };
 

@@ -4,11 +4,12 @@
 /*
  * spool - the thread that writes the store: group commit, failures, disk guard
  *
- * Everything that waits when a commit ends goes into the next one: settlements first (they free pages), then accepted
- * messages, at most SPOOL_BATCH_MESSAGES or SPOOL_BATCH_BYTES. Nobody is answered before the commit is on disk.
+ * Everything that waits when a commit ends goes into the next one: settlements first (they free pages), then
+ * accepted messages, at most SPOOL_BATCH_MESSAGES or SPOOL_BATCH_BYTES. Nobody is answered before the commit
+ * is on disk.
  *
- * When a commit fails, clients get 4xx, settlements are kept and tried again after the store was re-opened and verified
- * (once a second), and the queue is told to pause. Nothing is given up.
+ * When a commit fails, clients get 4xx, settlements are kept and tried again after the store was re-opened
+ * and verified (once a second), and the queue is told to pause. Nothing is given up.
  *
  * Owner    main. Thread: its own; letters in and out as queue/letters.h lists them.
  */
@@ -31,7 +32,7 @@ struct spool_state {
 struct spool_conf {
 	const struct clock *clock;
 	struct log *log;
-	const struct conf *conf;    /* which events are recorded; a reference is taken */
+	const struct conf *conf; /* which events are recorded; a reference is taken */
 	struct queue_store *store;
 	struct worker *queue, *report; /* set by spool_connect */
 };
@@ -41,7 +42,8 @@ void spool_connect(struct spool *s, struct worker *queue, struct worker *report)
 struct worker *spool_worker(struct spool *s);
 /* In the spool's thread (by LETTER_CALL). */
 void spool_reconfigure(struct spool *s, const struct conf *conf);
-void spool_destroy(struct spool **sp); /* after its worker was joined; nothing may be pending unless the store failed */
+void spool_destroy(
+	struct spool **sp); /* after its worker was joined; nothing may be pending unless the store failed */
 /* Any thread: settlements not yet on disk (the queue bounds them). */
 uint64_t spool_pending(const struct spool *s);
 

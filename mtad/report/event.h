@@ -4,8 +4,9 @@
 /*
  * event - what happened to a recipient, as it stands in the outbox, the accounting file and the log
  *
- * The spool thread encodes it into the transaction that made it true; the report thread decodes it into CSV, JSON and a
- * log line. The encoding is versioned and length-checked; the outbox may hold events of an older version after an upgrade.
+ * The spool thread encodes it into the transaction that made it true; the report thread decodes it into CSV,
+ * JSON and a log line. The encoding is versioned and length-checked; the outbox may hold events of an older
+ * version after an upgrade.
  */
 #include "base/mailbox.h"
 #include "queue_types.h"
@@ -23,14 +24,14 @@ enum event_type {
 
 struct event {
 	enum event_type type;
-	bool is_uncertain;       /* t: the site may have it */
-	uint16_t code;           /* SMTP reply code, 0: none */
+	bool is_uncertain; /* t: the site may have it */
+	uint16_t code;     /* SMTP reply code, 0: none */
 	uint16_t attempts;
-	uint16_t n;              /* of the recipient in the message */
+	uint16_t n; /* of the recipient in the message */
 	queue_id id;
 	int64_t logged_us;
 	int64_t queued_us;
-	int64_t next_us;         /* t: next attempt */
+	int64_t next_us; /* t: next attempt */
 	uint64_t message_bytes;
 	struct queue_blob sender, rcpt, orcpt, envid, user, job, pool, source;
 	struct queue_blob esc;      /* "5.1.1" */
@@ -39,18 +40,21 @@ struct event {
 	struct queue_blob host, peer_ip, local_ip, tls, caps, site;
 };
 
-/* Bytes written, or QUEUE_EINVAL when it does not fit (texts are cut first, so it does not happen with buf_max QUEUE_EVENT_MAX). */
+/* Bytes written, or QUEUE_EINVAL when it does not fit (texts are cut first, so it does not happen with
+ * buf_max QUEUE_EVENT_MAX). */
 int event_encode(const struct event *e, void *buf, size_t buf_max);
 /* Blobs point into bytes. QUEUE_EDAMAGED, QUEUE_EVERSION. */
 int event_decode(struct queue_blob bytes, struct event *out);
 
-/* Spool thread -> report thread: the events of one commit. Records: uint64 seq, uint32 length, bytes, unaligned. */
+/* Spool thread -> report thread: the events of one commit. Records: uint64 seq, uint32 length, bytes,
+ * unaligned. */
 struct event_batch {
 	struct letter letter;
 	size_t len;
 	char bytes[];
 };
-/* Report thread -> spool thread: all up to seq are in the files, fsynced; `state` is for queue_store_reported. */
+/* Report thread -> spool thread: all up to seq are in the files, fsynced; `state` is for
+ * queue_store_reported. */
 struct reported {
 	struct letter letter;
 	uint64_t seq;

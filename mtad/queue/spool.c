@@ -1,0 +1,696 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Natural batching: letters that arrive while a commit runs are the next batch. Invariants: a job leaves
+ * `jobs` only when its commit is on disk; an accept is answered exactly once; events are shown to the report
+ * thread only after the commit that holds them. A step that finds its record gone (a batch repeated after a
+ * failed commit that had reached the disk all the same) is done already and is skipped.
+ */
+#include "queue/spool.h"
+
+#include "queue/job.h"
+#include "queue/message.h"
+#include "report/event.h"
+
+#include <assert.h>
+#include <event2/event.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { RETRY_SECONDS = 1, EVENTS_FIRST_BYTES = 65536 };
+
+struct list {
+	struct letter *head, *tail;
+};
+
+struct spool {
+	struct worker *worker;
+	struct worker *queue, *report;
+	struct log *log;
+	const struct conf *conf;
+	struct queue_store *store;
+	const struct clock *clock;
+	struct event *retry_timer;
+	struct list jobs, accepts;
+	struct reported *reported;  /* the newest report not yet in the store */
+	struct event_batch *events; /* of the open transaction */
+	size_t events_max;
+	bool record_received;
+	bool is_failed, is_full;
+	queue_id committed_id; /* of the newest message whose commit succeeded */
+	_Atomic uint64_t pending_jobs, commits, accepted, settled, failed_commits;
+	_Atomic bool failed_view, full_view;
+};
+
+static void
+list_add(struct list *l, struct letter *take_letter)
+{
+	take_letter->next = NULL;
+	if (l->tail != NULL)
+		l->tail->next = take_letter;
+	else
+		l->head = take_letter;
+	l->tail = take_letter;
+}
+
+static struct letter *
+list_take(struct list *l)
+{
+	struct letter *first = l->head;
+
+	if (first != NULL && (l->head = first->next) == NULL)
+		l->tail = NULL;
+	return first;
+}
+
+static struct queue_blob
+text(const char *s, size_t max)
+{
+	return (struct queue_blob){s, strnlen(s, max)};
+}
+#define TEXT(array) text(array, sizeof(array))
+
+/* Room for one more event with its head. False: no memory. */
+static bool
+events_room(struct spool *s)
+{
+	size_t need = sizeof(*s->events) + (s->events != NULL ? s->events->len : 0) + QUEUE_EVENT_MAX + 16,
+	       max;
+	struct event_batch *grown;
+
+	if (s->events != NULL && need <= s->events_max)
+		return true;
+	max = s->events_max == 0 ? EVENTS_FIRST_BYTES : s->events_max * 2;
+	if ((grown = realloc(s->events, max)) == NULL)
+		return false;
+	if (s->events == NULL)
+		grown->len = 0;
+	s->events = grown;
+	s->events_max = max;
+	return true;
+}
+
+/* Encodes into the batch and writes the same bytes to the outbox. */
+static int
+write_event(struct spool *s, const struct event *e)
+{
+	uint64_t seq;
+	uint32_t len;
+	char *at;
+	int n, err;
+
+	if (!events_room(s))
+		return QUEUE_ENOMEM;
+	at = s->events->bytes + s->events->len;
+	if ((n = event_encode(e, at + 12, QUEUE_EVENT_MAX)) < 0)
+		return n;
+	if ((err = queue_store_event(s->store, (struct queue_blob){at + 12, (size_t)n}, &seq)) < 0)
+		return err;
+	len = (uint32_t)n;
+	memcpy(at, &seq, 8);
+	memcpy(at + 8, &len, 4);
+	s->events->len += 12 + len;
+	return QUEUE_OK;
+}
+
+static void
+event_of_message(struct event *e, const struct message *m)
+{
+	e->id = m->meta.id;
+	e->queued_us = m->meta.arrived_us;
+	e->message_bytes = m->meta.body_bytes;
+	e->sender = m->meta.sender;
+	e->envid = m->meta.envid;
+	e->user = m->meta.user;
+	e->job = m->meta.job;
+	e->pool = m->meta.pool;
+}
+
+static int
+write_received(struct spool *s, const struct message *m)
+{
+	struct event e = {.type = EVENT_RECEIVED};
+	uint32_t i;
+	int err = QUEUE_OK;
+
+	event_of_message(&e, m);
+	e.logged_us = m->meta.arrived_us;
+	for (i = 0; i < m->rcpt_count && err == QUEUE_OK; i++) {
+		e.n = m->rcpts[i].n;
+		e.rcpt = m->rcpts[i].address;
+		e.orcpt = m->rcpts[i].orcpt;
+		err = write_event(s, &e);
+	}
+	return err;
+}
+
+static const enum event_type event_types[] = {
+	[QUEUE_VERDICT_DELIVERED] = EVENT_DELIVERED,
+	[QUEUE_VERDICT_FAILED] = EVENT_BOUNCED,
+	[QUEUE_VERDICT_LATER] = EVENT_TRANSIENT,
+	[QUEUE_VERDICT_UNCERTAIN] = EVENT_TRANSIENT,
+	[QUEUE_VERDICT_EXPIRED] = EVENT_EXPIRED,
+	[QUEUE_VERDICT_DROPPED] = EVENT_DROPPED,
+};
+static const enum queue_end ends[] = {
+	[QUEUE_VERDICT_DELIVERED] = QUEUE_END_DELIVERED,
+	[QUEUE_VERDICT_FAILED] = QUEUE_END_BOUNCED,
+	[QUEUE_VERDICT_EXPIRED] = QUEUE_END_EXPIRED,
+	[QUEUE_VERDICT_DROPPED] = QUEUE_END_DROPPED,
+};
+
+/* INTERNALS step 2: the recipient waits. */
+static int
+write_later(struct spool *s, const struct job *job, uint32_t i, const struct queue_rcpt *known)
+{
+	const struct job_rcpt *jr = &job->rcpts[i];
+	struct queue_rcpt r = *known;
+
+	r.attempts = jr->settled.attempts;
+	r.flags = jr->settled.flags;
+	r.due_us = jr->settled.due_us;
+	r.last_us = clock_now(s->clock);
+	r.reply = job_reply(job, i);
+	r.source = TEXT(job->source);
+	r.host = TEXT(job->host);
+	return queue_store_update(s->store, job->id, &r);
+}
+
+static int
+write_settled_event(struct spool *s, const struct job *job, uint32_t i, const struct queue_rcpt *known)
+{
+	const struct job_rcpt *jr = &job->rcpts[i];
+	struct event e = {.type = event_types[jr->settled.kind]};
+	const char *category = job_category((enum verdict_class)jr->verdict_class, jr->settled.kind);
+
+	event_of_message(&e, job->message);
+	e.is_uncertain = jr->settled.kind == QUEUE_VERDICT_UNCERTAIN;
+	e.logged_us = clock_now(s->clock);
+	e.code = jr->code;
+	e.n = jr->n;
+	e.attempts = jr->settled.attempts;
+	e.next_us = jr->settled.due_us;
+	e.rcpt = known->address;
+	e.orcpt = known->orcpt;
+	e.esc = TEXT(jr->esc);
+	e.reply = job_reply(job, i);
+	e.category = text(category, 64);
+	e.source = TEXT(job->source);
+	e.host = TEXT(job->host);
+	e.peer_ip = TEXT(job->peer_ip);
+	e.local_ip = TEXT(job->local_ip);
+	e.tls = TEXT(job->tls);
+	e.caps = TEXT(job->caps);
+	e.site = TEXT(job->site);
+	return write_event(s, &e);
+}
+
+/* INTERNALS steps 2, 3: one recipient of a job. */
+static int
+write_settled(struct spool *s, const struct job *job, uint32_t i)
+{
+	const struct job_rcpt *jr = &job->rcpts[i];
+	const struct queue_rcpt *known;
+	int err;
+
+	if (jr->settled.kind == QUEUE_VERDICT_RETURN)
+		return QUEUE_OK;
+	known = message_rcpt(job->message, jr->n);
+	if (known == NULL) /* loaded after a repeated batch: it has ended already */
+		return QUEUE_OK;
+	if (jr->settled.kind == QUEUE_VERDICT_LATER || jr->settled.kind == QUEUE_VERDICT_UNCERTAIN)
+		err = write_later(s, job, i, known);
+	else
+		err = queue_store_end(s->store, job->id, jr->n, ends[jr->settled.kind]);
+	if (err == QUEUE_ENOTFOUND)
+		return QUEUE_OK;
+	return err == QUEUE_OK ? write_settled_event(s, job, i, known) : err;
+}
+
+static int
+put(struct spool *s, struct message *m)
+{
+	int err = queue_store_put(s->store, &m->meta, m->rcpts, m->rcpt_count, m->body);
+
+	return err == QUEUE_OK && s->record_received ? write_received(s, m) : err;
+}
+
+/* INTERNALS step 5. A second job of the same message finds it gone. */
+static int
+quarantine(struct spool *s, const struct job *job)
+{
+	uint32_t rcpts = 0;
+	int err = queue_store_quarantine(s->store, job->id, &rcpts);
+
+	if (err == QUEUE_ENOTFOUND)
+		return QUEUE_OK;
+	if (err == QUEUE_OK)
+		log_event(s->log, LOG_EVENT_quarantined, "msg=%llx rcpts=%u", (unsigned long long)job->id,
+			rcpts);
+	return err;
+}
+
+static int
+write_job(struct spool *s, struct job *job)
+{
+	bool has_end = false;
+	uint32_t i;
+	int err = QUEUE_OK;
+
+	if (job->is_damaged)
+		return quarantine(s, job);
+	for (i = 0; i < job->rcpt_count && err == QUEUE_OK; i++) {
+		err = write_settled(s, job, i);
+		has_end = has_end || job->rcpts[i].settled.kind != QUEUE_VERDICT_RETURN;
+	}
+	/* INTERNALS step 4. Jobs of one message may pass each other on their way here, so the store decides
+	 * whether this was the last recipient. */
+	if (err == QUEUE_OK && has_end) {
+		err = queue_store_remove(s->store, job->id);
+		if (err == QUEUE_EINVAL || err == QUEUE_ENOTFOUND)
+			err = QUEUE_OK;
+	}
+	if (err == QUEUE_OK && job->dsn != NULL)
+		err = put(s, job->dsn);
+	return err;
+}
+
+static size_t
+body_bytes(const struct message *m)
+{
+	return m->body[0].len + m->body[1].len + m->body[2].len;
+}
+
+static void
+answer(struct accept *a, int result, const char *why)
+{
+	a->result = result;
+	a->why = why;
+	a->letter.kind = LETTER_ACCEPTED;
+	worker_post(a->reply_to, &a->letter);
+}
+
+/* Moves up to a batch of letters into `batch`, settlements first. */
+static void
+choose(struct spool *s, struct list *jobs, struct list *accepts)
+{
+	size_t messages = 0, bytes = 0;
+	struct letter *l;
+
+	*jobs = *accepts = (struct list){NULL, NULL};
+	while (messages < SPOOL_BATCH_MESSAGES && (l = list_take(&s->jobs)) != NULL) {
+		list_add(jobs, l);
+		messages++;
+	}
+	while (messages < SPOOL_BATCH_MESSAGES && bytes < SPOOL_BATCH_BYTES &&
+		(l = list_take(&s->accepts)) != NULL) {
+		bytes += body_bytes(((struct accept *)l)->message);
+		list_add(accepts, l);
+		messages++;
+	}
+}
+
+/* Everything between begin and commit. A put that finds the disk full is refused alone. */
+static int
+write_batch(struct spool *s, const struct list *jobs, const struct list *accepts)
+{
+	struct letter *l;
+	struct accept *a;
+	int err;
+
+	if ((err = queue_store_begin(s->store)) < 0)
+		return err;
+	for (l = jobs->head; l != NULL; l = l->next)
+		if ((err = write_job(s, (struct job *)l)) < 0)
+			return err;
+	for (l = accepts->head; l != NULL; l = l->next) {
+		a = (struct accept *)l;
+		a->result = put(s, a->message);
+		if (a->result != QUEUE_OK && a->result != QUEUE_ENOSPACE)
+			return a->result;
+	}
+	if (s->reported != NULL) {
+		struct queue_blob state = {s->reported->state, s->reported->state_len};
+
+		if ((err = queue_store_reported(s->store, s->reported->seq, state)) < 0)
+			return err;
+	}
+	return queue_store_commit(s->store);
+}
+
+static void
+set_failed(struct spool *s, bool is_failed)
+{
+	struct spool_state *state;
+	struct timeval tv = {RETRY_SECONDS, 0};
+
+	if (is_failed)
+		event_add(s->retry_timer, &tv);
+	if (s->is_failed == is_failed)
+		return;
+	s->is_failed = is_failed;
+	atomic_store(&s->failed_view, is_failed);
+	if (is_failed)
+		log_event(s->log, LOG_EVENT_spool_failed, "why=\"%s\"", queue_store_error_text(s->store));
+	else
+		log_event(s->log, LOG_EVENT_spool_recovered, "pending=%llu",
+			(unsigned long long)spool_pending(s));
+	/* Without this letter the queue would only be bounded by its own count of unrecorded jobs: it still
+	 * stops. */
+	if ((state = calloc(1, sizeof(*state))) == NULL)
+		return;
+	state->letter.kind = LETTER_SPOOL_STATE;
+	state->is_failed = is_failed;
+	worker_post(s->queue, &state->letter);
+}
+
+static void
+set_full(struct spool *s, bool is_full)
+{
+	struct queue_space space = {0};
+
+	if (s->is_full == is_full)
+		return;
+	s->is_full = is_full;
+	atomic_store(&s->full_view, is_full);
+	(void)queue_store_space(s->store, &space);
+	log_event(s->log, is_full ? LOG_EVENT_spool_full : LOG_EVENT_spool_has_room,
+		"used=%llu disk-free=%llu inodes-free=%llu why=\"%s\"", (unsigned long long)space.used_bytes,
+		(unsigned long long)space.disk_free_bytes, (unsigned long long)space.disk_free_inodes,
+		space.why != NULL ? space.why : "");
+}
+
+/* The commit is on disk: everybody may know. */
+static void
+tell(struct spool *s, struct list *jobs, struct list *accepts)
+{
+	bool was_refused = false, was_put = false;
+	struct accept *a;
+	struct letter *l;
+
+	while ((l = list_take(jobs)) != NULL) {
+		l->kind = LETTER_RECORDED;
+		atomic_fetch_sub(&s->pending_jobs, 1);
+		atomic_fetch_add(&s->settled, 1);
+		worker_post(s->queue, l);
+	}
+	while ((l = list_take(accepts)) != NULL) {
+		a = (struct accept *)l;
+		if (a->result == QUEUE_OK) {
+			was_put = true;
+			s->committed_id = a->message->meta.id;
+			atomic_fetch_add(&s->accepted, 1);
+			message_ref(a->message)->letter.kind = LETTER_FRESH;
+			worker_post(s->queue, &a->message->letter);
+		} else
+			was_refused = true;
+		answer(a, a->result, a->result == QUEUE_OK ? NULL : "Insufficient system storage");
+	}
+	if (s->events != NULL && s->events->len > 0) {
+		s->events->letter.kind = LETTER_EVENTS;
+		worker_post(s->report, &s->events->letter);
+		s->events = NULL;
+		s->events_max = 0;
+	}
+	free(s->reported);
+	s->reported = NULL;
+	atomic_fetch_add(&s->commits, 1);
+	if (was_refused || was_put)
+		set_full(s, was_refused);
+}
+
+/* The commit failed: jobs go back to the front, clients are told to come again. */
+static void
+take_back(struct spool *s, struct list *jobs, struct list *accepts, int err)
+{
+	struct letter *l;
+
+	queue_store_abort(s->store);
+	if (s->events != NULL)
+		s->events->len = 0;
+	if (jobs->tail != NULL) {
+		jobs->tail->next = s->jobs.head;
+		if (s->jobs.tail == NULL)
+			s->jobs.tail = jobs->tail;
+		s->jobs.head = jobs->head;
+	}
+	while ((l = list_take(accepts)) != NULL)
+		answer((struct accept *)l, err,
+			err == QUEUE_ENOSPACE ? "Insufficient system storage" : "Local storage trouble");
+	atomic_fetch_add(&s->failed_commits, 1);
+}
+
+static bool
+commit_some(struct spool *s)
+{
+	struct list jobs, accepts;
+	bool had_accepts;
+	int err;
+
+	choose(s, &jobs, &accepts);
+	had_accepts = accepts.head != NULL;
+	err = write_batch(s, &jobs, &accepts);
+	if (err == QUEUE_OK) {
+		tell(s, &jobs, &accepts);
+		return true;
+	}
+	take_back(s, &jobs, &accepts, err);
+	/* A full map: the settlements may fit without the new mail. */
+	if (err == QUEUE_ENOSPACE && had_accepts) {
+		set_full(s, true);
+		return true;
+	}
+	set_failed(s, true);
+	return false;
+}
+
+static void
+on_batch(void *arg)
+{
+	struct spool *s = arg;
+	struct letter *l;
+
+	if (s->is_failed) {
+		while ((l = list_take(&s->accepts)) != NULL)
+			answer((struct accept *)l, QUEUE_EIO, "Local storage trouble");
+		return;
+	}
+	while (s->jobs.head != NULL || s->accepts.head != NULL || s->reported != NULL)
+		if (!commit_some(s))
+			break;
+}
+
+/* Messages of the failed commit that reached the disk all the same: their clients heard 4xx and will send
+ * them again. */
+struct orphans {
+	queue_id ids[SPOOL_BATCH_MESSAGES];
+	uint32_t rcpts[SPOOL_BATCH_MESSAGES];
+	uint32_t count;
+};
+
+static bool
+note_orphan(void *arg, const struct queue_message *m, const struct queue_rcpt *rcpts, uint32_t rcpt_count)
+{
+	struct orphans *o = arg;
+
+	if (o->count == SPOOL_BATCH_MESSAGES)
+		return false;
+	o->ids[o->count] = m->id;
+	o->rcpts[o->count++] = m->rcpt_count;
+	return true;
+}
+
+static int
+drop_orphans(struct spool *s)
+{
+	struct orphans o = {.count = 0};
+	queue_id last;
+	uint32_t i, n;
+	int err = queue_store_scan(s->store, s->committed_id, SPOOL_BATCH_MESSAGES, note_orphan, &o, &last);
+
+	if (err < 0 || o.count == 0)
+		return err < 0 ? err : QUEUE_OK;
+	if ((err = queue_store_begin(s->store)) < 0)
+		return err;
+	for (i = 0; i < o.count; i++) {
+		for (n = 0; n < o.rcpts[i]; n++) {
+			err = queue_store_end(s->store, o.ids[i], (uint16_t)n, QUEUE_END_DROPPED);
+			if (err < 0 && err != QUEUE_ENOTFOUND)
+				return err;
+		}
+		if ((err = queue_store_remove(s->store, o.ids[i])) < 0 && err != QUEUE_ENOTFOUND)
+			return err;
+	}
+	return queue_store_commit(s->store);
+}
+
+static void
+on_retry(evutil_socket_t fd, short what, void *arg)
+{
+	struct spool *s = arg;
+	struct timeval tv = {RETRY_SECONDS, 0};
+
+	if (!s->is_failed)
+		return;
+	if (queue_store_reopen(s->store) < 0 || drop_orphans(s) < 0) {
+		queue_store_abort(s->store);
+		event_add(s->retry_timer, &tv);
+		return;
+	}
+	/* Proof before the good news: what waits is written, or a commit of nothing. */
+	s->is_failed = false;
+	if (!commit_some(s)) {
+		s->is_failed = true;
+		return;
+	}
+	s->is_failed = true;
+	set_failed(s, false);
+	on_batch(s);
+}
+
+static void
+take_reported(struct spool *s, struct reported *take_reported)
+{
+	free(s->reported);
+	s->reported = take_reported;
+}
+
+static void
+on_letter(void *arg, struct letter *l)
+{
+	struct spool *s = arg;
+
+	switch ((enum letter_kind)l->kind) {
+	case LETTER_ACCEPT:
+		list_add(&s->accepts, l);
+		return;
+	case LETTER_RECORD:
+		atomic_fetch_add(&s->pending_jobs, 1);
+		list_add(&s->jobs, l);
+		return;
+	case LETTER_REPORTED:
+		take_reported(s, (struct reported *)l);
+		return;
+	case LETTER_CALL:
+		((struct call *)l)->run((struct call *)l);
+		return;
+	default:
+		assert(!"a letter the spool thread does not take");
+	}
+}
+
+/* The newest id on disk, so that orphans of a failed commit can be told from older mail. */
+static bool
+note_last(void *arg, const struct queue_message *m, const struct queue_rcpt *rcpts, uint32_t rcpt_count)
+{
+	return true;
+}
+
+static bool
+find_committed_id(struct spool *s)
+{
+	queue_id last;
+	int n;
+
+	do {
+		last = s->committed_id;
+		n = queue_store_scan(s->store, s->committed_id, 1000, note_last, NULL, &last);
+		if (n > 0)
+			s->committed_id = last;
+	} while (n == 1000);
+	return n >= 0;
+}
+
+static void
+apply_conf(struct spool *s, const struct conf *conf)
+{
+	size_t i;
+
+	s->conf = conf_ref(conf);
+	s->record_received = false;
+	for (i = 0; i < conf->accounting_records.count; i++)
+		if (conf->accounting_records.items[i][0] == 'r' &&
+			conf->accounting_records.items[i][1] == '\0')
+			s->record_received = true;
+}
+
+struct spool *
+spool_create(const struct spool_conf *conf)
+{
+	struct worker_conf wc = {
+		.name = "spool", .clock = conf->clock, .on_letter = on_letter, .on_batch = on_batch};
+	struct spool *s = calloc(1, sizeof(*s));
+
+	if (s == NULL)
+		return NULL;
+	wc.arg = s;
+	s->log = conf->log;
+	s->store = conf->store;
+	s->clock = conf->clock;
+	apply_conf(s, conf->conf);
+	if ((s->worker = worker_create(&wc)) == NULL ||
+		(s->retry_timer = event_new(worker_base(s->worker), -1, 0, on_retry, s)) == NULL)
+		spool_destroy(&s);
+	return s;
+}
+
+void
+spool_connect(struct spool *s, struct worker *queue, struct worker *report)
+{
+	s->queue = queue;
+	s->report = report;
+}
+
+struct worker *
+spool_worker(struct spool *s)
+{
+	return s->worker;
+}
+
+void
+spool_reconfigure(struct spool *s, const struct conf *conf)
+{
+	const struct conf *old = s->conf;
+
+	apply_conf(s, conf);
+	conf_unref(old);
+}
+
+void
+spool_destroy(struct spool **sp)
+{
+	struct spool *s = *sp;
+	struct letter *l;
+
+	*sp = NULL;
+	if (s == NULL)
+		return;
+	/* What a failed store could not record is delivered again after the next start: it was leased, not
+	 * settled. */
+	while ((l = list_take(&s->jobs)) != NULL)
+		job_free((struct job *)l);
+	assert(s->accepts.head == NULL);
+	if (s->retry_timer != NULL)
+		event_free(s->retry_timer);
+	worker_destroy(&s->worker);
+	free(s->reported);
+	free(s->events);
+	conf_unref(s->conf);
+	free(s);
+}
+
+uint64_t
+spool_pending(const struct spool *s)
+{
+	return atomic_load_explicit(&s->pending_jobs, memory_order_relaxed);
+}
+
+void
+spool_stats(const struct spool *s, struct spool_stats *out)
+{
+	out->commits = atomic_load(&s->commits);
+	out->accepted = atomic_load(&s->accepted);
+	out->settled = atomic_load(&s->settled);
+	out->failed_commits = atomic_load(&s->failed_commits);
+	out->is_failed = atomic_load(&s->failed_view);
+	out->is_full = atomic_load(&s->full_view);
+}
