@@ -37,7 +37,7 @@ struct job_rcpt {
 	uint16_t n;
 	uint16_t code; /* of the reply, 0: none */
 	uint8_t verdict_class;
-	char esc[12];                 /* "5.1.1", may be empty */
+	char esc[20];                 /* "5.1.1", may be empty */
 	uint32_t reply_at, reply_len; /* in job->texts */
 	struct queue_verdict verdict; /* its reply blob is filled by the queue thread from reply_at */
 	struct queue_settled settled;

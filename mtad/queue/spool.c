@@ -578,28 +578,6 @@ on_letter(void *arg, struct letter *l)
 	}
 }
 
-/* The newest id on disk, so that orphans of a failed commit can be told from older mail. */
-static bool
-note_last(void *arg, const struct queue_message *m, const struct queue_rcpt *rcpts, uint32_t rcpt_count)
-{
-	return true;
-}
-
-static bool
-find_committed_id(struct spool *s)
-{
-	queue_id last;
-	int n;
-
-	do {
-		last = s->committed_id;
-		n = queue_store_scan(s->store, s->committed_id, 1000, note_last, NULL, &last);
-		if (n > 0)
-			s->committed_id = last;
-	} while (n == 1000);
-	return n >= 0;
-}
-
 static void
 apply_conf(struct spool *s, const struct conf *conf)
 {
@@ -626,6 +604,7 @@ spool_create(const struct spool_conf *conf)
 	s->log = conf->log;
 	s->store = conf->store;
 	s->clock = conf->clock;
+	s->committed_id = queue_store_last_id(conf->store);
 	apply_conf(s, conf->conf);
 	if ((s->worker = worker_create(&wc)) == NULL ||
 		(s->retry_timer = event_new(worker_base(s->worker), -1, 0, on_retry, s)) == NULL)

@@ -1,0 +1,835 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Tries the addresses of a route in turn until one is ready for mail, then sends jobs until the engine is
+ * down.
+ *
+ * Invariants: a session ends in session_end() and nowhere else; that answers every job still here and posts
+ * `closed`. Before a host was ready its failure is the address's, and the jobs stay for the next address;
+ * afterwards the engine has answered for the mails inside it and the rest go back unpenalised.
+ */
+#include "deliver/session.h"
+
+#include "base/tls.h"
+#include "base/wire.h"
+#include "deliver/hosts.h"
+#include "deliver/transfer.h"
+
+#include <arpa/inet.h>
+#include <assert.h>
+#include <errno.h>
+#include <event2/event.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum {
+	ORDER_MAX = 50,
+	HOSTS_KNOWN = 2048,
+	TLS_SESSIONS = 4096,
+	TRANSFERS = 2,
+	QUIT_WAIT_US = 5000000,   /* D31: a site that does not answer QUIT is not waited for */
+	IDLE_WAIT_US = 600000000, /* the queue closes idle sessions long before */
+	RETRY_HOST_US = 30000000, /* after a session that never became ready */
+	BODY_BLOCK_BYTES =
+		16384, /* progress that renews the data timer: a floor under the sending rate (D39) */
+};
+#define SESSION_MAGIC 0x53455353u
+
+enum session_state { SS_CONNECTING, SS_TALKING, SS_HANDSHAKE, SS_ENDED };
+
+struct deliver {
+	struct deliver_conf conf;
+	struct hosts *hosts;
+	struct tls_cache *tls_cache;
+	SSL_CTX *tls_plain, *tls_verify; /* opportunistic, and with the certificate checked */
+	struct deliver_session *first;
+	uint32_t count;
+};
+
+struct deliver_session {
+	unsigned magic;
+	struct deliver_session *next, **prev;
+	struct deliver *d;
+	struct outbound *o;
+	struct wire *wire;
+	struct smtp_client *smtp;
+	enum session_state state;
+	struct transfer transfers[TRANSFERS];
+	struct job *waiting[TRANSFERS]; /* jobs not yet in the engine, in order */
+	unsigned waiting_count;
+	uint16_t order[ORDER_MAX];
+	uint32_t order_count, order_next;
+	const struct route_address *peer;
+	const char *host;
+	unsigned faults; /* of the present host */
+	bool was_ready;
+	bool is_local_trouble; /* no address could be bound or no descriptor had: not the site's fault */
+	enum smtp_client_phase timed_phase;
+	uint64_t timed_bytes;
+	enum verdict_class failure_class;
+	struct tls_slot tls_slot;
+	char tls_name[300], tls_words[48], peer_ip[48], local_ip[48];
+	char failure[QUEUE_REPLY_MAX]; /* of the last address */
+};
+
+static struct deliver_session *
+session_of(void *arg)
+{
+	struct deliver_session *s = arg;
+
+	assert(s->magic == SESSION_MAGIC);
+	return s;
+}
+
+static bool pump(struct deliver_session *s, struct smtp_slice *in);
+static void connect_next(struct deliver_session *s);
+
+/* --- jobs
+ * ----------------------------------------------------------------------------------------------------- */
+
+static void
+copy_text(char *to, size_t max, const char *from)
+{
+	snprintf(to, max, "%.*s", (int)(max - 1), from);
+}
+
+static void
+caps_words(unsigned caps, char *buf, size_t max)
+{
+	static const struct {
+		unsigned cap;
+		const char *name;
+	} names[] = {{SMTP_CAP_PIPELINING, "PIPELINING"}, {SMTP_CAP_8BITMIME, "8BITMIME"},
+		{SMTP_CAP_SIZE, "SIZE"}, {SMTP_CAP_STARTTLS, "STARTTLS"}, {SMTP_CAP_DSN, "DSN"},
+		{SMTP_CAP_SMTPUTF8, "SMTPUTF8"}, {SMTP_CAP_CHUNKING, "CHUNKING"}};
+	size_t i;
+	int n = 0;
+
+	buf[0] = '\0';
+	for (i = 0; i < sizeof(names) / sizeof(names[0]); i++)
+		if ((caps & names[i].cap) != 0 && n < (int)max - 16)
+			n += snprintf(buf + n, max - (size_t)n, "%s%s", n > 0 ? "," : "", names[i].name);
+}
+
+/* Back to the queue thread, with what this session knows for the records. */
+static void
+give_back(struct deliver_session *s, struct job *job)
+{
+	const struct outbound *o = s->o;
+
+	copy_text(job->source, sizeof(job->source), o->conf->sources[o->source].name);
+	copy_text(job->site, sizeof(job->site), o->route->site);
+	copy_text(job->host, sizeof(job->host), s->host != NULL ? s->host : "");
+	copy_text(job->peer_ip, sizeof(job->peer_ip), s->peer_ip);
+	copy_text(job->local_ip, sizeof(job->local_ip), s->local_ip);
+	copy_text(job->tls, sizeof(job->tls), s->tls_words);
+	if (s->smtp != NULL)
+		caps_words(smtp_client_caps(s->smtp), job->caps, sizeof(job->caps));
+	job->letter.kind = LETTER_JOB_DONE;
+	worker_post(s->d->conf.queue, &job->letter);
+}
+
+static void
+answer_waiting(struct deliver_session *s, enum queue_verdict_kind kind, enum verdict_class verdict_class,
+	const char *words)
+{
+	unsigned i;
+
+	for (i = 0; i < s->waiting_count; i++) {
+		transfer_answer_all(s->waiting[i], kind, verdict_class, "4.4.1", 0, words);
+		give_back(s, s->waiting[i]);
+	}
+	s->waiting_count = 0;
+}
+
+static struct transfer *
+free_transfer(struct deliver_session *s)
+{
+	unsigned i;
+
+	for (i = 0; i < TRANSFERS; i++)
+		if (s->transfers[i].job == NULL)
+			return &s->transfers[i];
+	return NULL;
+}
+
+/* Hands waiting jobs to the engine while it takes them. */
+static void
+fill(struct deliver_session *s)
+{
+	struct transfer *t;
+	struct job *job;
+
+	while (s->waiting_count > 0 && smtp_client_can_take(s->smtp) && (t = free_transfer(s)) != NULL) {
+		job = s->waiting[0];
+		memmove(s->waiting, s->waiting + 1, (--s->waiting_count) * sizeof(s->waiting[0]));
+		if (transfer_begin(t, job, s->d->conf.store, s->d->conf.memory))
+			smtp_client_mail(s->smtp, &t->mail);
+		else
+			give_back(s, job);
+	}
+}
+
+/* --- the end
+ * ---------------------------------------------------------------------------------------------------- */
+
+static void
+unlink_session(struct deliver_session *s)
+{
+	*s->prev = s->next;
+	if (s->next != NULL)
+		s->next->prev = s->prev;
+	s->d->count--;
+}
+
+static void
+close_connection(struct deliver_session *s)
+{
+	wire_destroy(&s->wire);
+	smtp_client_destroy(&s->smtp);
+}
+
+/* The only end. What still waits was not tried here: it goes back, penalised only if no address of the site
+ * worked. */
+static void
+session_end(struct deliver_session *s, const char *why)
+{
+	struct outbound *o = s->o;
+	unsigned i;
+
+	assert(s->state != SS_ENDED);
+	s->state = SS_ENDED;
+	for (i = 0; i < TRANSFERS; i++)
+		assert(s->transfers[i].job == NULL);
+	if (s->was_ready || s->is_local_trouble)
+		answer_waiting(s, QUEUE_VERDICT_RETURN, CLASS_LOCAL, why);
+	else
+		answer_waiting(s, QUEUE_VERDICT_LATER, s->failure_class, why);
+	o->has_failed = !s->was_ready;
+	o->retry_after_us = s->was_ready ? 0 : RETRY_HOST_US;
+	copy_text(o->why, sizeof(o->why), why);
+	o->deliver = NULL;
+	close_connection(s);
+	unlink_session(s);
+	s->magic = 0;
+	free(s);
+	o->closed.kind = LETTER_CLOSED;
+	worker_post(o->queue, &o->closed);
+}
+
+/* This address failed before it was ready for mail: the next one. */
+static void
+address_failed(struct deliver_session *s, enum verdict_class verdict_class, const char *words)
+{
+	char escaped[QUEUE_REPLY_MAX];
+
+	s->failure_class = verdict_class;
+	snprintf(s->failure, sizeof(s->failure), "%s (%s): %s", s->host, s->peer_ip, words);
+	log_event(s->d->conf.log, LOG_EVENT_session_failed, "site=%s source=%s host=%s peer=%s why=\"%s\"",
+		s->o->route->site, s->o->conf->sources[s->o->source].name, s->host, s->peer_ip,
+		log_escape(escaped, sizeof(escaped), words, strnlen(words, sizeof(escaped))));
+	close_connection(s);
+	connect_next(s);
+}
+
+/* --- timers
+ * ------------------------------------------------------------------------------------------------------- */
+
+static int64_t
+phase_timeout(const struct deliver_session *s, enum smtp_client_phase phase)
+{
+	const struct conf_delivery *c = &s->o->settings;
+
+	switch (phase) {
+	case SMTP_PHASE_CONNECT:
+		return c->connect_timeout;
+	case SMTP_PHASE_GREETING:
+		return c->greeting_timeout;
+	case SMTP_PHASE_BODY:
+		return c->data_timeout;
+	case SMTP_PHASE_DOT:
+		return c->dot_timeout;
+	case SMTP_PHASE_IDLE:
+		return IDLE_WAIT_US;
+	case SMTP_PHASE_QUIT:
+		return QUIT_WAIT_US;
+	default:
+		return c->command_timeout;
+	}
+}
+
+/* A timer for each phase and each whole reply, never for each byte: a peer that dribbles does not renew it
+ * (D6). */
+static void
+set_timer(struct deliver_session *s, bool progress)
+{
+	enum smtp_client_phase phase = smtp_client_phase(s->smtp);
+	uint64_t sent = wire_bytes_out(s->wire);
+
+	if (phase == SMTP_PHASE_BODY && sent - s->timed_bytes >= BODY_BLOCK_BYTES)
+		progress = true;
+	if (!progress && phase == s->timed_phase)
+		return;
+	s->timed_phase = phase;
+	s->timed_bytes = sent;
+	wire_deadline(s->wire, phase_timeout(s, phase));
+}
+
+/* --- the conversation
+ * ----------------------------------------------------------------------------------------------- */
+
+static enum smtp_client_tls
+tls_wish(const struct deliver_session *s)
+{
+	switch ((enum conf_tls)s->o->settings.tls) {
+	case CONF_TLS_ENCRYPT:
+	case CONF_TLS_VERIFY:
+		return SMTP_CLIENT_TLS_MUST;
+	case CONF_TLS_MAY:
+		return (s->faults & HOSTS_TLS_BROKEN) != 0 ? SMTP_CLIENT_TLS_NONE : SMTP_CLIENT_TLS_MAY;
+	case CONF_TLS_NONE:
+	case CONF_TLS_UNSET:
+	default:
+		return SMTP_CLIENT_TLS_NONE;
+	}
+}
+
+static void *
+alloc_get(void *arg, size_t bytes)
+{
+	return calloc(1, bytes);
+}
+
+static void
+alloc_put(void *arg, void *ptr)
+{
+	free(ptr);
+}
+
+static bool
+start_engine(struct deliver_session *s)
+{
+	static const struct smtp_alloc alloc = {alloc_get, alloc_put, NULL};
+	const struct outbound *o = s->o;
+	const char *ehlo = o->conf->sources[o->source].ehlo;
+	struct smtp_client_conf c = {.tls = tls_wish(s)};
+
+	if (ehlo[0] == '\0')
+		ehlo = o->conf->hostname;
+	c.ehlo_name = (struct smtp_slice){ehlo, strnlen(ehlo, SMTP_DOMAIN_MAX)};
+	c.may_pipeline = o->settings.pipelining && (s->faults & HOSTS_NO_PIPELINING) == 0;
+	c.may_overlap = c.may_pipeline && o->settings.overlap && (s->faults & HOSTS_NO_OVERLAP) == 0;
+	c.helo_only = (s->faults & HOSTS_HELO_ONLY) != 0;
+	if (o->route->static_route >= 0 && o->conf->routes[o->route->static_route].user[0] != '\0') {
+		const struct conf_route *r = &o->conf->routes[o->route->static_route];
+
+		c.user = (struct smtp_slice){r->user, strnlen(r->user, SMTP_CREDENTIAL_MAX)};
+		c.password = (struct smtp_slice){r->password, strnlen(r->password, SMTP_CREDENTIAL_MAX)};
+	}
+	s->smtp = smtp_client_create(&alloc, &c);
+	return s->smtp != NULL;
+}
+
+static void
+start_tls(struct deliver_session *s)
+{
+	bool verify = s->o->settings.tls == CONF_TLS_VERIFY;
+	SSL_CTX *ctx = verify ? s->d->tls_verify : s->d->tls_plain;
+	SSL_SESSION *session;
+
+	if (ctx == NULL) {
+		address_failed(s, CLASS_TLS, "no certification authorities could be loaded (tls-ca-file)");
+		return;
+	}
+	s->state = SS_HANDSHAKE;
+	snprintf(s->tls_name, sizeof(s->tls_name), "%s %s", verify ? "verify" : "may", s->host);
+	session = tls_cache_take(s->d->tls_cache, s->tls_name);
+	/* E4: bytes glued behind "220 ready" were sent in clear by somebody in the middle. */
+	if (wire_start_tls_client(s->wire, ctx, s->host, session)) {
+		SSL_SESSION_free(session);
+		address_failed(s, CLASS_TLS, "bytes behind the reply to STARTTLS");
+		return;
+	}
+	SSL_SESSION_free(session);
+	s->tls_slot = (struct tls_slot){s->d->tls_cache, s->tls_name};
+	if (wire_ssl(s->wire) != NULL)
+		tls_cache_watch(wire_ssl(s->wire), &s->tls_slot);
+	wire_deadline(s->wire, s->o->settings.command_timeout);
+}
+
+static void
+learn(struct deliver_session *s, unsigned faults)
+{
+	hosts_learn(s->d->hosts, s->host, faults, clock_mono(s->d->conf.clock));
+}
+
+static void
+on_ready(struct deliver_session *s)
+{
+	struct outbound *o = s->o;
+
+	if (!s->was_ready) {
+		s->was_ready = true;
+		o->can_overlap = o->settings.overlap && o->settings.pipelining &&
+				 (s->faults & (HOSTS_NO_OVERLAP | HOSTS_NO_PIPELINING)) == 0 &&
+				 (smtp_client_caps(s->smtp) & SMTP_CAP_PIPELINING) != 0;
+		o->ready.kind = LETTER_READY;
+		worker_post(o->queue, &o->ready);
+	}
+	fill(s);
+}
+
+/* The engine is down. */
+static void
+on_engine_down(struct deliver_session *s, const struct smtp_client_fact *fact)
+{
+	char words[QUEUE_REPLY_MAX];
+
+	if (fact->reply.code != 0)
+		snprintf(words, sizeof(words), "%u %.*s", (unsigned)fact->reply.code,
+			(int)fact->reply.text.len, fact->reply.text.ptr);
+	else
+		snprintf(words, sizeof(words), "%.*s", (int)fact->text.len, fact->text.ptr);
+	if (fact->pipeline_broken)
+		learn(s, (s->faults & HOSTS_NO_OVERLAP) != 0 || !s->o->can_overlap ? HOSTS_NO_PIPELINING
+										   : HOSTS_NO_OVERLAP);
+	if (s->was_ready) {
+		session_end(s, words);
+		return;
+	}
+	if (fact->phase == SMTP_PHASE_EHLO && fact->reply.code == 0 && (s->faults & HOSTS_HELO_ONLY) == 0) {
+		learn(s, HOSTS_HELO_ONLY); /* D13: closes on EHLO; once more with HELO */
+		s->order_next--;
+	}
+	address_failed(s,
+		fact->phase == SMTP_PHASE_STARTTLS ? CLASS_TLS
+		: fact->reply.code != 0            ? CLASS_REPLY
+						   : CLASS_CONNECTION,
+		words);
+}
+
+/* Pulls events until the engine wants more. False: the session or its connection is another one now. */
+static bool
+pump(struct deliver_session *s, struct smtp_slice *in)
+{
+	enum smtp_client_event event;
+	struct smtp_client_fact fact;
+	bool progress = false;
+
+	while ((event = smtp_client_next(s->smtp, in, &fact)) != SMTP_CLIENT_MORE) {
+		progress = true;
+		switch (event) {
+		case SMTP_CLIENT_STARTTLS:
+			wire_send(s->wire);
+			start_tls(s);
+			return false;
+		case SMTP_CLIENT_READY:
+			on_ready(s);
+			break;
+		case SMTP_CLIENT_RESULT:
+			transfer_result(fact.mail->user, &fact);
+			break;
+		case SMTP_CLIENT_MAIL_DONE:
+			give_back(s, transfer_end(fact.mail->user));
+			break;
+		case SMTP_CLIENT_DOWN:
+			on_engine_down(s, &fact);
+			return false;
+		case SMTP_CLIENT_MORE:
+			break;
+		}
+	}
+	wire_send(s->wire);
+	set_timer(s, progress);
+	return true;
+}
+
+static void
+pump_nothing(struct deliver_session *s)
+{
+	struct smtp_slice none = {"", 0};
+
+	(void)pump(s, &none);
+}
+
+static void
+on_connected(void *arg)
+{
+	struct deliver_session *s = session_of(arg);
+	struct sockaddr_storage local;
+	socklen_t len = sizeof(local);
+
+	if (getsockname(wire_fd(s->wire), (struct sockaddr *)&local, &len) == 0)
+		(void)inet_ntop(local.ss_family,
+			local.ss_family == AF_INET6 ? (void *)&((struct sockaddr_in6 *)&local)->sin6_addr
+						    : (void *)&((struct sockaddr_in *)&local)->sin_addr,
+			s->local_ip, sizeof(s->local_ip));
+	s->state = SS_TALKING;
+	if (!start_engine(s)) {
+		s->is_local_trouble = true;
+		session_end(s, "out of memory");
+		return;
+	}
+	set_timer(s, true);
+}
+
+static void
+on_tls(void *arg)
+{
+	struct deliver_session *s = session_of(arg);
+
+	s->state = SS_TALKING;
+	(void)tls_describe(wire_ssl(s->wire), s->tls_words, sizeof(s->tls_words));
+	smtp_client_tls_started(s->smtp);
+	pump_nothing(s);
+}
+
+static size_t
+on_bytes(void *arg, const char *bytes, size_t len)
+{
+	struct deliver_session *s = session_of(arg);
+	struct smtp_slice in = {bytes, len};
+
+	if (!pump(s, &in))
+		return len;
+	return len - in.len;
+}
+
+static int
+on_pull(void *arg, struct iovec *iov, int iov_max)
+{
+	struct deliver_session *s = session_of(arg);
+
+	return smtp_client_output(s->smtp, iov, iov_max);
+}
+
+static void
+on_sent(void *arg, size_t bytes)
+{
+	struct deliver_session *s = session_of(arg);
+
+	smtp_client_drained(s->smtp, bytes);
+	set_timer(s, false);
+}
+
+static void
+handshake_failed(struct deliver_session *s, const char *detail)
+{
+	char words[QUEUE_REPLY_MAX];
+
+	snprintf(words, sizeof(words), "TLS handshake: %s", detail);
+	if (s->o->settings.tls == CONF_TLS_MAY) {
+		log_event(s->d->conf.log, LOG_EVENT_tls_fallback, "site=%s host=%s why=\"%s\"",
+			s->o->route->site, s->host, words);
+		learn(s, HOSTS_TLS_BROKEN);
+		s->order_next--;
+	}
+	address_failed(s, CLASS_TLS, words);
+}
+
+static void
+on_down(void *arg, enum wire_down why, const char *detail)
+{
+	struct deliver_session *s = session_of(arg);
+
+	if (why == WIRE_TIMEOUT && s->smtp != NULL && smtp_client_phase(s->smtp) == SMTP_PHASE_QUIT)
+		detail = "closed";
+	switch (s->state) {
+	case SS_CONNECTING:
+		address_failed(s, CLASS_CONNECTION, detail);
+		return;
+	case SS_HANDSHAKE:
+		handshake_failed(s, detail);
+		return;
+	case SS_TALKING:
+		smtp_client_lost(s->smtp, (struct smtp_slice){detail, strnlen(detail, 120)});
+		pump_nothing(s);
+		return;
+	case SS_ENDED:
+		return;
+	}
+}
+
+/* --- connecting
+ * ------------------------------------------------------------------------------------------------------ */
+
+static const struct wire_ops wire_operations = {on_connected, on_tls, on_bytes, on_pull, on_sent, on_down};
+
+/* The source's address of the peer's family. False: this source has none of that family although it has
+ * addresses. */
+static bool
+local_address(const struct conf_source *source, sa_family_t family, const struct sockaddr **out)
+{
+	*out = NULL;
+	if (!source->has_v4 && !source->has_v6)
+		return true;
+	if (family == AF_INET && source->has_v4)
+		*out = (const struct sockaddr *)&source->v4;
+	if (family == AF_INET6 && source->has_v6)
+		*out = (const struct sockaddr *)&source->v6;
+	return *out != NULL;
+}
+
+static bool
+is_local_errno(int err)
+{
+	return err == EADDRNOTAVAIL || err == EADDRINUSE || err == EMFILE || err == ENFILE || err == ENOMEM ||
+	       err == ENOBUFS || err == EACCES;
+}
+
+static void
+describe_peer(struct deliver_session *s)
+{
+	const void *ip = s->peer->any.sa_family == AF_INET6 ? (const void *)&s->peer->v6.sin6_addr
+							    : (const void *)&s->peer->v4.sin_addr;
+
+	s->host = s->o->route->hosts[s->peer->host].name;
+	(void)inet_ntop(s->peer->any.sa_family, ip, s->peer_ip, sizeof(s->peer_ip));
+	s->local_ip[0] = s->tls_words[0] = '\0';
+	s->faults = hosts_faults(s->d->hosts, s->host, clock_mono(s->d->conf.clock));
+}
+
+/* One address. True: connecting, or the session has ended. */
+static bool
+connect_one(struct deliver_session *s)
+{
+	const struct conf_source *source = &s->o->conf->sources[s->o->source];
+	const struct sockaddr *local;
+	int err;
+
+	s->peer = &s->o->route->addresses[s->order[s->order_next++]];
+	describe_peer(s);
+	if (!local_address(source, s->peer->any.sa_family, &local)) {
+		snprintf(s->failure, sizeof(s->failure), "%s (%s): source %s has no address of this family",
+			s->host, s->peer_ip, source->name);
+		s->failure_class = CLASS_CONNECTION;
+		return false;
+	}
+	s->wire = wire_connect(worker_base(s->d->conf.io), &s->peer->any, local, &wire_operations, s);
+	if (s->wire != NULL) {
+		s->state = SS_CONNECTING;
+		s->timed_phase = SMTP_PHASE_CONNECT;
+		wire_deadline(s->wire, s->o->settings.connect_timeout);
+		return true;
+	}
+	err = errno;
+	snprintf(s->failure, sizeof(s->failure), "%s (%s): %s", s->host, s->peer_ip, strerror(err));
+	s->failure_class = CLASS_CONNECTION;
+	if (!is_local_errno(err))
+		return false;
+	log_event(s->d->conf.log, LOG_EVENT_source_down, "source=%s peer=%s why=\"%s\"", source->name,
+		s->peer_ip, strerror(err));
+	s->is_local_trouble = true;
+	session_end(s, s->failure);
+	return true;
+}
+
+static void
+connect_next(struct deliver_session *s)
+{
+	while (s->order_next < s->order_count)
+		if (connect_one(s))
+			return;
+	session_end(s, s->failure[0] != '\0' ? s->failure : "no address to try");
+}
+
+/* An uncertain end before: the same host can tell a repeated message better than another (and greylisting
+ * likes it). */
+static void
+prefer_host(struct deliver_session *s)
+{
+	const struct route_result *r = s->o->route;
+	uint32_t i;
+	uint16_t chosen;
+
+	if (s->o->prefer_host[0] == '\0')
+		return;
+	for (i = 0; i < s->order_count; i++)
+		if (strcmp(r->hosts[r->addresses[s->order[i]].host].name, s->o->prefer_host) == 0) {
+			chosen = s->order[i];
+			memmove(s->order + 1, s->order, i * sizeof(s->order[0]));
+			s->order[0] = chosen;
+			return;
+		}
+}
+
+static void
+refuse_open(struct outbound *o, struct job *job, const char *why)
+{
+	transfer_answer_all(job, QUEUE_VERDICT_RETURN, CLASS_LOCAL, "4.3.0", 0, why);
+	job->letter.kind = LETTER_JOB_DONE;
+	worker_post(o->queue, &job->letter);
+	o->has_failed = true;
+	o->retry_after_us = RETRY_HOST_US;
+	copy_text(o->why, sizeof(o->why), why);
+	o->closed.kind = LETTER_CLOSED;
+	worker_post(o->queue, &o->closed);
+}
+
+static void
+open_session(struct deliver *d, struct outbound *o)
+{
+	struct deliver_session *s = calloc(1, sizeof(*s));
+	uint32_t max = (uint32_t)o->settings.hosts_max;
+	struct job *job = o->first;
+
+	o->first = NULL;
+	if (s == NULL) {
+		refuse_open(o, job, "out of memory");
+		return;
+	}
+	s->magic = SESSION_MAGIC;
+	s->d = d;
+	s->o = o;
+	s->waiting[s->waiting_count++] = job;
+	o->deliver = s;
+	s->next = d->first;
+	s->prev = &d->first;
+	if (d->first != NULL)
+		d->first->prev = &s->next;
+	d->first = s;
+	d->count++;
+	s->order_count = route_order(o->route, d->conf.clock, (enum conf_family)o->settings.family, s->order,
+		max < ORDER_MAX ? max : ORDER_MAX);
+	prefer_host(s);
+	connect_next(s);
+}
+
+/* --- letters
+ * ----------------------------------------------------------------------------------------------------------
+ */
+
+static void
+take_job(struct deliver *d, struct job *job)
+{
+	struct outbound *o = job->outbound;
+	struct deliver_session *s = o->deliver;
+
+	if (s == NULL || s->waiting_count == TRANSFERS) {
+		transfer_answer_all(
+			job, QUEUE_VERDICT_RETURN, CLASS_LOCAL, "4.4.2", 0, "the session had ended");
+		job->letter.kind = LETTER_JOB_DONE;
+		worker_post(d->conf.queue, &job->letter);
+		return;
+	}
+	s->waiting[s->waiting_count++] = job;
+	if (s->was_ready && s->state == SS_TALKING) {
+		fill(s);
+		pump_nothing(s);
+	}
+}
+
+/* No more mail: after the present ones QUIT; a session still connecting just ends. */
+static void
+quit(struct deliver_session *s, const char *why)
+{
+	answer_waiting(s, QUEUE_VERDICT_RETURN, CLASS_LOCAL, why);
+	if (!s->was_ready || s->state != SS_TALKING) {
+		s->is_local_trouble = true;
+		session_end(s, why);
+		return;
+	}
+	smtp_client_quit(s->smtp);
+	pump_nothing(s);
+}
+
+void
+deliver_on_letter(struct deliver *d, struct letter *l)
+{
+	struct outbound *o;
+
+	switch ((enum letter_kind)l->kind) {
+	case LETTER_OPEN:
+		open_session(d, (struct outbound *)l);
+		return;
+	case LETTER_JOB:
+		take_job(d, (struct job *)l);
+		return;
+	case LETTER_QUIT:
+		o = outbound_of_quit(l);
+		if (o->deliver != NULL)
+			quit(o->deliver, "closed by the queue");
+		return;
+	case LETTER_RELEASE:
+		outbound_free((struct outbound *)l);
+		return;
+	default:
+		assert(!"a letter deliver does not take");
+	}
+}
+
+void
+deliver_stop(struct deliver *d, bool cut)
+{
+	struct deliver_session *s, *next;
+
+	for (s = d->first; s != NULL; s = next) {
+		next = s->next;
+		if (!cut) {
+			quit(s, "the daemon stops");
+		} else if (s->state == SS_TALKING) {
+			answer_waiting(s, QUEUE_VERDICT_RETURN, CLASS_LOCAL, "the daemon stops");
+			s->order_next = s->order_count;
+			smtp_client_lost(s->smtp, SMTP_LIT("the daemon stops"));
+			pump_nothing(s);
+		} else {
+			s->is_local_trouble = true;
+			session_end(s, "the daemon stops");
+		}
+	}
+}
+
+uint32_t
+deliver_count(const struct deliver *d)
+{
+	return d->count;
+}
+
+bool
+deliver_reconfigure(struct deliver *d, const struct conf *conf, char *why, size_t why_max)
+{
+	SSL_CTX *verify = NULL;
+
+	if (conf->tls_ca_file[0] != '\0') {
+		/* A missing file only matters to tls = verify, which then defers with these words (E28). */
+		verify = tls_client_create(conf->tls_ca_file, why, why_max);
+		if (verify == NULL && d->tls_verify != NULL)
+			return false;
+	}
+	SSL_CTX_free(d->tls_verify);
+	d->tls_verify = verify;
+	return true;
+}
+
+struct deliver *
+deliver_create(const struct deliver_conf *conf)
+{
+	struct deliver *d = calloc(1, sizeof(*d));
+	char why[200];
+
+	if (d == NULL)
+		return NULL;
+	d->conf = *conf;
+	if ((d->hosts = hosts_create(HOSTS_KNOWN)) == NULL ||
+		(d->tls_cache = tls_cache_create(TLS_SESSIONS)) == NULL ||
+		(d->tls_plain = tls_client_create(NULL, why, sizeof(why))) == NULL)
+		deliver_destroy(&d);
+	return d;
+}
+
+void
+deliver_destroy(struct deliver **dp)
+{
+	struct deliver *d = *dp;
+
+	*dp = NULL;
+	if (d == NULL)
+		return;
+	assert(d->count == 0);
+	hosts_destroy(&d->hosts);
+	if (d->tls_cache != NULL)
+		tls_cache_destroy(&d->tls_cache);
+	SSL_CTX_free(d->tls_plain);
+	SSL_CTX_free(d->tls_verify);
+	free(d);
+}

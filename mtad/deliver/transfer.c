@@ -1,0 +1,140 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Between the queue's nouns (job, recipient number, message) and the engine's (mail, recipient, result).
+ * Bodies of mail that is not fresh are read here, in the io thread, one short read transaction each.
+ */
+#include "deliver/transfer.h"
+
+#include <assert.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { LOCAL_WAIT_US = 60000000 };
+
+static struct smtp_slice
+slice(struct queue_blob b)
+{
+	return (struct smtp_slice){b.ptr, b.len};
+}
+
+void
+transfer_answer_all(struct job *job, enum queue_verdict_kind kind, enum verdict_class verdict_class,
+	const char *esc, int64_t wait_us, const char *words)
+{
+	struct queue_verdict v = {.kind = kind, .wait_us = wait_us};
+	uint32_t i;
+
+	for (i = 0; i < job->rcpt_count; i++)
+		job_answer(job, i, &v, verdict_class, esc, words, strnlen(words, QUEUE_REPLY_MAX));
+}
+
+static bool
+load(struct job *job, struct queue_store *store, struct memory *memory)
+{
+	struct queue_loaded *loaded;
+	int err = queue_store_load(store, job->id, true, &loaded);
+
+	if (err == QUEUE_EDAMAGED || err == QUEUE_ENOTFOUND) {
+		job->is_damaged = true;
+		transfer_answer_all(job, QUEUE_VERDICT_DROPPED, CLASS_LOCAL, "5.3.0", 0,
+			"message is damaged in the spool");
+		return false;
+	}
+	if (err == QUEUE_OK && (job->message = message_from_loaded(memory, loaded)) != NULL)
+		return true;
+	transfer_answer_all(
+		job, QUEUE_VERDICT_RETURN, CLASS_LOCAL, "4.3.0", 0, "message cannot be read from the spool");
+	return false;
+}
+
+static void
+fill_mail(struct transfer *t)
+{
+	const struct message *m = t->job->message;
+	struct smtp_client_mail *mail = &t->mail;
+	unsigned i;
+
+	mail->sender = slice(m->meta.sender);
+	mail->rcpts = t->rcpts;
+	mail->rcpt_count = t->job->rcpt_count;
+	for (i = 0; i < QUEUE_BODY_PIECES; i++)
+		mail->body[i] = slice(m->body[i]);
+	mail->envid = slice(m->meta.envid);
+	mail->ret = (enum smtp_ret)m->meta.ret;
+	mail->is_8bit = (m->meta.flags & QUEUE_MESSAGE_8BIT) != 0;
+	mail->is_utf8 = (m->meta.flags & QUEUE_MESSAGE_UTF8) != 0;
+	mail->user = t;
+}
+
+bool
+transfer_begin(struct transfer *t, struct job *job, struct queue_store *store, struct memory *memory)
+{
+	const struct queue_rcpt *r;
+	uint32_t i;
+
+	assert(t->job == NULL);
+	if (job->message == NULL && !load(job, store, memory))
+		return false;
+	if ((t->rcpts = calloc(job->rcpt_count, sizeof(*t->rcpts))) == NULL) {
+		transfer_answer_all(job, QUEUE_VERDICT_RETURN, CLASS_LOCAL, "4.3.0", 0, "out of memory");
+		return false;
+	}
+	for (i = 0; i < job->rcpt_count; i++) {
+		if ((r = message_rcpt(job->message, job->rcpts[i].n)) == NULL) {
+			/* The schedule knows a recipient the spool does not: the records do not belong
+			 * together. */
+			free(t->rcpts);
+			t->rcpts = NULL;
+			job->is_damaged = true;
+			transfer_answer_all(job, QUEUE_VERDICT_DROPPED, CLASS_LOCAL, "5.3.0", 0,
+				"recipient is missing in the spool");
+			return false;
+		}
+		t->rcpts[i] = (struct smtp_client_rcpt){slice(r->address), slice(r->orcpt), r->notify};
+	}
+	t->job = job;
+	t->accepted = 0;
+	fill_mail(t);
+	return true;
+}
+
+/* What is kept and shown: "550 5.1.1 no such user", or our words when no reply came. */
+static int
+reply_words(const struct smtp_client_fact *fact, char *buf, size_t max)
+{
+	if (fact->reply.code == 0)
+		return snprintf(buf, max, "%.*s in %s", fact->text.len > 0 ? (int)fact->text.len : 15,
+			fact->text.len > 0 ? fact->text.ptr : "connection lost",
+			smtp_client_phase_name(fact->phase));
+	return snprintf(buf, max, "%u %.*s", (unsigned)fact->reply.code, (int)fact->reply.text.len,
+		fact->reply.text.ptr);
+}
+
+void
+transfer_result(struct transfer *t, const struct smtp_client_fact *fact)
+{
+	struct verdict_input in = {
+		fact->outcome, fact->phase, fact->reply.code, fact->reply.esc, t->accepted};
+	struct verdict_output out;
+	char words[QUEUE_REPLY_MAX + 1];
+	int len;
+
+	verdict_decide(&in, &out);
+	if (out.verdict.kind != QUEUE_VERDICT_RETURN)
+		t->accepted++;
+	len = reply_words(fact, words, sizeof(words));
+	if (len >= (int)sizeof(words))
+		len = sizeof(words) - 1;
+	job_answer(t->job, fact->rcpt_index, &out.verdict, out.verdict_class, out.esc, words, (size_t)len);
+}
+
+struct job *
+transfer_end(struct transfer *t)
+{
+	struct job *job = t->job;
+
+	free(t->rcpts);
+	*t = (struct transfer){0};
+	return job;
+}

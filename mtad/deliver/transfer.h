@@ -1,0 +1,34 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef MTAD_DELIVER_TRANSFER_H
+#define MTAD_DELIVER_TRANSFER_H
+/*
+ * transfer - one job as one SMTP transaction: the mail handed to the engine, and its results as verdicts
+ *
+ * Owner    the session; embedded, at most two at a time.
+ * Thread   its io thread's.
+ */
+#include "base/memory.h"
+#include "deliver/verdict.h"
+#include "queue/job.h"
+#include "queue_store.h"
+#include "smtp_client.h"
+
+struct transfer {
+	struct job *job; /* NULL: free */
+	struct smtp_client_mail mail;
+	struct smtp_client_rcpt *rcpts;
+	uint32_t accepted; /* recipients the site took so far in this transaction */
+};
+
+/* Loads the message if the job has none and builds the mail. False: the job is answered (damaged, no memory)
+ * and is still the caller's; the transfer is free. */
+bool transfer_begin(struct transfer *t, struct job *job, struct queue_store *store, struct memory *memory);
+/* One RESULT of the engine. */
+void transfer_result(struct transfer *t, const struct smtp_client_fact *fact);
+/* Gives the answered job back and frees the rest. */
+struct job *transfer_end(struct transfer *t);
+
+/* All recipients of a job get the same answer, in our words (no session was there to ask). */
+void transfer_answer_all(struct job *job, enum queue_verdict_kind kind, enum verdict_class verdict_class,
+	const char *esc, int64_t wait_us, const char *words);
+#endif

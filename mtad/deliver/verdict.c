@@ -1,0 +1,76 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The two languages meet here: replies on one side, verdicts on the other. No other file compares reply codes
+ * to decide what becomes of a recipient. Invariant: the default of every switch is temporary, so an outcome
+ * nobody thought of can delay mail but never lose it.
+ */
+#include "deliver/verdict.h"
+
+#include <stdio.h>
+
+static void
+set(struct verdict_output *out, enum queue_verdict_kind kind, enum verdict_class verdict_class,
+	const char *esc)
+{
+	out->verdict.kind = kind;
+	out->verdict_class = verdict_class;
+	if (out->esc[0] == '\0')
+		snprintf(out->esc, sizeof(out->esc), "%s", esc);
+}
+
+/* 452, and 552 where RFC 5321 4.5.3.1.10 asks to read it as 452: the site takes no more recipients in this
+ * transaction. */
+static bool
+is_too_many_rcpts(const struct verdict_input *in)
+{
+	if (in->phase != SMTP_PHASE_RCPT || in->rcpts_accepted == 0)
+		return false;
+	if (in->code == 452)
+		return in->esc.class_digit == 0 || (in->esc.subject == 5 && in->esc.detail == 3);
+	return in->code == 552 && (in->esc.class_digit == 0 || (in->esc.subject == 5 && in->esc.detail == 3));
+}
+
+static void
+decide_reply(const struct verdict_input *in, struct verdict_output *out)
+{
+	if (in->code >= 200 && in->code < 300)
+		set(out, QUEUE_VERDICT_DELIVERED, CLASS_SUCCESS, "2.0.0");
+	else if (is_too_many_rcpts(in))
+		set(out, QUEUE_VERDICT_RETURN, CLASS_REPLY, "4.5.3");
+	else if (in->code >= 500 && in->code < 600)
+		set(out, QUEUE_VERDICT_FAILED, CLASS_REPLY, "5.0.0");
+	else
+		set(out, QUEUE_VERDICT_LATER, CLASS_REPLY, "4.0.0");
+}
+
+void
+verdict_decide(const struct verdict_input *in, struct verdict_output *out)
+{
+	*out = (struct verdict_output){.verdict = {.code = in->code}};
+	if (in->esc.class_digit != 0)
+		snprintf(out->esc, sizeof(out->esc), "%u.%u.%u", (unsigned)in->esc.class_digit,
+			(unsigned)in->esc.subject, (unsigned)in->esc.detail);
+	switch (in->outcome) {
+	case SMTP_OUTCOME_REPLY:
+		decide_reply(in, out);
+		return;
+	case SMTP_OUTCOME_REFUSED: /* by us, before the site saw it: its capabilities do not take this message
+				    */
+		if (in->code >= 500)
+			set(out, QUEUE_VERDICT_FAILED, CLASS_PROTOCOL, "5.6.0");
+		else
+			set(out, QUEUE_VERDICT_LATER,
+				in->phase == SMTP_PHASE_STARTTLS ? CLASS_TLS : CLASS_PROTOCOL, "4.7.0");
+		return;
+	case SMTP_OUTCOME_UNCERTAIN:
+		set(out, QUEUE_VERDICT_UNCERTAIN, CLASS_CONNECTION, "4.4.2");
+		return;
+	case SMTP_OUTCOME_UNTRIED:
+		set(out, QUEUE_VERDICT_RETURN, CLASS_CONNECTION, "4.4.2");
+		return;
+	case SMTP_OUTCOME_LOST:
+	default:
+		set(out, QUEUE_VERDICT_LATER, CLASS_CONNECTION, "4.4.2");
+		return;
+	}
+}

@@ -1,0 +1,30 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef MTAD_DELIVER_VERDICT_H
+#define MTAD_DELIVER_VERDICT_H
+/*
+ * verdict - what a result of the SMTP conversation means for the recipient; the one place where a reply
+ * becomes a verdict
+ *
+ * Pure function of its input. Rules by provider (feedback) will be looked up here; the basic code decides
+ * between temporary and permanent, also when the enhanced code disagrees (RFC 5321 4.2.1, RFC 3463 2).
+ */
+#include "queue/job.h"
+#include "smtp_client.h"
+
+struct verdict_input {
+	enum smtp_client_outcome outcome;
+	enum smtp_client_phase phase;
+	uint16_t code; /* 0: no reply */
+	struct smtp_esc esc;
+	uint32_t rcpts_accepted; /* of the same transaction so far: "too many recipients" means the rest at
+				    once (RFC 5321 4.5.3.1.10) */
+};
+
+struct verdict_output {
+	struct queue_verdict verdict; /* reply is not set */
+	enum verdict_class verdict_class;
+	char esc[20]; /* the site's enhanced code, or ours for a result without reply */
+};
+
+void verdict_decide(const struct verdict_input *in, struct verdict_output *out);
+#endif
