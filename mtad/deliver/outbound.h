@@ -17,10 +17,13 @@
 #include "queue/letters.h"
 #include "route/route.h"
 
+struct dispatch;
+
 struct outbound {
 	struct letter letter; /* OPEN, RELEASE */
 	struct letter ready, quit, closed;
 	struct worker *io, *queue;
+	struct dispatch *dispatch;
 	struct queue_session *session;
 	const struct conf *conf;       /* reference */
 	struct route_result *route;    /* reference */

@@ -136,7 +136,7 @@ answer_waiting(struct deliver_session *s, enum queue_verdict_kind kind, enum ver
 	unsigned i;
 
 	for (i = 0; i < s->waiting_count; i++) {
-		transfer_answer_all(s->waiting[i], kind, verdict_class, "4.4.1", 0, words);
+		job_answer_all(s->waiting[i], kind, verdict_class, "4.4.1", 0, words);
 		give_back(s, s->waiting[i]);
 	}
 	s->waiting_count = 0;
@@ -656,7 +656,7 @@ prefer_host(struct deliver_session *s)
 static void
 refuse_open(struct outbound *o, struct job *job, const char *why)
 {
-	transfer_answer_all(job, QUEUE_VERDICT_RETURN, CLASS_LOCAL, "4.3.0", 0, why);
+	job_answer_all(job, QUEUE_VERDICT_RETURN, CLASS_LOCAL, "4.3.0", 0, why);
 	job->letter.kind = LETTER_JOB_DONE;
 	worker_post(o->queue, &job->letter);
 	o->has_failed = true;
@@ -706,8 +706,7 @@ take_job(struct deliver *d, struct job *job)
 	struct deliver_session *s = o->deliver;
 
 	if (s == NULL || s->waiting_count == TRANSFERS) {
-		transfer_answer_all(
-			job, QUEUE_VERDICT_RETURN, CLASS_LOCAL, "4.4.2", 0, "the session had ended");
+		job_answer_all(job, QUEUE_VERDICT_RETURN, CLASS_LOCAL, "4.4.2", 0, "the session had ended");
 		job->letter.kind = LETTER_JOB_DONE;
 		worker_post(d->conf.queue, &job->letter);
 		return;

@@ -10,23 +10,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { LOCAL_WAIT_US = 60000000 };
-
 static struct smtp_slice
 slice(struct queue_blob b)
 {
 	return (struct smtp_slice){b.ptr, b.len};
-}
-
-void
-transfer_answer_all(struct job *job, enum queue_verdict_kind kind, enum verdict_class verdict_class,
-	const char *esc, int64_t wait_us, const char *words)
-{
-	struct queue_verdict v = {.kind = kind, .wait_us = wait_us};
-	uint32_t i;
-
-	for (i = 0; i < job->rcpt_count; i++)
-		job_answer(job, i, &v, verdict_class, esc, words, strnlen(words, QUEUE_REPLY_MAX));
 }
 
 static bool
@@ -37,13 +24,13 @@ load(struct job *job, struct queue_store *store, struct memory *memory)
 
 	if (err == QUEUE_EDAMAGED || err == QUEUE_ENOTFOUND) {
 		job->is_damaged = true;
-		transfer_answer_all(job, QUEUE_VERDICT_DROPPED, CLASS_LOCAL, "5.3.0", 0,
+		job_answer_all(job, QUEUE_VERDICT_DROPPED, CLASS_LOCAL, "5.3.0", 0,
 			"message is damaged in the spool");
 		return false;
 	}
 	if (err == QUEUE_OK && (job->message = message_from_loaded(memory, loaded)) != NULL)
 		return true;
-	transfer_answer_all(
+	job_answer_all(
 		job, QUEUE_VERDICT_RETURN, CLASS_LOCAL, "4.3.0", 0, "message cannot be read from the spool");
 	return false;
 }
@@ -77,7 +64,7 @@ transfer_begin(struct transfer *t, struct job *job, struct queue_store *store, s
 	if (job->message == NULL && !load(job, store, memory))
 		return false;
 	if ((t->rcpts = calloc(job->rcpt_count, sizeof(*t->rcpts))) == NULL) {
-		transfer_answer_all(job, QUEUE_VERDICT_RETURN, CLASS_LOCAL, "4.3.0", 0, "out of memory");
+		job_answer_all(job, QUEUE_VERDICT_RETURN, CLASS_LOCAL, "4.3.0", 0, "out of memory");
 		return false;
 	}
 	for (i = 0; i < job->rcpt_count; i++) {
@@ -87,7 +74,7 @@ transfer_begin(struct transfer *t, struct job *job, struct queue_store *store, s
 			free(t->rcpts);
 			t->rcpts = NULL;
 			job->is_damaged = true;
-			transfer_answer_all(job, QUEUE_VERDICT_DROPPED, CLASS_LOCAL, "5.3.0", 0,
+			job_answer_all(job, QUEUE_VERDICT_DROPPED, CLASS_LOCAL, "5.3.0", 0,
 				"recipient is missing in the spool");
 			return false;
 		}

@@ -27,8 +27,4 @@ bool transfer_begin(struct transfer *t, struct job *job, struct queue_store *sto
 void transfer_result(struct transfer *t, const struct smtp_client_fact *fact);
 /* Gives the answered job back and frees the rest. */
 struct job *transfer_end(struct transfer *t);
-
-/* All recipients of a job get the same answer, in our words (no session was there to ask). */
-void transfer_answer_all(struct job *job, enum queue_verdict_kind kind, enum verdict_class verdict_class,
-	const char *esc, int64_t wait_us, const char *words);
 #endif

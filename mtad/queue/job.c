@@ -113,3 +113,14 @@ job_category(enum verdict_class verdict_class, enum queue_verdict_kind kind)
 		return "admin";
 	return categories[verdict_class];
 }
+
+void
+job_answer_all(struct job *job, enum queue_verdict_kind kind, enum verdict_class verdict_class,
+	const char *esc, int64_t wait_us, const char *words)
+{
+	struct queue_verdict v = {.kind = kind, .wait_us = wait_us};
+	uint32_t i;
+
+	for (i = 0; i < job->rcpt_count; i++)
+		job_answer(job, i, &v, verdict_class, esc, words, strnlen(words, QUEUE_REPLY_MAX));
+}

@@ -51,6 +51,7 @@ struct job {
 	struct message *message; /* a reference; NULL: load it (io thread), or no bytes are needed */
 	struct message *dsn;     /* a notification to accept in the same transaction; a reference */
 	int64_t started_us;      /* wall clock when it was handed out */
+	bool wants_delay_notice; /* a recipient waits longer than delay-notice: tell its sender */
 	bool is_damaged; /* its records failed their checksums: to be quarantined instead of settled */
 	/* What the session knew, for records and log. */
 	char source[QUEUE_NAME_MAX], host[256], local_ip[48], peer_ip[48], tls[48], caps[96], site[256];
@@ -68,5 +69,8 @@ void job_answer(struct job *job, uint32_t index, const struct queue_verdict *v,
 /* PowerMTA's bounceCat for a verdict: "bad-mailbox", "routing-errors", "message-expired" ... "" for a
  * delivery. */
 const char *job_category(enum verdict_class verdict_class, enum queue_verdict_kind kind);
+/* The same answer for all, in our words. */
+void job_answer_all(struct job *job, enum queue_verdict_kind kind, enum verdict_class verdict_class,
+	const char *esc, int64_t wait_us, const char *words);
 struct queue_blob job_reply(const struct job *job, uint32_t index);
 #endif

@@ -31,6 +31,8 @@ enum letter_kind {
 			  on to the spool */
 	LETTER_RECORD, /* queue, sign -> spool  struct job: settle on disk */
 	LETTER_RECORDED,    /* spool -> queue  the same, done */
+	LETTER_FLAGS,       /* queue -> spool  struct flag_batch: hold bits of recipients */
+	LETTER_NOTE,        /* queue -> spool  struct note: small durable state */
 	LETTER_SPOOL_STATE, /* spool -> queue  struct spool_state */
 	LETTER_EVENTS,      /* spool -> report  struct event_batch (report/event.h) */
 	LETTER_REPORTED,    /* report -> spool  struct reported (report/event.h) */
@@ -51,5 +53,24 @@ struct accept {
 	struct worker *reply_to;
 	int result;      /* enum queue_err */
 	const char *why; /* static words for a refusal */
+};
+
+/* New flags for recipients (hold, release): the record is read, changed and written by the spool thread.
+ * Freed by it. */
+struct flag_batch {
+	struct letter letter;
+	uint32_t count;
+	struct {
+		queue_id id;
+		uint16_t n;
+		uint8_t flags;
+	} items[];
+};
+
+/* A name and a value for queue_store_note; an empty value deletes. Freed by the spool thread. */
+struct note {
+	struct letter letter;
+	size_t name_len, value_len;
+	char bytes[]; /* name, value */
 };
 #endif

@@ -31,6 +31,7 @@ struct spool {
 	const struct clock *clock;
 	struct event *retry_timer;
 	struct list jobs, accepts;
+	struct list changes;        /* flags and notes: kept like jobs until a commit holds them */
 	struct reported *reported;  /* the newest report not yet in the store */
 	struct event_batch *events; /* of the open transaction */
 	size_t events_max;
@@ -309,6 +310,59 @@ choose(struct spool *s, struct list *jobs, struct list *accepts)
 	}
 }
 
+/* Hold bits. A recipient that has ended meanwhile needs none. */
+static int
+write_flags(struct spool *s, const struct flag_batch *b)
+{
+	struct queue_loaded *loaded;
+	uint32_t i, k;
+	int err;
+
+	for (i = 0; i < b->count; i++) {
+		err = queue_store_load(s->store, b->items[i].id, false, &loaded);
+		if (err == QUEUE_ENOTFOUND || err == QUEUE_EDAMAGED)
+			continue;
+		if (err < 0)
+			return err;
+		for (k = 0; k < loaded->rcpt_count && err == QUEUE_OK; k++) {
+			if (loaded->rcpts[k].n != b->items[i].n)
+				continue;
+			loaded->rcpts[k].flags = b->items[i].flags;
+			err = queue_store_update(s->store, b->items[i].id, &loaded->rcpts[k]);
+		}
+		queue_loaded_free(&loaded);
+		if (err < 0 && err != QUEUE_ENOTFOUND)
+			return err;
+	}
+	return QUEUE_OK;
+}
+
+/* Flags are read from what is committed, so changes have a transaction of their own. */
+static bool
+commit_changes(struct spool *s)
+{
+	struct letter *l;
+	int err = queue_store_begin(s->store);
+
+	for (l = s->changes.head; l != NULL && err == QUEUE_OK; l = l->next) {
+		const struct note *n = (const struct note *)l;
+
+		if (l->kind == LETTER_FLAGS)
+			err = write_flags(s, (const struct flag_batch *)l);
+		else
+			err = queue_store_note(s->store, (struct queue_blob){n->bytes, n->name_len},
+				(struct queue_blob){n->bytes + n->name_len, n->value_len});
+	}
+	if (err == QUEUE_OK)
+		err = queue_store_commit(s->store);
+	else
+		queue_store_abort(s->store);
+	if (err == QUEUE_OK)
+		while ((l = list_take(&s->changes)) != NULL)
+			free(l);
+	return err == QUEUE_OK;
+}
+
 /* Everything between begin and commit. A put that finds the disk full is refused alone. */
 static int
 write_batch(struct spool *s, const struct list *jobs, const struct list *accepts)
@@ -476,7 +530,9 @@ on_batch(void *arg)
 	}
 	while (s->jobs.head != NULL || s->accepts.head != NULL || s->reported != NULL)
 		if (!commit_some(s))
-			break;
+			return;
+	if (s->changes.head != NULL && !commit_changes(s))
+		set_failed(s, true);
 }
 
 /* Messages of the failed commit that reached the disk all the same: their clients heard 4xx and will send
@@ -567,6 +623,10 @@ on_letter(void *arg, struct letter *l)
 		atomic_fetch_add(&s->pending_jobs, 1);
 		list_add(&s->jobs, l);
 		return;
+	case LETTER_FLAGS:
+	case LETTER_NOTE:
+		list_add(&s->changes, l);
+		return;
 	case LETTER_REPORTED:
 		take_reported(s, (struct reported *)l);
 		return;
@@ -647,6 +707,8 @@ spool_destroy(struct spool **sp)
 	 * settled. */
 	while ((l = list_take(&s->jobs)) != NULL)
 		job_free((struct job *)l);
+	while ((l = list_take(&s->changes)) != NULL)
+		free(l);
 	assert(s->accepts.head == NULL);
 	if (s->retry_timer != NULL)
 		event_free(s->retry_timer);

@@ -1,0 +1,976 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The queue thread decides nothing about mail by itself: the schedule (libqueue) decides, this file carries
+ * out.
+ *
+ * Invariants: every lease the schedule hands out becomes exactly one job; every job comes back through
+ * on_job_done(), where the lease is settled, and is freed in on_recorded() or, when nothing has to be
+ * recorded, at once. A session's `closed` is passed on only when none of its jobs is out.
+ */
+#include "queue/dispatch.h"
+
+#include "deliver/outbound.h"
+#include "queue/policy.h"
+#include "queue/recover.h"
+#include "queue/spool.h"
+#include "route/route.h"
+
+#include <assert.h>
+#include <event2/event.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum {
+	ORDERS_A_TURN = 256,    /* then letters get their turn */
+	UNRECORDED_MAX = 20000, /* jobs the spool has not recorded yet, before no more leases are ordered */
+	EVICT_PERCENT = 70,     /* of memory-max */
+	EVICT_COUNT = 64,
+	HOSTS_REMEMBERED = 1024, /* of uncertain deliveries */
+	PAUSE_NOTE_MAX = 400,
+	STALLED_RETRY_US = 1000000,
+};
+
+/* Sources keep their number over reloads, because lanes and sticky recipients are known by it. */
+struct source_names {
+	char (*names)[QUEUE_NAME_MAX];
+	uint32_t count;
+};
+
+struct uncertain_host {
+	queue_id id;
+	char host[256];
+};
+
+struct dispatch {
+	struct worker *worker;
+	const struct clock *clock;
+	struct log *log;
+	struct memory *memory;
+	struct queue_store *store;
+	struct dispatch_peers peers;
+	struct queue_sched *sched;
+	struct policy *policy;
+	struct route *route;
+	struct source_names sources;
+	struct event *wake;
+	struct uncertain_host *hosts; /* direct-mapped by id */
+	struct message *stalled; /* committed, but there was no memory to schedule them: again in a second */
+	uint64_t unrecorded;
+	size_t next_io, next_sign;
+	uint32_t pool_turn;
+	bool spool_failed, is_recovering, is_stopping;
+};
+
+static struct queue_blob
+text(const char *s)
+{
+	return (struct queue_blob){s, strnlen(s, 512)};
+}
+
+static void
+blob_text(char *buf, size_t max, struct queue_blob b)
+{
+	snprintf(buf, max, "%.*s", (int)b.len, (const char *)b.ptr);
+}
+
+/* --- sources
+ * ---------------------------------------------------------------------------------------------------- */
+
+/* The number of a name, given now when it is new; 0 (the first source) when there is no memory. */
+static uint32_t
+source_number(struct dispatch *d, const char *name)
+{
+	char(*grown)[QUEUE_NAME_MAX];
+	uint32_t i;
+
+	for (i = 0; i < d->sources.count; i++)
+		if (strcmp(d->sources.names[i], name) == 0)
+			return i;
+	if ((grown = realloc(d->sources.names, (d->sources.count + 1) * sizeof(*grown))) == NULL)
+		return 0;
+	d->sources.names = grown;
+	snprintf(grown[d->sources.count], QUEUE_NAME_MAX, "%s", name);
+	return d->sources.count++;
+}
+
+const char *
+dispatch_source_name(const struct dispatch *d, uint32_t source)
+{
+	return source < d->sources.count ? d->sources.names[source] : "";
+}
+
+/* Its place in the present configuration; the default when a reload took it away. */
+static uint32_t
+source_index(const struct dispatch *d, uint32_t source)
+{
+	const char *name = dispatch_source_name(d, source);
+	int i = conf_source_find(policy_conf(d->policy), name, strnlen(name, QUEUE_NAME_MAX));
+
+	return i >= 0 ? (uint32_t)i : 0;
+}
+
+/* A message's pool in turn; 0: any source (the default). */
+static uint32_t
+sticky_of_pool(struct dispatch *d, struct queue_blob pool)
+{
+	const struct conf *c = policy_conf(d->policy);
+	int i = pool.len > 0 ? conf_pool_find(c, pool.ptr, pool.len) : -1;
+	const struct conf_pool *p;
+
+	if (i < 0 || c->pools[i].sources.count == 0)
+		return 0;
+	p = &c->pools[i];
+	return source_number(d, c->sources[p->source_index[d->pool_turn++ % p->sources.count]].name) + 1;
+}
+
+static const struct queue_policy *
+on_policy(void *arg, struct queue_blob domain, struct queue_blob site)
+{
+	struct dispatch *d = arg;
+
+	return policy_of(d->policy, domain, site);
+}
+
+static uint32_t
+on_random(void *arg)
+{
+	struct dispatch *d = arg;
+
+	return clock_random(d->clock);
+}
+
+static void
+on_body_unref(void *arg, void *body)
+{
+	message_unref(body);
+}
+
+static void
+sched_conf(struct dispatch *d, struct queue_sched_conf *out)
+{
+	const struct conf *c = policy_conf(d->policy);
+
+	*out = (struct queue_sched_conf){
+		.policy = on_policy,
+		.random = on_random,
+		.body_unref = on_body_unref,
+		.arg = d,
+		.connections_total = (uint32_t)c->connections_total,
+		.jitter_percent = (uint32_t)c->retry_jitter,
+		.default_source = source_number(d, c->sources[0].name),
+	};
+}
+
+/* --- the way back: verdicts to the schedule and the spool
+ * ------------------------------------------------------- */
+
+static void
+remember_host(struct dispatch *d, const struct job *job)
+{
+	struct uncertain_host *u = &d->hosts[job->id % HOSTS_REMEMBERED];
+
+	u->id = job->id;
+	snprintf(u->host, sizeof(u->host), "%s", job->host);
+}
+
+/* False: every recipient went back untried and nothing has to be recorded. */
+static bool
+settle(struct dispatch *d, struct job *job)
+{
+	int64_t now_us = clock_now(d->clock);
+	bool has_outcome = job->is_damaged;
+	uint32_t i;
+
+	for (i = 0; i < job->rcpt_count; i++) {
+		struct job_rcpt *r = &job->rcpts[i];
+
+		r->verdict.reply = job_reply(job, i);
+		r->verdict.code = r->code;
+		queue_sched_settle(d->sched, job->lease, i, &r->verdict, now_us, &r->settled);
+		has_outcome = has_outcome || r->settled.kind != QUEUE_VERDICT_RETURN;
+		if (r->settled.kind == QUEUE_VERDICT_UNCERTAIN)
+			remember_host(d, job);
+	}
+	queue_sched_lease_done(d->sched, job->lease, now_us);
+	job->lease = NULL;
+	return has_outcome;
+}
+
+/* A bounce mail, a delay notice, or a message that is not in memory: work for a sign thread before the spool
+ * can record. */
+static bool
+needs_sign_thread(const struct job *job)
+{
+	uint32_t i;
+
+	if (job->is_damaged)
+		return false;
+	if (job->message == NULL || job->wants_delay_notice)
+		return true;
+	for (i = 0; i < job->rcpt_count; i++)
+		if (job->rcpts[i].settled.kind == QUEUE_VERDICT_FAILED ||
+			job->rcpts[i].settled.kind == QUEUE_VERDICT_EXPIRED)
+			return true;
+	return false;
+}
+
+static void
+record(struct dispatch *d, struct job *job)
+{
+	struct worker *to = d->peers.spool;
+
+	d->unrecorded++;
+	job->letter.kind = LETTER_RECORD;
+	if (needs_sign_thread(job)) {
+		job->letter.kind = LETTER_BOUNCE;
+		to = d->peers.signs[d->next_sign++ % d->peers.sign_count];
+	}
+	worker_post(to, &job->letter);
+}
+
+static void
+on_job_done(struct dispatch *d, struct job *job)
+{
+	if (job->outbound != NULL) {
+		job->outbound->jobs_out--;
+		job->outbound = NULL;
+	}
+	if (settle(d, job))
+		record(d, job);
+	else
+		job_free(job);
+}
+
+/* Adds a committed message; takes the reference. False: no memory. */
+static bool
+schedule(struct dispatch *d, struct message *m)
+{
+	struct queue_sched_rcpt few[16], *rcpts = few;
+	uint32_t sticky = sticky_of_pool(d, m->meta.pool), i;
+	int err;
+
+	if (m->rcpt_count > sizeof(few) / sizeof(few[0]) &&
+		(rcpts = malloc(m->rcpt_count * sizeof(*rcpts))) == NULL)
+		return false;
+	for (i = 0; i < m->rcpt_count; i++)
+		rcpts[i] = (struct queue_sched_rcpt){
+			.n = m->rcpts[i].n, .domain = m->domains[i], .sticky_source = sticky};
+	err = queue_sched_add(d->sched, &m->meta, rcpts, m->rcpt_count, m, clock_now(d->clock));
+	if (rcpts != few)
+		free(rcpts);
+	if (err == QUEUE_OK && memory_percent(d->memory) >= EVICT_PERCENT)
+		(void)queue_sched_evict(d->sched, EVICT_COUNT);
+	return err == QUEUE_OK;
+}
+
+static void
+on_fresh(struct dispatch *d, struct message *m)
+{
+	if (schedule(d, m))
+		return;
+	m->letter.next = d->stalled != NULL ? &d->stalled->letter : NULL;
+	d->stalled = m;
+}
+
+static void
+schedule_stalled(struct dispatch *d)
+{
+	struct message *list = d->stalled, *next;
+
+	d->stalled = NULL;
+	for (; list != NULL; list = next) {
+		next = (struct message *)list->letter.next;
+		on_fresh(d, list);
+	}
+}
+
+static void
+on_recorded(struct dispatch *d, struct job *job)
+{
+	assert(d->unrecorded > 0);
+	d->unrecorded--;
+	if (job->dsn != NULL) {
+		on_fresh(d, job->dsn);
+		job->dsn = NULL;
+	}
+	job_free(job);
+}
+
+/* --- sessions
+ * ------------------------------------------------------------------------------------------------------- */
+
+static void
+release_if_over(struct dispatch *d, struct outbound *o)
+{
+	if (!o->is_closed || o->jobs_out > 0)
+		return;
+	queue_sched_session_closed(
+		d->sched, o->session, o->has_failed, o->retry_after_us, text(o->why), clock_now(d->clock));
+	o->letter.kind = LETTER_RELEASE;
+	worker_post(o->io, &o->letter);
+}
+
+static void
+on_closed(struct dispatch *d, struct outbound *o)
+{
+	o->is_closed = true;
+	release_if_over(d, o);
+}
+
+/* A lease nobody could be given: back, unpenalised. */
+static void
+return_lease(struct dispatch *d, struct queue_lease *lease)
+{
+	struct queue_verdict v = {.kind = QUEUE_VERDICT_RETURN};
+	struct queue_settled settled;
+	uint32_t i;
+
+	for (i = 0; i < queue_lease_rcpt_count(lease); i++)
+		queue_sched_settle(d->sched, lease, i, &v, clock_now(d->clock), &settled);
+	queue_sched_lease_done(d->sched, lease, clock_now(d->clock));
+}
+
+/* NULL: no memory, and the lease has gone back. */
+static struct job *
+make_job(struct dispatch *d, struct queue_lease *lease)
+{
+	struct job *job = job_create(lease);
+
+	if (job == NULL) {
+		return_lease(d, lease);
+		return NULL;
+	}
+	job->started_us = clock_now(d->clock);
+	if (queue_lease_body(lease) != NULL)
+		job->message = message_ref(queue_lease_body(lease));
+	return job;
+}
+
+/* The look-up for a session to be opened; nearly always from the cache. */
+static void
+on_open_route(void *arg, const char *domain, struct route_result *result)
+{
+	struct outbound *o = arg;
+	struct dispatch *d = o->dispatch;
+	const struct uncertain_host *u = &d->hosts[o->first->id % HOSTS_REMEMBERED];
+
+	if (result->kind != ROUTE_HOSTS || d->is_stopping) {
+		struct job *job = o->first;
+
+		o->first = NULL;
+		job_answer_all(job, QUEUE_VERDICT_RETURN, CLASS_DNS, "4.4.3", 0, result->why);
+		on_job_done(d, job);
+		queue_sched_session_closed(
+			d->sched, o->session, true, STALLED_RETRY_US, text(result->why), clock_now(d->clock));
+		outbound_free(o);
+		return;
+	}
+	o->route = route_ref(result);
+	o->settings = *policy_delivery(d->policy, text(domain), result->provider);
+	if (result->static_route >= 0 && o->conf->routes[result->static_route].tls != CONF_TLS_UNSET)
+		o->settings.tls = o->conf->routes[result->static_route].tls;
+	if (u->id == o->first->id)
+		snprintf(o->prefer_host, sizeof(o->prefer_host), "%s", u->host);
+	o->letter.kind = LETTER_OPEN;
+	worker_post(o->io, &o->letter);
+}
+
+static void
+order_open(struct dispatch *d, const struct queue_order *order)
+{
+	struct outbound *o = calloc(1, sizeof(*o));
+	struct job *job = o != NULL ? make_job(d, order->lease) : NULL;
+	char domain[256];
+
+	if (job == NULL) {
+		if (o == NULL)
+			return_lease(d, order->lease);
+		free(o);
+		queue_sched_session_closed(d->sched, order->session, true, STALLED_RETRY_US,
+			text("out of memory"), clock_now(d->clock));
+		return;
+	}
+	o->io = d->peers.ios[d->next_io++ % d->peers.io_count];
+	o->queue = d->worker;
+	o->dispatch = d;
+	o->session = order->session;
+	o->conf = conf_ref(policy_conf(d->policy));
+	o->source = source_index(d, order->source);
+	o->first = job;
+	o->jobs_out = 1;
+	job->outbound = o;
+	queue_session_set_user(order->session, o);
+	blob_text(domain, sizeof(domain), order->domain);
+	route_lookup(d->route, domain, on_open_route, o);
+}
+
+static void
+order_give(struct dispatch *d, const struct queue_order *order)
+{
+	struct outbound *o = queue_session_user(order->session);
+	struct job *job = make_job(d, order->lease);
+
+	if (job == NULL)
+		return;
+	job->outbound = o;
+	o->jobs_out++;
+	job->letter.kind = LETTER_JOB;
+	worker_post(o->io, &job->letter);
+}
+
+static void
+order_close(struct dispatch *d, const struct queue_order *order)
+{
+	struct outbound *o = queue_session_user(order->session);
+
+	if (o->quit_posted || o->is_closed)
+		return;
+	o->quit_posted = true;
+	o->quit.kind = LETTER_QUIT;
+	worker_post(o->io, &o->quit);
+}
+
+/* --- routes
+ * -----------------------------------------------------------------------------------------------------------
+ */
+
+static void
+on_routed(void *arg, const char *domain, struct route_result *result)
+{
+	struct dispatch *d = arg;
+	char why[300];
+	struct queue_route r = {
+		.until_us = result->expire_us, .site = text(result->site != NULL ? result->site : "")};
+
+	r.kind = result->kind == ROUTE_HOSTS  ? QUEUE_ROUTE_SITE
+		 : result->kind == ROUTE_FAIL ? QUEUE_ROUTE_FAIL
+					      : QUEUE_ROUTE_WAIT;
+	if (r.kind != QUEUE_ROUTE_SITE) {
+		/* The enhanced code travels in front of the words; order_reject takes it off again. */
+		snprintf(why, sizeof(why), "%s %s", result->esc, result->why);
+		r.why = text(why);
+	}
+	if (r.kind == QUEUE_ROUTE_WAIT)
+		log_event(d->log, LOG_EVENT_dns_trouble, "domain=%s why=\"%s\"", domain, why);
+	if (queue_sched_routed(d->sched, text(domain), &r, clock_now(d->clock)) < 0)
+		log_event(d->log, LOG_EVENT_dns_trouble, "domain=%s why=\"out of memory\"", domain);
+	event_active(d->wake, EV_TIMEOUT, 1);
+}
+
+static void
+order_resolve(struct dispatch *d, const struct queue_order *order)
+{
+	char domain[256];
+
+	blob_text(domain, sizeof(domain), order->domain);
+	route_lookup(d->route, domain, on_routed, d);
+}
+
+/* "5.1.2 words": the code in front. */
+static void
+answer_reject(struct job *job, struct queue_blob why)
+{
+	char words[300], esc[20] = "5.4.4";
+	char *space;
+
+	blob_text(words, sizeof(words), why);
+	space = strchr(words, ' ');
+	if (space != NULL && space - words < (ptrdiff_t)sizeof(esc)) {
+		*space = '\0';
+		snprintf(esc, sizeof(esc), "%s", words);
+		job_answer_all(job, QUEUE_VERDICT_FAILED, CLASS_DNS, esc, 0, space + 1);
+		return;
+	}
+	job_answer_all(job, QUEUE_VERDICT_FAILED, CLASS_DNS, esc, 0, words);
+}
+
+static void
+order_end(struct dispatch *d, const struct queue_order *order)
+{
+	struct job *job = make_job(d, order->lease);
+
+	if (job == NULL)
+		return;
+	if (order->kind == QUEUE_ORDER_REJECT)
+		answer_reject(job, order->why);
+	else
+		job_answer_all(
+			job, QUEUE_VERDICT_EXPIRED, CLASS_EXPIRED, "4.4.7", 0, "delivery time expired");
+	on_job_done(d, job);
+}
+
+/* --- the turn
+ * -----------------------------------------------------------------------------------------------------------
+ */
+
+/* False: nothing more to order now. */
+static bool
+carry_out_one(struct dispatch *d)
+{
+	struct queue_order order;
+
+	queue_sched_next(d->sched, clock_now(d->clock), &order);
+	switch (order.kind) {
+	case QUEUE_ORDER_NONE:
+		return false;
+	case QUEUE_ORDER_RESOLVE:
+		order_resolve(d, &order);
+		return true;
+	case QUEUE_ORDER_OPEN:
+		order_open(d, &order);
+		return true;
+	case QUEUE_ORDER_GIVE:
+		order_give(d, &order);
+		return true;
+	case QUEUE_ORDER_CLOSE:
+		order_close(d, &order);
+		return true;
+	case QUEUE_ORDER_REJECT:
+	case QUEUE_ORDER_EXPIRE:
+		order_end(d, &order);
+		return true;
+	}
+	return false;
+}
+
+static void
+sleep_until(struct dispatch *d, int64_t due_us)
+{
+	int64_t wait_us = due_us == INT64_MAX ? STALLED_RETRY_US : due_us - clock_now(d->clock);
+	struct timeval tv;
+
+	/* At least once a second: the wall clock may have been set. */
+	if (wait_us > STALLED_RETRY_US)
+		wait_us = STALLED_RETRY_US;
+	if (wait_us < 500)
+		wait_us = 500;
+	tv.tv_sec = wait_us / 1000000;
+	tv.tv_usec = wait_us % 1000000;
+	event_add(d->wake, &tv);
+}
+
+static void
+turn(struct dispatch *d)
+{
+	int i;
+
+	if (d->spool_failed || d->is_stopping || d->unrecorded >= UNRECORDED_MAX) {
+		sleep_until(d, INT64_MAX);
+		return;
+	}
+	for (i = 0; i < ORDERS_A_TURN; i++)
+		if (!carry_out_one(d)) {
+			sleep_until(d, queue_sched_wake_us(d->sched));
+			return;
+		}
+	event_active(d->wake, EV_TIMEOUT, 1);
+}
+
+static void
+on_wake(evutil_socket_t fd, short what, void *arg)
+{
+	struct dispatch *d = arg;
+
+	if (d->stalled != NULL)
+		schedule_stalled(d);
+	turn(d);
+}
+
+static void
+on_batch(void *arg)
+{
+	turn(arg);
+}
+
+/* --- start: what the spool holds
+ * ------------------------------------------------------------------------------------------ */
+
+static void
+recover_one(struct dispatch *d, const struct recovered_message *m)
+{
+	uint32_t sticky = sticky_of_pool(d, m->meta.pool), i;
+	struct job *job;
+
+	if (m->is_damaged) {
+		if ((job = calloc(1, sizeof(*job))) != NULL) {
+			job->id = m->meta.id;
+			job->is_damaged = true;
+			record(d, job);
+		}
+		return;
+	}
+	for (i = 0; i < m->rcpt_count; i++) {
+		m->rcpts[i].sticky_source = sticky;
+		if (m->sources[i][0] != '\0')
+			m->rcpts[i].sticky_source = source_number(d, m->sources[i]) + 1;
+		if (m->hosts[i][0] != '\0') {
+			struct uncertain_host *u = &d->hosts[m->meta.id % HOSTS_REMEMBERED];
+
+			u->id = m->meta.id;
+			snprintf(u->host, sizeof(u->host), "%s", m->hosts[i]);
+		}
+	}
+	/* Out of memory with an index that does not fit: say so; the next start tries again, nothing on disk
+	 * is touched. */
+	if (queue_sched_add(d->sched, &m->meta, m->rcpts, m->rcpt_count, NULL, clock_now(d->clock)) < 0)
+		log_event(d->log, LOG_EVENT_memory_full,
+			"msg=%llx why=\"no memory to schedule a message of the spool\"",
+			(unsigned long long)m->meta.id);
+}
+
+static void
+on_recovered(struct dispatch *d, struct recovered *batch)
+{
+	size_t i;
+
+	if (batch->count == 0)
+		d->is_recovering = false;
+	for (i = 0; i < batch->count; i++)
+		recover_one(d, &batch->messages[i]);
+	recover_taken(batch);
+}
+
+static void
+on_letter(void *arg, struct letter *l)
+{
+	struct dispatch *d = arg;
+	struct outbound *o;
+	struct job *job;
+
+	switch ((enum letter_kind)l->kind) {
+	case LETTER_FRESH:
+		on_fresh(d, (struct message *)l);
+		return;
+	case LETTER_RECOVERED:
+		on_recovered(d, (struct recovered *)l);
+		return;
+	case LETTER_JOB_DONE:
+		job = (struct job *)l;
+		o = job->outbound;
+		on_job_done(d, job);
+		if (o != NULL)
+			release_if_over(d, o);
+		return;
+	case LETTER_RECORDED:
+		on_recorded(d, (struct job *)l);
+		return;
+	case LETTER_READY:
+		o = outbound_of_ready(l);
+		queue_sched_session_ready(d->sched, o->session, o->can_overlap);
+		return;
+	case LETTER_CLOSED:
+		on_closed(d, outbound_of_closed(l));
+		return;
+	case LETTER_SPOOL_STATE:
+		d->spool_failed = ((struct spool_state *)l)->is_failed;
+		free(l);
+		return;
+	case LETTER_CALL:
+		((struct call *)l)->run((struct call *)l);
+		return;
+	default:
+		assert(!"a letter the queue thread does not take");
+	}
+}
+
+/* --- pauses on disk: "pause/KIND/NAME" -> until, reason
+ * ---------------------------------------------------------------- */
+
+static int
+pause_name(char *buf, size_t max, enum queue_pause_kind kind, struct queue_blob name)
+{
+	return snprintf(buf, max, "pause/%d/%.*s", (int)kind, (int)(name.len < 180 ? name.len : 180),
+		(const char *)name.ptr);
+}
+
+static void
+post_note(struct dispatch *d, const char *name, size_t name_len, const void *value, size_t value_len)
+{
+	struct note *n = calloc(1, sizeof(*n) + name_len + value_len);
+
+	if (n == NULL)
+		return; /* the pause holds until the next restart */
+	n->letter.kind = LETTER_NOTE;
+	n->name_len = name_len;
+	n->value_len = value_len;
+	memcpy(n->bytes, name, name_len);
+	if (value_len > 0)
+		memcpy(n->bytes + name_len, value, value_len);
+	worker_post(d->peers.spool, &n->letter);
+}
+
+static bool
+apply_pause(struct dispatch *d, enum queue_pause_kind kind, struct queue_blob name, int64_t until_us,
+	struct queue_blob reason)
+{
+	char source[QUEUE_NAME_MAX];
+	uint32_t number = 0;
+
+	if (kind == QUEUE_PAUSE_SOURCE) {
+		if (conf_source_find(policy_conf(d->policy), name.ptr, name.len) < 0)
+			return false;
+		blob_text(source, sizeof(source), name);
+		number = source_number(d, source);
+		name.len = 0;
+	}
+	return queue_sched_pause(d->sched, kind, name, number, until_us, reason, clock_now(d->clock)) ==
+	       QUEUE_OK;
+}
+
+bool
+dispatch_pause(struct dispatch *d, enum queue_pause_kind kind, struct queue_blob name, int64_t until_us,
+	struct queue_blob reason)
+{
+	char note[256], value[PAUSE_NOTE_MAX];
+	int len = pause_name(note, sizeof(note), kind, name);
+	size_t words = reason.len < sizeof(value) - 8 ? reason.len : sizeof(value) - 8;
+
+	if (!apply_pause(d, kind, name, until_us, reason))
+		return false;
+	memcpy(value, &until_us, 8);
+	memcpy(value + 8, reason.ptr, words);
+	post_note(d, note, (size_t)len, value, 8 + words);
+	event_active(d->wake, EV_TIMEOUT, 1);
+	return true;
+}
+
+bool
+dispatch_resume(struct dispatch *d, enum queue_pause_kind kind, struct queue_blob name)
+{
+	char note[256], source[QUEUE_NAME_MAX];
+	int len = pause_name(note, sizeof(note), kind, name);
+	uint32_t number = 0;
+
+	post_note(d, note, (size_t)len, NULL, 0);
+	if (kind == QUEUE_PAUSE_SOURCE) {
+		blob_text(source, sizeof(source), name);
+		number = source_number(d, source);
+		name.len = 0;
+	}
+	event_active(d->wake, EV_TIMEOUT, 1);
+	return queue_sched_resume(d->sched, kind, name, number, clock_now(d->clock));
+}
+
+static bool
+restore_pause(void *arg, struct queue_blob name, struct queue_blob value)
+{
+	struct dispatch *d = arg;
+	const char *kind = (const char *)name.ptr + 6;
+	int64_t until_us;
+
+	if (name.len < 8 || value.len < 8 || kind[1] != '/')
+		return true;
+	memcpy(&until_us, value.ptr, 8);
+	if (until_us > clock_now(d->clock))
+		(void)apply_pause(d, (enum queue_pause_kind)(kind[0] - '0'),
+			(struct queue_blob){kind + 2, name.len - 8}, until_us,
+			(struct queue_blob){(const char *)value.ptr + 8, value.len - 8});
+	return true;
+}
+
+/* --- operators
+ * ------------------------------------------------------------------------------------------------------------
+ */
+
+uint64_t
+dispatch_remove(struct dispatch *d, const struct queue_filter *f, enum queue_verdict_kind kind,
+	const char *words, uint64_t limit, uint64_t *out_busy)
+{
+	struct queue_lease *lease;
+	uint64_t removed = 0;
+	struct job *job;
+
+	*out_busy = 0;
+	while (removed < limit && (lease = queue_sched_take(d->sched, f, out_busy)) != NULL) {
+		if ((job = make_job(d, lease)) == NULL)
+			break;
+		removed += job->rcpt_count;
+		job_answer_all(
+			job, kind, CLASS_ADMIN, kind == QUEUE_VERDICT_FAILED ? "5.7.0" : "5.0.0", 0, words);
+		on_job_done(d, job);
+	}
+	return removed;
+}
+
+struct flag_collector {
+	struct dispatch *d;
+	struct flag_batch *batch;
+	uint32_t max;
+};
+
+static void
+post_flags(struct flag_collector *c)
+{
+	if (c->batch == NULL)
+		return;
+	c->batch->letter.kind = LETTER_FLAGS;
+	worker_post(c->d->peers.spool, &c->batch->letter);
+	c->batch = NULL;
+}
+
+static bool
+collect_flag(void *arg, const struct queue_view *v)
+{
+	struct flag_collector *c = arg;
+
+	if (c->batch == NULL) {
+		c->max = 500;
+		c->batch = calloc(1, sizeof(*c->batch) + c->max * sizeof(c->batch->items[0]));
+	}
+	if (c->batch == NULL)
+		return true; /* held in memory; the next start releases it */
+	c->batch->items[c->batch->count].id = v->id;
+	c->batch->items[c->batch->count].n = v->n;
+	c->batch->items[c->batch->count].flags = v->flags;
+	if (++c->batch->count == c->max)
+		post_flags(c);
+	return true;
+}
+
+uint64_t
+dispatch_hold(struct dispatch *d, const struct queue_filter *f, bool hold)
+{
+	struct flag_collector c = {d, NULL, 0};
+	uint64_t n = queue_sched_hold(d->sched, f, hold, clock_now(d->clock), collect_flag, &c);
+
+	post_flags(&c);
+	event_active(d->wake, EV_TIMEOUT, 1);
+	return n;
+}
+
+uint64_t
+dispatch_retry(struct dispatch *d, const struct queue_filter *f)
+{
+	event_active(d->wake, EV_TIMEOUT, 1);
+	return queue_sched_retry(d->sched, f, clock_now(d->clock));
+}
+
+struct queue_sched *
+dispatch_sched(struct dispatch *d)
+{
+	return d->sched;
+}
+
+struct route *
+dispatch_route(struct dispatch *d)
+{
+	return d->route;
+}
+
+const struct conf *
+dispatch_current_conf(struct dispatch *d)
+{
+	return policy_conf(d->policy);
+}
+
+bool
+dispatch_is_recovering(const struct dispatch *d)
+{
+	return d->is_recovering;
+}
+
+bool
+dispatch_reconfigure(struct dispatch *d, const struct conf *conf)
+{
+	struct policy *fresh = policy_create(conf), *old = d->policy;
+	struct queue_sched_conf sc;
+
+	if (fresh == NULL)
+		return false;
+	d->policy = fresh;
+	sched_conf(d, &sc);
+	queue_sched_reconfigured(d->sched, &sc, clock_now(d->clock));
+	policy_destroy(&old);
+	route_reconfigure(d->route, conf);
+	event_active(d->wake, EV_TIMEOUT, 1);
+	return true;
+}
+
+void
+dispatch_stop(struct dispatch *d)
+{
+	d->is_stopping = true;
+}
+
+bool
+dispatch_is_idle(const struct dispatch *d)
+{
+	struct queue_sched_stats st;
+
+	queue_sched_stats(d->sched, &st);
+	return st.leased == 0 && st.sessions == 0 && d->unrecorded == 0;
+}
+
+/* --- life
+ * -------------------------------------------------------------------------------------------------------------------
+ */
+
+struct dispatch *
+dispatch_create(const struct dispatch_conf *conf)
+{
+	struct worker_conf wc = {
+		.name = "queue", .clock = conf->clock, .on_letter = on_letter, .on_batch = on_batch};
+	struct dispatch *d = calloc(1, sizeof(*d));
+	struct queue_sched_conf sc;
+
+	if (d == NULL)
+		return NULL;
+	wc.arg = d;
+	d->clock = conf->clock;
+	d->log = conf->log;
+	d->memory = conf->memory;
+	d->store = conf->store;
+	d->is_recovering = true;
+	if ((d->policy = policy_create(conf->conf)) == NULL || (d->worker = worker_create(&wc)) == NULL ||
+		(d->hosts = calloc(HOSTS_REMEMBERED, sizeof(d->hosts[0]))) == NULL ||
+		(d->wake = event_new(worker_base(d->worker), -1, 0, on_wake, d)) == NULL) {
+		dispatch_destroy(&d);
+		return NULL;
+	}
+	sched_conf(d, &sc);
+	if (queue_sched_create(&sc, &d->sched) < 0 ||
+		(d->route = route_create(worker_base(d->worker), conf->clock, conf->conf)) == NULL ||
+		queue_store_scan_notes(conf->store, text("pause/"), restore_pause, d) < 0)
+		dispatch_destroy(&d);
+	return d;
+}
+
+void
+dispatch_connect(struct dispatch *d, const struct dispatch_peers *peers)
+{
+	d->peers = *peers;
+}
+
+struct worker *
+dispatch_worker(struct dispatch *d)
+{
+	return d->worker;
+}
+
+void
+dispatch_destroy(struct dispatch **dp)
+{
+	struct dispatch *d = *dp;
+	struct message *next;
+
+	*dp = NULL;
+	if (d == NULL)
+		return;
+	for (; d->stalled != NULL; d->stalled = next) {
+		next = (struct message *)d->stalled->letter.next;
+		message_unref(d->stalled);
+	}
+	if (d->sched != NULL)
+		queue_sched_destroy(&d->sched);
+	if (d->route != NULL)
+		route_destroy(&d->route);
+	if (d->policy != NULL)
+		policy_destroy(&d->policy);
+	if (d->wake != NULL)
+		event_free(d->wake);
+	worker_destroy(&d->worker);
+	free(d->sources.names);
+	free(d->hosts);
+	free(d);
+}

@@ -1,0 +1,123 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * There are few domain and provider blocks and millions of domains, so what is merged is cached by the pair
+ * of blocks and not by the domain. A row of the table belongs to a domain block (row 0: none), a column to a
+ * provider (column 0: none).
+ */
+#include "queue/policy.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+struct merged {
+	struct conf_delivery delivery;
+	struct queue_policy policy;
+};
+
+struct policy {
+	const struct conf *conf;
+	struct merged **table;  /* (domain_count + 1) * (provider_count + 1), made when asked for */
+	struct merged fallback; /* when there is no memory for more: domain "*" */
+};
+
+static void
+fill(struct merged *m)
+{
+	const struct conf_delivery *d = &m->delivery;
+
+	m->policy = (struct queue_policy){
+		.retry_us = d->retry.us,
+		.retry_count = (uint32_t)d->retry.count,
+		.expire_us = d->expire,
+		.uncertain_retry_us = d->uncertain_retry,
+		.connections = (uint32_t)d->connections,
+		.messages_per_connection = (uint32_t)d->messages_per_connection,
+		.rcpts_per_transaction = (uint32_t)d->recipients_per_transaction,
+		.idle_us = d->idle,
+	};
+}
+
+struct policy *
+policy_create(const struct conf *conf)
+{
+	struct policy *p = calloc(1, sizeof(*p));
+
+	if (p == NULL)
+		return NULL;
+	p->table = calloc((conf->domain_count + 1) * (conf->provider_count + 1), sizeof(p->table[0]));
+	if (p->table == NULL) {
+		free(p);
+		return NULL;
+	}
+	p->conf = conf_ref(conf);
+	p->fallback.delivery = conf->delivery;
+	fill(&p->fallback);
+	return p;
+}
+
+void
+policy_destroy(struct policy **pp)
+{
+	struct policy *p = *pp;
+	size_t i;
+
+	*pp = NULL;
+	if (p == NULL)
+		return;
+	for (i = 0; i < (p->conf->domain_count + 1) * (p->conf->provider_count + 1); i++)
+		free(p->table[i]);
+	free(p->table);
+	conf_unref(p->conf);
+	free(p);
+}
+
+static struct merged *
+merged(struct policy *p, struct queue_blob domain, int provider)
+{
+	const struct conf *c = p->conf;
+	const struct conf_domain *d = conf_domain_find(c, domain.ptr, domain.len);
+	const struct conf_provider *v =
+		provider >= 0 && (size_t)provider < c->provider_count ? &c->providers[provider] : NULL;
+	size_t row = d != NULL ? (size_t)(d - c->domains) + 1 : 0;
+	struct merged **at =
+		&p->table[row * (c->provider_count + 1) + (v != NULL ? (size_t)provider + 1 : 0)];
+
+	if (*at != NULL)
+		return *at;
+	if ((*at = calloc(1, sizeof(**at))) == NULL)
+		return &p->fallback;
+	conf_delivery_merge(c, d, v, &(*at)->delivery);
+	fill(*at);
+	return *at;
+}
+
+/* Providers are few; their names are the names of their sites. */
+static int
+provider_named(const struct conf *c, struct queue_blob site)
+{
+	size_t i;
+
+	for (i = 0; i < c->provider_count; i++)
+		if (strncmp(c->providers[i].name, site.ptr, site.len) == 0 &&
+			c->providers[i].name[site.len] == '\0')
+			return (int)i;
+	return -1;
+}
+
+const struct queue_policy *
+policy_of(struct policy *p, struct queue_blob domain, struct queue_blob site)
+{
+	return &merged(p, domain, site.len > 0 ? provider_named(p->conf, site) : -1)->policy;
+}
+
+const struct conf_delivery *
+policy_delivery(struct policy *p, struct queue_blob domain, int provider)
+{
+	return &merged(p, domain, provider)->delivery;
+}
+
+const struct conf *
+policy_conf(const struct policy *p)
+{
+	return p->conf;
+}

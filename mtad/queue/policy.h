@@ -1,0 +1,23 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef MTAD_QUEUE_POLICY_H
+#define MTAD_QUEUE_POLICY_H
+/*
+ * policy - the delivery settings of a (domain, site), merged once for each pair of blocks and kept until the
+ * next reload
+ *
+ * Owner    the queue thread. Results are valid until policy_destroy.
+ */
+#include "conf/conf.h"
+#include "queue_sched.h"
+
+struct policy;
+
+/* Takes a reference on conf. NULL: no memory. */
+struct policy *policy_create(const struct conf *conf);
+void policy_destroy(struct policy **pp);
+/* For the schedule. `site` is what route calls it; a provider's site carries its name. */
+const struct queue_policy *policy_of(struct policy *p, struct queue_blob domain, struct queue_blob site);
+/* For a session. */
+const struct conf_delivery *policy_delivery(struct policy *p, struct queue_blob domain, int provider);
+const struct conf *policy_conf(const struct policy *p);
+#endif
