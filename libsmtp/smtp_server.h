@@ -4,17 +4,26 @@
 /*
  * smtp_server - the receiving side of one SMTP connection, without the connection
  *
- * The host feeds bytes, pulls events, answers the ones that ask for a decision, and sends what output() holds:
+ * The host feeds bytes, pulls events, answers the ones that ask for a decision, and sends what output()
+ * holds:
  *
  *     while ((event = smtp_server_next(s, &in, &fact)) != SMTP_SERVER_MORE && event != SMTP_SERVER_WAIT)
  *             host reacts, for "asks" events with smtp_server_answer(), now or later
  *     host writes smtp_server_output(), reports smtp_server_drained()
  *
- * Owner    its session. Facts borrow the engine's or the caller's bytes until the next call of next().
- * Memory   one allocation at create: line buffer, output buffer, fixed state (under 12 KiB).
- * Thread   the session's.
- * Limits   commands, errors, recipients, message size, junk commands: the engine counts and answers by itself.
- * Spec     RFC 5321, 6409, 1870, 2920, 3030, 3207, 3461, 4954, 6152, 6531, 9422; smuggling rules of RFC 5321 2.3.8.
+ * A transaction begins when MAIL is answered 250 and ends with exactly one END or one ABORT; BODY comes only
+ * between DATA and that. A DATA or message that is refused, by the host or by the engine, ends the
+ * transaction.
+ *
+ * Owner    its session. Facts borrow the engine's or the caller's bytes until the next call of next(), user
+ * and password until the answer, when they are wiped. Memory   one allocation at create: line buffer, output
+ * buffer, fixed state (under 8 KiB). Replies that do not fit the output buffer make next() say WAIT until
+ * some are drained. Thread   the session's. Fails    never: a peer's worst is CLOSE. Limits   commands,
+ * errors, recipients, message size, junk commands: the engine counts and answers by itself. Error and junk
+ * counts begin anew with each accepted message. Turns    bytes given to next() while the greeting or the
+ * reply to EHLO, DATA, STARTTLS or AUTH is asked for or not drained were sent before the client could have
+ * read it: 554 5.5.0 and CLOSE. So write before you read on. Spec     RFC 5321, 6409, 1870, 2920, 3030, 3207,
+ * 3461, 4954, 6152, 6531, 9422; smuggling rules of RFC 5321 2.3.8.
  */
 #include "smtp_types.h"
 
@@ -22,33 +31,40 @@ struct smtp_server;
 
 /* What a listener offers; borrowed for the life of the engine. */
 struct smtp_server_conf {
-	struct smtp_slice hostname;  /* in the greeting and the EHLO answer */
-	uint64_t message_bytes_max;  /* SIZE; never 0 */
-	uint32_t rcpt_max;           /* recipients in one transaction; the excess gets 452 4.5.3 */
-	uint32_t mail_max;           /* transactions in one connection, then 421 4.7.0; 0: no limit */
-	uint32_t error_max;          /* 4xx/5xx answers to commands before 421 4.7.0 and close */
-	uint32_t junk_max;           /* RSET/NOOP/VRFY/... without a message between them before 421 */
-	bool has_starttls;           /* offer STARTTLS while the connection is clear */
-	bool has_auth;               /* offer AUTH PLAIN LOGIN (only over TLS unless auth_in_clear) */
+	struct smtp_slice hostname; /* in the greeting and the EHLO answer */
+	uint64_t message_bytes_max; /* SIZE; never 0 */
+	uint32_t rcpt_max;          /* recipients in one transaction; the excess gets 452 4.5.3 */
+	uint32_t mail_max;          /* transactions in one connection, then 421 4.7.0; 0: no limit */
+	uint32_t error_max;         /* 4xx/5xx answers to commands before 421 4.7.0 and close; 0: no limit */
+	uint32_t junk_max; /* RSET/NOOP/VRFY/... without a message between them before 421; 0: no limit */
+	bool has_starttls; /* offer STARTTLS while the connection is clear */
+	bool has_auth;     /* offer AUTH PLAIN LOGIN (only over TLS unless auth_in_clear) */
 	bool auth_in_clear;
-	bool auth_required;          /* MAIL without AUTH: 530 5.7.0 */
-	bool tls_required;           /* MAIL or AUTH without TLS: 530 5.7.0 */
-	bool allow_bare_lf;          /* normalise bare LF to CRLF in data instead of refusing the message (A1) */
+	bool auth_required;     /* MAIL without AUTH: 530 5.7.0 */
+	bool tls_required;      /* MAIL or AUTH without TLS: 530 5.7.0 */
+	bool allow_bare_lf;     /* normalise bare LF to CRLF in data instead of refusing the message (A1) */
+	uint32_t text_line_max; /* bytes of a text line without CRLF, longer: 550 5.6.0 (B2); 0: no limit */
+	struct smtp_slice
+		refuse_text; /* not empty: "421 4.3.2 busy" or the like instead of the greeting, then CLOSE */
 };
 
 enum smtp_server_event {
 	SMTP_SERVER_MORE,     /* all of *in is eaten: read more */
 	SMTP_SERVER_WAIT,     /* an answer or output room is owed; *in keeps the rest. Call again after it */
 	SMTP_SERVER_HELO,     /* fact.text: the client's name. Informs */
-	SMTP_SERVER_STARTTLS, /* drain output, DISCARD *in and all buffered bytes (RFC 3207 4.2), then shake hands. Informs */
+	SMTP_SERVER_STARTTLS, /* drain output, DISCARD *in and all buffered bytes (RFC 3207 4.2), then shake
+				 hands. Informs */
 	SMTP_SERVER_AUTH,     /* fact.user, fact.password, decoded. Asks: 235 or 535 */
 	SMTP_SERVER_MAIL,     /* fact.mail. Asks: 250 or refusal */
 	SMTP_SERVER_RCPT,     /* fact.rcpt. Asks: 250 or refusal */
-	SMTP_SERVER_DATA,     /* DATA or first BDAT, at least one recipient accepted. Asks: 354 (any 3xx goes on) or refusal */
-	SMTP_SERVER_BODY,     /* fact.text: the next body bytes, dots removed, CRLF line ends. Informs */
-	SMTP_SERVER_END,      /* the message is whole; fact.body_bytes. Asks: 250 or refusal */
-	SMTP_SERVER_ABORT,    /* the transaction is gone (RSET, EHLO, STARTTLS, refused body ...): forget it. Informs */
-	SMTP_SERVER_CLOSE,    /* drain output, then close: QUIT, 421, too many errors. fact.text says why. Informs */
+	SMTP_SERVER_DATA,  /* DATA or first BDAT, at least one recipient accepted. Asks: 354 (any 3xx goes on)
+			      or refusal */
+	SMTP_SERVER_BODY,  /* fact.text: the next body bytes, dots removed, CRLF line ends. Informs */
+	SMTP_SERVER_END,   /* the message is whole; fact.body_bytes. Asks: 250 or refusal */
+	SMTP_SERVER_ABORT, /* the transaction is gone (RSET, EHLO, refused body, closing ...): forget it.
+			      Informs */
+	SMTP_SERVER_CLOSE, /* drain output, then close: QUIT, 421, too many errors. fact.text says why.
+			      Nothing follows */
 };
 
 struct smtp_server_mail {
@@ -57,8 +73,8 @@ struct smtp_server_mail {
 	struct smtp_slice envid;  /* decoded */
 	struct smtp_slice auth;   /* AUTH=, decoded, "<>" as empty */
 	enum smtp_ret ret;
-	bool is_8bit;             /* BODY=8BITMIME */
-	bool is_utf8;             /* SMTPUTF8 */
+	bool is_8bit; /* BODY=8BITMIME */
+	bool is_utf8; /* SMTPUTF8 */
 };
 
 struct smtp_server_rcpt {
@@ -75,31 +91,37 @@ struct smtp_server_fact {
 	uint64_t body_bytes;
 };
 
-/* NULL: no memory. Puts the greeting (or, with refuse_text, a 554/421 refusal line and CLOSE) into the output. */
+/* NULL: no memory. *conf is borrowed for the engine's life. Puts the greeting (or, with refuse_text, a
+ * 554/421 refusal line and CLOSE) into the output. */
 struct smtp_server *smtp_server_create(const struct smtp_alloc *alloc, const struct smtp_server_conf *conf);
 void smtp_server_destroy(struct smtp_server **sp);
 
-/* Eats from the front of *in, in any portions; never more than one event a call. Never fails: a peer's worst is CLOSE. */
-enum smtp_server_event smtp_server_next(struct smtp_server *s, struct smtp_slice *in, struct smtp_server_fact *out_fact);
+/* Eats from the front of *in, in any portions; never more than one event a call. */
+enum smtp_server_event smtp_server_next(
+	struct smtp_server *s, struct smtp_slice *in, struct smtp_server_fact *out_fact);
 
 /*
- * The host's decision for the pending asking event. `code` 200..599; `esc` such as "2.1.0" or NULL; `text` is one line
- * of printable ASCII (others are replaced). A 421 also closes.
+ * The host's decision for the pending asking event. `code` 200..599; `esc` such as "2.1.0" or NULL; `text` is
+ * one line of printable ASCII (others are replaced), cut after 400 bytes. A 421 also closes. Ignored after
+ * CLOSE is due, as an answer may come long after its session was given up.
  */
 void smtp_server_answer(struct smtp_server *s, int code, const char *esc, const char *text);
 
-/* The same, for closing an idle or overlong session from outside (timer, shutdown): 421, then CLOSE events only. */
+/* For closing an idle or overlong session from outside (timer, shutdown): 421, then ABORT if a transaction is
+ * open, CLOSE. */
 void smtp_server_close(struct smtp_server *s, const char *esc, const char *text);
 
-/* After the handshake the session is as new (RFC 3207 4.2): no greeting, EHLO expected. For implicit TLS call before next(). */
+/* After the handshake the session is as new (RFC 3207 4.2): no greeting, EHLO expected. For implicit TLS call
+ * it before the first next(). */
 void smtp_server_tls_started(struct smtp_server *s);
 
 struct smtp_slice smtp_server_output(const struct smtp_server *s);
 void smtp_server_drained(struct smtp_server *s, size_t bytes);
 
 bool smtp_server_is_tls(const struct smtp_server *s);
-bool smtp_server_is_esmtp(const struct smtp_server *s);   /* EHLO, not HELO */
-struct smtp_slice smtp_server_helo(const struct smtp_server *s); /* last HELO/EHLO name; valid until the next next() */
+bool smtp_server_is_esmtp(const struct smtp_server *s); /* EHLO, not HELO */
+struct smtp_slice smtp_server_helo(
+	const struct smtp_server *s); /* last HELO/EHLO name; valid until the next next() */
 /* Between messages and owing nothing: a graceful stop may close it now. */
 bool smtp_server_is_idle(const struct smtp_server *s);
 /* Inside DATA/BDAT: the host's timer is the data timer (3 min), else the command timer (5 min). */
