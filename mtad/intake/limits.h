@@ -1,0 +1,32 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef MTAD_INTAKE_LIMITS_H
+#define MTAD_INTAKE_LIMITS_H
+/*
+ * limits - connections and message rates counted by name: one listener, one client address, one user
+ *
+ * Counts must hold over all io threads, so this is one table under one mutex (rule zero: the alternative, a
+ * letter to an owning thread for every connection and message, costs more than the lock, which is held for a
+ * hash look-up). Names nobody uses any more are forgotten; at most LIMITS_MAX are known, then unknown ones
+ * are refused.
+ *
+ * Owner    main. Thread: any.
+ */
+#include "conf/conf.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+struct limits;
+
+struct limits *limits_create(void);
+void limits_destroy(struct limits **lp);
+/* One more connection under this name; false: there are `max` already. */
+bool limits_connect(struct limits *l, const char *name, int64_t max, int64_t mono_us);
+void limits_disconnect(struct limits *l, const char *name);
+/* One more message; a token bucket of rate.count refilled over rate.per_us. False: not now. A count of 0
+ * always passes. */
+bool limits_message(struct limits *l, const char *name, struct conf_rate rate, int64_t mono_us);
+/* Failed log-ins of the last ten minutes under this name, this one included. */
+unsigned limits_login_failed(struct limits *l, const char *name, int64_t mono_us);
+unsigned limits_login_failures(struct limits *l, const char *name, int64_t mono_us);
+#endif

@@ -1,0 +1,361 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The result is up to three pieces: our own fields on top, the header block (the client's bytes where nothing
+ * had to be taken out, else a copy without the removed fields), the body. Nothing below the top is ever
+ * re-written, so what the client signed or folded stays as it was.
+ */
+#include "intake/prepare.h"
+
+#include "base/domain.h"
+#include "smtp_date.h"
+#include "smtp_header.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+enum { TOP_MAX = 2048, DATE_MAX = 64, HELO_MAX = 128 };
+
+/* One submission while it is prepared. */
+struct work {
+	struct message *m;
+	const struct prepare_input *in;
+	struct smtp_header header;
+	struct smtp_field fields[SMTP_HEADER_FIELDS_MAX];
+	bool removed[SMTP_HEADER_FIELDS_MAX];
+	uint32_t removed_count;
+};
+
+static void __attribute__((format(printf, 4, 5)))
+refuse(struct prepare_reply *out, int code, const char *esc, const char *format, ...)
+{
+	va_list ap;
+
+	out->code = code;
+	out->esc = esc;
+	va_start(ap, format);
+	vsnprintf(out->text, sizeof(out->text), format, ap);
+	va_end(ap);
+}
+
+static struct smtp_slice
+text(const char *s)
+{
+	return (struct smtp_slice){s, strnlen(s, 256)};
+}
+
+static bool
+is_in(struct smtp_slice name, const struct conf_list *list)
+{
+	size_t i;
+
+	for (i = 0; i < list->count; i++)
+		if (smtp_slice_is_nocase(name, text(list->items[i])))
+			return true;
+	return false;
+}
+
+static bool
+has_8bit(const char *bytes, size_t len)
+{
+	uint64_t word, any = 0;
+	size_t i;
+
+	for (i = 0; i + 8 <= len; i += 8) {
+		memcpy(&word, bytes + i, 8);
+		any |= word;
+	}
+	for (; i < len; i++)
+		any |= (unsigned char)bytes[i] & 0x80u;
+	return (any & UINT64_C(0x8080808080808080)) != 0;
+}
+
+static int
+count_field(const struct work *w, struct smtp_slice name)
+{
+	int at = -1, count = 0;
+
+	while ((at = smtp_header_find(&w->header, name, (uint32_t)(at + 1))) >= 0)
+		count++;
+	return count;
+}
+
+/* A job or pool name: what fits into records and file names of accounting tools. */
+static bool
+is_name(const char *s, int len)
+{
+	int i;
+
+	for (i = 0; i < len; i++)
+		if ((unsigned char)s[i] <= ' ' || (unsigned char)s[i] >= 127 || s[i] == ',' || s[i] == '"')
+			return false;
+	return len > 0 && len < QUEUE_NAME_MAX;
+}
+
+static void
+remove_field(struct work *w, uint32_t i)
+{
+	if (!w->removed[i])
+		w->removed_count++;
+	w->removed[i] = true;
+}
+
+/* The value of the first field named in `list`, kept in the message. False: refused. */
+static bool
+take_control(struct work *w, const struct conf_list *list, const char *what, struct queue_blob *out_value,
+	struct prepare_reply *out)
+{
+	char value[QUEUE_NAME_MAX];
+	uint32_t i;
+	int len;
+
+	for (i = 0; i < w->header.count; i++) {
+		if (!is_in(w->fields[i].name, list))
+			continue;
+		remove_field(w, i);
+		if (!w->in->is_trusted || out_value->len > 0)
+			continue;
+		len = smtp_header_unfold(w->fields[i].value, value, sizeof(value));
+		if (len == 0)
+			continue;
+		if (len < 0 || !is_name(value, len)) {
+			refuse(out, 550, "5.6.0",
+				"Field %.*s: a %s is 1 to 127 printable characters without blank, comma or "
+				"quote",
+				(int)w->fields[i].name.len, w->fields[i].name.ptr, what);
+			return false;
+		}
+		*out_value = message_keep(w->m, value, (size_t)len);
+	}
+	return true;
+}
+
+static bool
+choose_pool(struct work *w, struct prepare_reply *out)
+{
+	const struct prepare_input *in = w->in;
+	struct queue_blob *pool = &w->m->meta.pool;
+	const char *name;
+
+	if (!take_control(w, &in->conf->pool_headers, "pool", pool, out))
+		return false;
+	if (pool->len > 0) {
+		if (conf_pool_find(in->conf, pool->ptr, pool->len) >= 0)
+			return true;
+		refuse(out, 550, "5.7.1", "Unknown pool \"%.*s\"", (int)pool->len, (const char *)pool->ptr);
+		return false;
+	}
+	name = in->user != NULL && in->user->pool[0] != '\0' ? in->user->pool : in->listen->pool;
+	*pool = message_keep(w->m, name, strnlen(name, QUEUE_NAME_MAX));
+	return true;
+}
+
+static void
+drop_unwanted(struct work *w)
+{
+	uint32_t i;
+
+	for (i = 0; i < w->header.count; i++)
+		if (is_in(w->fields[i].name, &w->in->conf->remove_headers))
+			remove_field(w, i);
+}
+
+static bool
+check_header(struct work *w, struct prepare_reply *out)
+{
+	struct smtp_slice all = {w->m->buffer, w->m->buffer_len};
+	size_t at = 0;
+	int err, from;
+
+	w->header.fields = w->fields;
+	w->header.fields_max = SMTP_HEADER_FIELDS_MAX;
+	err = smtp_header_scan(&w->header, all, &at);
+	if (err == SMTP_ETOOLONG)
+		refuse(out, 552, "5.3.4", "Header block is too long at byte %zu", at);
+	else if (err != SMTP_OK)
+		refuse(out, 550, "5.6.0",
+			"Byte %zu of the message is in the header but begins no field (Name: value)", at);
+	else if (w->header.hops > SMTP_HOPS_MAX)
+		refuse(out, 554, "5.4.6", "Too many hops (%u Received fields): this is a loop",
+			w->header.hops);
+	else if ((from = count_field(w, SMTP_LIT("From"))) != 1)
+		refuse(out, 550, "5.6.0",
+			from == 0 ? "Message has no From field" : "Message has several From fields");
+	else
+		return true;
+	return false;
+}
+
+/* HELO names are the client's words: anything odd becomes a question mark in our trace field. */
+static void
+clean_helo(struct smtp_slice helo, char *buf, size_t max)
+{
+	size_t i, n = helo.len < max - 1 ? helo.len : max - 1;
+
+	for (i = 0; i < n; i++) {
+		char c = helo.ptr[i];
+
+		buf[i] = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
+					 strchr("-._[]:", c) != NULL
+				 ? c
+				 : '?';
+	}
+	buf[n] = '\0';
+}
+
+/* "ESMTPSA" and its kin (RFC 3848, RFC 6531 4.3). */
+static const char *
+protocol(const struct prepare_input *in)
+{
+	static const char *const names[2][4] = {{"ESMTP", "ESMTPA", "ESMTPS", "ESMTPSA"},
+		{"UTF8SMTP", "UTF8SMTPA", "UTF8SMTPS", "UTF8SMTPSA"}};
+
+	if (!in->is_esmtp)
+		return "SMTP";
+	return names[in->is_smtputf8][(in->is_tls ? 2 : 0) + (in->user != NULL ? 1 : 0)];
+}
+
+/* Received, and Date and Message-ID where they are missing. Length, negative: does not fit (it always does).
+ */
+static int
+write_top(const struct work *w, char *buf, size_t max)
+{
+	const struct prepare_input *in = w->in;
+	char date[DATE_MAX] = {0}, helo[HELO_MAX], token[24];
+	int64_t now_us = clock_now(in->clock);
+	int n;
+
+	if (smtp_date_write(now_us / 1000000, date, sizeof(date)) < 0)
+		return -1;
+	snprintf(token, sizeof(token), "%llx%08x", (unsigned long long)now_us, clock_random(in->clock));
+	clean_helo(in->helo, helo, sizeof(helo));
+	if (in->listen->show_client)
+		n = snprintf(buf, max, "Received: from %s (%s)\r\n\tby %s with %s id %s;\r\n\t%s\r\n", helo,
+			in->client_ip, in->conf->hostname, protocol(in), token, date);
+	else
+		n = snprintf(buf, max, "Received: by %s with %s id %s;\r\n\t%s\r\n", in->conf->hostname,
+			protocol(in), token, date);
+	if (smtp_header_find(&w->header, SMTP_LIT("Date"), 0) < 0)
+		n += snprintf(buf + n, max - (size_t)n, "Date: %s\r\n", date);
+	if (smtp_header_find(&w->header, SMTP_LIT("Message-ID"), 0) < 0)
+		n += snprintf(buf + n, max - (size_t)n, "Message-ID: <%s@%s>\r\n", token, in->conf->hostname);
+	return n < (int)max ? n : -1;
+}
+
+/* The header block without the removed fields. NULL ptr: no memory. */
+static struct queue_blob
+copy_header(struct work *w)
+{
+	struct queue_blob copy = message_keep(w->m, w->m->buffer, w->header.header_bytes);
+	char *to;
+	uint32_t i;
+
+	if (copy.ptr == NULL)
+		return copy;
+	to = (char *)(uintptr_t)copy.ptr;
+	for (i = 0; i < w->header.count; i++) {
+		if (w->removed[i])
+			continue;
+		memcpy(to, w->fields[i].whole.ptr, w->fields[i].whole.len);
+		to += w->fields[i].whole.len;
+	}
+	/* The empty line, unless there is no body at all. */
+	if (w->header.header_bytes < w->m->buffer_len || w->header.header_bytes >= 2) {
+		memcpy(to, "\r\n", 2);
+		to += 2;
+	}
+	copy.len = (size_t)(to - (const char *)copy.ptr);
+	return copy;
+}
+
+static bool
+lay_out(struct work *w)
+{
+	struct message *m = w->m;
+	char top[TOP_MAX];
+	int n = write_top(w, top, sizeof(top));
+
+	if (n < 0)
+		return false;
+	m->body[0] = message_keep(m, top, (size_t)n);
+	if (w->removed_count == 0)
+		m->body[1] = (struct queue_blob){m->buffer, m->buffer_len};
+	else {
+		m->body[1] = copy_header(w);
+		m->body[2] = (struct queue_blob){
+			m->buffer + w->header.header_bytes, m->buffer_len - w->header.header_bytes};
+	}
+	return m->body[0].ptr != NULL && m->body[1].ptr != NULL;
+}
+
+static bool
+has_8bit_address(const struct message *m)
+{
+	uint32_t i;
+
+	if (has_8bit(m->meta.sender.ptr, m->meta.sender.len))
+		return true;
+	for (i = 0; i < m->rcpt_count; i++)
+		if (has_8bit(m->rcpts[i].address.ptr, m->rcpts[i].address.len))
+			return true;
+	return false;
+}
+
+static void
+set_flags(struct work *w)
+{
+	struct message *m = w->m;
+
+	if (has_8bit(m->buffer, m->buffer_len))
+		m->meta.flags |= QUEUE_MESSAGE_8BIT;
+	/* Marked only when it is needed: sites without SMTPUTF8 take everything else (B10). */
+	if (has_8bit_address(m) || (w->in->is_smtputf8 && w->header.is_8bit))
+		m->meta.flags |= QUEUE_MESSAGE_UTF8;
+	if (w->in->user != NULL && !w->in->user->bounces)
+		m->meta.flags |= QUEUE_MESSAGE_NO_BOUNCE;
+}
+
+void
+prepare_message(struct message *m, const struct prepare_input *in, struct prepare_reply *out)
+{
+	/* Rule zero: 57 KB of fields, used only inside this call; on the stack of an io thread it would be
+	 * touched (and zeroed) for each message. */
+	static _Thread_local struct work w;
+
+	w.m = m;
+	w.in = in;
+	w.removed_count = 0;
+	out->code = 0;
+	if (!check_header(&w, out))
+		return;
+	memset(w.removed, 0, w.header.count * sizeof(w.removed[0]));
+	if (!take_control(&w, &in->conf->job_headers, "job", &m->meta.job, out) || !choose_pool(&w, out))
+		return;
+	drop_unwanted(&w);
+	set_flags(&w);
+	if (!lay_out(&w)) {
+		refuse(out, 452, "4.3.1", "Out of memory");
+		return;
+	}
+	m->meta.arrived_us = clock_now(in->clock);
+	m->meta.body_bytes = m->body[0].len + m->body[1].len + m->body[2].len;
+}
+
+size_t
+prepare_from_domain(const struct message *m, char *buf, size_t buf_max)
+{
+	static _Thread_local struct smtp_field fields[SMTP_HEADER_FIELDS_MAX]; /* rule zero, as above */
+	struct smtp_header h = {.fields = fields, .fields_max = SMTP_HEADER_FIELDS_MAX};
+	struct smtp_slice block = {m->body[1].ptr, m->body[1].len}, domain;
+	size_t at;
+	int i, n;
+
+	if (smtp_header_scan(&h, block, &at) != SMTP_OK ||
+		(i = smtp_header_find(&h, SMTP_LIT("From"), 0)) < 0)
+		return 0;
+	domain = smtp_header_domain(fields[i].value);
+	if (domain.len == 0)
+		return 0;
+	n = domain_normalise(domain.ptr, domain.len, buf, buf_max);
+	return n > 0 ? (size_t)n : 0;
+}

@@ -1,0 +1,1023 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The SMTP engine asks, this file decides. Invariants: identity lives in the session object and nowhere else;
+ * a session is freed only when no letter of it is out; 250 is answered only to a letter that came back from a
+ * commit.
+ */
+#include "intake/session.h"
+
+#include "base/domain.h"
+#include "base/tls.h"
+#include "base/wire.h"
+#include "intake/auth.h"
+#include "intake/prepare.h"
+#include "queue/message.h"
+#include "queue/spool.h"
+#include "smtp_addr.h"
+#include "smtp_server.h"
+
+#include <arpa/inet.h>
+#include <assert.h>
+#include <errno.h>
+#include <event2/event.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+enum {
+	ACCEPTS_A_TURN = 64,
+	MEMORY_PERCENT_MAX = 100,
+	DATA_BLOCK_BYTES =
+		4096, /* progress that renews the data timer: a floor under the receiving rate (A10) */
+	LOGIN_FAILURES_MAX = 20, /* of one address in ten minutes: then refused unseen (A19) */
+	LOGIN_DELAY_MAX_S = 8,
+	DUPLICATES_LOOKED_AT = 1000,
+	ACCEPT_PAUSE_US = 200000,
+};
+#define INTAKE_MAGIC 0x494e544bu
+
+/* One configuration as the sessions of this thread see it. */
+struct intake_settings {
+	unsigned refs;
+	const struct conf *conf;
+	bool has_keys;
+	SSL_CTX **tls;                   /* of conf->listens[i]; NULL: no certificate */
+	struct smtp_server_conf *engine; /* of conf->listens[i] */
+};
+
+struct accepter {
+	struct intake *in;
+	struct event *event;
+	size_t listen;
+	int fd;
+};
+
+struct intake {
+	struct intake_conf conf;
+	struct intake_settings *settings;
+	struct accepter *accepters;
+	size_t accepter_count;
+	struct event *resume_accept; /* after EMFILE */
+	struct intake_session *first;
+	uint32_t count;
+	size_t next_sign;
+	bool is_stopping;
+};
+
+enum waiting_for { WAIT_NOTHING, WAIT_SPOOL, WAIT_PASSWORD, WAIT_DELAY };
+
+struct intake_session {
+	unsigned magic;
+	struct intake_session *next, **prev;
+	struct intake *in;
+	struct intake_settings *settings;
+	const struct conf_listen *listen;
+	size_t listen_index;
+	struct wire *wire; /* NULL: the client has gone, a letter is still out */
+	struct smtp_server *smtp;
+	struct message *message; /* being received */
+	struct accept accept;
+	struct password *password;
+	struct event *delay;
+	enum waiting_for waiting;
+	const struct conf_user *user;
+	bool in_networks, is_counted, is_closing, is_conversing, has_no_memory, message_is_utf8;
+	char client_ip[64];
+	char client_name[80]; /* of limits: "client ADDRESS" */
+	char user_name[SMTP_CREDENTIAL_MAX + 8];
+	uint64_t timed_bytes;
+	bool timed_data;
+};
+
+static struct intake_session *
+session_of(void *arg)
+{
+	struct intake_session *s = arg;
+
+	assert(s->magic == INTAKE_MAGIC);
+	return s;
+}
+
+static int64_t
+mono(const struct intake_session *s)
+{
+	return clock_mono(s->in->conf.clock);
+}
+
+/* --- settings
+ * ---------------------------------------------------------------------------------------------------- */
+
+static void
+settings_unref(struct intake_settings *st)
+{
+	size_t i;
+
+	if (st == NULL || --st->refs > 0)
+		return;
+	for (i = 0; i < st->conf->listen_count; i++)
+		SSL_CTX_free(st->tls[i]);
+	free(st->tls);
+	free(st->engine);
+	conf_unref(st->conf);
+	free(st);
+}
+
+static void
+engine_conf(const struct conf *c, const struct conf_listen *l, bool has_tls, struct smtp_server_conf *out)
+{
+	*out = (struct smtp_server_conf){
+		.hostname = {c->hostname, strnlen(c->hostname, SMTP_DOMAIN_MAX)},
+		.message_bytes_max = (uint64_t)l->message_max,
+		.rcpt_max = (uint32_t)l->recipients_max,
+		.mail_max = (uint32_t)l->messages_per_connection,
+		.error_max = (uint32_t)l->errors_max,
+		.junk_max = 100,
+		.has_starttls =
+			has_tls && (l->tls == CONF_LISTEN_TLS_MAY || l->tls == CONF_LISTEN_TLS_REQUIRED),
+		.has_auth = l->auth != CONF_AUTH_NONE && c->user_count > 0,
+		.auth_in_clear = l->auth_in_clear,
+		.auth_required = l->auth == CONF_AUTH_REQUIRED,
+		.tls_required = l->tls == CONF_LISTEN_TLS_REQUIRED,
+		.allow_bare_lf = l->bare_lf == CONF_BARE_LF_NORMALISE,
+		.text_line_max = (uint32_t)l->line_max,
+	};
+}
+
+static struct intake_settings *
+settings_create(const struct conf *conf, bool has_keys, char *why, size_t why_max)
+{
+	struct intake_settings *st = calloc(1, sizeof(*st));
+	size_t i;
+
+	if (st == NULL)
+		return NULL;
+	st->refs = 1;
+	st->conf = conf_ref(conf);
+	st->has_keys = has_keys;
+	st->tls = calloc(conf->listen_count + 1, sizeof(st->tls[0]));
+	st->engine = calloc(conf->listen_count + 1, sizeof(st->engine[0]));
+	for (i = 0; st->tls != NULL && st->engine != NULL && i < conf->listen_count; i++) {
+		const struct conf_listen *l = &conf->listens[i];
+
+		if (l->certificate[0] != '\0' && l->tls != CONF_LISTEN_TLS_NONE &&
+			(st->tls[i] = tls_server_create(l->certificate, l->key, why, why_max)) == NULL)
+			break;
+		engine_conf(conf, l, st->tls[i] != NULL, &st->engine[i]);
+	}
+	if (st->tls != NULL && st->engine != NULL && i == conf->listen_count)
+		return st;
+	if (st->tls == NULL) { /* settings_unref walks it */
+		conf_unref(st->conf);
+		free(st->engine);
+		free(st);
+	} else
+		settings_unref(st);
+	return NULL;
+}
+
+/* --- the end
+ * ------------------------------------------------------------------------------------------------------ */
+
+/* Frees the session unless a letter is out; then its return does. */
+static void
+session_free_if_over(struct intake_session *s)
+{
+	if (s->wire != NULL || s->waiting == WAIT_SPOOL || s->waiting == WAIT_PASSWORD)
+		return;
+	*s->prev = s->next;
+	if (s->next != NULL)
+		s->next->prev = s->prev;
+	s->in->count--;
+	if (s->is_counted) {
+		limits_disconnect(s->in->conf.limits, s->client_name);
+		limits_disconnect(s->in->conf.limits, s->listen->name);
+	}
+	if (s->user != NULL)
+		limits_disconnect(s->in->conf.limits, s->user_name);
+	if (s->delay != NULL)
+		event_free(s->delay);
+	message_unref(s->message);
+	if (s->smtp != NULL)
+		smtp_server_destroy(&s->smtp);
+	settings_unref(s->settings);
+	s->magic = 0;
+	free(s->password);
+	free(s);
+}
+
+static void
+session_close(struct intake_session *s)
+{
+	log_event(s->in->conf.log, LOG_EVENT_client_closed, "client=%s", s->client_ip);
+	if (s->waiting == WAIT_DELAY)
+		s->waiting = WAIT_NOTHING;
+	wire_destroy(&s->wire);
+	session_free_if_over(s);
+}
+
+/* --- answers
+ * ---------------------------------------------------------------------------------------------------------
+ */
+
+static void
+refuse(struct intake_session *s, const char *command, int code, const char *esc, const char *text)
+{
+	log_event(s->in->conf.log, LOG_EVENT_rejected,
+		"client=%s user=%s command=%s code=%d esc=%s text=\"%s\"", s->client_ip,
+		s->user != NULL ? s->user->name : "", command, code, esc, text);
+	smtp_server_answer(s->smtp, code, esc, text);
+}
+
+static void
+drop_message(struct intake_session *s)
+{
+	message_unref(s->message);
+	s->message = NULL;
+}
+
+static bool
+has_memory(const struct intake_session *s)
+{
+	return memory_percent(s->in->conf.memory) < MEMORY_PERCENT_MAX;
+}
+
+/* Reasons to take no message at all just now. False: answered. */
+static bool
+may_begin(struct intake_session *s)
+{
+	struct spool_stats spool;
+
+	spool_stats(s->in->conf.spool, &spool);
+	if (spool.is_failed)
+		refuse(s, "MAIL", 451, "4.3.0", "Local storage trouble, try again later");
+	else if (spool.is_full)
+		refuse(s, "MAIL", 452, "4.3.1", "Insufficient system storage");
+	else if (!has_memory(s))
+		refuse(s, "MAIL", 452, "4.3.1", "Too much mail in flight, try again later");
+	else if (!limits_message(s->in->conf.limits, s->client_name, s->listen->message_rate, mono(s)))
+		refuse(s, "MAIL", 451, "4.7.1", "Message rate of this client is used up, try again later");
+	else if (s->user != NULL &&
+		 !limits_message(s->in->conf.limits, s->user_name, s->user->message_rate, mono(s)))
+		refuse(s, "MAIL", 451, "4.7.1", "Message rate of this user is used up, try again later");
+	else
+		return true;
+	return false;
+}
+
+/* Who may send, and as whom. False: answered. */
+static bool
+may_send(struct intake_session *s, const struct smtp_server_mail *mail)
+{
+	if (s->user == NULL && !s->in_networks)
+		refuse(s, "MAIL", 530, "5.7.0", "Authentication required");
+	else if (s->user != NULL && mail->sender.len > 0 && !auth_may_send_as(s->user, mail->sender))
+		refuse(s, "MAIL", 553, "5.7.1", "This user may not use that sender address");
+	else if (s->user != NULL && s->user->message_max > 0 && mail->size > (uint64_t)s->user->message_max)
+		refuse(s, "MAIL", 552, "5.3.4", "Message is larger than this user may send");
+	else
+		return true;
+	return false;
+}
+
+static void
+on_mail(struct intake_session *s, const struct smtp_server_mail *mail)
+{
+	struct message *m;
+	const char *user = s->user != NULL ? s->user->name : "";
+
+	drop_message(s);
+	if (!may_send(s, mail) || !may_begin(s))
+		return;
+	if ((m = message_create(s->in->conf.memory)) == NULL) {
+		refuse(s, "MAIL", 452, "4.3.1", "Out of memory");
+		return;
+	}
+	m->meta.sender = message_keep(m, mail->sender.ptr, mail->sender.len);
+	m->meta.envid = message_keep(m, mail->envid.ptr, mail->envid.len);
+	m->meta.user = message_keep(m, user, strnlen(user, QUEUE_NAME_MAX));
+	m->meta.ret = (uint8_t)mail->ret;
+	if (m->meta.sender.ptr == NULL || m->meta.envid.ptr == NULL || m->meta.user.ptr == NULL) {
+		message_unref(m);
+		refuse(s, "MAIL", 452, "4.3.1", "Out of memory");
+		return;
+	}
+	s->message = m;
+	s->message_is_utf8 = mail->is_utf8;
+	s->has_no_memory = false;
+	smtp_server_answer(s->smtp, 250, "2.1.0", "Sender ok");
+}
+
+/* The same address twice is delivered once (A40). */
+static bool
+is_duplicate(const struct message *m, struct smtp_slice address)
+{
+	uint32_t i;
+
+	if (m->rcpt_count > DUPLICATES_LOOKED_AT)
+		return false;
+	for (i = 0; i < m->rcpt_count; i++)
+		if (smtp_slice_is(
+			    (struct smtp_slice){m->rcpts[i].address.ptr, m->rcpts[i].address.len}, address))
+			return true;
+	return false;
+}
+
+static void
+on_rcpt(struct intake_session *s, const struct smtp_server_rcpt *rcpt)
+{
+	struct queue_rcpt r = {.notify = (uint8_t)rcpt->notify};
+	struct smtp_addr addr;
+	char domain[DOMAIN_MAX];
+	int n;
+
+	if (smtp_addr_parse(rcpt->address, &addr) != SMTP_OK || addr.domain.len == 0 ||
+		(n = domain_normalise(addr.domain.ptr, addr.domain.len, domain, sizeof(domain))) <= 0) {
+		refuse(s, "RCPT", 501, "5.1.3", "Recipient needs a domain: local@example.com");
+		return;
+	}
+	if (s->user != NULL && s->user->recipients_max > 0 &&
+		s->message->rcpt_count >= s->user->recipients_max) {
+		refuse(s, "RCPT", 452, "4.5.3", "Too many recipients for this user");
+		return;
+	}
+	if (is_duplicate(s->message, rcpt->address)) {
+		smtp_server_answer(s->smtp, 250, "2.1.5", "Recipient ok (given before)");
+		return;
+	}
+	r.address = (struct queue_blob){rcpt->address.ptr, rcpt->address.len};
+	r.orcpt = (struct queue_blob){rcpt->orcpt.ptr, rcpt->orcpt.len};
+	if (!message_add_rcpt(s->message, &r, (struct queue_blob){domain, (size_t)n})) {
+		refuse(s, "RCPT", 452, "4.3.1", "Out of memory");
+		return;
+	}
+	smtp_server_answer(s->smtp, 250, "2.1.5", "Recipient ok");
+}
+
+static void
+on_body(struct intake_session *s, struct smtp_slice bytes)
+{
+	if (s->has_no_memory || s->message == NULL)
+		return;
+	/* The rest is read and thrown away; the answer to the whole message is 452. */
+	if (!has_memory(s) || !message_append(s->message, bytes.ptr, bytes.len)) {
+		drop_message(s);
+		s->has_no_memory = true;
+	}
+}
+
+static void
+send_to_spool(struct intake_session *s)
+{
+	struct worker *to = spool_worker(s->in->conf.spool);
+
+	s->accept.message = s->message;
+	s->message = NULL;
+	s->accept.reply_to = s->in->conf.io;
+	s->accept.letter.kind = LETTER_ACCEPT;
+	if (s->settings->has_keys) {
+		s->accept.letter.kind = LETTER_SIGN;
+		to = s->in->conf.signs[s->in->next_sign++ % s->in->conf.sign_count];
+	}
+	s->waiting = WAIT_SPOOL;
+	wire_deadline(s->wire, 0);
+	worker_post(to, &s->accept.letter);
+}
+
+static void
+on_end(struct intake_session *s)
+{
+	struct prepare_input in = {.conf = s->settings->conf,
+		.listen = s->listen,
+		.user = s->user,
+		.clock = s->in->conf.clock,
+		.client_ip = s->client_ip};
+	struct prepare_reply reply;
+
+	if (s->has_no_memory) {
+		log_event(s->in->conf.log, LOG_EVENT_memory_full, "client=%s", s->client_ip);
+		refuse(s, "DATA", 452, "4.3.1", "Too much mail in flight, try again later");
+		return;
+	}
+	in.is_trusted = s->listen->trusted && (s->user != NULL || s->in_networks);
+	in.is_tls = smtp_server_is_tls(s->smtp);
+	in.is_esmtp = smtp_server_is_esmtp(s->smtp);
+	in.is_smtputf8 = s->message_is_utf8;
+	in.helo = smtp_server_helo(s->smtp);
+	prepare_message(s->message, &in, &reply);
+	if (reply.code != 0) {
+		drop_message(s);
+		refuse(s, "DATA", reply.code, reply.esc, reply.text);
+		return;
+	}
+	if (s->user != NULL && s->user->message_max > 0 &&
+		s->message->meta.body_bytes > (uint64_t)s->user->message_max) {
+		drop_message(s);
+		refuse(s, "DATA", 552, "5.3.4", "Message is larger than this user may send");
+		return;
+	}
+	send_to_spool(s);
+}
+
+/* --- log-in
+ * -------------------------------------------------------------------------------------------------------- */
+
+static void
+on_auth(struct intake_session *s, const struct smtp_server_fact *fact)
+{
+	struct password *p;
+
+	if (limits_login_failures(s->in->conf.limits, s->client_name, mono(s)) >= LOGIN_FAILURES_MAX) {
+		log_event(s->in->conf.log, LOG_EVENT_login_failed, "client=%s why=\"too many failures\"",
+			s->client_ip);
+		smtp_server_answer(s->smtp, 421, "4.7.0", "Too many failed log-ins, try again later");
+		return;
+	}
+	if (fact->user.len > SMTP_CREDENTIAL_MAX || fact->password.len > SMTP_CREDENTIAL_MAX ||
+		memchr(fact->password.ptr, '\0', fact->password.len) != NULL ||
+		(p = calloc(1, sizeof(*p))) == NULL) {
+		smtp_server_answer(s->smtp, 535, "5.7.8", "Authentication failed");
+		return;
+	}
+	p->letter.kind = LETTER_PASSWORD;
+	p->reply_to = s->in->conf.io;
+	p->session = s;
+	p->conf = s->settings->conf;
+	memcpy(p->user, fact->user.ptr, fact->user.len);
+	memcpy(p->secret, fact->password.ptr, fact->password.len);
+	s->password = p;
+	s->waiting = WAIT_PASSWORD;
+	wire_deadline(s->wire, 0);
+	worker_post(s->in->conf.signs[s->in->next_sign++ % s->in->conf.sign_count], &p->letter);
+}
+
+static void pump(struct intake_session *s);
+
+static void
+on_delay_over(evutil_socket_t fd, short what, void *arg)
+{
+	struct intake_session *s = session_of(arg);
+
+	s->waiting = WAIT_NOTHING;
+	smtp_server_answer(s->smtp, 535, "5.7.8", "Authentication failed");
+	pump(s);
+}
+
+/* A wrong password costs a growing wait, for this session only; the failures of the address count for all
+ * (A19). */
+static void
+login_failed(struct intake_session *s, const char *user)
+{
+	unsigned failures = limits_login_failed(s->in->conf.limits, s->client_name, mono(s));
+	struct timeval tv = {failures < LOGIN_DELAY_MAX_S ? failures : LOGIN_DELAY_MAX_S, 0};
+	char escaped[SMTP_CREDENTIAL_MAX * 4];
+
+	log_event(s->in->conf.log, LOG_EVENT_login_failed, "client=%s failures=%u user=\"%s\"", s->client_ip,
+		failures, log_escape(escaped, sizeof(escaped), user, strnlen(user, SMTP_CREDENTIAL_MAX)));
+	if (s->delay == NULL)
+		s->delay = event_new(worker_base(s->in->conf.io), -1, 0, on_delay_over, s);
+	if (s->delay == NULL) {
+		smtp_server_answer(s->smtp, 535, "5.7.8", "Authentication failed");
+		return;
+	}
+	s->waiting = WAIT_DELAY;
+	event_add(s->delay, &tv);
+}
+
+static void
+on_password(struct intake_session *s)
+{
+	struct password *p = s->password;
+	const struct conf_user *user =
+		conf_user_find(s->settings->conf, p->user, strnlen(p->user, sizeof(p->user)));
+
+	s->password = NULL;
+	s->waiting = WAIT_NOTHING;
+	if (s->wire == NULL) {
+		free(p);
+		session_free_if_over(s);
+		return;
+	}
+	if (!p->is_right || user == NULL)
+		login_failed(s, p->user);
+	else {
+		snprintf(s->user_name, sizeof(s->user_name), "user %s", user->name);
+		if (!limits_connect(s->in->conf.limits, s->user_name, user->connections_max, mono(s)))
+			smtp_server_answer(s->smtp, 454, "4.7.0", "Too many connections of this user");
+		else {
+			s->user = user;
+			log_event(s->in->conf.log, LOG_EVENT_login, "client=%s user=%s", s->client_ip,
+				user->name);
+			smtp_server_answer(s->smtp, 235, "2.7.0", "Authentication successful");
+		}
+	}
+	free(p);
+	pump(s);
+}
+
+/* --- the conversation
+ * ------------------------------------------------------------------------------------------------ */
+
+static void
+start_tls(struct intake_session *s, size_t leftover)
+{
+	wire_send(s->wire);
+	/* A14, RFC 3207 4.2: commands glued behind STARTTLS came in clear and may be somebody else's. */
+	if (leftover > 0 || wire_start_tls_server(s->wire, s->settings->tls[s->listen_index])) {
+		log_event(s->in->conf.log, LOG_EVENT_rejected,
+			"client=%s command=STARTTLS text=\"bytes behind STARTTLS\"", s->client_ip);
+		session_close(s);
+		return;
+	}
+	s->is_conversing = false;
+	drop_message(s);
+	if (s->user != NULL)
+		limits_disconnect(s->in->conf.limits, s->user_name);
+	s->user = NULL;
+	wire_deadline(s->wire, s->listen->command_timeout);
+}
+
+/* One event. False: the session has gone or its stream is another one. */
+static bool
+react(struct intake_session *s, enum smtp_server_event event, const struct smtp_server_fact *fact,
+	size_t leftover)
+{
+	switch (event) {
+	case SMTP_SERVER_HELO:
+		return true;
+	case SMTP_SERVER_STARTTLS:
+		start_tls(s, leftover);
+		return false;
+	case SMTP_SERVER_AUTH:
+		on_auth(s, fact);
+		return true;
+	case SMTP_SERVER_MAIL:
+		on_mail(s, &fact->mail);
+		return true;
+	case SMTP_SERVER_RCPT:
+		on_rcpt(s, &fact->rcpt);
+		return true;
+	case SMTP_SERVER_DATA:
+		smtp_server_answer(s->smtp, 354, NULL, "Go ahead, end with a dot on a line of its own");
+		return true;
+	case SMTP_SERVER_BODY:
+		on_body(s, fact->text);
+		return true;
+	case SMTP_SERVER_END:
+		on_end(s);
+		return true;
+	case SMTP_SERVER_ABORT:
+		drop_message(s);
+		return true;
+	case SMTP_SERVER_CLOSE:
+		s->is_closing = true;
+		return true;
+	case SMTP_SERVER_MORE:
+	case SMTP_SERVER_WAIT:
+		return true;
+	}
+	return true;
+}
+
+/* A timer for each command, not for each byte (A9); in data one for each block (A10); none while we owe an
+ * answer. */
+static void
+set_timer(struct intake_session *s, bool progress)
+{
+	bool in_data = smtp_server_in_data(s->smtp);
+	uint64_t have = wire_bytes_in(s->wire);
+
+	if (s->waiting != WAIT_NOTHING)
+		return;
+	if (in_data && have - s->timed_bytes >= DATA_BLOCK_BYTES)
+		progress = true;
+	if (!progress && in_data == s->timed_data)
+		return;
+	s->timed_data = in_data;
+	s->timed_bytes = have;
+	wire_deadline(s->wire, in_data ? s->listen->data_timeout : s->listen->command_timeout);
+}
+
+/* True: all said, the connection can go. */
+static bool
+is_over(const struct intake_session *s)
+{
+	return s->is_closing && smtp_server_output(s->smtp).len == 0;
+}
+
+/* Events of the given bytes; eats from the front of *in. False: the session has gone or its stream is another
+ * one. */
+static bool
+converse(struct intake_session *s, struct smtp_slice *in)
+{
+	struct smtp_server_fact fact;
+	enum smtp_server_event event;
+	bool progress = false;
+
+	s->is_conversing = true;
+	while (s->waiting == WAIT_NOTHING && !s->is_closing &&
+		(event = smtp_server_next(s->smtp, in, &fact)) != SMTP_SERVER_MORE) {
+		if (event == SMTP_SERVER_WAIT)
+			break;
+		progress = progress || event != SMTP_SERVER_BODY;
+		if (!react(s, event, &fact, in->len))
+			return false;
+	}
+	wire_send(s->wire);
+	s->is_conversing = false;
+	if (is_over(s)) {
+		session_close(s);
+		return false;
+	}
+	if (s->is_closing)
+		in->len = 0;
+	set_timer(s, progress);
+	return true;
+}
+
+/* Goes on after an answer: output, then what was kept. */
+static void
+pump(struct intake_session *s)
+{
+	struct smtp_slice none = {"", 0};
+
+	s->timed_data = !s->timed_data; /* a timer again */
+	if (converse(s, &none))
+		wire_resume(s->wire);
+}
+
+static size_t
+on_bytes(void *arg, const char *bytes, size_t len)
+{
+	struct smtp_slice in = {bytes, len};
+
+	return converse(session_of(arg), &in) ? len - in.len : len;
+}
+
+static int
+on_pull(void *arg, struct iovec *iov, int iov_max)
+{
+	struct smtp_slice out = smtp_server_output(session_of(arg)->smtp);
+
+	if (out.len == 0)
+		return 0;
+	iov[0] = (struct iovec){(void *)(uintptr_t)out.ptr, out.len};
+	return 1;
+}
+
+static void
+on_sent(void *arg, size_t bytes)
+{
+	struct intake_session *s = session_of(arg);
+
+	smtp_server_drained(s->smtp, bytes);
+	if (is_over(s) && !s->is_conversing)
+		session_close(s);
+}
+
+static void
+on_tls(void *arg)
+{
+	struct intake_session *s = session_of(arg);
+
+	smtp_server_tls_started(s->smtp);
+	wire_deadline(s->wire, s->listen->command_timeout);
+}
+
+static void
+on_down(void *arg, enum wire_down why, const char *detail)
+{
+	struct intake_session *s = session_of(arg);
+
+	if (why == WIRE_TIMEOUT && !s->is_closing) {
+		smtp_server_close(s->smtp, "4.4.2", "Timeout, closing connection");
+		log_event(s->in->conf.log, LOG_EVENT_client_closed, "client=%s why=timeout state=%s",
+			s->client_ip, smtp_server_state_name(s->smtp));
+	}
+	session_close(s);
+}
+
+static const struct wire_ops wire_operations = {NULL, on_tls, on_bytes, on_pull, on_sent, on_down};
+
+/* --- accepting
+ * ----------------------------------------------------------------------------------------------------------
+ */
+
+static void *
+alloc_get(void *arg, size_t bytes)
+{
+	return calloc(1, bytes);
+}
+
+static void
+alloc_put(void *arg, void *ptr)
+{
+	free(ptr);
+}
+
+static void
+describe_client(struct intake_session *s, const struct sockaddr_storage *peer)
+{
+	const struct sockaddr_in6 *v6 = (const struct sockaddr_in6 *)peer;
+
+	if (peer->ss_family == AF_UNIX)
+		snprintf(s->client_ip, sizeof(s->client_ip), "local");
+	else if (peer->ss_family == AF_INET6 && IN6_IS_ADDR_V4MAPPED(&v6->sin6_addr))
+		(void)inet_ntop(AF_INET, v6->sin6_addr.s6_addr + 12, s->client_ip, sizeof(s->client_ip));
+	else
+		(void)inet_ntop(peer->ss_family,
+			peer->ss_family == AF_INET6
+				? (const void *)&v6->sin6_addr
+				: (const void *)&((const struct sockaddr_in *)peer)->sin_addr,
+			s->client_ip, sizeof(s->client_ip));
+	snprintf(s->client_name, sizeof(s->client_name), "client %s", s->client_ip);
+}
+
+static bool
+is_in_networks(const struct conf_listen *l, const struct sockaddr_storage *peer)
+{
+	struct sockaddr_in loopback = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+
+	if (l->auth == CONF_AUTH_REQUIRED)
+		return false;
+	return conf_network_has(&l->nets, peer->ss_family == AF_UNIX ? (const struct sockaddr *)&loopback
+								     : (const struct sockaddr *)peer);
+}
+
+static bool
+within_limits(struct intake_session *s)
+{
+	struct limits *limits = s->in->conf.limits;
+
+	if (!limits_connect(limits, s->client_name, s->listen->connections_per_client, mono(s)))
+		return false;
+	if (limits_connect(limits, s->listen->name, s->listen->connections_max, mono(s)))
+		return true;
+	limits_disconnect(limits, s->client_name);
+	return false;
+}
+
+static void
+refuse_connection(int fd, const struct conf *conf)
+{
+	char line[300];
+	int n = snprintf(
+		line, sizeof(line), "421 4.3.2 %s Too many connections, try again later\r\n", conf->hostname);
+
+	/* Cheaply: if the line does not fit into an empty socket buffer, the client does without. */
+	(void)!send(fd, line, (size_t)n, MSG_NOSIGNAL | MSG_DONTWAIT);
+	close(fd);
+}
+
+static void
+begin(struct intake *in, size_t listen, int fd, const struct sockaddr_storage *peer)
+{
+	static const struct smtp_alloc alloc = {alloc_get, alloc_put, NULL};
+	struct intake_session *s = calloc(1, sizeof(*s));
+
+	if (s == NULL) {
+		refuse_connection(fd, in->settings->conf);
+		return;
+	}
+	s->magic = INTAKE_MAGIC;
+	s->in = in;
+	s->settings = in->settings;
+	s->settings->refs++;
+	s->listen_index = listen;
+	s->listen = &s->settings->conf->listens[listen];
+	s->next = in->first;
+	s->prev = &in->first;
+	if (in->first != NULL)
+		in->first->prev = &s->next;
+	in->first = s;
+	in->count++;
+	describe_client(s, peer);
+	s->in_networks = is_in_networks(s->listen, peer);
+	s->is_counted = within_limits(s);
+	s->smtp = s->is_counted ? smtp_server_create(&alloc, &s->settings->engine[listen]) : NULL;
+	if (s->smtp == NULL) {
+		log_event(in->conf.log, LOG_EVENT_client_refused, "client=%s listen=%s", s->client_ip,
+			s->listen->name);
+		refuse_connection(fd, s->settings->conf);
+		session_free_if_over(s);
+		return;
+	}
+	if ((s->wire = wire_create(worker_base(in->conf.io), fd, &wire_operations, s)) == NULL) {
+		session_free_if_over(s);
+		return;
+	}
+	log_event(in->conf.log, LOG_EVENT_client_connected, "client=%s listen=%s", s->client_ip,
+		s->listen->name);
+	if (s->listen->tls == CONF_LISTEN_TLS_IMPLICIT && s->settings->tls[listen] != NULL)
+		(void)wire_start_tls_server(s->wire, s->settings->tls[listen]);
+	else
+		wire_send(s->wire);
+	wire_deadline(s->wire, s->listen->command_timeout);
+}
+
+static void
+pause_accepting(struct intake *in)
+{
+	struct timeval tv = {0, ACCEPT_PAUSE_US};
+	size_t i;
+
+	for (i = 0; i < in->accepter_count; i++)
+		event_del(in->accepters[i].event);
+	event_add(in->resume_accept, &tv);
+}
+
+static void
+on_resume_accept(evutil_socket_t fd, short what, void *arg)
+{
+	struct intake *in = arg;
+	size_t i;
+
+	if (in->is_stopping)
+		return;
+	for (i = 0; i < in->accepter_count; i++)
+		event_add(in->accepters[i].event, NULL);
+}
+
+static void
+on_acceptable(evutil_socket_t fd, short what, void *arg)
+{
+	struct accepter *a = arg;
+	struct sockaddr_storage peer;
+	socklen_t len;
+	int i, client;
+
+	for (i = 0; i < ACCEPTS_A_TURN; i++) {
+		len = sizeof(peer);
+		peer.ss_family = AF_UNIX;
+		client = accept4(a->fd, (struct sockaddr *)&peer, &len, SOCK_NONBLOCK | SOCK_CLOEXEC);
+		if (client >= 0) {
+			begin(a->in, a->listen, client, &peer);
+			continue;
+		}
+		if (errno == EAGAIN)
+			return;
+		if (errno == EINTR || errno == ECONNABORTED)
+			continue;
+		/* EMFILE and its kin would make the loop spin: a moment's pause (I1). */
+		log_event(a->in->conf.log, LOG_EVENT_accept_failed, "why=\"%s\"", strerror(errno));
+		pause_accepting(a->in);
+		return;
+	}
+}
+
+bool
+intake_listen(struct intake *in, const struct listener_set *set)
+{
+	size_t i;
+
+	if ((in->accepters = calloc(set->count + 1, sizeof(in->accepters[0]))) == NULL)
+		return false;
+	for (i = 0; i < set->count; i++) {
+		struct accepter *a = &in->accepters[i];
+
+		a->in = in;
+		a->fd = set->items[i].fd;
+		a->listen = set->items[i].listen;
+		a->event = event_new(worker_base(in->conf.io), a->fd, EV_READ | EV_PERSIST, on_acceptable, a);
+		if (a->event == NULL || event_add(a->event, NULL) != 0)
+			return false;
+		in->accepter_count++;
+	}
+	return true;
+}
+
+/* --- letters
+ * ----------------------------------------------------------------------------------------------------------
+ */
+
+static void
+log_received(const struct intake_session *s, const struct message *m)
+{
+	char sender[SMTP_ADDRESS_MAX + 1];
+
+	if (!log_wants(s->in->conf.log, LOG_EVENT_received))
+		return;
+	log_event(s->in->conf.log, LOG_EVENT_received,
+		"msg=%llx client=%s user=%s job=%.*s size=%llu rcpts=%u from=\"%s\"",
+		(unsigned long long)m->meta.id, s->client_ip, s->user != NULL ? s->user->name : "",
+		(int)m->meta.job.len, (const char *)m->meta.job.ptr, (unsigned long long)m->meta.body_bytes,
+		m->rcpt_count, log_escape(sender, sizeof(sender), m->meta.sender.ptr, m->meta.sender.len));
+}
+
+static void
+on_accepted(struct intake_session *s)
+{
+	struct message *m = s->accept.message;
+	char text[64];
+
+	s->waiting = WAIT_NOTHING;
+	if (s->accept.result == QUEUE_OK)
+		log_received(s, m);
+	if (s->wire == NULL) {
+		if (s->accept.result == QUEUE_OK)
+			log_event(s->in->conf.log, LOG_EVENT_reply_lost, "msg=%llx client=%s",
+				(unsigned long long)m->meta.id, s->client_ip);
+		message_unref(m);
+		session_free_if_over(s);
+		return;
+	}
+	if (s->accept.result == QUEUE_OK) {
+		snprintf(text, sizeof(text), "Accepted as %llx", (unsigned long long)m->meta.id);
+		smtp_server_answer(s->smtp, 250, "2.0.0", text);
+	} else
+		refuse(s, "DATA", s->accept.result == QUEUE_ENOSPACE ? 452 : 451,
+			s->accept.result == QUEUE_ENOSPACE ? "4.3.1" : "4.3.0", s->accept.why);
+	message_unref(m);
+	if (s->in->is_stopping)
+		smtp_server_close(s->smtp, "4.3.2", "Service is stopping");
+	pump(s);
+}
+
+void
+intake_on_letter(struct intake *in, struct letter *l)
+{
+	switch ((enum letter_kind)l->kind) {
+	case LETTER_ACCEPTED:
+		on_accepted(session_of((char *)l - offsetof(struct intake_session, accept.letter)));
+		return;
+	case LETTER_PASSWORD:
+		on_password(session_of(((struct password *)l)->session));
+		return;
+	default:
+		assert(!"a letter intake does not take");
+	}
+}
+
+void
+intake_stop(struct intake *in, bool cut)
+{
+	struct intake_session *s, *next;
+	size_t i;
+
+	in->is_stopping = true;
+	for (i = 0; i < in->accepter_count; i++)
+		event_del(in->accepters[i].event);
+	for (s = in->first; s != NULL; s = next) {
+		next = s->next;
+		if (s->wire == NULL || s->waiting == WAIT_SPOOL)
+			continue; /* it gets its answer, then 421 */
+		if (cut)
+			session_close(s);
+		else if (s->waiting == WAIT_NOTHING && smtp_server_is_idle(s->smtp)) {
+			smtp_server_close(s->smtp, "4.3.2", "Service is stopping");
+			pump(s);
+		}
+	}
+}
+
+uint32_t
+intake_count(const struct intake *in)
+{
+	return in->count;
+}
+
+bool
+intake_reconfigure(struct intake *in, const struct conf *conf, bool has_keys, char *why, size_t why_max)
+{
+	struct intake_settings *fresh = settings_create(conf, has_keys, why, why_max);
+
+	if (fresh == NULL)
+		return false;
+	settings_unref(in->settings);
+	in->settings = fresh;
+	return true;
+}
+
+struct intake *
+intake_create(const struct intake_conf *conf)
+{
+	struct intake *in = calloc(1, sizeof(*in));
+
+	if (in == NULL)
+		return NULL;
+	in->conf = *conf;
+	in->resume_accept = event_new(worker_base(conf->io), -1, 0, on_resume_accept, in);
+	if (in->resume_accept == NULL)
+		intake_destroy(&in);
+	return in;
+}
+
+void
+intake_destroy(struct intake **inp)
+{
+	struct intake *in = *inp;
+	size_t i;
+
+	*inp = NULL;
+	if (in == NULL)
+		return;
+	assert(in->count == 0);
+	for (i = 0; i < in->accepter_count; i++)
+		event_free(in->accepters[i].event);
+	if (in->resume_accept != NULL)
+		event_free(in->resume_accept);
+	settings_unref(in->settings);
+	free(in->accepters);
+	free(in);
+}

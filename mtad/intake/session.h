@@ -1,0 +1,46 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef MTAD_INTAKE_SESSION_H
+#define MTAD_INTAKE_SESSION_H
+/*
+ * session - one submission connection: who may send, what is refused, and the wait for the disk
+ *
+ * Owner    the io thread. A message accepted goes to the spool as a letter; the session lives until that
+ * comes back, also when its client has left. Thread   its io thread's.
+ */
+#include "base/log.h"
+#include "base/memory.h"
+#include "base/worker.h"
+#include "conf/conf.h"
+#include "intake/limits.h"
+#include "intake/listener.h"
+#include "queue/letters.h"
+
+struct intake;
+struct spool;
+
+/* The receiving side of one io thread. */
+struct intake_conf {
+	struct worker *io;
+	const struct clock *clock;
+	struct log *log;
+	struct memory *memory;
+	struct limits *limits;
+	struct spool *spool;   /* its letters, and whether it is full */
+	struct worker **signs; /* borrowed */
+	size_t sign_count;
+};
+/* What a configuration brings: replaced as a whole, counted by the sessions that use it. */
+struct intake_settings;
+struct intake *intake_create(const struct intake_conf *conf);
+/* In the thread: from now on new sessions use this configuration. False and words: the old one stays
+ * (certificates). */
+bool intake_reconfigure(struct intake *in, const struct conf *conf, bool has_keys, char *why, size_t why_max);
+/* In the thread, once: accept from these sockets. */
+bool intake_listen(struct intake *in, const struct listener_set *set);
+/* ACCEPTED, PASSWORD (the answer). */
+void intake_on_letter(struct intake *in, struct letter *take_letter);
+/* Stop accepting; idle sessions get 421, others after their message; `cut` ends them at once. */
+void intake_stop(struct intake *in, bool cut);
+uint32_t intake_count(const struct intake *in);
+void intake_destroy(struct intake **inp); /* no session may be left */
+#endif
