@@ -136,7 +136,7 @@ smtp_cmd_rule(enum smtp_verb verb)
 int
 smtp_cmd_path(struct smtp_slice *arg, struct smtp_slice keyword, struct smtp_slice *out_path)
 {
-	struct smtp_slice in = *arg;
+	struct smtp_slice in = *arg, path;
 	size_t len = 0;
 	bool is_quoted = false;
 
@@ -157,11 +157,12 @@ smtp_cmd_path(struct smtp_slice *arg, struct smtp_slice keyword, struct smtp_sli
 	}
 	if (len >= in.len)
 		return SMTP_ESYNTAX;
-	*out_path = (struct smtp_slice){in.ptr, len};
+	path = (struct smtp_slice){in.ptr, len};
 	skip(&in, len + 1);
 	if (in.len > 0 && !is_blank(in.ptr[0]))
 		return SMTP_ESYNTAX;
 	skip_blanks(&in);
+	*out_path = path;
 	*arg = in;
 	return SMTP_OK;
 }
