@@ -248,9 +248,10 @@ describe(void)
 		CFG_BOOL("eightbit", cfg_true, CFGF_NONE), CFG_BOOL("smtputf8", cfg_true, CFGF_NONE),
 		CFG_BOOL("size", cfg_true, CFGF_NONE), CFG_BOOL("enhanced", cfg_true, CFGF_NONE),
 		CFG_BOOL("chunking", cfg_true, CFGF_NONE), CFG_BOOL("dsn", cfg_true, CFGF_NONE),
-		CFG_BOOL("check-domain", cfg_false, CFGF_NONE), CFG_STR("size-max", "50MB", CFGF_NONE),
-		CFG_INT("rcpt-max", 1000, CFGF_NONE), CFG_STR("latency", "0s", CFGF_NONE),
-		CFG_STR("tarpit", "0s", CFGF_NONE), CFG_INT("connections-max", 0, CFGF_NONE),
+		CFG_BOOL("limits", cfg_false, CFGF_NONE), CFG_BOOL("check-domain", cfg_false, CFGF_NONE),
+		CFG_STR("size-max", "50MB", CFGF_NONE), CFG_INT("rcpt-max", 1000, CFGF_NONE),
+		CFG_STR("latency", "0s", CFGF_NONE), CFG_STR("tarpit", "0s", CFGF_NONE),
+		CFG_INT("connections-max", 0, CFGF_NONE),
 		CFG_STR("connections-reply", "421 4.7.0 Too many connections", CFGF_NONE),
 		CFG_INT("messages-per-connection", 0, CFGF_NONE), CFG_STR("messages-reply", NULL, CFGF_NONE),
 		CFG_STR("rate", NULL, CFGF_NONE),
@@ -520,6 +521,7 @@ read_site(cfg_t *cfg, struct sim_site *site, size_t index)
 	site->has_enhanced = cfg_getbool(cfg, "enhanced");
 	site->has_chunking = cfg_getbool(cfg, "chunking");
 	site->has_dsn = cfg_getbool(cfg, "dsn");
+	site->has_limits = cfg_getbool(cfg, "limits");
 	site->check_domain = cfg_getbool(cfg, "check-domain");
 	site->latency_us = get_us(cfg, "latency");
 	site->tarpit_us = get_us(cfg, "tarpit");
