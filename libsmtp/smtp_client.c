@@ -14,7 +14,8 @@
  */
 #include "smtp_client.h"
 #include "smtp_base64.h"
-#include "smtp_params.h"
+#include "smtp_envelope.h"
+#include "smtp_pipe.h"
 #include "smtp_reply.h"
 
 #include <assert.h>
@@ -23,15 +24,9 @@
 
 #define B(step) (1u << (step))
 
-enum {
-	COMMAND_BYTES = 2 * SMTP_COMMAND_MAX, /* a step is said while there is room for the longest command */
-	RING = SMTP_CLIENT_OUTSTANDING_MAX,
-	CREDENTIALS_MAX = 2 * SMTP_CREDENTIAL_MAX + 2,
-	REASON_MAX = 200,
-};
-_Static_assert((RING & (RING - 1)) == 0, "positions in the ring are taken modulo its size");
+enum { CREDENTIALS_MAX = 2 * SMTP_CREDENTIAL_MAX + 2, WORDS_MAX = 256 };
 _Static_assert(SMTP_BASE64_LEN(CREDENTIALS_MAX) + 16 <= SMTP_COMMAND_MAX, "AUTH PLAIN fits a command");
-_Static_assert(SMTP_ADDRESS_MAX + 3 * SMTP_ORCPT_MAX + 64 <= SMTP_COMMAND_MAX, "RCPT fits a command");
+_Static_assert(SMTP_DOMAIN_MAX + 16 <= SMTP_COMMAND_MAX, "EHLO fits a command");
 
 enum step_id {
 	ST_STAY, /* as a next step: the cursor stays where it is */
@@ -44,7 +39,7 @@ enum step_id {
 	ST_AUTH_PLAIN,
 	ST_AUTH_LOGIN,
 	ST_AUTH_USER,
-	ST_AUTH_PASSWORD,
+	ST_AUTH_PASS,
 	ST_IDLE,
 	ST_RSET,
 	ST_MAIL,
@@ -60,21 +55,14 @@ enum step_id {
 };
 
 struct step {
-	const char *name;
 	enum smtp_client_phase phase; /* the timer, RFC 5321 4.5.3.2 */
 	bool is_piped;                /* may be said while replies are outstanding (RFC 2920 3.1) */
 	enum step_id (*say)(struct smtp_client *c);
 	enum step_id (*hear)(struct smtp_client *c, const struct smtp_reply *reply);
 	unsigned codes; /* first digits of replies that fit; 0: silent, heard without a reply */
-	uint32_t next;  /* where saying and hearing may lead */
+	uint32_t next;  /* where saying and hearing may lead, besides ST_WAIT */
 };
 static const struct step steps[ST_COUNT];
-
-/* A command on its way: what it was, and how many bytes of the buffer it is. */
-struct said {
-	uint8_t step;
-	uint16_t bytes;
-};
 
 enum life { LIFE_OPENING, LIFE_READY, LIFE_FALLING, LIFE_DOWN };
 
@@ -118,13 +106,10 @@ struct smtp_client {
 	struct settle settle;
 	struct smtp_client_fact down; /* DOWN as it will be told, from LIFE_FALLING on */
 
-	uint32_t said, sent, heard;        /* counts of commands; modulo RING they are places in the ring */
-	uint32_t sent_bytes;               /* of the command at `sent` */
-	uint32_t command_from, command_to; /* what is to be sent in command[] */
-	struct said ring[RING];
 	uint8_t answered[SMTP_CLIENT_RCPT_MAX / 8];
 	struct smtp_reply_parser parser;
-	char command[COMMAND_BYTES]; /* from LIFE_FALLING on: the words of DOWN */
+	struct smtp_pipe pipe;
+	char words[WORDS_MAX]; /* of DOWN */
 };
 _Static_assert(sizeof(struct smtp_client) <= 8192, "ten thousand sessions are planned for");
 
@@ -138,196 +123,16 @@ _Static_assert(sizeof(struct smtp_client) <= 8192, "ten thousand sessions are pl
 		}                                                                                            \
 	}
 
-static const struct smtp_reply refused_size =
-	REFUSAL(552, 5, 3, 4, "5.3.4 message is larger than the receiving server takes");
-static const struct smtp_reply refused_8bit =
-	REFUSAL(554, 5, 6, 3, "5.6.3 message is 8-bit and the receiving server does not offer 8BITMIME");
-static const struct smtp_reply refused_utf8 =
-	REFUSAL(553, 5, 6, 7, "5.6.7 message needs SMTPUTF8 and the receiving server does not offer it");
-static const struct smtp_reply refused_body =
-	REFUSAL(554, 5, 6, 0, "5.6.0 message has a NUL, a bare CR or a bare LF and cannot be sent");
-static const struct smtp_reply refused_sender = REFUSAL(553, 5, 1, 7, "5.1.7 sender address cannot be sent");
-static const struct smtp_reply refused_rcpt = REFUSAL(553, 5, 1, 3, "5.1.3 recipient address cannot be sent");
 static const struct smtp_reply refused_no_tls = REFUSAL(451, 4, 7, 4, "4.7.4 TLS required but not offered");
 static const struct smtp_reply refused_tls = REFUSAL(451, 4, 7, 4, "4.7.4 TLS required but refused");
 static const struct smtp_reply refused_no_auth = REFUSAL(451, 4, 7, 0, "4.7.0 AUTH required but not offered");
 static const struct smtp_reply refused_clear =
 	REFUSAL(451, 4, 7, 0, "4.7.0 password not sent: the connection is not encrypted");
 
-/*
- * An address between angle brackets must stay between them: a control character would begin another command,
- * a '>' outside quotes another parameter. The parsers at intake refuse such addresses; this is the last look
- * before the wire.
- */
-static bool
-is_sayable(struct smtp_slice address)
-{
-	bool quoted = false, escaped = false;
-
-	if (address.len > SMTP_ADDRESS_MAX)
-		return false;
-	for (size_t i = 0; i < address.len; i++) {
-		unsigned char byte = (unsigned char)address.ptr[i];
-
-		if (byte < 0x20 || byte == 0x7f)
-			return false;
-		if (escaped)
-			escaped = false;
-		else if (byte == '\\')
-			escaped = true;
-		else if (byte == '"')
-			quoted = !quoted;
-		else if (!quoted && (byte == ' ' || byte == '<' || byte == '>'))
-			return false;
-	}
-	return !quoted && !escaped;
-}
-
-static bool
-is_ascii(struct smtp_slice text)
-{
-	for (size_t i = 0; i < text.len; i++)
-		if ((unsigned char)text.ptr[i] > 127)
-			return false;
-	return true;
-}
-
-/* NULL: the mail can be sent to this peer. */
-static const struct smtp_reply *
-mail_refusal(
-	const struct smtp_client *c, const struct smtp_client_mail *mail, const struct smtp_data_look *look)
-{
-	if (!look->is_clean)
-		return &refused_body;
-	if (c->ehlo.size_max != 0 && look->byte_count > c->ehlo.size_max)
-		return &refused_size;
-	if (mail->is_utf8 && (c->ehlo.caps & SMTP_CAP_SMTPUTF8) == 0)
-		return &refused_utf8;
-	if (mail->is_8bit && (c->ehlo.caps & SMTP_CAP_8BITMIME) == 0)
-		return &refused_8bit;
-	if (!is_sayable(mail->sender))
-		return &refused_sender;
-	if (!mail->is_utf8 && !is_ascii(mail->sender))
-		return &refused_utf8;
-	return NULL;
-}
-
-static const struct smtp_reply *
-rcpt_refusal(const struct smtp_client_mail *mail, uint32_t index)
-{
-	struct smtp_slice address = mail->rcpts[index].address;
-
-	if (address.len == 0 || !is_sayable(address))
-		return &refused_rcpt;
-	if (!mail->is_utf8 && !is_ascii(address))
-		return &refused_utf8;
-	return NULL;
-}
-
-/* ---- the ring and the command buffer ----------------------------------------------------------------- */
-
-static struct said *
-said_at(struct smtp_client *c, uint32_t count)
-{
-	return &c->ring[count % RING];
-}
-
-static const struct step *
-front(const struct smtp_client *c)
-{
-	assert(c->heard != c->said);
-	return &steps[c->ring[c->heard % RING].step];
-}
-
 static bool
 has_pipelining(const struct smtp_client *c)
 {
 	return c->conf.may_pipeline && (c->ehlo.caps & SMTP_CAP_PIPELINING) != 0;
-}
-
-static bool
-may_say(struct smtp_client *c)
-{
-	const struct step *step = &steps[c->cursor];
-
-	if (c->life >= LIFE_FALLING || step->say == NULL || c->said - c->heard == RING)
-		return false;
-	if (c->said != c->heard && !(step->is_piped && has_pipelining(c)))
-		return false;
-	if (sizeof(c->command) - c->command_to >= SMTP_COMMAND_MAX)
-		return true;
-	memmove(c->command, c->command + c->command_from, c->command_to - c->command_from);
-	c->command_to -= c->command_from;
-	c->command_from = 0;
-	return sizeof(c->command) - c->command_to >= SMTP_COMMAND_MAX;
-}
-
-static void
-put(struct smtp_client *c, struct smtp_slice text)
-{
-	assert(text.len <= sizeof(c->command) - c->command_to);
-	if (text.len > 0)
-		memcpy(c->command + c->command_to, text.ptr, text.len);
-	c->command_to += (uint32_t)text.len;
-}
-
-/* After an encoder wrote `len` bytes at the end of the buffer. The room was reserved: it cannot have failed.
- */
-static void
-put_encoded(struct smtp_client *c, int len)
-{
-	assert(len >= 0);
-	c->command_to += (uint32_t)len;
-}
-
-static void
-put_base64(struct smtp_client *c, struct smtp_slice text)
-{
-	put_encoded(
-		c, smtp_base64_encode(text, c->command + c->command_to, sizeof(c->command) - c->command_to));
-}
-
-static void
-put_xtext(struct smtp_client *c, struct smtp_slice text)
-{
-	put_encoded(
-		c, smtp_xtext_encode(text, c->command + c->command_to, sizeof(c->command) - c->command_to));
-}
-
-/* Ends what was put since `from`, as a command of that step; nothing was put for the silent ones. */
-static void
-say(struct smtp_client *c, enum step_id step, uint32_t from)
-{
-	bool is_all_sent = c->sent == c->said;
-
-	assert(c->said - c->heard < RING);
-	assert(c->command_to - from <= SMTP_COMMAND_MAX);
-	*said_at(c, c->said++) = (struct said){(uint8_t)step, (uint16_t)(c->command_to - from)};
-	if (is_all_sent && c->command_to == from)
-		c->sent++;
-}
-
-static void
-say_line(struct smtp_client *c, enum step_id step, struct smtp_slice line)
-{
-	uint32_t from = c->command_to;
-
-	put(c, line);
-	put(c, SMTP_LIT("\r\n"));
-	say(c, step, from);
-}
-
-/* `bytes` of the command buffer are out: forward over the commands they complete. */
-static void
-count_sent(struct smtp_client *c, size_t bytes)
-{
-	assert(bytes <= c->command_to - c->command_from);
-	c->command_from += (uint32_t)bytes;
-	c->sent_bytes += (uint32_t)bytes;
-	while (c->sent != c->said && c->sent_bytes >= said_at(c, c->sent)->bytes)
-		c->sent_bytes -= said_at(c, c->sent++)->bytes;
-	if (c->command_from == c->command_to)
-		c->command_from = c->command_to = 0;
 }
 
 /* ---- results and the end of a session ---------------------------------------------------------------- */
@@ -402,26 +207,22 @@ smtp_client_phase(const struct smtp_client *c)
 {
 	if (c->life >= LIFE_FALLING)
 		return c->down.phase;
-	if (c->said == c->heard)
+	if (smtp_pipe_is_empty(&c->pipe))
 		return steps[c->cursor].phase;
-	if (c->ring[c->heard % RING].step == ST_BODY && c->sent == c->heard)
+	if (smtp_pipe_front(&c->pipe) == ST_BODY && !smtp_pipe_front_is_sent(&c->pipe))
 		return SMTP_PHASE_BODY;
-	return front(c)->phase;
+	return steps[smtp_pipe_front(&c->pipe)].phase;
 }
 
 /* Is it the lack of this reply, or its place, that points at pipelining? A peer which answered the first of
  * several commands and then no more, or nothing to a final dot with an envelope behind it, may have dropped
  * its input (D16). */
 static bool
-is_pipeline_suspect(struct smtp_client *c)
+is_pipeline_suspect(const struct smtp_client *c)
 {
-	uint32_t behind = 0;
-
-	if (c->mail_count == 0)
+	if (c->mail_count == 0 || smtp_pipe_unheard(&c->pipe) < 2)
 		return false;
-	for (uint32_t i = c->heard; i != c->sent; i++)
-		behind += steps[said_at(c, i)->step].codes != 0;
-	return behind > 1 && (c->heard_mail.has_reply || front(c) == &steps[ST_BODY]);
+	return c->heard_mail.has_reply || smtp_pipe_front(&c->pipe) == ST_BODY;
 }
 
 static void
@@ -436,9 +237,10 @@ fall(struct smtp_client *c, enum smtp_client_outcome outcome, const struct smtp_
 	c->down = (struct smtp_client_fact){.outcome = outcome, .phase = phase, .reply = *reply};
 	if (outcome == SMTP_OUTCOME_LOST)
 		c->down.pipeline_broken = is_pipeline_suspect(c);
-	len = snprintf(c->command, sizeof(c->command), "%.*s in %s",
-		(int)(why.len < REASON_MAX ? why.len : REASON_MAX), why.ptr, smtp_client_phase_name(phase));
-	c->down.text = (struct smtp_slice){c->command, len > 0 ? (size_t)len : 0};
+	len = snprintf(c->words, sizeof(c->words), "%.*s in %s",
+		(int)(why.len < WORDS_MAX / 2 ? why.len : WORDS_MAX / 2), why.ptr,
+		smtp_client_phase_name(phase));
+	c->down.text = (struct smtp_slice){c->words, len > 0 ? (size_t)len : 0};
 	c->life = LIFE_FALLING;
 }
 
@@ -455,10 +257,10 @@ fall_broken(struct smtp_client *c, struct smtp_slice why)
 
 /* What the fall means for the first mail inside. */
 static enum smtp_client_outcome
-fallen_outcome(struct smtp_client *c)
+fallen_outcome(const struct smtp_client *c)
 {
-	if (c->heard != c->sent && said_at(c, c->heard)->step == ST_BODY &&
-		c->down.outcome == SMTP_OUTCOME_LOST)
+	if (c->down.outcome == SMTP_OUTCOME_LOST && smtp_pipe_front_is_sent(&c->pipe) &&
+		smtp_pipe_front(&c->pipe) == ST_BODY)
 		return SMTP_OUTCOME_UNCERTAIN;
 	if (c->heard_mail.has_reply || c->no_mail_yet)
 		return c->down.outcome;
@@ -480,7 +282,7 @@ take_fall(struct smtp_client *c, struct smtp_client_fact *out_fact)
 	}
 	if (c->mail_count > 0) {
 		/* The commands of this mail are void; those of the next are not looked at. */
-		c->heard = c->sent = c->said;
+		smtp_pipe_void(&c->pipe);
 		return finish_mail(c, out_fact);
 	}
 	c->life = LIFE_DOWN;
@@ -565,13 +367,10 @@ hear_greeting(struct smtp_client *c, const struct smtp_reply *reply)
 static enum step_id
 say_hello(struct smtp_client *c, struct smtp_slice verb, enum step_id step)
 {
-	uint32_t from = c->command_to;
-
 	c->ehlo = (struct smtp_ehlo){0};
-	put(c, verb);
-	put(c, c->conf.ehlo_name);
-	put(c, SMTP_LIT("\r\n"));
-	say(c, step, from);
+	smtp_pipe_put(&c->pipe, verb);
+	smtp_pipe_put(&c->pipe, c->conf.ehlo_name);
+	smtp_pipe_say(&c->pipe, step);
 	return ST_WAIT;
 }
 
@@ -608,7 +407,8 @@ hear_helo(struct smtp_client *c, const struct smtp_reply *reply)
 static enum step_id
 say_starttls(struct smtp_client *c)
 {
-	say_line(c, ST_STARTTLS, SMTP_LIT("STARTTLS"));
+	smtp_pipe_put(&c->pipe, SMTP_LIT("STARTTLS"));
+	smtp_pipe_say(&c->pipe, ST_STARTTLS);
 	return ST_WAIT;
 }
 
@@ -628,7 +428,6 @@ static enum step_id
 say_auth_plain(struct smtp_client *c)
 {
 	char text[CREDENTIALS_MAX];
-	uint32_t from = c->command_to;
 	size_t user = c->conf.user.len, password = c->conf.password.len;
 
 	/* RFC 4616 2: no authorization identity, NUL, user, NUL, password. */
@@ -636,10 +435,9 @@ say_auth_plain(struct smtp_client *c)
 	memcpy(text + 1, c->conf.user.ptr, user);
 	if (password > 0)
 		memcpy(text + 2 + user, c->conf.password.ptr, password);
-	put(c, SMTP_LIT("AUTH PLAIN "));
-	put_base64(c, (struct smtp_slice){text, user + password + 2});
-	put(c, SMTP_LIT("\r\n"));
-	say(c, ST_AUTH_PLAIN, from);
+	smtp_pipe_put(&c->pipe, SMTP_LIT("AUTH PLAIN "));
+	smtp_pipe_put_base64(&c->pipe, (struct smtp_slice){text, user + password + 2});
+	smtp_pipe_say(&c->pipe, ST_AUTH_PLAIN);
 	explicit_bzero(text, sizeof(text));
 	return ST_WAIT;
 }
@@ -647,29 +445,24 @@ say_auth_plain(struct smtp_client *c)
 static enum step_id
 say_auth_login(struct smtp_client *c)
 {
-	say_line(c, ST_AUTH_LOGIN, SMTP_LIT("AUTH LOGIN"));
+	smtp_pipe_put(&c->pipe, SMTP_LIT("AUTH LOGIN"));
+	smtp_pipe_say(&c->pipe, ST_AUTH_LOGIN);
 	return ST_WAIT;
 }
 
 static enum step_id
 say_auth_user(struct smtp_client *c)
 {
-	uint32_t from = c->command_to;
-
-	put_base64(c, c->conf.user);
-	put(c, SMTP_LIT("\r\n"));
-	say(c, ST_AUTH_USER, from);
+	smtp_pipe_put_base64(&c->pipe, c->conf.user);
+	smtp_pipe_say(&c->pipe, ST_AUTH_USER);
 	return ST_WAIT;
 }
 
 static enum step_id
-say_auth_password(struct smtp_client *c)
+say_auth_pass(struct smtp_client *c)
 {
-	uint32_t from = c->command_to;
-
-	put_base64(c, c->conf.password);
-	put(c, SMTP_LIT("\r\n"));
-	say(c, ST_AUTH_PASSWORD, from);
+	smtp_pipe_put_base64(&c->pipe, c->conf.password);
+	smtp_pipe_say(&c->pipe, ST_AUTH_PASS);
 	return ST_WAIT;
 }
 
@@ -682,13 +475,13 @@ hear_auth_login(struct smtp_client *c, const struct smtp_reply *reply)
 static enum step_id
 hear_auth_user(struct smtp_client *c, const struct smtp_reply *reply)
 {
-	return reply->code / 100 == 3 ? ST_AUTH_PASSWORD : fall_replied(c, reply);
+	return reply->code / 100 == 3 ? ST_AUTH_PASS : fall_replied(c, reply);
 }
 
 static enum step_id
 hear_auth(struct smtp_client *c, const struct smtp_reply *reply)
 {
-	explicit_bzero(c->command, sizeof(c->command));
+	smtp_pipe_wipe(&c->pipe);
 	return reply->code < 300 ? become_ready(c) : fall_replied(c, reply);
 }
 
@@ -698,7 +491,8 @@ static enum step_id
 say_rset(struct smtp_client *c)
 {
 	c->must_reset = false;
-	say_line(c, ST_RSET, SMTP_LIT("RSET"));
+	smtp_pipe_put(&c->pipe, SMTP_LIT("RSET"));
+	smtp_pipe_say(&c->pipe, ST_RSET);
 	return ST_MAIL;
 }
 
@@ -709,49 +503,18 @@ hear_rset(struct smtp_client *c, const struct smtp_reply *reply)
 	return reply->code < 300 ? ST_STAY : fall_replied(c, reply);
 }
 
-static void
-put_mail_parameters(struct smtp_client *c, const struct smtp_client_mail *mail)
-{
-	char size[32];
-	int len;
-
-	if ((c->ehlo.caps & SMTP_CAP_SIZE) != 0) {
-		len = snprintf(size, sizeof(size), " SIZE=%llu", (unsigned long long)c->look.byte_count);
-		assert(len > 0 && (size_t)len < sizeof(size));
-		put(c, (struct smtp_slice){size, (size_t)len});
-	}
-	if (mail->is_8bit)
-		put(c, SMTP_LIT(" BODY=8BITMIME"));
-	if (mail->is_utf8)
-		put(c, SMTP_LIT(" SMTPUTF8"));
-	if ((c->ehlo.caps & SMTP_CAP_DSN) == 0)
-		return;
-	if (mail->ret != SMTP_RET_NONE)
-		put(c, mail->ret == SMTP_RET_FULL ? SMTP_LIT(" RET=FULL") : SMTP_LIT(" RET=HDRS"));
-	if (mail->envid.len > 0 && mail->envid.len <= SMTP_ENVID_MAX) {
-		put(c, SMTP_LIT(" ENVID="));
-		put_xtext(c, mail->envid);
-	}
-}
-
 static enum step_id
 say_mail(struct smtp_client *c)
 {
 	const struct smtp_client_mail *mail = c->mails[c->mails_said];
-	uint32_t from = c->command_to;
-
 	c->rcpts_said = 0;
 	c->look = smtp_data_look(mail->body);
-	if (mail_refusal(c, mail, &c->look) != NULL) {
-		say(c, ST_UNFIT, from);
+	if (smtp_envelope_mail_refusal(mail, &c->ehlo, &c->look) != NULL) {
+		smtp_pipe_say_nothing(&c->pipe, ST_UNFIT);
 		return ST_END;
 	}
-	put(c, SMTP_LIT("MAIL FROM:<"));
-	put(c, mail->sender);
-	put(c, SMTP_LIT(">"));
-	put_mail_parameters(c, mail);
-	put(c, SMTP_LIT("\r\n"));
-	say(c, ST_MAIL, from);
+	smtp_envelope_put_mail(&c->pipe, mail, &c->ehlo, &c->look);
+	smtp_pipe_say(&c->pipe, ST_MAIL);
 	return ST_RCPT;
 }
 
@@ -774,62 +537,23 @@ hear_unfit(struct smtp_client *c, const struct smtp_reply *reply)
 {
 	const struct smtp_client_mail *mail = c->mails[0];
 	struct smtp_data_look look = smtp_data_look(mail->body);
-	const struct smtp_reply *refusal = mail_refusal(c, mail, &look);
+	const struct smtp_reply *refusal = smtp_envelope_mail_refusal(mail, &c->ehlo, &look);
 
 	assert(refusal != NULL);
 	settle_all(c, SMTP_OUTCOME_REFUSED, SMTP_PHASE_MAIL, refusal);
 	return ST_STAY;
 }
 
-/* RFC 3461 4.1: NEVER stands alone. */
-static void
-put_notify(struct smtp_client *c, unsigned notify)
-{
-	static const struct {
-		unsigned bit;
-		struct smtp_slice word;
-	} words[] = {
-		{SMTP_NOTIFY_SUCCESS, {"SUCCESS", 7}},
-		{SMTP_NOTIFY_FAILURE, {"FAILURE", 7}},
-		{SMTP_NOTIFY_DELAY, {"DELAY", 5}},
-	};
-	struct smtp_slice lead = SMTP_LIT(" NOTIFY=");
-
-	if ((notify & SMTP_NOTIFY_NEVER) != 0) {
-		put(c, SMTP_LIT(" NOTIFY=NEVER"));
-		return;
-	}
-	for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++) {
-		if ((notify & words[i].bit) == 0)
-			continue;
-		put(c, lead);
-		put(c, words[i].word);
-		lead = SMTP_LIT(",");
-	}
-}
-
 static enum step_id
 say_rcpt(struct smtp_client *c)
 {
 	const struct smtp_client_mail *mail = c->mails[c->mails_said];
-	const struct smtp_client_rcpt *rcpt = &mail->rcpts[c->rcpts_said];
-	uint32_t from = c->command_to;
 
-	if (rcpt_refusal(mail, c->rcpts_said) != NULL) {
-		say(c, ST_SKIP, from);
+	if (smtp_envelope_rcpt_refusal(mail, c->rcpts_said) != NULL) {
+		smtp_pipe_say_nothing(&c->pipe, ST_SKIP);
 	} else {
-		put(c, SMTP_LIT("RCPT TO:<"));
-		put(c, rcpt->address);
-		put(c, SMTP_LIT(">"));
-		if ((c->ehlo.caps & SMTP_CAP_DSN) != 0) {
-			put_notify(c, rcpt->notify);
-			if (rcpt->orcpt.len > 0 && rcpt->orcpt.len <= SMTP_ORCPT_MAX) {
-				put(c, SMTP_LIT(" ORCPT="));
-				put_xtext(c, rcpt->orcpt);
-			}
-		}
-		put(c, SMTP_LIT("\r\n"));
-		say(c, ST_RCPT, from);
+		smtp_envelope_put_rcpt(&c->pipe, mail, &c->ehlo, c->rcpts_said);
+		smtp_pipe_say(&c->pipe, ST_RCPT);
 	}
 	return ++c->rcpts_said < mail->rcpt_count ? ST_RCPT : ST_DATA;
 }
@@ -851,7 +575,7 @@ static enum step_id
 hear_skip(struct smtp_client *c, const struct smtp_reply *reply)
 {
 	uint32_t index = c->heard_mail.rcpts++;
-	const struct smtp_reply *refusal = rcpt_refusal(c->mails[0], index);
+	const struct smtp_reply *refusal = smtp_envelope_rcpt_refusal(c->mails[0], index);
 
 	assert(refusal != NULL);
 	settle(c, index, index + 1, SMTP_OUTCOME_REFUSED, SMTP_PHASE_RCPT, refusal);
@@ -862,11 +586,12 @@ hear_skip(struct smtp_client *c, const struct smtp_reply *reply)
 static enum step_id
 say_data(struct smtp_client *c)
 {
-	if (c->said == c->heard && c->heard_mail.accepted == 0) {
+	if (smtp_pipe_is_empty(&c->pipe) && c->heard_mail.accepted == 0) {
 		c->must_reset = c->heard_mail.mail_is_ok;
 		return ST_END;
 	}
-	say_line(c, ST_DATA, SMTP_LIT("DATA"));
+	smtp_pipe_put(&c->pipe, SMTP_LIT("DATA"));
+	smtp_pipe_say(&c->pipe, ST_DATA);
 	return ST_WAIT;
 }
 
@@ -885,10 +610,11 @@ hear_data(struct smtp_client *c, const struct smtp_reply *reply)
 static enum step_id
 say_body(struct smtp_client *c)
 {
-	assert(c->command_from == c->command_to && smtp_data_out_is_done(&c->body));
+	assert(smtp_pipe_output(&c->pipe).len == 0 && smtp_data_out_is_done(&c->body));
 	smtp_data_out_init(&c->body, c->mails[c->mails_said]->body, c->look.has_dots);
 	/* RFC 5321 4.1.1.4: a last line without its line end gets one, or the dot would belong to it. */
-	say_line(c, ST_BODY, c->look.ends_line ? SMTP_LIT(".") : SMTP_LIT("\r\n."));
+	smtp_pipe_put(&c->pipe, c->look.ends_line ? SMTP_LIT(".") : SMTP_LIT("\r\n."));
+	smtp_pipe_say(&c->pipe, ST_BODY);
 	return ST_END;
 }
 
@@ -902,7 +628,8 @@ hear_body(struct smtp_client *c, const struct smtp_reply *reply)
 static enum step_id
 say_lone_dot(struct smtp_client *c)
 {
-	say_line(c, ST_LONE_DOT, SMTP_LIT("."));
+	smtp_pipe_put(&c->pipe, SMTP_LIT("."));
+	smtp_pipe_say(&c->pipe, ST_LONE_DOT);
 	return ST_END;
 }
 
@@ -917,7 +644,7 @@ hear_lone_dot(struct smtp_client *c, const struct smtp_reply *reply)
 static enum step_id
 say_end(struct smtp_client *c)
 {
-	say(c, ST_END, c->command_to);
+	smtp_pipe_say_nothing(&c->pipe, ST_END);
 	c->mails_said++;
 	return next_mail(c);
 }
@@ -925,7 +652,8 @@ say_end(struct smtp_client *c)
 static enum step_id
 say_quit(struct smtp_client *c)
 {
-	say_line(c, ST_QUIT, SMTP_LIT("QUIT"));
+	smtp_pipe_put(&c->pipe, SMTP_LIT("QUIT"));
+	smtp_pipe_say(&c->pipe, ST_QUIT);
 	return ST_WAIT;
 }
 
@@ -940,38 +668,40 @@ hear_quit(struct smtp_client *c, const struct smtp_reply *reply)
 
 /* ---- the table --------------------------------------------------------------------------------------- */
 
-#define OK_NO  (B(2) | B(4) | B(5))
-#define GO_NO  (B(3) | B(4) | B(5))
-#define ANY    (B(2) | B(3) | B(4) | B(5))
-#define LOGIN  (B(ST_AUTH_PLAIN) | B(ST_AUTH_LOGIN) | READY)
-#define READY  (B(ST_IDLE) | NEXT)
-#define NEXT   (B(ST_RSET) | B(ST_MAIL) | B(ST_QUIT) | B(ST_IDLE))
-#define SECURE (B(ST_STARTTLS) | LOGIN)
+#define P(phase) SMTP_PHASE_##phase
+#define TO(step) B(ST_##step)
+#define OK_NO    (B(2) | B(4) | B(5))
+#define GO_NO    (B(3) | B(4) | B(5))
+#define ANY      (B(2) | B(3) | B(4) | B(5))
+#define NEXT     (TO(RSET) | TO(MAIL) | TO(QUIT) | TO(IDLE))
+#define LOGIN    (TO(AUTH_PLAIN) | TO(AUTH_LOGIN) | NEXT)
+#define GIVEN    (TO(BODY) | TO(LONE_DOT))
+#define SECURE   (TO(STARTTLS) | LOGIN)
 
 static const struct step steps[ST_COUNT] = {
 	/* clang-format off */
-	/*                    name          timer                piped  says            hears            codes  may go to */
-	[ST_WAIT]          = {"wait",       SMTP_PHASE_IDLE,     false, NULL,           NULL,            0,     0},
-	[ST_GREETING]      = {"greeting",   SMTP_PHASE_GREETING, false, NULL,           hear_greeting,   OK_NO, B(ST_EHLO) | B(ST_HELO)},
-	[ST_EHLO]          = {"ehlo",       SMTP_PHASE_EHLO,     false, say_ehlo,       hear_ehlo,       OK_NO, B(ST_WAIT) | B(ST_HELO) | SECURE},
-	[ST_HELO]          = {"helo",       SMTP_PHASE_EHLO,     false, say_helo,       hear_helo,       OK_NO, B(ST_WAIT) | LOGIN},
-	[ST_STARTTLS]      = {"starttls",   SMTP_PHASE_STARTTLS, false, say_starttls,   hear_starttls,   OK_NO, B(ST_WAIT) | B(ST_TLS) | LOGIN},
-	[ST_TLS]           = {"tls",        SMTP_PHASE_TLS,      false, NULL,           NULL,            0,     B(ST_EHLO)},
-	[ST_AUTH_PLAIN]    = {"auth plain", SMTP_PHASE_AUTH,     false, say_auth_plain, hear_auth,       ANY,   B(ST_WAIT) | READY},
-	[ST_AUTH_LOGIN]    = {"auth login", SMTP_PHASE_AUTH,     false, say_auth_login, hear_auth_login, GO_NO, B(ST_WAIT) | B(ST_AUTH_USER)},
-	[ST_AUTH_USER]     = {"auth user",  SMTP_PHASE_AUTH,     false, say_auth_user,  hear_auth_user,  GO_NO, B(ST_WAIT) | B(ST_AUTH_PASSWORD)},
-	[ST_AUTH_PASSWORD] = {"password",   SMTP_PHASE_AUTH,     false, say_auth_password, hear_auth,    OK_NO, B(ST_WAIT) | READY},
-	[ST_IDLE]          = {"idle",       SMTP_PHASE_IDLE,     false, NULL,           NULL,            0,     NEXT},
-	[ST_RSET]          = {"rset",       SMTP_PHASE_RSET,     true,  say_rset,       hear_rset,       OK_NO, B(ST_MAIL)},
-	[ST_MAIL]          = {"mail",       SMTP_PHASE_MAIL,     true,  say_mail,       hear_mail,       OK_NO, B(ST_RCPT) | B(ST_END)},
-	[ST_UNFIT]         = {"unfit",      SMTP_PHASE_MAIL,     true,  NULL,           hear_unfit,      0,     0},
-	[ST_RCPT]          = {"rcpt",       SMTP_PHASE_RCPT,     true,  say_rcpt,       hear_rcpt,       OK_NO, B(ST_RCPT) | B(ST_DATA)},
-	[ST_SKIP]          = {"skip",       SMTP_PHASE_RCPT,     true,  NULL,           hear_skip,       0,     0},
-	[ST_DATA]          = {"data",       SMTP_PHASE_DATA,     true,  say_data,       hear_data,       GO_NO, B(ST_WAIT) | B(ST_BODY) | B(ST_LONE_DOT) | B(ST_END)},
-	[ST_BODY]          = {"body",       SMTP_PHASE_DOT,      false, say_body,       hear_body,       OK_NO, B(ST_END)},
-	[ST_LONE_DOT]      = {"lone dot",   SMTP_PHASE_DOT,      false, say_lone_dot,   hear_lone_dot,   OK_NO, B(ST_END)},
-	[ST_END]           = {"end",        SMTP_PHASE_IDLE,     true,  say_end,        NULL,            0,     NEXT},
-	[ST_QUIT]          = {"quit",       SMTP_PHASE_QUIT,     false, say_quit,       hear_quit,       ANY,   B(ST_WAIT)},
+	/*                 timer         piped  says            hears            codes  may go to */
+	[ST_WAIT]       = {P(IDLE),     false, NULL,           NULL,            0,     0},
+	[ST_GREETING]   = {P(GREETING), false, NULL,           hear_greeting,   OK_NO, TO(EHLO) | TO(HELO)},
+	[ST_EHLO]       = {P(EHLO),     false, say_ehlo,       hear_ehlo,       OK_NO, TO(HELO) | SECURE},
+	[ST_HELO]       = {P(EHLO),     false, say_helo,       hear_helo,       OK_NO, LOGIN},
+	[ST_STARTTLS]   = {P(STARTTLS), false, say_starttls,   hear_starttls,   OK_NO, TO(TLS) | LOGIN},
+	[ST_TLS]        = {P(TLS),      false, NULL,           NULL,            0,     TO(EHLO)},
+	[ST_AUTH_PLAIN] = {P(AUTH),     false, say_auth_plain, hear_auth,       ANY,   NEXT},
+	[ST_AUTH_LOGIN] = {P(AUTH),     false, say_auth_login, hear_auth_login, GO_NO, TO(AUTH_USER)},
+	[ST_AUTH_USER]  = {P(AUTH),     false, say_auth_user,  hear_auth_user,  GO_NO, TO(AUTH_PASS)},
+	[ST_AUTH_PASS]  = {P(AUTH),     false, say_auth_pass,  hear_auth,       OK_NO, NEXT},
+	[ST_IDLE]       = {P(IDLE),     false, NULL,           NULL,            0,     NEXT},
+	[ST_RSET]       = {P(RSET),     true,  say_rset,       hear_rset,       OK_NO, TO(MAIL)},
+	[ST_MAIL]       = {P(MAIL),     true,  say_mail,       hear_mail,       OK_NO, TO(RCPT) | TO(END)},
+	[ST_UNFIT]      = {P(MAIL),     true,  NULL,           hear_unfit,      0,     0},
+	[ST_RCPT]       = {P(RCPT),     true,  say_rcpt,       hear_rcpt,       OK_NO, TO(RCPT) | TO(DATA)},
+	[ST_SKIP]       = {P(RCPT),     true,  NULL,           hear_skip,       0,     0},
+	[ST_DATA]       = {P(DATA),     true,  say_data,       hear_data,       GO_NO, GIVEN | TO(END)},
+	[ST_BODY]       = {P(DOT),      false, say_body,       hear_body,       OK_NO, TO(END)},
+	[ST_LONE_DOT]   = {P(DOT),      false, say_lone_dot,   hear_lone_dot,   OK_NO, TO(END)},
+	[ST_END]        = {P(IDLE),     true,  say_end,        NULL,            0,     NEXT},
+	[ST_QUIT]       = {P(QUIT),     false, say_quit,       hear_quit,       ANY,   0},
 	/* clang-format on */
 };
 
@@ -983,8 +713,20 @@ move(struct smtp_client *c, enum step_id by, enum step_id next)
 {
 	if (next == ST_STAY)
 		return;
-	assert(next < ST_COUNT && (steps[by].next & B(next)) != 0);
+	assert(next < ST_COUNT && (next == ST_WAIT || (steps[by].next & B(next)) != 0));
 	c->cursor = next;
+}
+
+static bool
+may_say(struct smtp_client *c)
+{
+	const struct step *step = &steps[c->cursor];
+
+	if (c->life >= LIFE_FALLING || step->say == NULL)
+		return false;
+	if (!smtp_pipe_is_empty(&c->pipe) && !(step->is_piped && has_pipelining(c)))
+		return false;
+	return smtp_pipe_has_room(&c->pipe);
 }
 
 /* Says what may be said: bounded by the ring, as nothing is heard meanwhile. */
@@ -1001,37 +743,29 @@ speak(struct smtp_client *c)
 static void
 on_reply(struct smtp_client *c, const struct smtp_reply *reply)
 {
-	const struct step *step;
+	enum step_id step = smtp_pipe_front_is_sent(&c->pipe) ? smtp_pipe_front(&c->pipe) : ST_STAY;
 	enum step_id next;
 	char why[48];
 	int len;
 
-	/* RFC 5321 3.8: 421 may come at any time, asked for or not. */
-	if (reply->code == 421 && (c->heard == c->sent || front(c) != &steps[ST_QUIT])) {
+	/* RFC 5321 3.8: 421 may come at any time, asked for or not. A refusal in the middle of the message is
+	 * no answer to its dot, but it says what the peer thinks of the mail. An acceptance of what was not
+	 * sent yet is never believed. */
+	if ((reply->code == 421 && step != ST_QUIT) ||
+		(reply->code >= 400 && smtp_client_phase(c) == SMTP_PHASE_BODY)) {
 		fall_replied(c, reply);
-		return;
-	}
-	/* A refusal in the middle of the message is no answer to its dot, but it says what the peer thinks of
-	 * the mail. An acceptance of what was not sent yet is never believed. */
-	if (reply->code >= 400 && smtp_client_phase(c) == SMTP_PHASE_BODY) {
-		fall_replied(c, reply);
-		return;
-	}
-	if (c->heard == c->sent) {
+	} else if (step == ST_STAY) {
 		fall_broken(c, SMTP_LIT("reply out of step"));
-		return;
-	}
-	step = front(c);
-	if ((step->codes & B(reply->code / 100)) == 0) {
+	} else if ((steps[step].codes & B(reply->code / 100)) == 0) {
 		len = snprintf(why, sizeof(why), "unexpected reply %u", reply->code);
 		fall_broken(c, (struct smtp_slice){why, len > 0 ? (size_t)len : 0});
-		return;
+	} else {
+		/* A session that falls here does so in the phase of this command: it is heard first, gone
+		 * after. */
+		next = steps[step].hear(c, reply);
+		smtp_pipe_hear(&c->pipe);
+		move(c, step, next);
 	}
-	/* A session that falls here does so in the phase of this reply, so the handler runs before the ring
-	 * moves. */
-	next = step->hear(c, reply);
-	c->heard++;
-	move(c, (enum step_id)(step - steps), next);
 }
 
 /* One reply, or all of *in. */
@@ -1049,8 +783,8 @@ listen(struct smtp_client *c, struct smtp_slice *in)
 		/* E4: what is glued behind the go-ahead would be read as if it had come through TLS. */
 		if (c->starttls_due && in->len > 0)
 			fall_broken(c, SMTP_LIT("bytes behind the reply"));
-	} else if (found == SMTP_REPLY_LINE && c->heard != c->sent && front(c) == &steps[ST_EHLO] &&
-		   reply.code / 100 == 2) {
+	} else if (found == SMTP_REPLY_LINE && reply.code / 100 == 2 && smtp_pipe_front_is_sent(&c->pipe) &&
+		   smtp_pipe_front(&c->pipe) == ST_EHLO) {
 		/* reply.text is this line: the ones before were forgotten; its line feed is not counted yet.
 		 */
 		smtp_ehlo_line(&c->ehlo, reply.text);
@@ -1082,9 +816,10 @@ smtp_client_next(struct smtp_client *c, struct smtp_slice *in, struct smtp_clien
 				return SMTP_CLIENT_READY;
 		}
 		speak(c);
-		if (c->heard != c->said && front(c)->codes == 0) {
-			enum step_id step = (enum step_id)said_at(c, c->heard++)->step;
+		if (!smtp_pipe_is_empty(&c->pipe) && steps[smtp_pipe_front(&c->pipe)].codes == 0) {
+			enum step_id step = smtp_pipe_front(&c->pipe);
 
+			smtp_pipe_hear(&c->pipe);
 			if (step == ST_END) {
 				c->ready_due = true;
 				return finish_mail(c, out_fact);
@@ -1111,6 +846,7 @@ smtp_client_create(const struct smtp_alloc *alloc, const struct smtp_client_conf
 		return NULL;
 	memset(c, 0, offsetof(struct smtp_client, parser));
 	smtp_reply_init(&c->parser);
+	smtp_pipe_init(&c->pipe);
 	c->alloc = *alloc;
 	c->conf = *conf;
 	c->is_tls = conf->is_tls;
@@ -1118,7 +854,7 @@ smtp_client_create(const struct smtp_alloc *alloc, const struct smtp_client_conf
 	c->body.index = SMTP_DATA_PIECES;
 	/* The greeting is the reply to a command of no bytes. */
 	c->cursor = ST_WAIT;
-	say(c, ST_GREETING, c->command_to);
+	smtp_pipe_say_nothing(&c->pipe, ST_GREETING);
 	return c;
 }
 
@@ -1134,7 +870,7 @@ smtp_client_destroy(struct smtp_client **cp)
 	alloc = c->alloc;
 	/* A session cut during AUTH leaves the password in the buffer. */
 	if (c->conf.user.len > 0)
-		explicit_bzero(c->command, sizeof(c->command));
+		smtp_pipe_void(&c->pipe);
 	alloc.put(alloc.arg, c);
 }
 
@@ -1192,6 +928,7 @@ smtp_client_lost(struct smtp_client *c, struct smtp_slice text)
 int
 smtp_client_output(struct smtp_client *c, struct iovec *iov, int iov_max)
 {
+	struct smtp_slice commands;
 	bool reaches_end = true;
 	int count = 0;
 
@@ -1200,8 +937,9 @@ smtp_client_output(struct smtp_client *c, struct iovec *iov, int iov_max)
 	speak(c);
 	if (!smtp_data_out_is_done(&c->body))
 		count = smtp_data_out_iov(&c->body, iov, iov_max, &reaches_end);
-	if (reaches_end && count < iov_max && c->command_from < c->command_to)
-		iov[count++] = (struct iovec){c->command + c->command_from, c->command_to - c->command_from};
+	commands = smtp_pipe_output(&c->pipe);
+	if (reaches_end && count < iov_max && commands.len > 0)
+		iov[count++] = (struct iovec){(void *)commands.ptr, commands.len};
 	return count;
 }
 
@@ -1213,7 +951,7 @@ smtp_client_drained(struct smtp_client *c, size_t bytes)
 	if (!smtp_data_out_is_done(&c->body))
 		bytes = smtp_data_out_drained(&c->body, bytes);
 	if (bytes > 0)
-		count_sent(c, bytes);
+		smtp_pipe_drained(&c->pipe, bytes);
 }
 
 unsigned

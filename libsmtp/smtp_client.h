@@ -32,10 +32,7 @@
 
 struct smtp_client;
 
-enum {
-	SMTP_CLIENT_RCPT_MAX = 4096,       /* recipients of one mail */
-	SMTP_CLIENT_OUTSTANDING_MAX = 128, /* commands said and not yet answered */
-};
+enum { SMTP_CLIENT_RCPT_MAX = 4096 }; /* recipients of one mail */
 
 enum smtp_client_tls { SMTP_CLIENT_TLS_NONE, SMTP_CLIENT_TLS_MAY, SMTP_CLIENT_TLS_MUST };
 

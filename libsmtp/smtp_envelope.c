@@ -1,0 +1,182 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What is known about a mail meets what a peer offers. The refusals stand here in full, as they end up in
+ * bounces: a peer never saw the mail, so nobody else will say why. Lengths are checked before anything is
+ * put, which is what makes the longest command of the pipe a true bound.
+ */
+#include "smtp_envelope.h"
+
+#include <assert.h>
+#include <stdio.h>
+
+_Static_assert(SMTP_ADDRESS_MAX + 3 * SMTP_ORCPT_MAX + 64 <= SMTP_COMMAND_MAX, "RCPT fits a command");
+_Static_assert(SMTP_ADDRESS_MAX + 3 * SMTP_ENVID_MAX + 128 <= SMTP_COMMAND_MAX, "MAIL fits a command");
+
+#define REFUSAL(code_, class_, subject_, detail_, text_)                                                     \
+	{                                                                                                    \
+		.code = (code_), .esc = {(class_), (subject_), (detail_)}, .text = {                         \
+			(text_),                                                                             \
+			sizeof(text_) - 1                                                                    \
+		}                                                                                            \
+	}
+
+static const struct smtp_reply refused_size =
+	REFUSAL(552, 5, 3, 4, "5.3.4 message is larger than the receiving server takes");
+static const struct smtp_reply refused_8bit =
+	REFUSAL(554, 5, 6, 3, "5.6.3 message is 8-bit and the receiving server does not offer 8BITMIME");
+static const struct smtp_reply refused_utf8 =
+	REFUSAL(553, 5, 6, 7, "5.6.7 message needs SMTPUTF8 and the receiving server does not offer it");
+static const struct smtp_reply refused_body =
+	REFUSAL(554, 5, 6, 0, "5.6.0 message has a NUL, a bare CR or a bare LF and cannot be sent");
+static const struct smtp_reply refused_sender = REFUSAL(553, 5, 1, 7, "5.1.7 sender address cannot be sent");
+static const struct smtp_reply refused_rcpt = REFUSAL(553, 5, 1, 3, "5.1.3 recipient address cannot be sent");
+
+/*
+ * An address between angle brackets must stay between them: a control character would begin another command,
+ * a '>' outside quotes another parameter. The parsers at intake refuse such addresses; this is the last look
+ * before the wire.
+ */
+static bool
+is_sayable(struct smtp_slice address)
+{
+	bool quoted = false, escaped = false;
+
+	if (address.len > SMTP_ADDRESS_MAX)
+		return false;
+	for (size_t i = 0; i < address.len; i++) {
+		unsigned char byte = (unsigned char)address.ptr[i];
+
+		if (byte < 0x20 || byte == 0x7f)
+			return false;
+		if (escaped)
+			escaped = false;
+		else if (byte == '"')
+			quoted = !quoted;
+		else if (quoted)
+			escaped = byte == '\\';
+		else if (byte == ' ' || byte == '<' || byte == '>' || byte == '\\')
+			return false;
+	}
+	return !quoted && !escaped;
+}
+
+static bool
+is_ascii(struct smtp_slice text)
+{
+	for (size_t i = 0; i < text.len; i++)
+		if ((unsigned char)text.ptr[i] > 127)
+			return false;
+	return true;
+}
+
+const struct smtp_reply *
+smtp_envelope_mail_refusal(
+	const struct smtp_client_mail *mail, const struct smtp_ehlo *ehlo, const struct smtp_data_look *look)
+{
+	if (!look->is_clean)
+		return &refused_body;
+	if (ehlo->size_max != 0 && look->byte_count > ehlo->size_max)
+		return &refused_size;
+	if (mail->is_utf8 && (ehlo->caps & SMTP_CAP_SMTPUTF8) == 0)
+		return &refused_utf8;
+	if (mail->is_8bit && (ehlo->caps & SMTP_CAP_8BITMIME) == 0)
+		return &refused_8bit;
+	if (!is_sayable(mail->sender))
+		return &refused_sender;
+	if (!mail->is_utf8 && !is_ascii(mail->sender))
+		return &refused_utf8;
+	return NULL;
+}
+
+const struct smtp_reply *
+smtp_envelope_rcpt_refusal(const struct smtp_client_mail *mail, uint32_t index)
+{
+	struct smtp_slice address;
+
+	assert(index < mail->rcpt_count);
+	address = mail->rcpts[index].address;
+	if (address.len == 0 || !is_sayable(address))
+		return &refused_rcpt;
+	if (!mail->is_utf8 && !is_ascii(address))
+		return &refused_utf8;
+	return NULL;
+}
+
+static void
+put_size(struct smtp_pipe *p, uint64_t byte_count)
+{
+	char text[32];
+	int len = snprintf(text, sizeof(text), " SIZE=%llu", (unsigned long long)byte_count);
+
+	assert(len > 0 && (size_t)len < sizeof(text));
+	smtp_pipe_put(p, (struct smtp_slice){text, (size_t)len});
+}
+
+void
+smtp_envelope_put_mail(struct smtp_pipe *p, const struct smtp_client_mail *mail, const struct smtp_ehlo *ehlo,
+	const struct smtp_data_look *look)
+{
+	smtp_pipe_put(p, SMTP_LIT("MAIL FROM:<"));
+	smtp_pipe_put(p, mail->sender);
+	smtp_pipe_put(p, SMTP_LIT(">"));
+	if ((ehlo->caps & SMTP_CAP_SIZE) != 0)
+		put_size(p, look->byte_count);
+	if (mail->is_8bit)
+		smtp_pipe_put(p, SMTP_LIT(" BODY=8BITMIME"));
+	if (mail->is_utf8)
+		smtp_pipe_put(p, SMTP_LIT(" SMTPUTF8"));
+	if ((ehlo->caps & SMTP_CAP_DSN) == 0)
+		return;
+	if (mail->ret != SMTP_RET_NONE)
+		smtp_pipe_put(p, mail->ret == SMTP_RET_FULL ? SMTP_LIT(" RET=FULL") : SMTP_LIT(" RET=HDRS"));
+	if (mail->envid.len > 0 && mail->envid.len <= SMTP_ENVID_MAX) {
+		smtp_pipe_put(p, SMTP_LIT(" ENVID="));
+		smtp_pipe_put_xtext(p, mail->envid);
+	}
+}
+
+/* RFC 3461 4.1: NEVER stands alone. */
+static void
+put_notify(struct smtp_pipe *p, unsigned notify)
+{
+	static const struct {
+		unsigned bit;
+		struct smtp_slice word;
+	} words[] = {
+		{SMTP_NOTIFY_SUCCESS, {"SUCCESS", 7}},
+		{SMTP_NOTIFY_FAILURE, {"FAILURE", 7}},
+		{SMTP_NOTIFY_DELAY, {"DELAY", 5}},
+	};
+	struct smtp_slice lead = SMTP_LIT(" NOTIFY=");
+
+	if ((notify & SMTP_NOTIFY_NEVER) != 0) {
+		smtp_pipe_put(p, SMTP_LIT(" NOTIFY=NEVER"));
+		return;
+	}
+	for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++) {
+		if ((notify & words[i].bit) == 0)
+			continue;
+		smtp_pipe_put(p, lead);
+		smtp_pipe_put(p, words[i].word);
+		lead = SMTP_LIT(",");
+	}
+}
+
+void
+smtp_envelope_put_rcpt(struct smtp_pipe *p, const struct smtp_client_mail *mail, const struct smtp_ehlo *ehlo,
+	uint32_t index)
+{
+	const struct smtp_client_rcpt *rcpt = &mail->rcpts[index];
+
+	assert(index < mail->rcpt_count);
+	smtp_pipe_put(p, SMTP_LIT("RCPT TO:<"));
+	smtp_pipe_put(p, rcpt->address);
+	smtp_pipe_put(p, SMTP_LIT(">"));
+	if ((ehlo->caps & SMTP_CAP_DSN) == 0)
+		return;
+	put_notify(p, rcpt->notify);
+	if (rcpt->orcpt.len > 0 && rcpt->orcpt.len <= SMTP_ORCPT_MAX) {
+		smtp_pipe_put(p, SMTP_LIT(" ORCPT="));
+		smtp_pipe_put_xtext(p, rcpt->orcpt);
+	}
+}
