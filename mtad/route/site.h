@@ -1,0 +1,22 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef MTAD_ROUTE_SITE_H
+#define MTAD_ROUTE_SITE_H
+/*
+ * site - one name for each receiving system, however many domains it serves
+ *
+ * A provider's name, "route:NAME", or the normalised MX set: its only name, or the best name and a hash of
+ * all of them ("mx1.example.com+1a2b3c4d"). Domains of one site share connections and limits.
+ *
+ * Owner    nobody: pure functions. Memory: the caller's. Thread: any. Fails: never.
+ */
+#include "conf/conf.h"
+
+#define SITE_NAME_MAX 320
+
+/* The provider a domain belongs to, by its own name or by its best MX (NULL: not known); index in
+ * conf->providers, or -1. */
+int site_provider(const struct conf *conf, const char *domain, const char *best_mx);
+
+/* `names` lower case, best first, each once. Sorts a copy; count is 1 or more. */
+void site_name_of_set(const char *const *names, size_t count, char out[SITE_NAME_MAX]);
+#endif
