@@ -1,0 +1,167 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Loading is a line of steps over one loader: parse (conf_parse), fill (conf_fill), check (conf_check). Each
+ * says all it can; the configuration exists only when none said "error". So a reload that fails has touched
+ * nothing: the caller still holds the old configuration and simply keeps it.
+ *
+ * Invariant: struct conf is the first member of its owner, and nobody but conf_unref frees an owner that was
+ * given out.
+ */
+#include "conf/conf_load.h"
+
+#include "base/domain.h"
+
+#include <assert.h>
+#include <limits.h>
+#include <netdb.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+/* hostname -f: what the system calls itself. A name without a dot is asked for in /etc/hosts or DNS, once a
+ * load. */
+static const char *
+system_hostname(struct conf_arena *a)
+{
+	char host[HOST_NAME_MAX + 1] = "", name[DOMAIN_MAX];
+	struct addrinfo hints = {.ai_flags = AI_CANONNAME}, *info = NULL;
+	const char *full = host;
+
+	if (gethostname(host, sizeof(host) - 1) < 0)
+		return "localhost";
+	if (strchr(host, '.') == NULL && getaddrinfo(host, NULL, &hints, &info) == 0 &&
+		info->ai_canonname != NULL)
+		full = info->ai_canonname;
+	if (domain_normalise(full, strnlen(full, DOMAIN_MAX), name, sizeof(name)) < 0)
+		snprintf(name, sizeof(name), "localhost");
+	if (info != NULL)
+		freeaddrinfo(info);
+	return conf_arena_text(a, name, strnlen(name, sizeof(name)));
+}
+
+/* Settings whose default is another setting. */
+static void
+fill_names(struct conf_loader *l)
+{
+	struct conf *c = l->conf;
+
+	if (c->hostname[0] == '\0') {
+		c->hostname = system_hostname(&l->owner->arena);
+		if (strchr(c->hostname, '.') == NULL)
+			conf_warn(&l->report, (struct conf_place){c->file, 0},
+				"this system's name, \"%s\", is no full host name; set hostname",
+				c->hostname);
+	}
+	if (c->bounce_from[0] == '\0')
+		c->bounce_from = conf_arena_printf(&l->owner->arena, "MAILER-DAEMON@%s", c->hostname);
+	for (size_t n = 0; n < c->source_count; n++)
+		if (c->sources[n].ehlo[0] == '\0')
+			c->sources[n].ehlo = c->hostname;
+}
+
+/* Delivery defaults come before domain "*", which conf_check lays over them. */
+static void
+fill_delivery(struct conf_loader *l)
+{
+	struct conf_value_env env = {&l->owner->arena, "/"};
+
+	for (size_t n = 0; n < conf_delivery_row_count; n++)
+		conf_value_store_default(&env, &conf_delivery_rows[n],
+			(char *)&l->conf->delivery + conf_delivery_rows[n].offset);
+}
+
+static void
+loader_init(struct conf_loader *l, const char *file, FILE *out)
+{
+	char folder[PATH_MAX];
+
+	memset(l, 0, sizeof(*l));
+	l->owner = calloc(1, sizeof(*l->owner));
+	if (l->owner == NULL)
+		abort(); /* as conf_arena */
+	l->conf = &l->owner->conf;
+	l->report.out = out;
+	if (getcwd(folder, sizeof(folder)) == NULL)
+		snprintf(folder, sizeof(folder), "/");
+	l->folder = conf_arena_text(&l->scratch, folder, strnlen(folder, sizeof(folder)));
+	l->conf->file = file[0] == '/' ? conf_arena_text(&l->owner->arena, file, strnlen(file, PATH_MAX))
+				       : conf_arena_printf(&l->owner->arena, "%s/%s", folder, file);
+}
+
+/* From raw blocks to the configuration, or to nothing. */
+static const struct conf *
+loader_finish(struct conf_loader *l)
+{
+	const struct conf *c = NULL;
+
+	fill_delivery(l);
+	conf_fill(l);
+	if (l->report.error_count == 0)
+		conf_check(l);
+	if (l->report.error_count == 0) {
+		fill_names(l);
+		atomic_store(&l->owner->ref_count, 1);
+		c = l->conf;
+	} else {
+		if (l->report.error_count > CONF_REPORT_MAX)
+			fprintf(l->report.out, "%d errors in all\n", l->report.error_count);
+		conf_arena_fini(&l->owner->arena);
+		free(l->owner);
+	}
+	conf_arena_fini(&l->scratch);
+	return c;
+}
+
+const struct conf *
+conf_load(const char *file, FILE *out)
+{
+	struct conf_loader l;
+
+	loader_init(&l, file, out);
+	conf_parse_file(&l.raw, &l.scratch, file, &l.report);
+	return loader_finish(&l);
+}
+
+const struct conf *
+conf_load_bytes(const char *file, const char *bytes, size_t len, FILE *out)
+{
+	struct conf_loader l;
+
+	loader_init(&l, file, out);
+	conf_parse_bytes(&l.raw, &l.scratch, file, bytes, len, &l.report);
+	return loader_finish(&l);
+}
+
+/* The count is the only part of a configuration that changes. */
+static struct conf_owner *
+owner_of(const struct conf *c)
+{
+	return (struct conf_owner *)(uintptr_t)c;
+}
+
+const struct conf *
+conf_ref(const struct conf *c)
+{
+	int before = atomic_fetch_add_explicit(&owner_of(c)->ref_count, 1, memory_order_relaxed);
+
+	assert(before > 0);
+	return c;
+}
+
+void
+conf_unref(const struct conf *c)
+{
+	struct conf_owner *o = owner_of(c);
+	struct conf_arena arena;
+	int before;
+
+	if (c == NULL)
+		return;
+	before = atomic_fetch_sub_explicit(&o->ref_count, 1, memory_order_acq_rel);
+	assert(before > 0);
+	if (before > 1)
+		return;
+	arena = o->arena;
+	free(o);
+	conf_arena_fini(&arena);
+}

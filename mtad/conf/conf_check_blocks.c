@@ -1,0 +1,290 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Users, sources, pools and routes: names they refer to, addresses, and the secrets they need. */
+#include "conf/conf_check.h"
+
+#include "base/domain.h"
+
+#include <arpa/inet.h>
+#include <string.h>
+
+void
+conf_check_pool_name(struct conf_loader *l, struct conf_place at, const char *pool)
+{
+	if (pool[0] != '\0' && conf_pool_find(l->conf, pool, strnlen(pool, 65536)) < 0)
+		conf_error(&l->report, at, "there is no pool \"%.60s\"", pool);
+}
+
+static void
+check_senders(struct conf_loader *l, size_t n, struct conf_list *senders)
+{
+	const char **items = conf_arena_alloc(&l->owner->arena, senders->count * sizeof(*items));
+	struct conf_place at = conf_place_of(l, CONF_KIND_USER, n, "senders");
+
+	for (size_t i = 0; i < senders->count; i++)
+		items[i] = conf_check_address(l, at, senders->items[i], true);
+	senders->items = items;
+}
+
+void
+conf_check_users(struct conf_loader *l)
+{
+	struct conf *c = l->conf;
+
+	for (size_t n = 0; n < c->user_count; n++) {
+		struct conf_user *u = &c->users[n];
+		struct conf_place at = conf_place_of(l, CONF_KIND_USER, n, "password-file");
+
+		if (u->password_file[0] == '\0') {
+			conf_error(&l->report, at, "user \"%.60s\" has no password-file", u->name);
+		} else {
+			u->password_hash = conf_read_secret(l, at, u->password_file);
+			if (u->password_hash[0] != '\0')
+				conf_check_password_hash(l, at, u->password_file, u->password_hash);
+		}
+		check_senders(l, n, &u->senders);
+		conf_check_pool_name(l, conf_place_of(l, CONF_KIND_USER, n, "pool"), u->pool);
+	}
+}
+
+static void
+check_source_address(struct conf_loader *l, size_t n, struct conf_source *s, const char *text)
+{
+	struct conf_place at = conf_place_of(l, CONF_KIND_SOURCE, n, "address");
+	struct in_addr v4;
+	struct in6_addr v6;
+	bool is_v4 = inet_pton(AF_INET, text, &v4) == 1;
+
+	if (!is_v4 && inet_pton(AF_INET6, text, &v6) != 1) {
+		conf_error(&l->report, at, "\"%.60s\" is no address; write 192.0.2.10 or 2001:db8::10", text);
+	} else if ((is_v4 && v4.s_addr == 0) || (!is_v4 && IN6_IS_ADDR_UNSPECIFIED(&v6))) {
+		conf_error(&l->report, at,
+			"\"%s\" is no address to send from; leave the line out to let the system choose",
+			text);
+	} else if (is_v4 ? s->has_v4 : s->has_v6) {
+		conf_error(&l->report, at, "a second %s address; make another source of it",
+			is_v4 ? "IPv4" : "IPv6");
+	} else if (is_v4) {
+		s->has_v4 = true;
+		s->v4 = (struct sockaddr_in){.sin_family = AF_INET, .sin_addr = v4};
+	} else {
+		s->has_v6 = true;
+		s->v6 = (struct sockaddr_in6){.sin6_family = AF_INET6, .sin6_addr = v6};
+	}
+}
+
+/* conf.h promises that there is always one. conf_fill has put the defaults behind the last block. */
+static void
+add_default_source(struct conf_loader *l)
+{
+	struct conf *c = l->conf;
+
+	c->source_count = 1;
+	c->sources[0].name = "default";
+	c->sources[0].at = c->file;
+	conf_index_add(&l->owner->sources, c->sources[0].name, 7, 0);
+}
+
+void
+conf_check_sources(struct conf_loader *l)
+{
+	struct conf *c = l->conf;
+	char name[DOMAIN_MAX];
+
+	for (size_t n = 0; n < c->source_count; n++) {
+		struct conf_source *s = &c->sources[n];
+
+		for (size_t i = 0; i < s->address.count; i++)
+			check_source_address(l, n, s, s->address.items[i]);
+		if (s->ehlo[0] == '\0')
+			continue;
+		if (domain_normalise(s->ehlo, strnlen(s->ehlo, 65536), name, sizeof(name)) < 0)
+			conf_error(&l->report, conf_place_of(l, CONF_KIND_SOURCE, n, "ehlo"),
+				"\"%.60s\" is no host name", s->ehlo);
+		else
+			s->ehlo = conf_arena_text(&l->owner->arena, name, strnlen(name, sizeof(name)));
+	}
+	if (c->source_count == 0)
+		add_default_source(l);
+}
+
+static void
+check_pool_sources(struct conf_loader *l, size_t n, struct conf_pool *p, bool *used)
+{
+	uint32_t *index = conf_arena_alloc(&l->owner->arena, p->sources.count * sizeof(*index));
+	struct conf_place at = conf_place_of(l, CONF_KIND_POOL, n, "sources");
+	struct conf_index seen;
+
+	conf_index_init(&seen, &l->scratch, p->sources.count + 1);
+	for (size_t i = 0; i < p->sources.count; i++) {
+		const char *name = p->sources.items[i];
+		size_t len = strnlen(name, 65536);
+		int source = conf_source_find(l->conf, name, len);
+
+		if (source < 0) {
+			conf_error(&l->report, at, "there is no source \"%.60s\"", name);
+			continue;
+		}
+		if (conf_index_add(&seen, name, len, 0) >= 0)
+			conf_error(&l->report, at, "source \"%.60s\" is in this pool twice", name);
+		index[i] = (uint32_t)source;
+		used[source] = true;
+	}
+	p->source_index = index;
+}
+
+/* A pool that only a header can name is in use when somebody may write that header. */
+static bool
+pool_is_reachable(const struct conf *c, const char *pool)
+{
+	for (size_t n = 0; n < c->listen_count; n++)
+		if ((c->listens[n].trusted && c->pool_headers.count > 0) ||
+			strncmp(c->listens[n].pool, pool, 256) == 0)
+			return true;
+	for (size_t n = 0; n < c->user_count; n++)
+		if (strncmp(c->users[n].pool, pool, 256) == 0)
+			return true;
+	return false;
+}
+
+void
+conf_check_pools(struct conf_loader *l)
+{
+	struct conf *c = l->conf;
+	bool *used = conf_arena_alloc(&l->scratch, c->source_count * sizeof(*used));
+
+	for (size_t n = 0; n < c->pool_count; n++) {
+		struct conf_pool *p = &c->pools[n];
+
+		if (p->sources.count == 0)
+			conf_error(&l->report, conf_place_of(l, CONF_KIND_POOL, n, "sources"),
+				"pool \"%.60s\" has no sources: sources = { NAME, ... }", p->name);
+		check_pool_sources(l, n, p, used);
+		if (!pool_is_reachable(c, p->name))
+			conf_warn(&l->report, l->blocks[CONF_KIND_POOL][n]->at, "pool \"%.60s\" is not used",
+				p->name);
+	}
+	/* Mail without a pool leaves by the first source, so that one is always in use. */
+	for (size_t n = 1; n < c->source_count; n++)
+		if (!used[n])
+			conf_warn(&l->report, l->blocks[CONF_KIND_SOURCE][n]->at,
+				"source \"%.60s\" is in no pool and so is not used", c->sources[n].name);
+}
+
+/* "host", "host:port", "192.0.2.1:25", "[2001:db8::1]:25" or "2001:db8::1". */
+static bool
+parse_route_host(struct conf_loader *l, struct conf_place at, const char *text, size_t len,
+	struct conf_route_host *out)
+{
+	const char *colon = memrchr(text, ':', len);
+	bool has_port =
+		colon != NULL && (memchr(text, ':', len) == colon || (text[0] == '[' && colon[-1] == ']'));
+	size_t host_len = has_port ? (size_t)(colon - text) : len;
+	char host[DOMAIN_MAX];
+	struct in6_addr address;
+	struct conf_why why;
+	int64_t port = 0;
+
+	if (has_port &&
+		!conf_value_count(conf_arena_text(&l->scratch, colon + 1, len - host_len - 1), &port, &why))
+		port = -1;
+	if (port < (has_port ? 1 : 0) || port > 65535) {
+		conf_error(&l->report, at, "\"%.*s\": a port is a number from 1 to 65535",
+			(int)(len < 60 ? len : 60), text);
+		return false;
+	}
+	if (host_len > 2 && text[0] == '[' && text[host_len - 1] == ']') {
+		text++;
+		host_len -= 2;
+	}
+	if (host_len < sizeof(host)) {
+		memcpy(host, text, host_len);
+		host[host_len] = '\0';
+		if (inet_pton(AF_INET6, host, &address) == 1 ||
+			domain_normalise(text, host_len, host, sizeof(host)) > 0) {
+			out->name = conf_arena_text(&l->owner->arena, host, strnlen(host, sizeof(host)));
+			out->port = (uint16_t)port;
+			return true;
+		}
+	}
+	conf_error(&l->report, at,
+		"\"%.*s\" is no host; write mail.example.com, mail.example.com:587, 192.0.2.1:25 or "
+		"[2001:db8::1]:25",
+		(int)(host_len < 60 ? host_len : 60), text);
+	return false;
+}
+
+static void
+check_route_hosts(struct conf_loader *l, size_t n, struct conf_route *r)
+{
+	struct conf_place at = conf_place_of(l, CONF_KIND_ROUTE, n, "hosts");
+	struct conf_route_host *hosts;
+	size_t count = 0, room = r->hosts.count;
+
+	for (size_t i = 0; i < r->hosts.count; i++)
+		for (const char *p = r->hosts.items[i]; *p != '\0'; p++)
+			room += *p == '|';
+	hosts = conf_arena_alloc(&l->owner->arena, room * sizeof(*hosts));
+	for (size_t i = 0; i < r->hosts.count && i < 1000; i++) {
+		const char *p = r->hosts.items[i];
+
+		for (;;) {
+			size_t len = strcspn(p, "|");
+
+			hosts[count].preference = (uint16_t)i;
+			if (parse_route_host(l, at, p, len, &hosts[count]))
+				count++;
+			if (p[len] == '\0')
+				break;
+			p += len + 1;
+		}
+	}
+	if (r->hosts.count == 0)
+		conf_error(&l->report, at, "route \"%.60s\" has no hosts: hosts = { mail.example.com:587 }",
+			r->name);
+	if (r->hosts.count > 1000)
+		conf_error(&l->report, at, "route \"%.60s\" has more than 1000 hosts", r->name);
+	r->host_list = hosts;
+	r->host_count = count;
+}
+
+static void
+check_route_login(struct conf_loader *l, size_t n, struct conf_route *r)
+{
+	bool has_user = r->user[0] != '\0', has_password = r->password_file[0] != '\0';
+	struct conf_place at = conf_place_of(l, CONF_KIND_ROUTE, n, "password-file");
+
+	if (has_user && !has_password)
+		conf_error(&l->report, conf_place_of(l, CONF_KIND_ROUTE, n, "user"),
+			"user without password-file");
+	if (!has_user && has_password)
+		conf_error(&l->report, at, "password-file without user");
+	if (has_password)
+		r->password = conf_read_secret(l, at, r->password_file);
+	if (has_user && r->tls == CONF_TLS_UNSET)
+		r->tls = CONF_TLS_VERIFY;
+	if (r->tls == CONF_TLS_VERIFY)
+		conf_check_readable(l, conf_place_of(l, CONF_KIND_ROUTE, n, "tls"), l->conf->tls_ca_file);
+	if (has_user && (r->tls == CONF_TLS_NONE || r->tls == CONF_TLS_MAY))
+		conf_warn(&l->report, conf_place_of(l, CONF_KIND_ROUTE, n, "tls"),
+			"the password may go over the network in clear; set tls = verify");
+}
+
+void
+conf_check_routes(struct conf_loader *l)
+{
+	struct conf *c = l->conf;
+	struct conf_index names;
+
+	conf_check_names(l, CONF_KIND_ROUTE, &names);
+	for (size_t n = 0; n < c->route_count; n++) {
+		struct conf_route *r = &c->routes[n];
+
+		if (r->domains.count == 0)
+			conf_error(&l->report, conf_place_of(l, CONF_KIND_ROUTE, n, "domains"),
+				"route \"%.60s\" has no domains: domains = { example.com } or { \"*\" }",
+				r->name);
+		conf_check_patterns(l, conf_place_of(l, CONF_KIND_ROUTE, n, "domains"), &r->domains, true);
+		check_route_hosts(l, n, r);
+		check_route_login(l, n, r);
+	}
+}

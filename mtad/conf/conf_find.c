@@ -1,0 +1,207 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Look-ups in constant time: open addressing over names that the configuration keeps anyway. A pattern
+ * "*.suffix" is stored as ".suffix" and "*" as "", so the key for each step of a look-up is the end of the
+ * name that is asked for and nothing is copied.
+ *
+ * Invariant: a table is at most half full, so a probe ends. The hash needs no secret: the keys are the
+ * operator's, and a stranger's name is only looked up, never added.
+ */
+#include "conf/conf_load.h"
+
+#include <arpa/inet.h>
+#include <assert.h>
+#include <string.h>
+
+static uint64_t
+hash(const char *key, size_t len)
+{
+	uint64_t h = UINT64_C(14695981039346656037); /* FNV-1a */
+
+	for (size_t i = 0; i < len; i++)
+		h = (h ^ (unsigned char)key[i]) * UINT64_C(1099511628211);
+	return h ^ h >> 32;
+}
+
+void
+conf_index_init(struct conf_index *i, struct conf_arena *a, size_t count)
+{
+	size_t size = 4;
+
+	while (size < count * 2)
+		size *= 2;
+	i->slots = conf_arena_alloc(a, size * sizeof(*i->slots));
+	i->mask = size - 1;
+}
+
+static struct conf_index_slot *
+slot_of(const struct conf_index *i, const char *key, size_t len)
+{
+	for (size_t n = hash(key, len) & i->mask;; n = (n + 1) & i->mask) {
+		struct conf_index_slot *s = &i->slots[n];
+
+		if (s->key == NULL || (s->len == len && memcmp(s->key, key, len) == 0))
+			return s;
+	}
+}
+
+int64_t
+conf_index_add(struct conf_index *i, const char *key, size_t len, uint32_t value)
+{
+	struct conf_index_slot *s = slot_of(i, key, len);
+
+	if (s->key != NULL)
+		return s->value;
+	*s = (struct conf_index_slot){key, (uint32_t)len, value};
+	return -1;
+}
+
+int64_t
+conf_index_find(const struct conf_index *i, const char *key, size_t len)
+{
+	const struct conf_index_slot *s;
+
+	if (i->slots == NULL)
+		return -1;
+	s = slot_of(i, key, len);
+	return s->key != NULL ? (int64_t)s->value : -1;
+}
+
+/* Exact, then every suffix that starts with a dot, longest first, then "*". */
+static int64_t
+find_pattern(const struct conf_index *i, const char *name, size_t len)
+{
+	int64_t found = conf_index_find(i, name, len);
+
+	/* The first byte is no place for the dot of a suffix: "*.example.com" needs something before it. */
+	for (size_t n = 1; found < 0 && n < len; n++)
+		if (name[n] == '.')
+			found = conf_index_find(i, name + n, len - n);
+	return found >= 0 || len == 0 ? found : conf_index_find(i, "", 0);
+}
+
+static const struct conf_owner *
+owner_of(const struct conf *c)
+{
+	return (const struct conf_owner *)c;
+}
+
+const struct conf_user *
+conf_user_find(const struct conf *c, const char *name, size_t len)
+{
+	int64_t n = conf_index_find(&owner_of(c)->users, name, len);
+
+	return n >= 0 ? &c->users[n] : NULL;
+}
+
+int
+conf_pool_find(const struct conf *c, const char *name, size_t len)
+{
+	return (int)conf_index_find(&owner_of(c)->pools, name, len);
+}
+
+int
+conf_source_find(const struct conf *c, const char *name, size_t len)
+{
+	return (int)conf_index_find(&owner_of(c)->sources, name, len);
+}
+
+const struct conf_domain *
+conf_domain_find(const struct conf *c, const char *domain, size_t len)
+{
+	int64_t n = find_pattern(&owner_of(c)->domains, domain, len);
+
+	return n >= 0 ? &c->domains[n] : NULL;
+}
+
+const struct conf_route *
+conf_route_find(const struct conf *c, const char *domain, size_t len)
+{
+	int64_t n = find_pattern(&owner_of(c)->routes, domain, len);
+
+	return n >= 0 ? &c->routes[n] : NULL;
+}
+
+const struct conf_provider *
+conf_provider_of_domain(const struct conf *c, const char *domain, size_t len)
+{
+	int64_t n = find_pattern(&owner_of(c)->provider_domains, domain, len);
+
+	return n >= 0 ? &c->providers[n] : NULL;
+}
+
+const struct conf_provider *
+conf_provider_of_mx(const struct conf *c, const char *mx, size_t len)
+{
+	int64_t n = find_pattern(&owner_of(c)->provider_mx, mx, len);
+
+	return n >= 0 ? &c->providers[n] : NULL;
+}
+
+/* Lays the settings `from` has set over `out`. */
+static void
+overlay(struct conf_delivery *out, const struct conf_delivery *from)
+{
+	static const struct conf_row *const rows = conf_delivery_rows;
+	static const size_t sizes[] = {
+		[CONF_TYPE_BOOL] = sizeof(bool),
+		[CONF_TYPE_COUNT] = sizeof(int64_t),
+		[CONF_TYPE_BYTES] = sizeof(int64_t),
+		[CONF_TYPE_DURATION] = sizeof(int64_t),
+		[CONF_TYPE_RATE] = sizeof(struct conf_rate),
+		[CONF_TYPE_TEXT] = sizeof(const char *),
+		[CONF_TYPE_PATH] = sizeof(const char *),
+		[CONF_TYPE_LIST] = sizeof(struct conf_list),
+		[CONF_TYPE_DURATIONS] = sizeof(struct conf_durations),
+		[CONF_TYPE_CHOICE] = sizeof(int),
+	};
+
+	for (uint64_t left = from->is_set; left != 0; left &= left - 1) {
+		const struct conf_row *row = &rows[__builtin_ctzll(left)];
+
+		memcpy((char *)out + row->offset, (const char *)from + row->offset, sizes[row->type]);
+	}
+}
+
+void
+conf_delivery_merge(const struct conf *c, const struct conf_domain *d, const struct conf_provider *p,
+	struct conf_delivery *out)
+{
+	*out = c->delivery;
+	if (p != NULL)
+		overlay(out, &p->delivery);
+	/* Domain "*" is what c->delivery was made of. Laid over a provider it would win against the more
+	 * specific. */
+	if (d != NULL && strncmp(d->name, "*", 2) != 0)
+		overlay(out, &d->delivery);
+	assert(out->is_set == c->delivery.is_set);
+}
+
+static bool
+network_has(const struct conf_network *n, const struct in6_addr *address)
+{
+	int bytes = n->prefix / 8, bits = n->prefix % 8;
+
+	if (memcmp(&n->address, address, (size_t)bytes) != 0)
+		return false;
+	return bits == 0 || ((n->address.s6_addr[bytes] ^ address->s6_addr[bytes]) >> (8 - bits)) == 0;
+}
+
+bool
+conf_network_has(const struct conf_networks *nets, const struct sockaddr *sa)
+{
+	struct in6_addr address = {.s6_addr = {[10] = 0xff, [11] = 0xff}};
+
+	if (sa->sa_family == AF_INET6)
+		memcpy(&address, &((const struct sockaddr_in6 *)sa)->sin6_addr, sizeof(address));
+	else if (sa->sa_family == AF_INET)
+		memcpy(&address.s6_addr[12], &((const struct sockaddr_in *)sa)->sin_addr, 4);
+	else if (sa->sa_family == AF_UNIX)
+		memcpy(&address.s6_addr[12], &(struct in_addr){htonl(INADDR_LOOPBACK)}, 4);
+	else
+		return false;
+	for (size_t i = 0; i < nets->count; i++)
+		if (network_has(&nets->items[i], &address))
+			return true;
+	return false;
+}

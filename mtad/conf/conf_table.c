@@ -1,0 +1,152 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Everything that walks over settings (parser, defaults, manual, comparison) walks over these arrays, so a
+ * new row in conf.def needs no other change here.
+ *
+ * Invariant: row n of conf_delivery_rows is bit n of conf_delivery.is_set, hence at most 64 of them.
+ */
+#include "conf/conf_table.h"
+
+#include <assert.h>
+#include <string.h>
+
+#define CONF_LIVE  true
+#define CONF_START false
+#define ROW(part, field, type, fallback, min, max, when, doc)                                                \
+	{#field, CONF_TYPE_##type, fallback, min, max, CONF_##when, doc, offsetof(struct part, field)},
+
+static const struct conf_row global_rows[] = {
+#define CONF_GLOBAL(...) ROW(conf, __VA_ARGS__)
+#include "conf/conf.def"
+#undef CONF_GLOBAL
+};
+static const struct conf_row listen_rows[] = {
+#define CONF_LISTEN(...) ROW(conf_listen, __VA_ARGS__)
+#include "conf/conf.def"
+#undef CONF_LISTEN
+};
+static const struct conf_row user_rows[] = {
+#define CONF_USER(...) ROW(conf_user, __VA_ARGS__)
+#include "conf/conf.def"
+#undef CONF_USER
+};
+static const struct conf_row source_rows[] = {
+#define CONF_SOURCE(...) ROW(conf_source, __VA_ARGS__)
+#include "conf/conf.def"
+#undef CONF_SOURCE
+};
+static const struct conf_row pool_rows[] = {
+#define CONF_POOL(...) ROW(conf_pool, __VA_ARGS__)
+#include "conf/conf.def"
+#undef CONF_POOL
+};
+static const struct conf_row dkim_rows[] = {
+#define CONF_DKIM(...) ROW(conf_dkim, __VA_ARGS__)
+#include "conf/conf.def"
+#undef CONF_DKIM
+};
+const struct conf_row conf_delivery_rows[] = {
+#define CONF_DELIVERY(...) ROW(conf_delivery, __VA_ARGS__)
+#include "conf/conf.def"
+#undef CONF_DELIVERY
+};
+static const struct conf_row provider_rows[] = {
+#define CONF_PROVIDER(...) ROW(conf_provider, __VA_ARGS__)
+#include "conf/conf.def"
+#undef CONF_PROVIDER
+};
+static const struct conf_row route_rows[] = {
+#define CONF_ROUTE(...) ROW(conf_route, __VA_ARGS__)
+#include "conf/conf.def"
+#undef CONF_ROUTE
+};
+
+#define COUNT(array) (sizeof(array) / sizeof((array)[0]))
+const size_t conf_delivery_row_count = COUNT(conf_delivery_rows);
+_Static_assert(COUNT(conf_delivery_rows) <= 64, "conf_delivery.is_set has 64 bits");
+
+#define ROWS(array) .rows = array, .row_count = COUNT(array)
+#define KIND(w, t, d)                                                                                        \
+	.word = #w, .title = t, .doc = d, .bytes = sizeof(struct conf_##w),                                  \
+	.items = offsetof(struct conf, w##s), .count = offsetof(struct conf, w##_count),                     \
+	.name = offsetof(struct conf_##w, name), .at = offsetof(struct conf_##w, at)
+
+const struct conf_block_kind conf_kinds[CONF_KIND_COUNT] = {
+	[CONF_KIND_TOP] =
+		{.word = "", .title = "", .doc = "", .rows = global_rows, .row_count = COUNT(global_rows)},
+	[CONF_KIND_LISTEN] = {ROWS(listen_rows), KIND(listen, "NAME",
+							 "Where applications hand their mail in. Without any "
+							 "such block there is one, named submission, at "
+							 "127.0.0.1:587 and [::1]:587.")},
+	[CONF_KIND_USER] = {ROWS(user_rows),
+		KIND(user, "NAME", "An account that may log in to submit mail.")},
+	[CONF_KIND_SOURCE] = {ROWS(source_rows),
+		KIND(source, "NAME",
+			"An address to send from, and the name to send under. Without any there is one, "
+			"named default, where the "
+			"system chooses the address.")},
+	[CONF_KIND_POOL] = {ROWS(pool_rows), KIND(pool, "NAME", "Sources that serve the same mail.")},
+	[CONF_KIND_DKIM] = {ROWS(dkim_rows),
+		KIND(dkim, "DOMAIN",
+			"A key that signs mail whose From address is in DOMAIN; *.example.com stands for all "
+			"subdomains. A further "
+			"block for the same domain with another selector adds a second signature.")},
+	[CONF_KIND_DOMAIN] = {KIND(domain, "DOMAIN",
+				      "How mail for one receiving domain is sent; *.example.com stands for "
+				      "its subdomains, * for all domains. "
+				      "The most specific block wins, setting by setting: domain, then "
+				      "provider, then domain *."),
+		.has_delivery = true, .delivery_offset = offsetof(struct conf_domain, delivery)},
+	[CONF_KIND_PROVIDER] = {ROWS(provider_rows),
+		KIND(provider, "NAME",
+			"Many domains that one company receives for, known by the names of its mail servers. "
+			"Takes the settings of "
+			"domain as well."),
+		.has_delivery = true, .delivery_offset = offsetof(struct conf_provider, delivery)},
+	[CONF_KIND_ROUTE] = {ROWS(route_rows), KIND(route, "NAME",
+						       "A fixed way for some domains, or for all, instead of "
+						       "the MX records: a smarthost, an internal server.")},
+};
+
+const struct conf_row *
+conf_kind_row(const struct conf_block_kind *k, size_t n)
+{
+	if (n < k->row_count)
+		return &k->rows[n];
+	n -= k->row_count;
+	return k->has_delivery && n < conf_delivery_row_count ? &conf_delivery_rows[n] : NULL;
+}
+
+void *
+conf_kind_field(const struct conf_block_kind *k, size_t n, void *block)
+{
+	const struct conf_row *row = conf_kind_row(k, n);
+	char *base = block;
+
+	assert(row != NULL);
+	if (n >= k->row_count)
+		base += k->delivery_offset;
+	return base + row->offset;
+}
+
+const char *
+conf_row_name(const struct conf_row *row, char buf[CONF_ROW_NAME_MAX])
+{
+	size_t i = 0;
+
+	for (; row->field[i] != '\0' && i < CONF_ROW_NAME_MAX - 1; i++)
+		buf[i] = row->field[i] == '_' ? '-' : row->field[i];
+	buf[i] = '\0';
+	return buf;
+}
+
+int
+conf_kind_row_find(const struct conf_block_kind *k, const char *name)
+{
+	char buf[CONF_ROW_NAME_MAX];
+
+	for (size_t n = 0; conf_kind_row(k, n) != NULL; n++)
+		if (strncmp(conf_row_name(conf_kind_row(k, n), buf), name, CONF_ROW_NAME_MAX) == 0)
+			return (int)n;
+	return -1;
+}
