@@ -153,6 +153,16 @@ move(struct smtp_server *s, enum state next)
 
 /* ---- reading ---- */
 
+static void
+skip(struct smtp_slice *in, size_t n)
+{
+	assert(n <= in->len);
+	/* The empty slice may have no address, and even NULL + 0 is undefined. */
+	if (n > 0)
+		in->ptr += n;
+	in->len -= n;
+}
+
 /* Moves bytes into s->line up to LF. True: a line is whole. */
 static bool
 take_line(struct smtp_server *s, struct smtp_slice *in)
@@ -166,8 +176,7 @@ take_line(struct smtp_server *s, struct smtp_slice *in)
 		memcpy(s->line + s->line_bytes, in->ptr, n < room ? n : room);
 	}
 	s->line_bytes += n;
-	in->ptr += n;
-	in->len -= n;
+	skip(in, n);
 	return lf != NULL;
 }
 
@@ -303,8 +312,7 @@ eat_chunk(struct smtp_server *s, struct smtp_slice *in)
 	got = smtp_data_in_next(&s->data, &chunk, &piece);
 	eaten -= chunk.len;
 	s->chunk_left -= eaten;
-	in->ptr += eaten;
-	in->len -= eaten;
+	skip(in, eaten);
 	return take_body(s, got, piece, ST_BDAT_REFUSED);
 }
 
@@ -314,8 +322,7 @@ eat_refused_chunk(struct smtp_server *s, struct smtp_slice *in)
 	size_t n = s->chunk_left < in->len ? (size_t)s->chunk_left : in->len;
 
 	s->chunk_left -= n;
-	in->ptr += n;
-	in->len -= n;
+	skip(in, n);
 	if (s->chunk_left > 0)
 		return ST_BDAT_REFUSED;
 	if (s->refusal != NULL)
@@ -583,8 +590,7 @@ smtp_server_next(struct smtp_server *s, struct smtp_slice *in, struct smtp_serve
 			return event;
 		if (s->state == ST_CLOSED) {
 			out_fact->text = s->why;
-			in->ptr += in->len;
-			in->len = 0;
+			skip(in, in->len);
 			return SMTP_SERVER_CLOSE;
 		}
 		if (in->len > 0 && (s->quiet_bytes > 0 || step->is_quiet) && s->state != ST_TLS) {

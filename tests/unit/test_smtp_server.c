@@ -513,11 +513,151 @@ test_conversations(void **state)
 			check_case(i, cut);
 }
 
+/* Pipelined without end (A13): answered in order through a bounded buffer, the host drains on WAIT. */
+static void
+test_thousand_commands(void **state)
+{
+	static const struct smtp_server_conf roomy = {.hostname = {"mx.test", 7}, .message_bytes_max = 64};
+	static char script[16384];
+	struct smtp_server *s = smtp_server_create(&heap, &roomy);
+	struct smtp_server_fact fact;
+	struct smtp_slice in = {script, 0};
+	size_t drained = 0, waits = 0;
+	enum smtp_server_event event;
+
+	for (int i = 0; i < 1000; i++)
+		in.len += (size_t)snprintf(script + in.len, sizeof(script) - in.len, "NOOP %d\r\n", i);
+	smtp_server_drained(s, smtp_server_output(s).len);
+	while ((event = smtp_server_next(s, &in, &fact)) != SMTP_SERVER_MORE) {
+		assert_int_equal(event, SMTP_SERVER_WAIT);
+		/* No drain, no progress. */
+		assert_int_equal(smtp_server_next(s, &in, &fact), SMTP_SERVER_WAIT);
+		drained += smtp_server_output(s).len;
+		smtp_server_drained(s, smtp_server_output(s).len);
+		waits++;
+	}
+	drained += smtp_server_output(s).len;
+	assert_int_equal(drained, 1000 * 14);
+	assert_true(waits > 0 && waits < 20);
+	smtp_server_destroy(&s);
+}
+
+/* Long lines (A7): to the limit fine, above it 500 and the session goes on. */
+static void
+test_long_lines(void **state)
+{
+	static const struct {
+		size_t len;
+		const char *replies;
+	} lines[] = {
+		{SMTP_COMMAND_MAX, "220 mx.test ESMTP;250 2.0.0;250 2.0.0;"},
+		{SMTP_COMMAND_MAX + 1, "220 mx.test ESMTP;500 5.5.2;250 2.0.0;"},
+		{16 * SMTP_COMMAND_MAX, "220 mx.test ESMTP;500 5.5.2;250 2.0.0;"},
+	};
+	static char script[1 + 16 * SMTP_COMMAND_MAX + 6];
+
+	for (size_t i = 0; i < sizeof(lines) / sizeof(lines[0]); i++) {
+		struct smtp_slice all = {script, 1 + lines[i].len + 6};
+		struct trace t;
+
+		memset(script, 'x', all.len);
+		memcpy(script, "|NOOP ", 6);
+		memcpy(script + all.len - 8, "\r\nNOOP\r\n", 8);
+		for (size_t cut = 0; cut <= all.len; cut += 1 + all.len / 50) {
+			run(&plain, all, cut, &t);
+			assert_string_equal(t.replies, lines[i].replies);
+		}
+	}
+}
+
+/* A line that never ends (A8): memory stays as it is, and at some point we have seen enough. */
+static void
+test_endless_line(void **state)
+{
+	static char script[1 + 1048576];
+	struct trace t;
+
+	memset(script, 'x', sizeof(script));
+	script[0] = '|';
+	run(&plain, (struct smtp_slice){script, sizeof(script)}, 0, &t);
+	assert_string_equal(t.replies, "220 mx.test ESMTP;500 5.5.2;closed");
+}
+
+static enum smtp_server_event
+feed_one(struct smtp_server *s, struct smtp_slice in)
+{
+	struct smtp_server_fact fact;
+
+	smtp_server_drained(s, smtp_server_output(s).len);
+	return smtp_server_next(s, &in, &fact);
+}
+
+/* The spool may take its time: nothing is eaten meanwhile, and an answer after the end of the session is
+ * ignored. */
+static void
+test_late_answer(void **state)
+{
+	struct smtp_server *s = smtp_server_create(&heap, &plain);
+	struct smtp_slice in = SMTP_LIT("QUIT\r\n");
+	struct smtp_server_fact fact;
+
+	assert_true(smtp_server_is_idle(s));
+	assert_int_equal(feed_one(s, SMTP_LIT("EHLO c\r\n")), SMTP_SERVER_HELO);
+	assert_true(smtp_server_is_esmtp(s) && !smtp_server_is_tls(s));
+	assert_true(smtp_slice_is(smtp_server_helo(s), SMTP_LIT("c")));
+	assert_int_equal(feed_one(s, SMTP_LIT(MAIL)), SMTP_SERVER_MAIL);
+	assert_string_equal(smtp_server_state_name(s), "ask-mail");
+	smtp_server_answer(s, 250, "2.1.0", "ok");
+	assert_int_equal(feed_one(s, SMTP_LIT(RCPT)), SMTP_SERVER_RCPT);
+	smtp_server_answer(s, 250, "2.1.5", "ok");
+	assert_int_equal(feed_one(s, SMTP_LIT("DATA\r\n")), SMTP_SERVER_DATA);
+	smtp_server_answer(s, 354, NULL, "go on");
+	assert_true(smtp_server_in_data(s) && !smtp_server_is_idle(s));
+	assert_int_equal(feed_one(s, SMTP_LIT(".\r\n")), SMTP_SERVER_END);
+	for (int i = 0; i < 3; i++) {
+		assert_int_equal(smtp_server_next(s, &in, &fact), SMTP_SERVER_WAIT);
+		assert_int_equal(in.len, 6);
+		assert_false(smtp_server_is_idle(s));
+	}
+	smtp_server_answer(s, 250, "2.0.0", "kept");
+	assert_true(smtp_server_is_idle(s));
+	smtp_server_close(s, "4.3.2", "going down");
+	smtp_server_close(s, "4.3.2", "going down");
+	smtp_server_answer(s, 250, "2.0.0", "too late");
+	assert_memory_equal(smtp_server_output(s).ptr, "250 2.0.0 kept\r\n421 4.3.2 going down\r\n", 37);
+	assert_int_equal(smtp_server_output(s).len, 38);
+	assert_int_equal(smtp_server_next(s, &in, &fact), SMTP_SERVER_CLOSE);
+	assert_int_equal(smtp_server_next(s, &in, &fact), SMTP_SERVER_CLOSE);
+	smtp_server_destroy(&s);
+	smtp_server_destroy(&s);
+}
+
+/* Closing from outside inside a transaction: ABORT, then CLOSE. */
+static void
+test_close_in_transaction(void **state)
+{
+	struct smtp_server *s = smtp_server_create(&heap, &plain);
+
+	assert_int_equal(feed_one(s, SMTP_LIT("HELO c\r\n")), SMTP_SERVER_HELO);
+	assert_int_equal(feed_one(s, SMTP_LIT(MAIL)), SMTP_SERVER_MAIL);
+	smtp_server_answer(s, 250, "2.1.0", "ok");
+	assert_int_equal(feed_one(s, SMTP_LIT(RCPT)), SMTP_SERVER_RCPT);
+	smtp_server_close(s, "4.4.2", "timeout");
+	assert_int_equal(feed_one(s, SMTP_LIT("")), SMTP_SERVER_ABORT);
+	assert_int_equal(feed_one(s, SMTP_LIT("x")), SMTP_SERVER_CLOSE);
+	smtp_server_destroy(&s);
+}
+
 int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_conversations),
+		cmocka_unit_test(test_thousand_commands),
+		cmocka_unit_test(test_long_lines),
+		cmocka_unit_test(test_endless_line),
+		cmocka_unit_test(test_late_answer),
+		cmocka_unit_test(test_close_in_transaction),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
