@@ -26,6 +26,8 @@ struct queue_store_conf {
 	uint64_t disk_free_min_inodes;
 	bool read_only;               /* for tools and tests */
 	bool allow_network_fs;        /* tests only */
+	char *why;                    /* when open fails: the reason in words goes here (may be NULL) */
+	size_t why_max;
 };
 
 QUEUE_MUST_USE int queue_store_open(const struct queue_store_conf *conf, struct queue_store **out_store);
@@ -107,6 +109,9 @@ struct queue_totals {
 };
 /* By counters (cheap). */
 QUEUE_MUST_USE int queue_store_totals(struct queue_store *s, struct queue_totals *out);
+/* Totals and the number of recipient records the database holds, of one moment: accepted = sum of ended + quarantined
+ * + *out_rcpts, at any time and under load. Cheap. */
+QUEUE_MUST_USE int queue_store_audit(struct queue_store *s, struct queue_totals *out, uint64_t *out_rcpts);
 /* By counting every recipient record on disk (slow, in portions inside): for audit. */
 QUEUE_MUST_USE int queue_store_count_rcpts(struct queue_store *s, uint64_t *out_rcpts);
 
