@@ -22,7 +22,7 @@
 
 enum {
 	RESERVE_STEP_BYTES = 16 << 20,
-	MAP_SETTLE_BYTES_MAX = 64 << 20,
+	MAP_SETTLE_BYTES_MAX = 1 << 30,
 	DISK_FULL_BYTES = 1 << 20, /* with less than this free, an i/o error is taken for a full disk */
 };
 
