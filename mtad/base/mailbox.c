@@ -25,7 +25,6 @@ mailbox_init(struct mailbox *m)
 void
 mailbox_fini(struct mailbox *m)
 {
-	assert(atomic_load(&m->head) == NULL);
 	close(m->fd);
 	m->fd = -1;
 }

@@ -26,7 +26,9 @@ struct mailbox {
 
 /* False: no eventfd could be had. */
 bool mailbox_init(struct mailbox *m);
-void mailbox_fini(struct mailbox *m); /* must be empty */
+/* Letters still inside are forgotten: at the end of the process they are memory only, what must last is in
+ * the spool. */
+void mailbox_fini(struct mailbox *m);
 void mailbox_post(struct mailbox *m, struct letter *take_letter);
 /* All letters in the order they were posted, linked by next; NULL when there are none. */
 struct letter *mailbox_take(struct mailbox *m);

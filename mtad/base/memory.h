@@ -4,7 +4,8 @@
 /*
  * memory - how many bytes the bodies in flight take, and when that is enough (memory-max)
  *
- * Owner    main; everybody borrows it. Thread: any; counters are relaxed, the bound is soft by one message a thread.
+ * Owner    main; everybody borrows it. Thread: any; counters are relaxed, the bound is soft by one message a
+ * thread.
  */
 #include <stdatomic.h>
 #include <stdbool.h>

@@ -10,6 +10,7 @@
 #include "queue/dispatch.h"
 
 #include "deliver/outbound.h"
+#include "queue/bounce.h"
 #include "queue/policy.h"
 #include "queue/recover.h"
 #include "queue/spool.h"
@@ -197,22 +198,11 @@ settle(struct dispatch *d, struct job *job)
 	return has_outcome;
 }
 
-/* A bounce mail, a delay notice, or a message that is not in memory: work for a sign thread before the spool
- * can record. */
+/* A notification, or a message that is not in memory: work for a sign thread before the spool can record. */
 static bool
 needs_sign_thread(const struct job *job)
 {
-	uint32_t i;
-
-	if (job->is_damaged)
-		return false;
-	if (job->message == NULL || job->wants_delay_notice)
-		return true;
-	for (i = 0; i < job->rcpt_count; i++)
-		if (job->rcpts[i].settled.kind == QUEUE_VERDICT_FAILED ||
-			job->rcpts[i].settled.kind == QUEUE_VERDICT_EXPIRED)
-			return true;
-	return false;
+	return !job->is_damaged && (job->message == NULL || bounce_is_wanted(job));
 }
 
 static void

@@ -126,6 +126,18 @@ message_keep(struct message *m, const void *ptr, size_t len)
 	return (struct queue_blob){copy, len};
 }
 
+struct queue_blob
+message_join(struct message *m, struct queue_blob a, struct queue_blob b)
+{
+	char *copy = arena_room(m, a.len + b.len + 1);
+
+	if (copy == NULL)
+		return (struct queue_blob){NULL, 0};
+	memcpy(copy, a.ptr, a.len);
+	memcpy(copy + a.len, b.ptr, b.len);
+	return (struct queue_blob){copy, a.len + b.len};
+}
+
 static bool
 grow_rcpts(struct message *m)
 {

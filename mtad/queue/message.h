@@ -45,6 +45,8 @@ void message_unref(struct message *m);
 
 /* While it is being built. Copies into the arena; ptr NULL on no memory. */
 struct queue_blob message_keep(struct message *m, const void *ptr, size_t len);
+/* a and b one after the other, copied into the arena; ptr NULL on no memory. */
+struct queue_blob message_join(struct message *m, struct queue_blob a, struct queue_blob b);
 /* Appends a recipient (r's blobs are copied); `domain` is normalised. Its n is set. */
 bool message_add_rcpt(struct message *m, const struct queue_rcpt *r, struct queue_blob domain);
 /* Appends received bytes. */

@@ -1,0 +1,177 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What is wanted is decided from the settled outcome and NOTIFY only; the text is libsmtp's (smtp_dsn).
+ */
+#include "queue/bounce.h"
+
+#include "base/domain.h"
+#include "smtp_dsn.h"
+#include "smtp_esc.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static struct smtp_slice
+slice(struct queue_blob b)
+{
+	return (struct smtp_slice){b.ptr, b.len};
+}
+
+bool
+bounce_load(struct job *job, const struct bounce_conf *c)
+{
+	struct queue_loaded *loaded;
+	int err;
+
+	if (job->message != NULL)
+		return true;
+	err = queue_store_load(c->store, job->id, true, &loaded);
+	if (err == QUEUE_EDAMAGED || err == QUEUE_ENOTFOUND) {
+		job->is_damaged = true;
+		return true;
+	}
+	return err == QUEUE_OK && (job->message = message_from_loaded(c->memory, loaded)) != NULL;
+}
+
+/* What to report of one recipient; false: nothing. */
+static bool
+action_of(const struct job *job, uint32_t i, enum smtp_dsn_action *out)
+{
+	const struct queue_rcpt *r = message_rcpt(job->message, job->rcpts[i].n);
+
+	if (r == NULL || (r->notify & SMTP_NOTIFY_NEVER) != 0)
+		return false;
+	switch (job->rcpts[i].settled.kind) {
+	case QUEUE_VERDICT_FAILED:
+	case QUEUE_VERDICT_EXPIRED:
+		*out = SMTP_DSN_FAILED;
+		return r->notify == 0 || (r->notify & SMTP_NOTIFY_FAILURE) != 0;
+	case QUEUE_VERDICT_DELIVERED:
+		/* RFC 3461 5.2.2: the site will not tell, so we do. */
+		*out = SMTP_DSN_RELAYED;
+		return (r->notify & SMTP_NOTIFY_SUCCESS) != 0 && strstr(job->caps, "DSN") == NULL;
+	case QUEUE_VERDICT_LATER:
+		*out = SMTP_DSN_DELAYED;
+		return job->wants_delay_notice && (r->notify == 0 || (r->notify & SMTP_NOTIFY_DELAY) != 0);
+	default:
+		return false;
+	}
+}
+
+bool
+bounce_is_wanted(const struct job *job)
+{
+	enum smtp_dsn_action action;
+	uint32_t i;
+
+	if (job->message == NULL || job->message->meta.sender.len == 0 ||
+		(job->message->meta.flags & (QUEUE_MESSAGE_NO_BOUNCE | QUEUE_MESSAGE_DSN)) != 0)
+		return false;
+	for (i = 0; i < job->rcpt_count; i++)
+		if (action_of(job, i, &action))
+			return true;
+	return false;
+}
+
+static void
+describe_rcpt(const struct job *job, uint32_t i, int64_t now_us, struct smtp_dsn_rcpt *out)
+{
+	const struct job_rcpt *jr = &job->rcpts[i];
+	const struct queue_rcpt *r = message_rcpt(job->message, jr->n);
+	struct queue_blob reply = job_reply(job, i);
+
+	out->address = slice(r->address);
+	out->orcpt = slice(r->orcpt);
+	out->peer = (struct smtp_slice){job->host, strnlen(job->host, sizeof(job->host))};
+	out->code = jr->code;
+	out->text = slice(reply);
+	/* Kept as "550 words"; the writer puts the code in front itself. */
+	if (jr->code != 0 && out->text.len > 4) {
+		out->text.ptr += 4;
+		out->text.len -= 4;
+	}
+	out->last_attempt = now_us / 1000000;
+	(void)smtp_esc_parse((struct smtp_slice){jr->esc, strnlen(jr->esc, sizeof(jr->esc))}, &out->status);
+}
+
+/* The notification as a message of its own. NULL: no memory, or the sender has no domain we can send to. */
+static struct message *
+envelope(const struct job *job, const struct bounce_conf *c)
+{
+	struct queue_blob sender = job->message->meta.sender;
+	const char *at = memrchr(sender.ptr, '@', sender.len);
+	struct queue_rcpt r = {.address = sender};
+	char domain[DOMAIN_MAX];
+	struct message *m;
+	int n;
+
+	if (at == NULL)
+		return NULL;
+	at++;
+	n = domain_normalise(
+		at, sender.len - (size_t)(at - (const char *)sender.ptr), domain, sizeof(domain));
+	if (n <= 0 || (m = message_create(c->memory)) == NULL)
+		return NULL;
+	m->meta.arrived_us = clock_now(c->clock);
+	m->meta.flags = QUEUE_MESSAGE_DSN;
+	m->meta.sender = message_keep(m, NULL, 0);
+	m->meta.job = message_keep(m, job->message->meta.job.ptr, job->message->meta.job.len);
+	m->meta.user = message_keep(m, job->message->meta.user.ptr, job->message->meta.user.len);
+	if (message_add_rcpt(m, &r, (struct queue_blob){domain, (size_t)n}))
+		return m;
+	message_unref(m);
+	return NULL;
+}
+
+static bool
+write_text(struct message *m, const struct smtp_dsn *d)
+{
+	size_t size = smtp_dsn_size(d);
+	char *text = malloc(size);
+	int n = text != NULL ? smtp_dsn_write(d, text, size) : SMTP_ENOMEM;
+	bool ok = n > 0 && message_append(m, text, (size_t)n);
+
+	free(text);
+	if (!ok)
+		return false;
+	m->body[0] = (struct queue_blob){m->buffer, m->buffer_len};
+	m->meta.body_bytes = m->buffer_len;
+	return true;
+}
+
+bool
+bounce_write(struct job *job, const struct bounce_conf *c)
+{
+	struct smtp_dsn_rcpt *rcpts = calloc(job->rcpt_count, sizeof(*rcpts));
+	struct smtp_slice pieces[QUEUE_BODY_PIECES];
+	const struct message *of = job->message;
+	struct smtp_dsn d = {.rcpts = rcpts, .pieces = pieces, .piece_count = QUEUE_BODY_PIECES};
+	int64_t now_us = clock_now(c->clock);
+	char unique[40];
+	uint32_t i;
+
+	if (rcpts == NULL)
+		return false;
+	for (i = 0; i < job->rcpt_count; i++)
+		if (action_of(job, i, &rcpts[d.rcpt_count].action))
+			describe_rcpt(job, i, now_us, &rcpts[d.rcpt_count++]);
+	for (i = 0; i < QUEUE_BODY_PIECES; i++)
+		pieces[i] = slice(of->body[i]);
+	snprintf(unique, sizeof(unique), "%llx%08x%08x", (unsigned long long)now_us, clock_random(c->clock),
+		clock_random(c->clock));
+	d.unique = (struct smtp_slice){unique, strnlen(unique, sizeof(unique))};
+	d.host = (struct smtp_slice){c->conf->hostname, strnlen(c->conf->hostname, SMTP_DOMAIN_MAX)};
+	d.to = slice(of->meta.sender);
+	d.envid = slice(of->meta.envid);
+	d.arrival = of->meta.arrived_us / 1000000;
+	d.now = now_us / 1000000;
+	d.ret = (enum smtp_ret)of->meta.ret;
+	job->dsn = envelope(job, c);
+	if (job->dsn != NULL && !write_text(job->dsn, &d)) {
+		message_unref(job->dsn);
+		job->dsn = NULL;
+	}
+	free(rcpts);
+	return job->dsn != NULL;
+}

@@ -1,0 +1,114 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Format 1: version byte, fixed part, then each text as 16-bit length and bytes, in the order of the table.
+ * The table serves both directions, so they cannot disagree. Integers are little-endian as the machine has
+ * them (the spool is not portable between architectures anyway).
+ */
+#include "report/event.h"
+
+#include <stddef.h>
+#include <string.h>
+
+enum { EVENT_VERSION = 1, TEXT_KEEP = 512 };
+
+struct fixed {
+	uint8_t version, type, is_uncertain, reserved;
+	uint16_t code, attempts, n;
+	uint16_t text_count;
+	uint64_t id, message_bytes;
+	int64_t logged_us, queued_us, next_us;
+};
+
+static const size_t texts[] = {
+	offsetof(struct event, sender),
+	offsetof(struct event, rcpt),
+	offsetof(struct event, orcpt),
+	offsetof(struct event, envid),
+	offsetof(struct event, user),
+	offsetof(struct event, job),
+	offsetof(struct event, pool),
+	offsetof(struct event, source),
+	offsetof(struct event, esc),
+	offsetof(struct event, reply),
+	offsetof(struct event, category),
+	offsetof(struct event, host),
+	offsetof(struct event, peer_ip),
+	offsetof(struct event, local_ip),
+	offsetof(struct event, tls),
+	offsetof(struct event, caps),
+	offsetof(struct event, site),
+};
+enum { TEXT_COUNT = sizeof(texts) / sizeof(texts[0]) };
+
+int
+event_encode(const struct event *e, void *buf, size_t buf_max)
+{
+	struct fixed f = {.version = EVENT_VERSION,
+		.type = (uint8_t)e->type,
+		.is_uncertain = e->is_uncertain,
+		.code = e->code,
+		.attempts = e->attempts,
+		.n = e->n,
+		.text_count = TEXT_COUNT,
+		.id = e->id,
+		.message_bytes = e->message_bytes,
+		.logged_us = e->logged_us,
+		.queued_us = e->queued_us,
+		.next_us = e->next_us};
+	char *to = buf;
+	size_t used = sizeof(f), i;
+
+	if (buf_max < sizeof(f))
+		return QUEUE_EINVAL;
+	memcpy(to, &f, sizeof(f));
+	for (i = 0; i < TEXT_COUNT; i++) {
+		const struct queue_blob *b = (const struct queue_blob *)((const char *)e + texts[i]);
+		uint16_t len = (uint16_t)(b->len < TEXT_KEEP ? b->len : TEXT_KEEP);
+
+		if (buf_max - used < sizeof(len) + len)
+			return QUEUE_EINVAL;
+		memcpy(to + used, &len, sizeof(len));
+		if (len > 0)
+			memcpy(to + used + sizeof(len), b->ptr, len);
+		used += sizeof(len) + len;
+	}
+	return (int)used;
+}
+
+int
+event_decode(struct queue_blob bytes, struct event *out)
+{
+	const char *from = bytes.ptr;
+	size_t used = sizeof(struct fixed), i;
+	struct fixed f;
+	uint16_t len;
+
+	if (bytes.len < sizeof(f))
+		return QUEUE_EDAMAGED;
+	memcpy(&f, from, sizeof(f));
+	if (f.version != EVENT_VERSION)
+		return QUEUE_EVERSION;
+	if (f.type >= EVENT_TYPE_COUNT || f.text_count != TEXT_COUNT)
+		return QUEUE_EDAMAGED;
+	*out = (struct event){.type = (enum event_type)f.type,
+		.is_uncertain = f.is_uncertain != 0,
+		.code = f.code,
+		.attempts = f.attempts,
+		.n = f.n,
+		.id = f.id,
+		.message_bytes = f.message_bytes,
+		.logged_us = f.logged_us,
+		.queued_us = f.queued_us,
+		.next_us = f.next_us};
+	for (i = 0; i < TEXT_COUNT; i++) {
+		if (bytes.len - used < sizeof(len))
+			return QUEUE_EDAMAGED;
+		memcpy(&len, from + used, sizeof(len));
+		used += sizeof(len);
+		if (bytes.len - used < len)
+			return QUEUE_EDAMAGED;
+		*(struct queue_blob *)((char *)out + texts[i]) = (struct queue_blob){from + used, len};
+		used += len;
+	}
+	return used == bytes.len ? QUEUE_OK : QUEUE_EDAMAGED;
+}

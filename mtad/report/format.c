@@ -1,0 +1,275 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Peer text is in every one of these lines, so each writer escapes by its own rule: control bytes become
+ * blanks in CSV (one record is one line for every reader), bytes that are no UTF-8 become escapes in JSON.
+ */
+#include "report/format.h"
+
+#include <jansson.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+static const struct {
+	const char *record, *name, *action;
+	enum log_event log;
+} types[EVENT_TYPE_COUNT] = {
+	[EVENT_DELIVERED] = {"d", "delivered", "relayed", LOG_EVENT_delivered},
+	[EVENT_BOUNCED] = {"b", "bounced", "failed", LOG_EVENT_bounced},
+	[EVENT_EXPIRED] = {"b", "expired", "failed", LOG_EVENT_expired},
+	[EVENT_DROPPED] = {"b", "dropped", "failed", LOG_EVENT_dropped},
+	[EVENT_TRANSIENT] = {"t", "deferred", "delayed", LOG_EVENT_deferred},
+	[EVENT_RECEIVED] = {"r", "received", "", LOG_EVENT_received},
+	[EVENT_REMOTE] = {"rb", "remote-bounce", "failed", LOG_EVENT_bounced},
+};
+
+static const char columns[] =
+	"type,timeLogged,timeQueued,orig,rcpt,orcpt,dsnAction,dsnStatus,dsnDiag,dsnMta,bounceCat,srcType,"
+	"srcMta,"
+	"dlvType,dlvSourceIp,dlvDestinationIp,dlvEsmtpAvailable,dlvSize,vmta,jobId,envId,queue,vmtaPool\n";
+
+const char *
+format_csv_head(void)
+{
+	return columns;
+}
+
+const char *
+format_record_type(enum event_type type)
+{
+	return types[type].record;
+}
+
+/* A line under construction; what does not fit is left out. */
+struct line {
+	char *buf;
+	size_t len, max;
+	bool has_field;
+};
+
+static void
+add(struct line *l, const char *s, size_t len)
+{
+	if (l->max - l->len < len)
+		return;
+	memcpy(l->buf + l->len, s, len);
+	l->len += len;
+}
+
+static void
+csv_field(struct line *l, const char *s, size_t len)
+{
+	bool quote = false;
+	size_t i;
+
+	if (l->has_field)
+		add(l, ",", 1);
+	l->has_field = true;
+	for (i = 0; i < len; i++)
+		quote = quote || s[i] == ',' || s[i] == '"' || s[i] == ' ' || (unsigned char)s[i] < ' ';
+	if (quote)
+		add(l, "\"", 1);
+	for (i = 0; i < len && l->max - l->len > 64; i++) {
+		if (s[i] == '"')
+			add(l, "\"\"", 2);
+		else if ((unsigned char)s[i] < ' ' || s[i] == 127)
+			add(l, " ", 1);
+		else
+			add(l, s + i, 1);
+	}
+	if (quote)
+		add(l, "\"", 1);
+}
+
+static void
+csv_blob(struct line *l, struct queue_blob b)
+{
+	csv_field(l, b.ptr, b.len);
+}
+
+static void
+csv_text(struct line *l, const char *s)
+{
+	csv_field(l, s, strnlen(s, 2048));
+}
+
+static void
+csv_time(struct line *l, int64_t us)
+{
+	time_t seconds = us / 1000000;
+	char text[40];
+	struct tm tm;
+
+	gmtime_r(&seconds, &tm);
+	csv_field(l, text, strftime(text, sizeof(text), "%Y-%m-%d %H:%M:%S+0000", &tm));
+}
+
+/* "smtp;550 5.1.1 no such user", as PowerMTA has it; our own words as "x-mtad;words". */
+static void
+csv_diagnostic(struct line *l, const struct event *e)
+{
+	char text[700];
+
+	if (e->reply.len == 0 || e->type == EVENT_RECEIVED) {
+		csv_text(l, "");
+		return;
+	}
+	snprintf(text, sizeof(text), "%s;%.*s", e->code != 0 ? "smtp" : "x-mtad", (int)e->reply.len,
+		(const char *)e->reply.ptr);
+	csv_text(l, text);
+}
+
+static void
+csv_pair(struct line *l, struct queue_blob a, struct queue_blob b, const char *before, const char *after)
+{
+	char text[700];
+
+	if (a.len == 0 && b.len == 0) {
+		csv_text(l, "");
+		return;
+	}
+	snprintf(text, sizeof(text), "%.*s%s%.*s%s", (int)a.len, (const char *)a.ptr, before, (int)b.len,
+		(const char *)b.ptr, after);
+	csv_text(l, text);
+}
+
+static struct queue_blob
+domain_of(struct queue_blob address)
+{
+	const char *at = address.len > 0 ? memrchr(address.ptr, '@', address.len) : NULL;
+
+	if (at == NULL)
+		return (struct queue_blob){"", 0};
+	return (struct queue_blob){at + 1, address.len - (size_t)(at + 1 - (const char *)address.ptr)};
+}
+
+size_t
+format_csv(const struct event *e, char *buf, size_t max)
+{
+	struct line l = {buf, 0, max - 1, false};
+	char size[24];
+
+	snprintf(size, sizeof(size), "%llu", (unsigned long long)e->message_bytes);
+	csv_text(&l, types[e->type].record);
+	csv_time(&l, e->logged_us);
+	csv_time(&l, e->queued_us);
+	csv_blob(&l, e->sender);
+	csv_blob(&l, e->rcpt);
+	csv_blob(&l, e->orcpt);
+	csv_text(&l, types[e->type].action);
+	csv_blob(&l, e->esc);
+	csv_diagnostic(&l, e);
+	csv_pair(&l, e->host, e->peer_ip, " (", ")");
+	csv_blob(&l, e->category);
+	csv_text(&l, "smtp");
+	csv_blob(&l, e->user);
+	csv_text(&l, e->type == EVENT_RECEIVED ? "" : "smtp");
+	csv_blob(&l, e->local_ip);
+	csv_blob(&l, e->peer_ip);
+	csv_blob(&l, e->caps);
+	csv_text(&l, size);
+	csv_blob(&l, e->source);
+	csv_blob(&l, e->job);
+	csv_blob(&l, e->envid);
+	csv_pair(&l, domain_of(e->rcpt), e->source, "/", "");
+	csv_blob(&l, e->pool);
+	buf[l.len++] = '\n';
+	return l.len;
+}
+
+/* Bytes that are no UTF-8 would make the record unreadable: they become "\xNN". */
+static void
+json_set(json_t *o, const char *key, struct queue_blob b)
+{
+	json_t *value;
+	char escaped[2100];
+
+	if (b.len == 0)
+		return;
+	if ((value = json_stringn(b.ptr, b.len)) == NULL)
+		value = json_string(log_escape(escaped, sizeof(escaped), b.ptr, b.len));
+	(void)json_object_set_new(o, key, value);
+}
+
+static void
+json_time(json_t *o, const char *key, int64_t us)
+{
+	time_t seconds = us / 1000000;
+	char text[48];
+	struct tm tm;
+	size_t n;
+
+	gmtime_r(&seconds, &tm);
+	n = strftime(text, sizeof(text), "%Y-%m-%dT%H:%M:%S", &tm);
+	snprintf(text + n, sizeof(text) - n, ".%06dZ", (int)(us % 1000000));
+	(void)json_object_set_new(o, key, json_string(text));
+}
+
+size_t
+format_json(const struct event *e, char *buf, size_t max)
+{
+	json_t *o = json_object();
+	char id[24];
+	size_t n;
+
+	if (o == NULL)
+		return 0;
+	snprintf(id, sizeof(id), "%llx", (unsigned long long)e->id);
+	(void)json_object_set_new(o, "event", json_string(types[e->type].name));
+	(void)json_object_set_new(o, "record", json_string(types[e->type].record));
+	json_time(o, "time", e->logged_us);
+	json_time(o, "queued", e->queued_us);
+	(void)json_object_set_new(o, "message", json_string(id));
+	(void)json_object_set_new(o, "recipient_number", json_integer(e->n));
+	json_set(o, "from", e->sender);
+	json_set(o, "rcpt", e->rcpt);
+	json_set(o, "orcpt", e->orcpt);
+	json_set(o, "envid", e->envid);
+	json_set(o, "user", e->user);
+	json_set(o, "job", e->job);
+	json_set(o, "pool", e->pool);
+	json_set(o, "source", e->source);
+	json_set(o, "site", e->site);
+	json_set(o, "host", e->host);
+	json_set(o, "peer_ip", e->peer_ip);
+	json_set(o, "local_ip", e->local_ip);
+	json_set(o, "tls", e->tls);
+	json_set(o, "status", e->esc);
+	json_set(o, "reply", e->reply);
+	json_set(o, "category", e->category);
+	(void)json_object_set_new(o, "code", json_integer(e->code));
+	(void)json_object_set_new(o, "attempts", json_integer(e->attempts));
+	(void)json_object_set_new(o, "bytes", json_integer((json_int_t)e->message_bytes));
+	if (e->is_uncertain)
+		(void)json_object_set_new(o, "uncertain", json_true());
+	if (e->next_us > 0)
+		json_time(o, "next_attempt", e->next_us);
+	n = json_dumpb(o, buf, max - 1, JSON_COMPACT);
+	json_decref(o);
+	if (n == 0 || n > max - 1)
+		return 0;
+	buf[n++] = '\n';
+	return n;
+}
+
+void
+format_log(const struct event *e, struct log *log)
+{
+	enum log_event event = e->is_uncertain ? LOG_EVENT_uncertain : types[e->type].log;
+	char rcpt[400], reply[1100], wait[40] = "";
+
+	if (e->type == EVENT_RECEIVED || !log_wants(log, event))
+		return;
+	if (e->next_us > 0)
+		snprintf(wait, sizeof(wait), " wait=%llds", (long long)(e->next_us - e->logged_us) / 1000000);
+	log_event(log, event,
+		"msg=%llx rcpt=%s site=%.*s source=%.*s host=%.*s peer=%.*s code=%u esc=%.*s attempts=%u "
+		"delay=%llds%s text=\"%s\"",
+		(unsigned long long)e->id, log_escape(rcpt, sizeof(rcpt), e->rcpt.ptr, e->rcpt.len),
+		(int)e->site.len, (const char *)e->site.ptr, (int)e->source.len, (const char *)e->source.ptr,
+		(int)e->host.len, (const char *)e->host.ptr, (int)e->peer_ip.len,
+		(const char *)e->peer_ip.ptr, (unsigned)e->code, (int)e->esc.len, (const char *)e->esc.ptr,
+		(unsigned)e->attempts, (long long)(e->logged_us - e->queued_us) / 1000000, wait,
+		log_escape(reply, sizeof(reply), e->reply.ptr, e->reply.len));
+}
