@@ -120,18 +120,18 @@ make_env(struct queue_store *s, const char *dir)
 	return err;
 }
 
-/* What an earlier attempt to make the spool left behind. Nothing was accepted into it. */
+/* Clears what an attempt to make the spool left behind: this one's lock file, or all of an earlier one that
+ * was cut short. Nothing was accepted into it. */
 static void
-clean_new(const char *dir)
+clean_new(const struct queue_store *s)
 {
+	static const char *const names[] = {NEW_DIR "/" QUEUE_STORE_DATA, NEW_DIR "/lock.mdb", NEW_DIR};
 	char path[PATH_BYTES];
-	int n = snprintf(path, sizeof path, "%s/" QUEUE_STORE_DATA, dir);
 
-	assert(n > 0);
-	unlink(path);
-	snprintf(path, sizeof path, "%s/lock.mdb", dir);
-	unlink(path);
-	rmdir(dir);
+	for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
+		if (path_of(s, names[i], path) == 0)
+			(void)remove(path);
+	}
 }
 
 /* INTERNALS step 0: there is no data file; make one. */
@@ -145,12 +145,12 @@ make_spool(struct queue_store *s)
 		(err = path_of(s, NEW_DIR "/" QUEUE_STORE_DATA, made)) < 0 ||
 		(err = path_of(s, QUEUE_STORE_DATA, data)) < 0)
 		return err;
-	clean_new(dir);
+	clean_new(s);
 	if (mkdir(dir, 0700) < 0)
 		return io_error(s, "mkdir");
 	if ((err = make_env(s, dir)) == 0 && rename(made, data) < 0)
 		err = io_error(s, "rename");
-	clean_new(dir);
+	clean_new(s);
 	return err < 0 ? err : sync_dir(s, s->conf.dir);
 }
 

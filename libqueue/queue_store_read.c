@@ -188,8 +188,8 @@ load(struct queue_lmdb_tx *tx, queue_id id, bool with_body, struct queue_loaded 
 	struct queue_loaded *l;
 	struct queue_message m;
 	struct queue_blob value;
-	uint32_t count, body_crc;
-	size_t texts;
+	uint32_t count = 0, body_crc;
+	size_t texts = 0;
 	char *at;
 	int err;
 
