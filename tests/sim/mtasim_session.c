@@ -78,6 +78,7 @@ struct session {
 	struct ledger_message message;
 	struct text rcpts; /* accepted ones, each ended by '\0' */
 	uint32_t rcpt_count;
+	uint32_t rcpt_tried; /* accepted or not */
 	char sender[SMTP_ADDRESS_MAX + 1];
 	char rcpt[SMTP_ADDRESS_MAX + 1]; /* the one in question */
 	char client_name[SIM_ADDRESS_MAX];
@@ -536,8 +537,6 @@ note_accepted(struct session *s)
 			s->answer.code = 452;
 		else
 			s->rcpt_count++;
-		if (s->rcpt_count > s->client->peak_rcpts)
-			s->client->peak_rcpts = s->rcpt_count;
 		break;
 	case SIM_DOT:
 		record(s, true);
@@ -605,7 +604,7 @@ static enum fate
 on_mail(struct session *s, const struct smtp_server_fact *fact)
 {
 	copy_address(s->sender, sizeof(s->sender), fact->mail.sender);
-	s->rcpt_count = 0;
+	s->rcpt_count = s->rcpt_tried = 0;
 	s->rcpts.len = 0;
 	sim_window_add(&s->client->messages, now());
 	return ask(s, SIM_MAIL, s->sender);
@@ -615,6 +614,8 @@ static enum fate
 on_rcpt(struct session *s, const struct smtp_server_fact *fact)
 {
 	copy_address(s->rcpt, sizeof(s->rcpt), fact->rcpt.address);
+	if (++s->rcpt_tried > s->client->peak_rcpts)
+		s->client->peak_rcpts = s->rcpt_tried;
 	return ask(s, SIM_RCPT, s->rcpt);
 }
 

@@ -21,7 +21,14 @@ enum {
 	UDP_PLAIN_MAX = 512,
 	UDP_MAX = 1232
 };
-enum { FLAG_QR = 0x8000, FLAG_AA = 0x0400, FLAG_TC = 0x0200, FLAG_RD = 0x0100, OPCODE_MASK = 0x7800 };
+enum {
+	FLAG_QR = 0x8000,
+	FLAG_AA = 0x0400,
+	FLAG_TC = 0x0200,
+	FLAG_RD = 0x0100,
+	FLAG_RA = 0x0080,
+	OPCODE_MASK = 0x7800
+};
 
 struct writer {
 	uint8_t *buf;
@@ -362,6 +369,7 @@ next_alias(const struct zone *z, const char *name, char *out_next)
 	uint32_t index, step = 0;
 	const char *domain = name;
 	char *end;
+	int len;
 
 	if (strncmp(name, "alias", 5) == 0 && isdigit((unsigned char)name[5])) {
 		step = (uint32_t)strtoul(name + 5, &end, 10);
@@ -375,8 +383,8 @@ next_alias(const struct zone *z, const char *name, char *out_next)
 		return false;
 	if (site->dns.cname_length > 0 && step >= site->dns.cname_length)
 		return false;
-	snprintf(out_next, NAME_MAX_BYTES + 1, "alias%u.%s", step + 1, domain);
-	return true;
+	len = snprintf(out_next, NAME_MAX_BYTES + 1, "alias%u.%s", step + 1, domain);
+	return len > 0 && len <= NAME_MAX_BYTES;
 }
 
 /* True: *name was an alias and is now what it points to. */
@@ -455,7 +463,8 @@ write_header(struct zone *z, unsigned flags)
 	bool has_question = z->question.end > 0;
 
 	put_bytes(&w, z->query->bytes, 2);
-	put16(&w, FLAG_QR | FLAG_AA | (get16(z->query->bytes + 2) & FLAG_RD) | flags | z->fact.rcode);
+	put16(&w,
+		FLAG_QR | FLAG_AA | FLAG_RA | (get16(z->query->bytes + 2) & FLAG_RD) | flags | z->fact.rcode);
 	put16(&w, has_question ? 1 : 0);
 	put16(&w, z->out.answers);
 	put16(&w, z->out.authorities);
