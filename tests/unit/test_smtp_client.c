@@ -625,11 +625,68 @@ test_scripts(void **state)
 	}
 }
 
+/* The most recipients there may be: commands come as room frees up, every other one is refused. */
+static void
+test_many_recipients(void **state)
+{
+	static const struct smtp_alloc alloc = {get_memory, put_memory, NULL};
+	struct smtp_client_conf conf = {
+		.ehlo_name = SMTP_LIT("me.test"), .may_overlap = true, .may_pipeline = true};
+	struct smtp_client_rcpt *rcpts = calloc(SMTP_CLIENT_RCPT_MAX, sizeof(*rcpts));
+	struct run *r = calloc(1, sizeof(*r));
+	const struct test_case test = {"many recipients", {NULL}};
+	uint32_t commands = 0, most = 0;
+
+	for (uint32_t i = 0; i < SMTP_CLIENT_RCPT_MAX; i++)
+		rcpts[i].address = SMTP_LIT("r@x.test");
+	r->test = &test;
+	r->portion = SIZE_MAX;
+	r->mails[0] = (struct smtp_client_mail){
+		SMTP_LIT("s@y.test"), rcpts, SMTP_CLIENT_RCPT_MAX, BODY("\r\nhi\r\n")};
+	r->c = smtp_client_create(&alloc, &conf);
+	peer_says(r, "220 mx");
+	peer_says(r, "250-mx\r\n250 PIPELINING");
+	act(r, "mail A");
+	r->out_at = r->events_at = r->events_len = 0;
+	peer_says(r, "250 sender");
+	for (uint32_t heard = 0; heard < SMTP_CLIENT_RCPT_MAX; heard++) {
+		for (; r->out_at < r->out_len; r->out_at++)
+			commands += r->out[r->out_at] == '\n';
+		/* EHLO and MAIL were heard too. */
+		most = commands - 2 - heard > most ? commands - 2 - heard : most;
+		peer_says(r, heard % 2 == 0 ? "250 ok" : "550 no");
+		if (r->out_len > TEXT_MAX / 2)
+			r->out_at = r->out_len = 0;
+		if (r->events_len > TEXT_MAX / 2)
+			r->events_len = 0;
+	}
+	assert_in_range(most, 64, 128);
+	r->events_len = r->events_at = 0;
+	peer_says(r, "354 go");
+	smtp_client_lost(r->c, SMTP_LIT("eof"));
+	for (uint32_t i = 0; i < SMTP_CLIENT_RCPT_MAX; i += 2) {
+		struct smtp_client_fact f;
+		struct smtp_slice none = {NULL, 0};
+
+		assert_int_equal(smtp_client_next(r->c, &none, &f), SMTP_CLIENT_RESULT);
+		assert_int_equal(f.rcpt_index, i);
+		assert_int_equal(f.outcome, SMTP_OUTCOME_UNCERTAIN);
+	}
+	settle_down(r);
+	expect(r, "= done A", "\n", r->events, r->events_len, &r->events_at);
+	expect(r, "= down lost final dot 0 | eof in final dot", "\n", r->events, r->events_len,
+		&r->events_at);
+	smtp_client_destroy(&r->c);
+	free(rcpts);
+	free(r);
+}
+
 int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_scripts),
+		cmocka_unit_test(test_many_recipients),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
