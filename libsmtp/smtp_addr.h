@@ -9,9 +9,9 @@
  *
  * Owner    the caller; the parts point into the text that was parsed.
  * Memory   none.
- * Fails    SMTP_ESYNTAX: no mailbox; SMTP_ETOOLONG: local part, domain or the whole is longer than RFC 5321
- * allows; SMTP_EUTF8: bytes above 127 that are not UTF-8, or spell a control character. Spec     RFC
- * 5321 4.1.2 and 4.5.3.1, RFC 6531 3.3 (UTF-8 in both parts when allowed).
+ * Fails    SMTP_ESYNTAX: no mailbox; SMTP_ETOOLONG: local part, domain or the whole is longer than RFC
+ *          5321 allows; SMTP_EUTF8: bytes above 127 that are not UTF-8, or spell a control character.
+ * Spec     RFC 5321 4.1.2 and 4.5.3.1, RFC 6531 3.3 (UTF-8 in both parts when allowed).
  */
 #include "smtp_types.h"
 

@@ -4,11 +4,12 @@
 /*
  * smtp_base64 - base64 as SMTP AUTH carries it: no line breaks, padding required
  *
- * Owner    the caller; `in` and `buf` may be the same bytes when decoding (the output never overtakes the
- * input). Memory   the caller's buffer; nothing is appended to it. Fails    SMTP_ESYNTAX: a byte outside the
- * alphabet, wrong padding, or bits set behind the last byte (so that each byte string has one encoding);
- * SMTP_ENOSPACE: buf is too small. Nothing of value is in buf after a failure. Spec     RFC 4648 4, RFC
- * 4954 4.
+ * Owner    the caller; when decoding, `in` and `buf` may be the same bytes (the output never overtakes).
+ * Memory   the caller's buffer; nothing is appended to it.
+ * Fails    SMTP_ESYNTAX: a byte outside the alphabet, wrong padding, or bits set behind the last byte (so
+ *          that each byte string has one encoding); SMTP_ENOSPACE: buf is too small. Nothing of value is
+ *          in buf after a failure.
+ * Spec     RFC 4648 4, RFC 4954 4.
  */
 #include "smtp_types.h"
 

@@ -5,10 +5,11 @@
  * smtp_params - the parameters behind MAIL FROM:<...> and RCPT TO:<...>, and xtext
  *
  * Owner    the caller; results point into `text`.
- * Memory   none: `text` is overwritten, decoded values stand where their encodings stood (they are never
- * longer). Fails    SMTP_ESYNTAX: a bad value, a parameter given twice, control characters behind an
- * encoding; SMTP_ETOOLONG: a value longer than smtp_types.h allows, or a SIZE beyond 64 bits. The result is
- * then untouched, `text` is not. Spec     RFC 5321 4.1.2, 1870, 3461 4, 4954 5, 6152, 6531.
+ * Memory   none: `text` is overwritten, decoded values stand where their encodings stood, never longer.
+ * Fails    SMTP_ESYNTAX: a bad value, a parameter given twice, control characters behind an encoding;
+ *          SMTP_ETOOLONG: a value longer than smtp_types.h allows, or a SIZE beyond 64 bits. The result
+ *          is then untouched, `text` is not.
+ * Spec     RFC 5321 4.1.2, 1870, 3461 4, 4954 5, 6152, 6531.
  */
 #include "smtp_server.h"
 

@@ -3,11 +3,10 @@
  * The receiving side of SMTP as a table of states (below). What holds at all times:
  *
  * - Only enter() moves, only along the table, and leaving the states marked in_mail is what ends a
- * transaction, so each has exactly one END or ABORT however it ends.
- * - Input is eaten only when the output buffer has room for the longest answer and a closing line behind it,
- * so writing an answer cannot fail.
- * - Bytes of a peer who should be waiting for our answer are never read as what comes next: see
- * `quiet_bytes`.
+ *   transaction, so each has exactly one END or ABORT however it ends.
+ * - Input is eaten only when the output has room for the longest answer and a closing line behind it, so
+ *   writing an answer cannot fail.
+ * - Bytes of a peer who should be waiting for our answer are never read as what comes next (quiet_bytes).
  * - Chunks of BDAT are swallowed when refused, or the session ends; they are never read as commands.
  */
 #include "smtp_server.h"

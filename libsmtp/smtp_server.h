@@ -4,26 +4,30 @@
 /*
  * smtp_server - the receiving side of one SMTP connection, without the connection
  *
- * The host feeds bytes, pulls events, answers the ones that ask for a decision, and sends what output()
- * holds:
+ * The host feeds bytes, pulls events, answers the ones that ask for a decision, and sends what output() has:
  *
  *     while ((event = smtp_server_next(s, &in, &fact)) != SMTP_SERVER_MORE && event != SMTP_SERVER_WAIT)
  *             host reacts, for "asks" events with smtp_server_answer(), now or later
  *     host writes smtp_server_output(), reports smtp_server_drained()
  *
  * A transaction begins when MAIL is answered 250 and ends with exactly one END or one ABORT; BODY comes only
- * between DATA and that. A DATA or message that is refused, by the host or by the engine, ends the
- * transaction.
+ * between DATA and that. A DATA or message that is refused, by the host or by the engine, ends it; so does
+ * BDAT out of order, and DATA when recipients were tried and none accepted (554). Any other refusal leaves
+ * it as it was.
  *
- * Owner    its session. Facts borrow the engine's or the caller's bytes until the next call of next(), user
- * and password until the answer, when they are wiped. Memory   one allocation at create: line buffer, output
- * buffer, fixed state (under 8 KiB). Replies that do not fit the output buffer make next() say WAIT until
- * some are drained. Thread   the session's. Fails    never: a peer's worst is CLOSE. Limits   commands,
- * errors, recipients, message size, junk commands: the engine counts and answers by itself. Error and junk
- * counts begin anew with each accepted message. Turns    bytes given to next() while the greeting or the
- * reply to EHLO, DATA, STARTTLS or AUTH is asked for or not drained were sent before the client could have
- * read it: 554 5.5.0 and CLOSE. So write before you read on. Spec     RFC 5321, 6409, 1870, 2920, 3030, 3207,
- * 3461, 4954, 6152, 6531, 9422; smuggling rules of RFC 5321 2.3.8.
+ * Owner    its session. Facts borrow the engine's or the caller's bytes until the next call of next(); user
+ *          and password only until the answer, when they are wiped.
+ * Memory   one allocation at create: line buffer, output buffer, fixed state (under 8 KiB). When replies
+ *          fill the output buffer, next() says WAIT until some are drained.
+ * Thread   the session's.
+ * Fails    never: a peer's worst is CLOSE.
+ * Limits   commands, errors, recipients, message size, junk commands: the engine counts and answers by
+ *          itself. Error and junk counts begin anew with each accepted message.
+ * Turns    the peer must read the greeting and the replies to EHLO, DATA, STARTTLS and AUTH before it goes
+ *          on. Bytes given to next() while such a reply is awaited or not drained came too early: 554 5.5.0
+ *          and CLOSE. So write before you read on.
+ * Spec     RFC 5321, 6409, 1870, 2920, 3030, 3207, 3461, 4954, 6152, 6531, 9422; smuggling rules of RFC
+ *          5321 2.3.8.
  */
 #include "smtp_types.h"
 
@@ -44,27 +48,27 @@ struct smtp_server_conf {
 	bool tls_required;      /* MAIL or AUTH without TLS: 530 5.7.0 */
 	bool allow_bare_lf;     /* normalise bare LF to CRLF in data instead of refusing the message (A1) */
 	uint32_t text_line_max; /* bytes of a text line without CRLF, longer: 550 5.6.0 (B2); 0: no limit */
-	struct smtp_slice
-		refuse_text; /* not empty: "421 4.3.2 busy" or the like instead of the greeting, then CLOSE */
+	/* Not empty: "421 4.3.2 busy" or the like instead of the greeting, then CLOSE. */
+	struct smtp_slice refuse_text;
 };
 
 enum smtp_server_event {
-	SMTP_SERVER_MORE,     /* all of *in is eaten: read more */
-	SMTP_SERVER_WAIT,     /* an answer or output room is owed; *in keeps the rest. Call again after it */
-	SMTP_SERVER_HELO,     /* fact.text: the client's name. Informs */
-	SMTP_SERVER_STARTTLS, /* drain output, DISCARD *in and all buffered bytes (RFC 3207 4.2), then shake
-				 hands. Informs */
-	SMTP_SERVER_AUTH,     /* fact.user, fact.password, decoded. Asks: 235 or 535 */
-	SMTP_SERVER_MAIL,     /* fact.mail. Asks: 250 or refusal */
-	SMTP_SERVER_RCPT,     /* fact.rcpt. Asks: 250 or refusal */
-	SMTP_SERVER_DATA,  /* DATA or first BDAT, at least one recipient accepted. Asks: 354 (any 3xx goes on)
-			      or refusal */
-	SMTP_SERVER_BODY,  /* fact.text: the next body bytes, dots removed, CRLF line ends. Informs */
-	SMTP_SERVER_END,   /* the message is whole; fact.body_bytes. Asks: 250 or refusal */
-	SMTP_SERVER_ABORT, /* the transaction is gone (RSET, EHLO, refused body, closing ...): forget it.
-			      Informs */
-	SMTP_SERVER_CLOSE, /* drain output, then close: QUIT, 421, too many errors. fact.text says why.
-			      Nothing follows */
+	SMTP_SERVER_MORE, /* all of *in is eaten: read more */
+	SMTP_SERVER_WAIT, /* an answer or output room is owed; *in keeps the rest. Call again after it */
+	SMTP_SERVER_HELO, /* fact.text: the client's name. Informs */
+	/* Drain output, DISCARD *in and all buffered bytes (RFC 3207 4.2), then shake hands. Informs */
+	SMTP_SERVER_STARTTLS,
+	SMTP_SERVER_AUTH, /* fact.user, fact.password, decoded. Asks: 235 or 535 */
+	SMTP_SERVER_MAIL, /* fact.mail. Asks: 250 or refusal */
+	SMTP_SERVER_RCPT, /* fact.rcpt. Asks: 250 or refusal */
+	/* DATA or first BDAT, at least one recipient accepted. Asks: 354 (any 3xx goes on) or refusal */
+	SMTP_SERVER_DATA,
+	SMTP_SERVER_BODY, /* fact.text: the next body bytes, dots removed, CRLF line ends. Informs */
+	SMTP_SERVER_END,  /* the message is whole; fact.body_bytes. Asks: 250 or refusal */
+	/* The transaction is gone (RSET, EHLO, refused body, closing ...): forget it. Informs */
+	SMTP_SERVER_ABORT,
+	/* Drain output, then close: QUIT, 421, too many errors. fact.text says why. Nothing follows */
+	SMTP_SERVER_CLOSE,
 };
 
 struct smtp_server_mail {
@@ -120,8 +124,8 @@ void smtp_server_drained(struct smtp_server *s, size_t bytes);
 
 bool smtp_server_is_tls(const struct smtp_server *s);
 bool smtp_server_is_esmtp(const struct smtp_server *s); /* EHLO, not HELO */
-struct smtp_slice smtp_server_helo(
-	const struct smtp_server *s); /* last HELO/EHLO name; valid until the next next() */
+/* The last HELO/EHLO name; valid until the next next(). */
+struct smtp_slice smtp_server_helo(const struct smtp_server *s);
 /* Between messages and owing nothing: a graceful stop may close it now. */
 bool smtp_server_is_idle(const struct smtp_server *s);
 /* Inside DATA/BDAT: the host's timer is the data timer (3 min), else the command timer (5 min). */

@@ -22,10 +22,10 @@ enum {
 	EHLO_MAX = 512,       /* the longest EHLO answer: 255 bytes of host name and all extensions */
 	/* What one step may write: the answer, a closing 421, and the 421 of smtp_server_close(). */
 	OUT_RESERVE = EHLO_MAX + 2 * REPLY_MAX,
-	LINE_BUDGET =
-		16 * SMTP_COMMAND_MAX, /* bytes of a line we read to its end to answer 500; more: close */
-	RCPT_OVERSHOOT = 1000, /* RFC 5321 4.5.3.1.10: the excess is answered 452, to this many without
-				  counting as errors */
+	/* Bytes of a line that is read to its end, to answer 500; one that is longer closes the session. */
+	LINE_BUDGET = 16 * SMTP_COMMAND_MAX,
+	/* RFC 5321 4.5.3.1.10: excess recipients are answered 452; up to this many do not count as errors. */
+	RCPT_OVERSHOOT = 1000,
 };
 
 enum state {
@@ -52,8 +52,8 @@ enum state {
 	ST_COUNT,
 };
 
-/* Events found and not yet handed out, in the order in which they are. DUE_STATE: the event of the state
- * entered. */
+/* Events found and not yet handed out, in the order in which they will be. STATE: that of the state entered.
+ */
 enum due { DUE_BODY = 1, DUE_ABORT = 2, DUE_HELO = 4, DUE_STATE = 8 };
 
 /* An answer of our own. */
@@ -93,8 +93,7 @@ struct smtp_server {
 
 	uint64_t line_bytes; /* of the line so far; beyond SMTP_COMMAND_MAX they are not kept */
 	size_t out_len;
-	size_t quiet_bytes; /* of the output, from its front: until they are drained the peer must be silent
-			     */
+	size_t quiet_bytes; /* of the output: until they are drained the peer must be silent */
 	size_t helo_len, user_len;
 
 	char helo[SMTP_DOMAIN_MAX];

@@ -282,6 +282,9 @@ static const struct {
 		"220 mx.test ESMTP;250-mx.test;250-PIPELINING;250-SIZE "
 		"64;250-STARTTLS;250-ENHANCEDSTATUSCODES;"
 		"250-8BITMIME;250-SMTPUTF8;250-DSN;250-LIMITS RCPTMAX=2;250 CHUNKING;"},
+	{"EHLO's answer, LIMITS", &once, SMTP_LIT("|EHLO c.test\r\n|"), E_HI,
+		"220 mx.test ESMTP;250-mx.test;250-PIPELINING;250-SIZE 64;250-ENHANCEDSTATUSCODES;"
+		"250-8BITMIME;250-SMTPUTF8;250-DSN;250-LIMITS RCPTMAX=2 MAILMAX=1;250 CHUNKING;"},
 	{"EHLO's answer, AUTH in clear", &auth, SMTP_LIT("|EHLO [192.0.2.1]\r\n|"), "HELO [192.0.2.1];",
 		"220 mx.test ESMTP;250-mx.test;250-PIPELINING;250-SIZE 64;250-AUTH PLAIN LOGIN;"
 		"250-ENHANCEDSTATUSCODES;250-8BITMIME;250-SMTPUTF8;250-DSN;250-LIMITS RCPTMAX=2;250 "
@@ -438,6 +441,14 @@ static const struct {
 		E_HI, R_HI "501 5.5.2;501 5.5.2;535 5.7.8;535 5.7.8;504 5.5.4;421 4.7.0;closed"},
 	{"AUTH in another's name", &auth, SMTP_LIT(HI "AUTH PLAIN eAB1AHNlY3JldA==\r\n|"), E_HI,
 		R_HI "535 5.7.8;"},
+	{"AUTH LOGIN with nonsense", &auth,
+		SMTP_LIT(HI "AUTH LOGIN\r\n|x\r\n|AUTH LOGIN\r\n|dQ==\r\n|x\r\n|AUTH "
+			    "LOGIN\r\n|\r\n|c2VjcmV0\r\n|"),
+		E_HI,
+		R_HI "334 VXNlcm5hbWU6;501 5.5.2;334 VXNlcm5hbWU6;334 UGFzc3dvcmQ6;501 5.5.2;"
+		     "334 VXNlcm5hbWU6;334 UGFzc3dvcmQ6;535 5.7.8;"},
+	{"a bad line ends AUTH", &auth, SMTP_LIT(HI "AUTH PLAIN\r\n|AHUAc2VjcmV0\n|NOOP\r\n"), E_HI,
+		R_HI "334 ;500 5.5.2;250 2.0.0;"},
 	{"AUTH not offered", &plain, SMTP_LIT(HI "AUTH PLAIN AHUAc2VjcmV0\r\n|"), E_HI, R_HI "502 5.5.1;"},
 
 	/* Lines (A4, A6, A7) and other protocols (A27, A51) */
@@ -477,6 +488,10 @@ static const struct {
 		SMTP_LIT(HI
 			"MAIL FROM:a@b\r\nMAIL FROM:<a@>\r\nMAIL FROM:<>\r\nRCPT TO:<>\r\nRCPT TO:<a>\r\n"),
 		E_HI "MAIL<>;", R_HI "501 5.1.7;501 5.1.7;" OK "501 5.1.3;501 5.1.3;"},
+	{"bad recipients", &plain,
+		SMTP_LIT(HI MAIL
+			"RCPT TO:a@b\r\nRCPT TO:<a@b> NOTIFY=X\r\nRCPT TO:<a@b> SIZE=1\r\nBDAT 2\r\nxx" MAIL),
+		E_HI E_MAIL "ABORT;" E_MAIL, R_HI OK "501 5.1.3;501 5.5.4;555 5.5.4;554 5.5.1;" OK},
 	{"UTF-8 without SMTPUTF8", &plain,
 		SMTP_LIT(HI "MAIL FROM:<\xc3\xa4@b>\r\n" MAIL "RCPT TO:<\xc3\xa4@b>\r\nRSET\r\n"
 			    "MAIL FROM:<\xc3\xa4@b> SMTPUTF8\r\nRCPT TO:<\xc3\xa4@b>\r\n"),
@@ -648,6 +663,20 @@ test_close_in_transaction(void **state)
 	smtp_server_destroy(&s);
 }
 
+static void *
+get_nothing(void *arg, size_t bytes)
+{
+	return NULL;
+}
+
+static void
+test_no_memory(void **state)
+{
+	static const struct smtp_alloc none = {get_nothing, put, NULL};
+
+	assert_null(smtp_server_create(&none, &plain));
+}
+
 int
 main(void)
 {
@@ -658,6 +687,7 @@ main(void)
 		cmocka_unit_test(test_endless_line),
 		cmocka_unit_test(test_late_answer),
 		cmocka_unit_test(test_close_in_transaction),
+		cmocka_unit_test(test_no_memory),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
