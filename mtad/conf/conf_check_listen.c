@@ -89,7 +89,13 @@ check_endpoints(struct conf_loader *l, size_t block, struct conf_listen *listen)
 
 	for (size_t i = 0; i < listen->address.count; i++) {
 		struct conf_endpoint two[2];
-		int found = conf_value_endpoint(listen->address.items[i], two, &why);
+		const char *text = listen->address.items[i];
+		int found;
+
+		/* A socket's path is relative to the file like any other. */
+		if (text[0] != '/' && strchr(text, '/') != NULL)
+			text = conf_arena_printf(&l->owner->arena, "%s/%s", conf_folder_of(l, at.file), text);
+		found = conf_value_endpoint(text, two, &why);
 
 		if (found == 0)
 			conf_error(&l->report, at, "address: %s", why.text);

@@ -31,8 +31,8 @@ conf_block_at(struct conf *c, int kind, size_t n)
 
 /* Relative paths start at the folder of the file they are written in; the daemon changes its own folder
  * later. */
-static const char *
-folder_of(struct conf_loader *l, const char *file)
+const char *
+conf_folder_of(struct conf_loader *l, const char *file)
 {
 	const char *slash = strrchr(file, '/');
 	int len = slash == NULL ? 0 : slash == file ? 1 : (int)(slash - file);
@@ -46,7 +46,7 @@ static void
 fill_settings(struct conf_loader *l, int kind, const struct conf_raw_block *b, void *block, struct seen *seen)
 {
 	const struct conf_block_kind *k = &conf_kinds[kind];
-	struct conf_value_env env = {&l->owner->arena, folder_of(l, b->at.file)};
+	struct conf_value_env env = {&l->owner->arena, conf_folder_of(l, b->at.file)};
 	char name[CONF_ROW_NAME_MAX];
 	struct conf_why why;
 

@@ -71,13 +71,17 @@ conf_index_find(const struct conf_index *i, const char *key, size_t len)
 static int64_t
 find_pattern(const struct conf_index *i, const char *name, size_t len)
 {
-	int64_t found = conf_index_find(i, name, len);
+	int64_t found;
 
+	/* Not what anybody would ask; but ".suffix" and "" are keys of patterns here. */
+	if (len == 0 || name[0] == '.')
+		return len == 0 ? -1 : conf_index_find(i, "", 0);
+	found = conf_index_find(i, name, len);
 	/* The first byte is no place for the dot of a suffix: "*.example.com" needs something before it. */
 	for (size_t n = 1; found < 0 && n < len; n++)
 		if (name[n] == '.')
 			found = conf_index_find(i, name + n, len - n);
-	return found >= 0 || len == 0 ? found : conf_index_find(i, "", 0);
+	return found >= 0 ? found : conf_index_find(i, "", 0);
 }
 
 static const struct conf_owner *

@@ -44,6 +44,8 @@ struct conf_loader {
 
 /* conf_fill.c: defaults, then what the file says. */
 void conf_fill(struct conf_loader *l);
+/* The absolute folder of a file of the configuration. */
+const char *conf_folder_of(struct conf_loader *l, const char *file);
 void *conf_block_at(struct conf *c, int kind, size_t n);
 /* conf_check.c: names, meanings, files, contradictions; fills what is derived; builds the indexes. */
 void conf_check(struct conf_loader *l);

@@ -271,8 +271,8 @@ copy_values(struct parse *p, struct conf_raw_block *b, size_t row, cfg_opt_t *o)
 	const char **items = conf_arena_alloc(p->arena, size * sizeof(*items));
 	struct conf_raw_setting *s = NULL;
 
-	for (unsigned int i = 0; i < size || (size == 0 && s == NULL); i++) {
-		const char *word = size > 0 ? conf_text_untag(cfg_opt_getnstr(o, i), &line, &statement) : "";
+	for (unsigned int i = 0; i < size; i++) {
+		const char *word = conf_text_untag(cfg_opt_getnstr(o, i), &line, &statement);
 
 		if (s == NULL || statement != last_statement) {
 			s = conf_arena_alloc(p->arena, sizeof(*s));
@@ -283,8 +283,8 @@ copy_values(struct parse *p, struct conf_raw_block *b, size_t row, cfg_opt_t *o)
 			b->tail = &s->next;
 			last_statement = statement;
 		}
-		if (size == 0)
-			break; /* "= {}": given, and empty */
+		if (strncmp(word, CONF_EMPTY_LIST, 2) == 0)
+			continue;
 		items[i] = conf_arena_text(p->arena, word, strnlen(word, TEXT_MAX));
 		s->count++;
 	}
@@ -294,7 +294,7 @@ static void
 copy_settings(struct parse *p, struct conf_raw_block *b, const struct conf_block_kind *k, cfg_t *cfg)
 {
 	for (size_t n = 0; conf_kind_row(k, n) != NULL; n++)
-		if (cfg_opt_size(&cfg->opts[n]) > 0 || (cfg->opts[n].flags & CFGF_MODIFIED) != 0)
+		if (cfg_opt_size(&cfg->opts[n]) > 0)
 			copy_values(p, b, n, &cfg->opts[n]);
 }
 

@@ -39,6 +39,7 @@ struct scan {
 	int depth;
 	int open_line[DEPTH_MAX]; /* of each open brace */
 	char name[32];            /* the last name, for messages */
+	bool is_list_empty;       /* no word yet since its brace */
 	bool is_broken;
 };
 
@@ -99,6 +100,7 @@ put_word(struct scan *s, const char *word, size_t len)
 		conf_error(s->report, here(s), "include takes one file: include(\"FILE\")");
 		return;
 	}
+	s->is_list_empty = false;
 	add(s, "\"", 1);
 	if (is_name)
 		snprintf(s->name, sizeof(s->name), "%.*s", (int)(len < 31 ? len : 31), word);
@@ -208,6 +210,7 @@ on_open_brace(struct scan *s)
 		return;
 	}
 	s->open_line[s->depth++] = s->line;
+	s->is_list_empty = s->expect == EXPECT_VALUE;
 	if (s->expect == EXPECT_VALUE)
 		s->expect = EXPECT_IN_LIST;
 	else if (s->expect == EXPECT_AFTER)
@@ -225,6 +228,8 @@ on_close_brace(struct scan *s)
 	}
 	if (s->expect == EXPECT_VALUE)
 		conf_error(s->report, here(s), "\"%s =\" has no value", s->name);
+	if (s->expect == EXPECT_IN_LIST && s->is_list_empty)
+		put_word(s, CONF_EMPTY_LIST, 1);
 	s->depth--;
 	s->expect = EXPECT_NAME;
 	add(s, "} ", 2);
@@ -251,6 +256,11 @@ on_equals(struct scan *s)
 		conf_error(
 			s->report, here(s), "= without a name before it; a value with = in it needs quotes");
 		s->is_broken = true;
+	}
+	if (s->expect == EXPECT_VALUE) {
+		conf_error(
+			s->report, here(s), "\"%s\" has two =; a value with = in it needs quotes", s->name);
+		return;
 	}
 	s->statement++;
 	add(s, "+= ", 3);

@@ -17,7 +17,8 @@
 
 #define CONF_FILE_BYTES_MAX ((size_t)64 * 1024 * 1024)
 #define CONF_LINE_BYTES_MAX ((size_t)64 * 1024)
-#define CONF_LINE_INSIDE    255 /* the line starts inside a statement */
+#define CONF_EMPTY_LIST     "\x01" /* stands in "{}" as its only word; no file can hold that byte */
+#define CONF_LINE_INSIDE    255    /* the line starts inside a statement */
 
 /* A line of the file: where it starts in `text` and how many braces are open there. */
 struct conf_text_line {
