@@ -294,6 +294,29 @@ end_without_hosts(struct mx *m)
 		end(m, ROUTE_FAIL, "5.4.4", "no mail host of %s has an %s", m->domain, family_text(m));
 }
 
+static void
+hold_until(struct mx *m, const struct dns_answer *answer)
+{
+	if (answer != NULL && answer->expire_us < m->expire_us)
+		m->expire_us = answer->expire_us;
+}
+
+/* That a host we can use has no address of the other family need not be asked again before it is used again.
+ */
+static void
+hold_until_host(struct mx *m, const struct mx_host *h)
+{
+	const struct dns_answer *const answers[] = {h->v4.answer, h->v6.answer};
+
+	for (int i = 0; i < 2; i++) {
+		bool is_absent = answers[i] != NULL && answers[i]->kind != DNS_RECORDS &&
+				 answers[i]->kind != DNS_FAULT;
+
+		if (h->fate != FATE_USABLE || !is_absent)
+			hold_until(m, answers[i]);
+	}
+}
+
 /* RFC 5321 5.1: from our own place in the list on, hosts would send the mail back to us. */
 static void
 cut_at_self(struct mx *m)
@@ -302,6 +325,7 @@ cut_at_self(struct mx *m)
 		struct mx_host *h = &m->hosts[i];
 
 		h->fate = survey_host(m, h, NULL);
+		hold_until_host(m, h);
 		if (h->fate == FATE_SELF && h->preference < m->self_preference)
 			m->self_preference = h->preference;
 	}
@@ -335,21 +359,13 @@ judge(struct mx *m)
 /* --- resolve --- */
 
 static void
-note_answer(struct mx *m, struct lookup *l, struct dns_answer *take_answer)
-{
-	l->answer = take_answer;
-	if (take_answer->expire_us < m->expire_us)
-		m->expire_us = take_answer->expire_us;
-}
-
-static void
 on_address(struct dns_wait *w, struct dns_answer *answer)
 {
 	struct lookup *l = (struct lookup *)w;
 	struct mx *m = l->mx;
 
 	assert(m->magic == MX_MAGIC && m->pending > 0);
-	note_answer(m, l, dns_answer_ref(answer));
+	l->answer = dns_answer_ref(answer);
 	if (--m->pending > 0)
 		return;
 	judge(m);
@@ -365,7 +381,7 @@ ask_address(struct mx *m, const char *name, uint16_t type, struct lookup *l)
 	l->wait.done = on_address;
 	answer = dns_get(m->context.dns, name, type, &l->wait);
 	if (answer != NULL)
-		note_answer(m, l, answer);
+		l->answer = answer;
 	else
 		m->pending++;
 }
@@ -523,6 +539,7 @@ take_mx(struct mx *m)
 {
 	const struct dns_answer *answer = m->question.answer;
 
+	hold_until(m, answer);
 	switch (answer->kind) {
 	case DNS_RECORDS:
 		choose_exchangers(m, answer);
@@ -612,7 +629,7 @@ on_mx(struct dns_wait *w, struct dns_answer *answer)
 	struct mx *m = l->mx;
 
 	assert(m->magic == MX_MAGIC);
-	note_answer(m, l, dns_answer_ref(answer));
+	l->answer = dns_answer_ref(answer);
 	take_mx(m);
 	hand_over(m);
 }
@@ -628,7 +645,7 @@ begin_mx(struct mx *m)
 	answer = dns_get(m->context.dns, m->domain, DNS_TYPE_MX, &m->question.wait);
 	if (answer == NULL)
 		return;
-	note_answer(m, &m->question, answer);
+	m->question.answer = answer;
 	take_mx(m);
 }
 

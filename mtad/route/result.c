@@ -27,8 +27,8 @@ put_text(char **at, const char *text)
 static size_t
 text_bytes(const struct result_draft *d)
 {
-	size_t bytes =
-		strnlen(d->site, RESULT_WHY_MAX) + strnlen(d->esc, RESULT_WHY_MAX) + sizeof(d->why) + 3;
+	size_t bytes = strnlen(d->site, RESULT_WHY_MAX) + strnlen(d->esc, RESULT_WHY_MAX) +
+		       strnlen(d->why, RESULT_WHY_MAX) + 3;
 
 	for (uint32_t i = 0; i < d->host_count; i++)
 		bytes += strnlen(d->hosts[i].name, RESULT_WHY_MAX) + 1;
