@@ -17,9 +17,13 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#ifdef __x86_64__
+#include <immintrin.h>
+#endif
 
 struct sim_crc {
 	uint32_t table[8][256];
+	bool has_clmul;
 };
 
 static inline void
@@ -33,6 +37,9 @@ sim_crc_init(struct sim_crc *crc)
 			value = (value & 1) != 0 ? 0xEDB88320u ^ (value >> 1) : value >> 1;
 		crc->table[0][i] = value;
 	}
+#ifdef __x86_64__
+	crc->has_clmul = __builtin_cpu_supports("pclmul") && __builtin_cpu_supports("sse4.1");
+#endif
 	for (k = 1; k < 8; k++) {
 		for (i = 0; i < 256; i++) {
 			value = crc->table[k - 1][i];
@@ -41,14 +48,13 @@ sim_crc_init(struct sim_crc *crc)
 	}
 }
 
-/* Begin with 0, hand in the result for the next piece. */
+/* Table look-up, eight bytes a step; `value` is the register as it is, not inverted. */
 static inline uint32_t
-sim_crc_add(const struct sim_crc *crc, uint32_t value, const char *bytes, size_t len)
+sim_crc_tables(const struct sim_crc *crc, uint32_t value, const char *bytes, size_t len)
 {
 	const uint32_t(*t)[256] = crc->table;
 	uint32_t low, high;
 
-	value = ~value;
 	for (; len >= 8; bytes += 8, len -= 8) {
 		memcpy(&low, bytes, 4);
 		memcpy(&high, bytes + 4, 4);
@@ -59,7 +65,65 @@ sim_crc_add(const struct sim_crc *crc, uint32_t value, const char *bytes, size_t
 	}
 	for (; len > 0; bytes++, len--)
 		value = t[0][(value ^ (unsigned char)*bytes) & 255] ^ (value >> 8);
-	return ~value;
+	return value;
+}
+
+#ifdef __x86_64__
+__attribute__((target("pclmul,sse4.1"))) static inline __m128i
+sim_crc_fold(__m128i x, __m128i by, __m128i with)
+{
+	return _mm_xor_si128(
+		_mm_xor_si128(_mm_clmulepi64_si128(x, by, 0x00), _mm_clmulepi64_si128(x, by, 0x11)), with);
+}
+
+/*
+ * Gopal et al., "Fast CRC Computation for Generic Polynomials Using PCLMULQDQ Instruction" (Intel, 2009),
+ * bit-reflected: folds 64 bytes a step into 512 bits, those into 128, reduces them to 32. `len` is a multiple
+ * of 16, at least 64.
+ */
+__attribute__((target("pclmul,sse4.1"))) static inline uint32_t
+sim_crc_clmul(uint32_t value, const char *bytes, size_t len)
+{
+	const __m128i by4 = _mm_set_epi64x(0x01C6E41596, 0x0154442BD4),
+		      by1 = _mm_set_epi64x(0x00CCAA009E, 0x01751997D0);
+	const __m128i poly = _mm_set_epi64x(0x01F7011641, 0x01DB710641), low = _mm_setr_epi32(-1, 0, -1, 0);
+	const __m128i *in = (const __m128i *)(const void *)bytes;
+	__m128i x[4], y;
+	int i;
+
+	for (i = 0; i < 4; i++)
+		x[i] = _mm_loadu_si128(in++);
+	x[0] = _mm_xor_si128(x[0], _mm_cvtsi32_si128((int)value));
+	for (len -= 64; len >= 64; len -= 64) {
+		for (i = 0; i < 4; i++)
+			x[i] = sim_crc_fold(x[i], by4, _mm_loadu_si128(in++));
+	}
+	for (i = 1; i < 4; i++)
+		x[0] = sim_crc_fold(x[0], by1, x[i]);
+	for (; len >= 16; len -= 16)
+		x[0] = sim_crc_fold(x[0], by1, _mm_loadu_si128(in++));
+	y = _mm_xor_si128(_mm_srli_si128(x[0], 8), _mm_clmulepi64_si128(x[0], by1, 0x10));
+	y = _mm_xor_si128(_mm_srli_si128(y, 4),
+		_mm_clmulepi64_si128(_mm_and_si128(y, low), _mm_set_epi64x(0, 0x0163CD6124), 0x00));
+	x[0] = _mm_and_si128(_mm_clmulepi64_si128(_mm_and_si128(y, low), poly, 0x10), low);
+	y = _mm_xor_si128(y, _mm_clmulepi64_si128(x[0], poly, 0x00));
+	return (uint32_t)_mm_extract_epi32(y, 1);
+}
+#endif
+
+/* Begin with 0, hand in the result for the next piece. */
+static inline uint32_t
+sim_crc_add(const struct sim_crc *crc, uint32_t value, const char *bytes, size_t len)
+{
+	value = ~value;
+#ifdef __x86_64__
+	if (len >= 64 && crc->has_clmul) {
+		value = sim_crc_clmul(value, bytes, len & ~(size_t)15);
+		bytes += len & ~(size_t)15;
+		len &= 15;
+	}
+#endif
+	return ~sim_crc_tables(crc, value, bytes, len);
 }
 
 /* Case-blind, because domains are. */
