@@ -115,19 +115,15 @@ _Static_assert(sizeof(struct smtp_client) <= 8192, "ten thousand sessions are pl
 
 /* ---- refusals by us ---------------------------------------------------------------------------------- */
 
-#define REFUSAL(code_, class_, subject_, detail_, text_)                                                     \
-	{                                                                                                    \
-		.code = (code_), .esc = {(class_), (subject_), (detail_)}, .text = {                         \
-			(text_),                                                                             \
-			sizeof(text_) - 1                                                                    \
-		}                                                                                            \
-	}
-
-static const struct smtp_reply refused_no_tls = REFUSAL(451, 4, 7, 4, "4.7.4 TLS required but not offered");
-static const struct smtp_reply refused_tls = REFUSAL(451, 4, 7, 4, "4.7.4 TLS required but refused");
-static const struct smtp_reply refused_no_auth = REFUSAL(451, 4, 7, 0, "4.7.0 AUTH required but not offered");
-static const struct smtp_reply refused_clear =
-	REFUSAL(451, 4, 7, 0, "4.7.0 password not sent: the connection is not encrypted");
+static const struct smtp_reply refused_no_tls = {
+	.code = 451, .esc = {4, 7, 4}, .text = SMTP_LIT("4.7.4 TLS required but not offered")};
+static const struct smtp_reply refused_tls = {
+	.code = 451, .esc = {4, 7, 4}, .text = SMTP_LIT("4.7.4 TLS required but refused")};
+static const struct smtp_reply refused_no_auth = {
+	.code = 451, .esc = {4, 7, 0}, .text = SMTP_LIT("4.7.0 AUTH required but not offered")};
+static const struct smtp_reply refused_clear = {.code = 451,
+	.esc = {4, 7, 0},
+	.text = SMTP_LIT("4.7.0 password not sent: the connection is not encrypted")};
 
 static bool
 has_pipelining(const struct smtp_client *c)

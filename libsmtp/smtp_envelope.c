@@ -12,24 +12,22 @@
 _Static_assert(SMTP_ADDRESS_MAX + 3 * SMTP_ORCPT_MAX + 64 <= SMTP_COMMAND_MAX, "RCPT fits a command");
 _Static_assert(SMTP_ADDRESS_MAX + 3 * SMTP_ENVID_MAX + 128 <= SMTP_COMMAND_MAX, "MAIL fits a command");
 
-#define REFUSAL(code_, class_, subject_, detail_, text_)                                                     \
-	{                                                                                                    \
-		.code = (code_), .esc = {(class_), (subject_), (detail_)}, .text = {                         \
-			(text_),                                                                             \
-			sizeof(text_) - 1                                                                    \
-		}                                                                                            \
-	}
-
-static const struct smtp_reply refused_size =
-	REFUSAL(552, 5, 3, 4, "5.3.4 message is larger than the receiving server takes");
-static const struct smtp_reply refused_8bit =
-	REFUSAL(554, 5, 6, 3, "5.6.3 message is 8-bit and the receiving server does not offer 8BITMIME");
-static const struct smtp_reply refused_utf8 =
-	REFUSAL(553, 5, 6, 7, "5.6.7 message needs SMTPUTF8 and the receiving server does not offer it");
-static const struct smtp_reply refused_body =
-	REFUSAL(554, 5, 6, 0, "5.6.0 message has a NUL, a bare CR or a bare LF and cannot be sent");
-static const struct smtp_reply refused_sender = REFUSAL(553, 5, 1, 7, "5.1.7 sender address cannot be sent");
-static const struct smtp_reply refused_rcpt = REFUSAL(553, 5, 1, 3, "5.1.3 recipient address cannot be sent");
+static const struct smtp_reply refused_size = {.code = 552,
+	.esc = {5, 3, 4},
+	.text = SMTP_LIT("5.3.4 message is larger than the receiving server takes")};
+static const struct smtp_reply refused_8bit = {.code = 554,
+	.esc = {5, 6, 3},
+	.text = SMTP_LIT("5.6.3 message is 8-bit and the receiving server does not offer 8BITMIME")};
+static const struct smtp_reply refused_utf8 = {.code = 553,
+	.esc = {5, 6, 7},
+	.text = SMTP_LIT("5.6.7 message needs SMTPUTF8 and the receiving server does not offer it")};
+static const struct smtp_reply refused_body = {.code = 554,
+	.esc = {5, 6, 0},
+	.text = SMTP_LIT("5.6.0 message has a NUL, a bare CR or a bare LF and cannot be sent")};
+static const struct smtp_reply refused_sender = {
+	.code = 553, .esc = {5, 1, 7}, .text = SMTP_LIT("5.1.7 sender address cannot be sent")};
+static const struct smtp_reply refused_rcpt = {
+	.code = 553, .esc = {5, 1, 3}, .text = SMTP_LIT("5.1.3 recipient address cannot be sent")};
 
 /*
  * An address between angle brackets must stay between them: a control character would begin another command,
@@ -143,9 +141,9 @@ put_notify(struct smtp_pipe *p, unsigned notify)
 		unsigned bit;
 		struct smtp_slice word;
 	} words[] = {
-		{SMTP_NOTIFY_SUCCESS, {"SUCCESS", 7}},
-		{SMTP_NOTIFY_FAILURE, {"FAILURE", 7}},
-		{SMTP_NOTIFY_DELAY, {"DELAY", 5}},
+		{SMTP_NOTIFY_SUCCESS, SMTP_LIT("SUCCESS")},
+		{SMTP_NOTIFY_FAILURE, SMTP_LIT("FAILURE")},
+		{SMTP_NOTIFY_DELAY, SMTP_LIT("DELAY")},
 	};
 	struct smtp_slice lead = SMTP_LIT(" NOTIFY=");
 
