@@ -304,6 +304,12 @@ queue_store_is_failed(const struct queue_store *s)
 	return atomic_load_explicit(&s->is_failed, memory_order_acquire);
 }
 
+queue_id
+queue_store_last_id(const struct queue_store *s)
+{
+	return s->acked.next_id - 1;
+}
+
 const char *
 queue_store_error_text(const struct queue_store *s)
 {

@@ -36,6 +36,8 @@ void queue_store_close(struct queue_store **sp);
  * may run meanwhile (loads return QUEUE_EIO while it is failed). */
 QUEUE_MUST_USE int queue_store_reopen(struct queue_store *s);
 bool queue_store_is_failed(const struct queue_store *s);
+/* The newest id ever given to a committed message; 0: none yet. Writer thread, or before it starts. */
+queue_id queue_store_last_id(const struct queue_store *s);
 /* The last foreign error in words ("fsync: Input/output error"); valid until the next failing call. Writer thread. */
 const char *queue_store_error_text(const struct queue_store *s);
 
@@ -52,7 +54,8 @@ QUEUE_MUST_USE int queue_store_put(struct queue_store *s, struct queue_message *
 QUEUE_MUST_USE int queue_store_update(struct queue_store *s, queue_id id, const struct queue_rcpt *r);
 /* Step 3, a recipient ended: its record goes, the counter of `end` grows. */
 QUEUE_MUST_USE int queue_store_end(struct queue_store *s, queue_id id, uint16_t n, enum queue_end end);
-/* Step 4, with the last recipient's end: message and body go. Same transaction as that end. */
+/* Step 4, with the last recipient's end: message and body go. Same transaction as that end. QUEUE_EINVAL, and nothing
+ * happens, while it has recipients left (two of its leases may be settled in any order). */
 QUEUE_MUST_USE int queue_store_remove(struct queue_store *s, queue_id id);
 /* Outbox: an event in the same transaction as the step it reports. Returns its number (from 1, growing) in *out_seq. */
 QUEUE_MUST_USE int queue_store_event(struct queue_store *s, struct queue_blob event, uint64_t *out_seq);
