@@ -92,7 +92,8 @@ describe_rcpt(const struct job *job, uint32_t i, int64_t now_us, struct smtp_dsn
 		out->text.len -= 4;
 	}
 	out->last_attempt = now_us / 1000000;
-	(void)smtp_esc_parse((struct smtp_slice){jr->esc, strnlen(jr->esc, sizeof(jr->esc))}, &out->status);
+	if (smtp_esc_parse((struct smtp_slice){jr->esc, strnlen(jr->esc, sizeof(jr->esc))}, &out->status) <= 0)
+		out->status = (struct smtp_esc){0}; /* the writer then says x.0.0 */
 }
 
 /* The notification as a message of its own. NULL: no memory, or the sender has no domain we can send to. */

@@ -91,7 +91,11 @@ csv_blob(struct line *l, struct queue_blob b)
 static void
 csv_text(struct line *l, const char *s)
 {
-	csv_field(l, s, strnlen(s, 2048));
+	size_t len = 0;
+
+	while (s[len] != '\0')
+		len++;
+	csv_field(l, s, len);
 }
 
 static void
