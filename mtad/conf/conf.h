@@ -49,24 +49,35 @@ struct conf_endpoints {
 };
 
 enum conf_auth { CONF_AUTH_NONE, CONF_AUTH_OPTIONAL, CONF_AUTH_REQUIRED };
-enum conf_listen_tls { CONF_LISTEN_TLS_NONE, CONF_LISTEN_TLS_MAY, CONF_LISTEN_TLS_REQUIRED, CONF_LISTEN_TLS_IMPLICIT };
+enum conf_listen_tls {
+	CONF_LISTEN_TLS_NONE,
+	CONF_LISTEN_TLS_MAY,
+	CONF_LISTEN_TLS_REQUIRED,
+	CONF_LISTEN_TLS_IMPLICIT
+};
 enum conf_tls { CONF_TLS_NONE, CONF_TLS_MAY, CONF_TLS_ENCRYPT, CONF_TLS_VERIFY, CONF_TLS_UNSET = -1 };
-enum conf_family { CONF_FAMILY_ANY, CONF_FAMILY_PREFER_V4, CONF_FAMILY_PREFER_V6, CONF_FAMILY_V4, CONF_FAMILY_V6 };
+enum conf_family {
+	CONF_FAMILY_ANY,
+	CONF_FAMILY_PREFER_V4,
+	CONF_FAMILY_PREFER_V6,
+	CONF_FAMILY_V4,
+	CONF_FAMILY_V6
+};
 enum conf_log_target { CONF_LOG_STDERR, CONF_LOG_SYSLOG, CONF_LOG_JOURNAL };
 enum conf_log_level { CONF_LOG_ERROR, CONF_LOG_WARN, CONF_LOG_INFO, CONF_LOG_DEBUG };
 enum conf_bare_lf { CONF_BARE_LF_REFUSE, CONF_BARE_LF_NORMALISE };
 
 /* Fields from conf.def. CHOICE is an int: the index in its list (-1: unset, where "" is the default). */
-#define CONF_CTYPE_BOOL      bool
-#define CONF_CTYPE_COUNT     int64_t
-#define CONF_CTYPE_BYTES     int64_t
-#define CONF_CTYPE_DURATION  int64_t /* microseconds */
-#define CONF_CTYPE_RATE      struct conf_rate
-#define CONF_CTYPE_TEXT      const char *
-#define CONF_CTYPE_PATH      const char * /* absolute, or "none" */
-#define CONF_CTYPE_LIST      struct conf_list
-#define CONF_CTYPE_DURATIONS struct conf_durations
-#define CONF_CTYPE_CHOICE    int
+#define CONF_CTYPE_BOOL              bool
+#define CONF_CTYPE_COUNT             int64_t
+#define CONF_CTYPE_BYTES             int64_t
+#define CONF_CTYPE_DURATION          int64_t /* microseconds */
+#define CONF_CTYPE_RATE              struct conf_rate
+#define CONF_CTYPE_TEXT              const char *
+#define CONF_CTYPE_PATH              const char * /* absolute, or "none" */
+#define CONF_CTYPE_LIST              struct conf_list
+#define CONF_CTYPE_DURATIONS         struct conf_durations
+#define CONF_CTYPE_CHOICE            int
 #define CONF_FIELD(field, type, ...) CONF_CTYPE_##type field;
 
 /* Where a block stands, for messages: "mtad.conf:12". */
@@ -142,13 +153,14 @@ struct conf_route {
 };
 
 struct conf {
-	const char *file;        /* as given, absolute */
-	uint64_t generation;     /* grows by one with every successful load; set by main */
+	const char *file;    /* as given, absolute */
+	uint64_t generation; /* grows by one with every successful load; set by main */
 	struct conf_listen *listens;
 	size_t listen_count;
 	struct conf_user *users;
 	size_t user_count;
-	struct conf_source *sources; /* never empty: without a source block, one named "default" with no address */
+	struct conf_source
+		*sources; /* never empty: without a source block, one named "default" with no address */
 	size_t source_count;
 	struct conf_pool *pools;
 	size_t pool_count;
@@ -166,27 +178,31 @@ struct conf {
 #undef CONF_GLOBAL
 };
 
-/* Errors and warnings go to `out` line by line ("mtad.conf:7: unknown setting \"retries\" in domain; did you mean \"retry\"?").
- * NULL when there was an error; then nothing was changed anywhere. */
+/* Errors and warnings go to `out` line by line ("mtad.conf:7: unknown setting \"retries\" in domain; did you
+ * mean \"retry\"?"). NULL when there was an error; then nothing was changed anywhere. */
 const struct conf *conf_load(const char *file, FILE *out);
 const struct conf *conf_ref(const struct conf *c);
 void conf_unref(const struct conf *c);
-/* What differs, one line each ("domain \"*\": retry 5m 15m -> 10m (now)", "spool-dir: ... (needs a restart)"); returns how
- * many need a restart. Those keep their old value only in what the daemon does, not in `to`. */
+/* What differs, one line each ("domain \"*\": retry 5m 15m -> 10m (now)", "spool-dir: ... (needs a
+ * restart)"); returns how many need a restart. Those keep their old value only in what the daemon does, not
+ * in `to`. */
 int conf_diff(const struct conf *from, const struct conf *to, FILE *out);
 
 const struct conf_user *conf_user_find(const struct conf *c, const char *name, size_t len);
 int conf_pool_find(const struct conf *c, const char *name, size_t len); /* index, -1: none */
 int conf_source_find(const struct conf *c, const char *name, size_t len);
-/* domain: lower case A-label. Exact before the longest *.suffix before "*"; constant time per label. NULL: none. */
+/* domain: lower case A-label. Exact before the longest *.suffix before "*"; constant time per label. NULL:
+ * none. */
 const struct conf_domain *conf_domain_find(const struct conf *c, const char *domain, size_t len);
 const struct conf_route *conf_route_find(const struct conf *c, const char *domain, size_t len);
 const struct conf_provider *conf_provider_of_domain(const struct conf *c, const char *domain, size_t len);
 const struct conf_provider *conf_provider_of_mx(const struct conf *c, const char *mx, size_t len);
 /* domain (may be NULL) over provider (may be NULL) over the default. */
-void conf_delivery_merge(const struct conf *c, const struct conf_domain *d, const struct conf_provider *p, struct conf_delivery *out);
+void conf_delivery_merge(const struct conf *c, const struct conf_domain *d, const struct conf_provider *p,
+	struct conf_delivery *out);
 bool conf_network_has(const struct conf_networks *nets, const struct sockaddr *address);
 
-/* Every setting with its type, default, range and words: for the manual page, completion and `mtad -t --help-settings`. */
+/* Every setting with its type, default, range and words: for the manual page, completion and `mtad -t
+ * --help-settings`. */
 void conf_print_manual(FILE *out); /* the SETTINGS part of mtad.conf(5), mdoc */
 #endif

@@ -21,14 +21,17 @@ static const char *const type_words[] = {
 	[CONF_TYPE_CHOICE] = "one of",
 };
 
-/* One text line of mdoc. */
+/* Text of mdoc, each sentence on a line of its own. */
 static void
 print_text(FILE *out, const char *text)
 {
 	if (text[0] == '.' || text[0] == '\'')
 		fputs("\\&", out);
 	for (; *text != '\0'; text++) {
-		if (*text == '\\')
+		if (text[0] == '.' && text[1] == ' ' && text[2] >= 'A' && text[2] <= 'Z') {
+			fputs(".\n", out);
+			text++;
+		} else if (*text == '\\')
 			fputs("\\e", out);
 		else if (*text == '`')
 			fputs("\\(ga", out);

@@ -12,6 +12,7 @@
 #include <arpa/inet.h>
 #include <cmocka.h>
 #include <fcntl.h>
+#include <fts.h>
 #include <ftw.h>
 #include <stdlib.h>
 #include <string.h>
@@ -949,34 +950,24 @@ load_tree_file(const struct folder *f, const char *name)
 	conf_unref(c);
 }
 
-/* cmocka and nftw both leave no argument for the walk; the list it makes is this test's own. */
-static struct {
-	char names[64][256];
-	size_t count;
-} tree;
-
-static int
-note_entry(const char *path, const struct stat *st, int kind, struct FTW *at)
-{
-	size_t len = text_len(path);
-
-	if (kind == FTW_F && len > 5 && strncmp(path + len - 5, ".conf", 5) == 0) {
-		assert_true(tree.count < 64);
-		snprintf(tree.names[tree.count++], 256, "%s", path + sizeof(SOURCE_DIR));
-	}
-	return 0;
-}
-
 static void
 test_tree(void **state)
 {
+	char root[] = SOURCE_DIR "/conf", *roots[] = {root, NULL};
+	FTS *walk = fts_open(roots, FTS_PHYSICAL | FTS_NOCHDIR, NULL);
+	size_t count = 0;
+
+	assert_non_null(walk);
 	put_secrets(*state, "conf/");
 	put_secrets(*state, "conf/examples/");
-	tree.count = 0;
-	assert_int_equal(nftw(SOURCE_DIR "/conf", note_entry, 16, FTW_PHYS), 0);
-	assert_true(tree.count >= 4);
-	for (size_t i = 0; i < tree.count; i++)
-		load_tree_file(*state, tree.names[i]);
+	for (FTSENT *e; (e = fts_read(walk)) != NULL;) {
+		if (e->fts_info != FTS_F)
+			continue;
+		load_tree_file(*state, e->fts_path + sizeof(SOURCE_DIR));
+		count++;
+	}
+	fts_close(walk);
+	assert_true(count >= 4);
 }
 
 /* conf/mtad.conf as it stands changes no default; with every "#" before a word taken away it still loads. */
