@@ -75,6 +75,9 @@ resolver_address_parse(const char *text, size_t len, struct resolver_address *ou
 		a.family = AF_INET6;
 	else
 		return false;
+	if (inet_ntop(a.family, a.family == AF_INET ? (void *)&a.v4 : (void *)&a.v6, host, sizeof(host)) ==
+		NULL)
+		return false;
 	snprintf(a.text, sizeof(a.text), a.family == AF_INET6 ? "[%s]:%u" : "%s:%u", host, a.port);
 	*out = a;
 	return true;

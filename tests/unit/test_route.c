@@ -80,7 +80,7 @@ load_with(const char *servers, const char *more)
 	char text[4096];
 
 	snprintf(text, sizeof(text),
-		"hostname = mta.test\ndns-timeout = 200ms\ndns-tries = 2\ndns-retry = 5s\ndns-servers = { %s "
+		"hostname = mta.test\ndns-timeout = 300ms\ndns-tries = 2\ndns-retry = 5s\ndns-servers = { %s "
 		"}\n%s%s",
 		servers, more, rest_of_conf);
 	return load(text);
