@@ -101,7 +101,7 @@ make_all_options(struct conf_arena *a)
 
 /* --- what libconfuse complains about --- */
 
-static void
+__attribute__((format(printf, 2, 0))) static void
 on_confuse_error(cfg_t *cfg, const char *format, va_list ap)
 {
 	if (cfg->comment == NULL && vasprintf(&cfg->comment, format, ap) < 0)

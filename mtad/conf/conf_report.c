@@ -11,7 +11,7 @@
 
 #define WORD_MAX 40
 
-static void
+__attribute__((format(printf, 4, 0))) static void
 say(FILE *out, struct conf_place at, const char *kind, const char *format, va_list ap)
 {
 	char text[1024];

@@ -558,7 +558,7 @@ conf_value_print(struct conf_arena *a, const struct conf_row *row, const void *f
 	const struct conf_rate *rate = field;
 	const struct conf_durations *d = field;
 	const char *text = "";
-	size_t len;
+	size_t len = 0;
 
 	switch (row->type) {
 	case CONF_TYPE_BOOL:
