@@ -172,11 +172,14 @@ hash_end(struct hash *h, unsigned char digest[DKIM_DIGEST_BYTES])
 
 /* --- signing -------------------------------------------------------------------------------------- */
 
+/* What a client may send, and what intake puts above it. */
+enum { FIELDS_MAX = SMTP_HEADER_FIELDS_MAX + 32 };
+
 /* What the signatures of one message share. */
 struct signing {
 	const struct dkim_keys *keys;
 	const struct dkim_message *message;
-	struct smtp_field fields[SMTP_HEADER_FIELDS_MAX];
+	struct smtp_field fields[FIELDS_MAX];
 	struct smtp_header header;
 	size_t body_piece, body_at; /* where the body begins */
 	struct smtp_sign_entry entries[SMTP_SIGN_ENTRIES_MAX];
@@ -195,7 +198,7 @@ scan_pieces(struct signing *s)
 	size_t at;
 
 	for (size_t i = 0; i < m->piece_count; i++) {
-		struct smtp_header part = {s->fields + count, SMTP_HEADER_FIELDS_MAX - count};
+		struct smtp_header part = {s->fields + count, FIELDS_MAX - count};
 		int err = smtp_header_scan(&part, m->pieces[i], &at);
 
 		if (err < 0)

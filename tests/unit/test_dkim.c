@@ -381,6 +381,28 @@ test_sign_failures(void **state)
 	dkim_keys_destroy(&keys);
 }
 
+/* As many fields as a client may send, and intake's above them: the limit is not met a second time here. */
+static void
+test_most_fields(void **state)
+{
+	static const char line[] = "X:1\r\n";
+	enum { LINE = sizeof(line) - 1, COUNT = SMTP_HEADER_FIELDS_MAX };
+	static char block[COUNT * LINE + 2];
+	const struct rig *rig = *state;
+	struct dkim_key_conf conf = {"example.com", "s", rig->ed25519};
+	struct dkim_keys *keys = load(&conf, 1);
+	struct smtp_slice pieces[] = {SMTP_LIT("Received: x\r\nDate: x\r\nFrom: a@example.com\r\n"),
+		{block, sizeof(block)}, SMTP_LIT("body\r\n")};
+	struct dkim_message m = {pieces, 3, SMTP_LIT("example.com"), 1700000000};
+	char buf[DKIM_SIGNED_MAX];
+
+	for (size_t i = 0; i < COUNT; i++)
+		memcpy(block + i * LINE, line, LINE);
+	memcpy(block + COUNT * LINE, "\r\n", 2);
+	assert_true(dkim_keys_sign(keys, &m, buf, sizeof(buf)) > 0);
+	dkim_keys_destroy(&keys);
+}
+
 /* --- threads --------------------------------------------------------------------------------------- */
 
 struct signer {
@@ -729,6 +751,7 @@ main(void)
 		cmocka_unit_test(test_changes),
 		cmocka_unit_test(test_other_key),
 		cmocka_unit_test(test_sign_failures),
+		cmocka_unit_test(test_most_fields),
 		cmocka_unit_test(test_threads),
 		cmocka_unit_test(test_lookups),
 		cmocka_unit_test(test_refused_files),
