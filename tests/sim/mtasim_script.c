@@ -19,7 +19,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-enum { SITES_MAX = 250, HOSTS_MAX = 250, TEXT_MAX = 4096, GENERATED_MAX = 1000000 };
+enum { SITES_MAX = 250, HOSTS_MAX = 250, TEXT_MAX = 4096, GENERATED_MAX = 1000000, SCRIPT_MAX = 4 << 20 };
+
+#define END_OPTION "the-file-ends-inside-a-block"
 
 enum kind { KIND_CHOICE, KIND_DURATION, KIND_RATE, KIND_BYTES, KIND_REPLY, KIND_PATTERN };
 
@@ -263,7 +265,7 @@ describe(void)
 	cfg_opt_t record[] = {CFG_STR("txt", NULL, CFGF_NONE), CFG_STR("a", NULL, CFGF_NONE),
 		CFG_STR("aaaa", NULL, CFGF_NONE), CFG_STR("cname", NULL, CFGF_NONE),
 		CFG_STR_LIST("mx", NULL, CFGF_NONE), CFG_STR("fault", "none", CFGF_NONE), CFG_END()};
-	cfg_opt_t top[] = {CFG_INT("seed", 1, CFGF_NONE),
+	cfg_opt_t top[] = {CFG_INT("seed", 1, CFGF_NONE), CFG_BOOL(END_OPTION, cfg_false, CFGF_NONE),
 		CFG_SEC("site", site, CFGF_MULTI | CFGF_TITLE | CFGF_NO_TITLE_DUPES),
 		CFG_SEC("record", record, CFGF_MULTI | CFGF_TITLE | CFGF_NO_TITLE_DUPES),
 		CFG_FUNC("include", &cfg_include), CFG_END()};
@@ -560,17 +562,17 @@ read_record(cfg_t *cfg, struct sim_record *record)
 /* --- the index --- */
 
 static bool
-index_name(struct sim_script *s, cfg_t *cfg, struct sim_name name)
+index_name(struct sim_script *s, const char *path, struct sim_name name)
 {
 	name.len = strnlen(name.name, TEXT_MAX);
 	if (sim_names_add(s->names, &name))
 		return true;
-	cfg_error(cfg, "\"%s\" stands twice", name.name);
+	fprintf(stderr, "mtasim: %s: \"%s\" stands twice\n", path, name.name);
 	return false;
 }
 
 static bool
-index_script(struct sim_script *s, cfg_t *cfg)
+index_script(struct sim_script *s, const char *path)
 {
 	size_t total = s->record_count, i, k;
 
@@ -579,7 +581,7 @@ index_script(struct sim_script *s, cfg_t *cfg)
 	if ((s->names = sim_names_create(total)) == NULL)
 		return false;
 	for (i = 0; i < s->record_count; i++) {
-		if (!index_name(s, cfg,
+		if (!index_name(s, path,
 			    (struct sim_name){s->records[i].name, 0, SIM_NAME_RECORD, 0, (uint32_t)i}))
 			return false;
 	}
@@ -587,14 +589,14 @@ index_script(struct sim_script *s, cfg_t *cfg)
 		const struct sim_site *site = &s->sites[i];
 
 		for (k = 0; k < site->host_count; k++) {
-			if (!index_name(s, cfg,
+			if (!index_name(s, path,
 				    (struct sim_name){
 					    site->hosts[k].name, 0, SIM_NAME_HOST, (uint32_t)i, (uint32_t)k}))
 				return false;
 		}
 		for (k = 0; k < site->domain_count; k++) {
 			if (strpbrk(site->domains[k], "*?[") == NULL &&
-				!index_name(s, cfg,
+				!index_name(s, path,
 					(struct sim_name){site->domains[k], 0, SIM_NAME_DOMAIN, (uint32_t)i,
 						(uint32_t)k}))
 				return false;
@@ -630,6 +632,36 @@ read_sites(struct sim_script *s, cfg_t *cfg)
 		cfg_gettsec(cfg, "site", "default"), &s->sites[s->site_count - 1], s->site_count - 1);
 }
 
+/*
+ * libconfuse takes the end of the file for the end of every open block, so a script that was cut short would
+ * load. An option that only the top level knows, put behind the text, shows that all blocks were closed.
+ */
+static bool
+parse_file(cfg_t *cfg, const char *path)
+{
+	static const char last[] = "\n" END_OPTION " = yes\n";
+	char *text = must_alloc(SCRIPT_MAX + sizeof(last), 1);
+	FILE *file = fopen(path, "r"), *whole;
+	bool is_parsed = false;
+	size_t len;
+
+	if (file == NULL) {
+		fprintf(stderr, "mtasim: %s: cannot be read\n", path);
+		free(text);
+		return false;
+	}
+	len = fread(text, 1, SCRIPT_MAX, file);
+	fclose(file);
+	memcpy(text + len, last, sizeof(last) - 1);
+	cfg->filename = strdup(path); /* libconfuse frees it */
+	if ((whole = fmemopen(text, len + sizeof(last) - 1, "r")) != NULL) {
+		is_parsed = cfg_parse_fp(cfg, whole) == CFG_SUCCESS;
+		fclose(whole);
+	}
+	free(text);
+	return is_parsed;
+}
+
 struct sim_script *
 script_load(const char *path)
 {
@@ -637,13 +669,10 @@ script_load(const char *path)
 	struct sim_script *s = NULL;
 	bool is_good = false;
 	size_t i;
-	int err;
 
 	if (cfg == NULL)
 		return NULL;
-	if ((err = cfg_parse(cfg, path)) == CFG_FILE_ERROR)
-		fprintf(stderr, "mtasim: %s: cannot be read\n", path);
-	if (err != CFG_SUCCESS)
+	if (!parse_file(cfg, path))
 		goto out;
 	/* A file without a default site gets one that accepts everything under .test. */
 	if (cfg_gettsec(cfg, "site", "default") == NULL &&
@@ -655,7 +684,7 @@ script_load(const char *path)
 	s->records = must_alloc(s->record_count, sizeof(*s->records));
 	for (i = 0; i < s->record_count; i++)
 		read_record(cfg_getnsec(cfg, "record", (unsigned)i), &s->records[i]);
-	is_good = read_sites(s, cfg) && index_script(s, cfg);
+	is_good = read_sites(s, cfg) && index_script(s, path);
 out:
 	cfg_free(cfg);
 	if (!is_good)
