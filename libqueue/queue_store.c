@@ -489,6 +489,5 @@ queue_store_commit(struct queue_store *s)
 void
 queue_store_abort(struct queue_store *s)
 {
-	assert(s->tx.txn != NULL);
 	queue_lmdb_abort(&s->tx);
 }

@@ -75,8 +75,9 @@ bool queue_space_is_network(uint32_t fs_type); /* statfs f_type */
 QUEUE_MUST_USE int queue_space_check_fs(const char *dir, struct queue_words *words);
 QUEUE_MUST_USE int queue_space_measure(
 	struct queue_store *s, struct queue_lmdb_tx *tx, struct queue_space *out);
-/* Room for `need` more bytes of mail in this transaction? NULL, or words that say why not. */
-const char *queue_space_refuse(struct queue_store *s, uint64_t need);
+/* Room for `need` more bytes of mail in this transaction? NULL, or words that say why not. `is_new`: not a
+ * notification about old mail. */
+const char *queue_space_refuse(struct queue_store *s, uint64_t need, bool is_new);
 /* After a failed commit: a full disk shows as an i/o error; puts that into words. */
 void queue_space_explain(struct queue_store *s);
 

@@ -159,15 +159,17 @@ reserve(struct queue_store *s, uint64_t bytes)
 }
 
 const char *
-queue_space_refuse(struct queue_store *s, uint64_t need)
+queue_space_refuse(struct queue_store *s, uint64_t need, bool is_new)
 {
 	uint64_t put = s->tx_put_bytes + need;
-	const char *why = broken_limit(s, &s->space, put);
+	const char *why;
 
-	if (why != NULL)
-		return why;
 	if (put > QUEUE_STORE_TX_BYTES_MAX)
 		return "the transaction is full";
+	if (!is_new)
+		return NULL;
+	if ((why = broken_limit(s, &s->space, put)) != NULL)
+		return why;
 	if (!reserve(s, queue_lmdb_end_bytes(s->lmdb) + put + QUEUE_STORE_RESERVE_BYTES))
 		return "the disk has no room for the spool to grow";
 	return NULL;

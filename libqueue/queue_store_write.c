@@ -151,7 +151,8 @@ queue_store_put(struct queue_store *s, struct queue_message *m, const struct que
 		stored.body_bytes += body[i].len;
 	if ((need = check_put(s, &stored, rcpts, rcpt_count)) < 0)
 		return (int)need;
-	if ((why = queue_space_refuse(s, (uint64_t)need)) != NULL) {
+	why = queue_space_refuse(s, (uint64_t)need, (m->flags & QUEUE_MESSAGE_DSN) == 0);
+	if (why != NULL) {
 		snprintf(s->error.text, sizeof s->error.text, "%s", why);
 		return QUEUE_ENOSPACE;
 	}
