@@ -84,8 +84,7 @@ session_of(void *arg)
 static bool pump(struct deliver_session *s, struct smtp_slice *in);
 static void connect_next(struct deliver_session *s);
 
-/* --- jobs
- * ----------------------------------------------------------------------------------------------------- */
+/* --- jobs --- */
 
 static void
 copy_text(char *to, size_t max, const char *from)
@@ -170,8 +169,7 @@ fill(struct deliver_session *s)
 	}
 }
 
-/* --- the end
- * ---------------------------------------------------------------------------------------------------- */
+/* --- the end --- */
 
 static void
 unlink_session(struct deliver_session *s)
@@ -232,8 +230,7 @@ address_failed(struct deliver_session *s, enum verdict_class verdict_class, cons
 	connect_next(s);
 }
 
-/* --- timers
- * ------------------------------------------------------------------------------------------------------- */
+/* --- timers --- */
 
 static int64_t
 phase_timeout(const struct deliver_session *s, enum smtp_client_phase phase)
@@ -275,8 +272,7 @@ set_timer(struct deliver_session *s, bool progress)
 	wire_deadline(s->wire, phase_timeout(s, phase));
 }
 
-/* --- the conversation
- * ----------------------------------------------------------------------------------------------- */
+/* --- the conversation --- */
 
 static enum smtp_client_tls
 tls_wish(const struct deliver_session *s)
@@ -550,8 +546,7 @@ on_down(void *arg, enum wire_down why, const char *detail)
 	}
 }
 
-/* --- connecting
- * ------------------------------------------------------------------------------------------------------ */
+/* --- connecting --- */
 
 static const struct wire_ops wire_operations = {on_connected, on_tls, on_bytes, on_pull, on_sent, on_down};
 
@@ -695,9 +690,7 @@ open_session(struct deliver *d, struct outbound *o)
 	connect_next(s);
 }
 
-/* --- letters
- * ----------------------------------------------------------------------------------------------------------
- */
+/* --- letters --- */
 
 static void
 take_job(struct deliver *d, struct job *job)

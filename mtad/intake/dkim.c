@@ -44,7 +44,7 @@ struct dkim_keys {
 	EVP_MD *sha256; /* fetched once: OpenSSL 3 takes a lock to find it by name */
 };
 
-/* --- finding keys --------------------------------------------------------------------------------- */
+/* --- finding keys --- */
 
 static int
 compare_domain(const char *a, bool a_is_wildcard, const char *b, bool b_is_wildcard)
@@ -121,7 +121,7 @@ dkim_keys_match(const struct dkim_keys *keys, struct smtp_slice from_domain)
 	return count > 0;
 }
 
-/* --- hashing -------------------------------------------------------------------------------------- */
+/* --- hashing --- */
 
 /* Canonical bytes come in small pieces, and each call of OpenSSL has its price. */
 struct hash {
@@ -170,7 +170,7 @@ hash_end(struct hash *h, unsigned char digest[DKIM_DIGEST_BYTES])
 	return !h->has_failed && EVP_DigestFinal_ex(h->ctx, digest, NULL) == 1;
 }
 
-/* --- signing -------------------------------------------------------------------------------------- */
+/* --- signing --- */
 
 /* What a client may send, and what intake puts above it. */
 enum { FIELDS_MAX = SMTP_HEADER_FIELDS_MAX + 32 };
@@ -346,7 +346,7 @@ dkim_keys_sign(const struct dkim_keys *keys, const struct dkim_message *m, char 
 	return result;
 }
 
-/* --- loading -------------------------------------------------------------------------------------- */
+/* --- loading --- */
 
 void
 dkim_keys_destroy(struct dkim_keys **kp)

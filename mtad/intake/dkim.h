@@ -57,7 +57,7 @@ struct dkim_message {
 SMTP_MUST_USE int dkim_keys_sign(
 	const struct dkim_keys *keys, const struct dkim_message *m, char *buf, size_t buf_max);
 
-/* --- for mtactl ------------------------------------------------------------------------------------- */
+/* --- for mtactl --- */
 
 /*
  * Writes a new key to key->key_path, mode 0600, never over an existing file. `algorithm` is rsa2048,

@@ -34,7 +34,7 @@ explain_openssl(char *why, size_t why_max, const char *path, const char *what)
 	ERR_clear_error();
 }
 
-/* --- names ---------------------------------------------------------------------------------------- */
+/* --- names --- */
 
 static bool
 is_ascii_name(const char *text)
@@ -65,7 +65,7 @@ dkim_key_names_ok(const struct dkim_key_conf *c, char *why, size_t why_max)
 	return true;
 }
 
-/* --- reading -------------------------------------------------------------------------------------- */
+/* --- reading --- */
 
 static bool
 file_is_private(int fd, const char *path, char *why, size_t why_max)
@@ -188,7 +188,7 @@ dkim_key_is_rsa(const EVP_PKEY *key)
 	return EVP_PKEY_get_base_id(key) == EVP_PKEY_RSA;
 }
 
-/* --- signing -------------------------------------------------------------------------------------- */
+/* --- signing --- */
 
 static bool
 sign_rsa(EVP_PKEY *key, const unsigned char *digest, unsigned char *signature, size_t *len)
@@ -229,7 +229,7 @@ dkim_key_sign(EVP_PKEY *key, const unsigned char digest[DKIM_DIGEST_BYTES],
 	return SMTP_ENOMEM;
 }
 
-/* --- the record ----------------------------------------------------------------------------------- */
+/* --- the record --- */
 
 bool
 dkim_key_record(EVP_PKEY *key, char record[DKIM_RECORD_MAX])
@@ -303,7 +303,7 @@ dkim_record_zone(const struct dkim_key_conf *key, const char *record, char *buf,
 	return used < max ? 0 : SMTP_ENOSPACE;
 }
 
-/* --- comparing with DNS --------------------------------------------------------------------------- */
+/* --- comparing with DNS --- */
 
 static bool
 is_space(char c)
@@ -433,7 +433,7 @@ dkim_record_compare(const char *txt_from_dns, const char *key_path, char *why, s
 	return 0;
 }
 
-/* --- making a key --------------------------------------------------------------------------------- */
+/* --- making a key --- */
 
 static EVP_PKEY *
 generate(const char *algorithm)

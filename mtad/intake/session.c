@@ -106,8 +106,7 @@ mono(const struct intake_session *s)
 	return clock_mono(s->in->conf.clock);
 }
 
-/* --- settings
- * ---------------------------------------------------------------------------------------------------- */
+/* --- settings --- */
 
 static void
 settings_unref(struct intake_settings *st)
@@ -177,8 +176,7 @@ settings_create(const struct conf *conf, bool has_keys, char *why, size_t why_ma
 	return NULL;
 }
 
-/* --- the end
- * ------------------------------------------------------------------------------------------------------ */
+/* --- the end --- */
 
 /* Frees the session unless a letter is out; then its return does. */
 static void
@@ -217,9 +215,7 @@ session_close(struct intake_session *s)
 	session_free_if_over(s);
 }
 
-/* --- answers
- * ---------------------------------------------------------------------------------------------------------
- */
+/* --- answers --- */
 
 static void
 refuse(struct intake_session *s, const char *command, int code, const char *esc, const char *text)
@@ -420,8 +416,7 @@ on_end(struct intake_session *s)
 	send_to_spool(s);
 }
 
-/* --- log-in
- * -------------------------------------------------------------------------------------------------------- */
+/* --- log-in --- */
 
 static void
 on_auth(struct intake_session *s, const struct smtp_server_fact *fact)
@@ -516,8 +511,7 @@ on_password(struct intake_session *s)
 	pump(s);
 }
 
-/* --- the conversation
- * ------------------------------------------------------------------------------------------------ */
+/* --- the conversation --- */
 
 static void
 start_tls(struct intake_session *s, size_t leftover)
@@ -700,9 +694,7 @@ on_down(void *arg, enum wire_down why, const char *detail)
 
 static const struct wire_ops wire_operations = {NULL, on_tls, on_bytes, on_pull, on_sent, on_down};
 
-/* --- accepting
- * ----------------------------------------------------------------------------------------------------------
- */
+/* --- accepting --- */
 
 static void *
 alloc_get(void *arg, size_t bytes)
@@ -887,9 +879,7 @@ intake_listen(struct intake *in, const struct listener_set *set)
 	return true;
 }
 
-/* --- letters
- * ----------------------------------------------------------------------------------------------------------
- */
+/* --- letters --- */
 
 static void
 log_received(const struct intake_session *s, const struct message *m)
@@ -903,6 +893,23 @@ log_received(const struct intake_session *s, const struct message *m)
 		(unsigned long long)m->meta.id, s->client_ip, s->user != NULL ? s->user->name : "",
 		(int)m->meta.job.len, (const char *)m->meta.job.ptr, (unsigned long long)m->meta.body_bytes,
 		m->rcpt_count, log_escape(sender, sizeof(sender), m->meta.sender.ptr, m->meta.sender.len));
+}
+
+/* Local trouble is always temporary (a full disk must not bounce mail); only what is wrong with the message
+ * is not. */
+static void
+refuse_accept(struct intake_session *s)
+{
+	switch (s->accept.result) {
+	case QUEUE_ENOSPACE:
+		refuse(s, "DATA", 452, "4.3.1", s->accept.why);
+		return;
+	case QUEUE_EINVAL:
+		refuse(s, "DATA", 550, "5.6.0", s->accept.why);
+		return;
+	default:
+		refuse(s, "DATA", 451, "4.3.0", s->accept.why);
+	}
 }
 
 static void
@@ -926,8 +933,7 @@ on_accepted(struct intake_session *s)
 		snprintf(text, sizeof(text), "Accepted as %llx", (unsigned long long)m->meta.id);
 		smtp_server_answer(s->smtp, 250, "2.0.0", text);
 	} else
-		refuse(s, "DATA", s->accept.result == QUEUE_ENOSPACE ? 452 : 451,
-			s->accept.result == QUEUE_ENOSPACE ? "4.3.1" : "4.3.0", s->accept.why);
+		refuse_accept(s);
 	message_unref(m);
 	if (s->in->is_stopping)
 		smtp_server_close(s->smtp, "4.3.2", "Service is stopping");

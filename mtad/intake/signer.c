@@ -111,8 +111,8 @@ on_sign(struct signer *s, struct accept *a)
 		worker_post(s->spool, &a->letter);
 		return;
 	}
-	a->result = QUEUE_ENOMEM;
-	a->why = "Signing failed, try again later";
+	a->result = QUEUE_EINVAL;
+	a->why = "Message cannot be signed: its header is malformed or too large";
 	a->letter.kind = LETTER_ACCEPTED;
 	worker_post(a->reply_to, &a->letter);
 }

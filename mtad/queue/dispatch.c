@@ -75,8 +75,7 @@ blob_text(char *buf, size_t max, struct queue_blob b)
 	snprintf(buf, max, "%.*s", (int)b.len, (const char *)b.ptr);
 }
 
-/* --- sources
- * ---------------------------------------------------------------------------------------------------- */
+/* --- sources --- */
 
 /* The number of a name, given now when it is new; 0 (the first source) when there is no memory. */
 static uint32_t
@@ -163,8 +162,7 @@ sched_conf(struct dispatch *d, struct queue_sched_conf *out)
 	};
 }
 
-/* --- the way back: verdicts to the schedule and the spool
- * ------------------------------------------------------- */
+/* --- the way back: verdicts to the schedule and the spool --- */
 
 static void
 remember_host(struct dispatch *d, const struct job *job)
@@ -287,8 +285,7 @@ on_recorded(struct dispatch *d, struct job *job)
 	job_free(job);
 }
 
-/* --- sessions
- * ------------------------------------------------------------------------------------------------------- */
+/* --- sessions --- */
 
 static void
 release_if_over(struct dispatch *d, struct outbound *o)
@@ -421,9 +418,7 @@ order_close(struct dispatch *d, const struct queue_order *order)
 	worker_post(o->io, &o->quit);
 }
 
-/* --- routes
- * -----------------------------------------------------------------------------------------------------------
- */
+/* --- routes --- */
 
 static void
 on_routed(void *arg, const char *domain, struct route_result *result)
@@ -490,9 +485,7 @@ order_end(struct dispatch *d, const struct queue_order *order)
 	on_job_done(d, job);
 }
 
-/* --- the turn
- * -----------------------------------------------------------------------------------------------------------
- */
+/* --- the turn --- */
 
 /* False: nothing more to order now. */
 static bool
@@ -573,8 +566,7 @@ on_batch(void *arg)
 	turn(arg);
 }
 
-/* --- start: what the spool holds
- * ------------------------------------------------------------------------------------------ */
+/* --- start: what the spool holds --- */
 
 static void
 recover_one(struct dispatch *d, const struct recovered_message *m)
@@ -664,8 +656,7 @@ on_letter(void *arg, struct letter *l)
 	}
 }
 
-/* --- pauses on disk: "pause/KIND/NAME" -> until, reason
- * ---------------------------------------------------------------- */
+/* --- pauses on disk: "pause/KIND/NAME" -> until, reason --- */
 
 static int
 pause_name(char *buf, size_t max, enum queue_pause_kind kind, struct queue_blob name)
@@ -759,9 +750,7 @@ restore_pause(void *arg, struct queue_blob name, struct queue_blob value)
 	return true;
 }
 
-/* --- operators
- * ------------------------------------------------------------------------------------------------------------
- */
+/* --- operators --- */
 
 uint64_t
 dispatch_remove(struct dispatch *d, const struct queue_filter *f, enum queue_verdict_kind kind,
@@ -892,9 +881,7 @@ dispatch_is_idle(const struct dispatch *d)
 	return st.leased == 0 && st.sessions == 0 && d->unrecorded == 0;
 }
 
-/* --- life
- * -------------------------------------------------------------------------------------------------------------------
- */
+/* --- life --- */
 
 struct dispatch *
 dispatch_create(const struct dispatch_conf *conf)

@@ -42,8 +42,7 @@ struct worker *dispatch_worker(struct dispatch *d);
 /* After its worker was joined and no letter is under way. */
 void dispatch_destroy(struct dispatch **dp);
 
-/* --- in the queue thread
- * ------------------------------------------------------------------------------------------ */
+/* --- in the queue thread --- */
 
 bool dispatch_reconfigure(struct dispatch *d, const struct conf *conf);
 /* No new sessions or leases from now on; `done` is set when nothing is leased and nothing waits for the

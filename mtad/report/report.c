@@ -266,8 +266,7 @@ on_sync(evutil_socket_t fd, short what, void *arg)
 	plan_sync(r);
 }
 
-/* --- the outbox itself
- * ------------------------------------------------------------------------------------------- */
+/* --- the outbox itself --- */
 
 static bool
 visit(void *arg, uint64_t seq, struct queue_blob bytes)
@@ -313,8 +312,7 @@ on_retry(evutil_socket_t fd, short what, void *arg)
 	catch_up(r);
 }
 
-/* --- letters
- * ------------------------------------------------------------------------------------------------------- */
+/* --- letters --- */
 
 static void
 on_events(struct report *r, struct event_batch *b)
