@@ -265,7 +265,10 @@ record(struct session *s, bool is_ok)
 	ledger_write(s->sim->ledger, &s->message, &entry);
 }
 
-/* The session is gone after this. */
+/*
+ * The session is gone after this. What was said before goes out first, held back or not: the ledger calls a
+ * message "ok" because its 250 was said, and a pipelining client may have both in one turn.
+ */
 static void
 cut(struct session *s, enum sim_phase phase, bool with_reset)
 {
@@ -274,6 +277,8 @@ cut(struct session *s, enum sim_phase phase, bool with_reset)
 	if (phase == SIM_DOT)
 		record(s, false);
 	s->unit->counts.dropped++;
+	s->out.latency_us = s->out.drip_us = 0;
+	wire_send(s->wire);
 	if (with_reset)
 		(void)setsockopt(wire_fd(s->wire), SOL_SOCKET, SO_LINGER, &at_once, sizeof(at_once));
 	session_free(s);
