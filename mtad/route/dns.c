@@ -146,7 +146,6 @@ answer_of(const struct dns *d, uint16_t type, const struct resolver_answer *in)
 		a->expire_us = now_us + life_us(d, p->ttl_s, ttl_max_s);
 		copy_items(a, p, type);
 	}
-	a->is_authentic = p != NULL && p->is_authentic;
 	return a;
 }
 

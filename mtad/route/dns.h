@@ -40,7 +40,6 @@ struct dns_item {
 struct dns_answer {
 	uint32_t refs;
 	enum dns_answer_kind kind;
-	bool is_authentic;
 	uint16_t count;
 	size_t bytes;
 	int64_t expire_us; /* monotonic */

@@ -32,6 +32,7 @@
 
 static const int64_t second_us = 1000000;
 static const int64_t tick_us = 100000;
+static const int64_t slow_us = 200000;           /* unanswered for longer: not what fills the socket */
 static const int64_t silent_us = 30 * second_us; /* then one question tries a dead resolver again */
 static const int64_t renew_us =
 	60 * second_us; /* a channel older than this ends when idle: new port, new trust in EDNS */
@@ -49,6 +50,9 @@ struct question {
 	uint32_t ttl_s;      /* least of the aliases followed by asking again */
 	uint16_t type, round, chain_count;
 	bool has_edns;
+	bool is_slow;
+	int64_t sent_us;
+	TAILQ_ENTRY(question) sent;
 	char name[DOMAIN_MAX];
 };
 
@@ -71,6 +75,7 @@ struct server {
 };
 
 STAILQ_HEAD(question_line, question);
+TAILQ_HEAD(question_list, question);
 
 struct resolver {
 	struct resolver_conf rc;
@@ -83,6 +88,8 @@ struct resolver {
 	struct server servers[RESOLVER_SERVERS_MAX];
 	uint32_t server_count;
 	struct question_line line;
+	struct question_list sent; /* under way, oldest first */
+	uint32_t slow_count;       /* of those, how many for longer than slow_us */
 	uint32_t window, window_answers;
 	int64_t slowed_us;
 	struct event *pump_event, *tick_event;
@@ -269,6 +276,8 @@ on_answer(void *arg, int status, int timeouts, unsigned char *bytes, int len)
 	assert(q->server->in_flight > 0);
 	q->server->in_flight--;
 	r->stats.in_flight--;
+	TAILQ_REMOVE(&r->sent, q, sent);
+	r->slow_count -= q->is_slow;
 	if (r->is_closing) {
 		free(q);
 	} else if (status == ARES_EDESTRUCTION || status == ARES_ECANCELLED) {
@@ -344,7 +353,7 @@ server_close(struct server *s)
 static bool
 server_open(struct server *s)
 {
-	static char lookups[] = "b", nowhere[] = "/dev/null";
+	char lookups[] = "b", nowhere[] = "/dev/null"; /* copied */
 	struct resolver *r = s->resolver;
 	struct ares_addr_port_node node = {.family = s->address.family};
 	struct ares_options o = {
@@ -447,26 +456,31 @@ recheck_servers(struct resolver *r)
 
 /* --- sending --- */
 
+static bool
+are_all_silent(const struct resolver *r, int64_t now_us)
+{
+	for (uint32_t i = 0; i < r->server_count; i++)
+		if (!is_silent(&r->servers[i], now_us))
+			return false;
+	return true;
+}
+
 /* The first server in order that may still help; silent ones only when all are. NULL: none is left. */
 static struct server *
 choose(struct question *q)
 {
 	struct resolver *r = q->resolver;
 	int64_t now_us = clock_mono(r->rc.clock);
-	uint32_t silent = 0;
-	bool are_all_silent;
+	bool is_hopeless = are_all_silent(r, now_us);
 
-	for (uint32_t i = 0; i < r->server_count; i++)
-		silent += is_silent(&r->servers[i], now_us);
-	are_all_silent = silent == r->server_count;
 	/* While nobody answers at all, one round has to do: the line is long and there is no hope in it. */
-	for (; q->round < (are_all_silent ? 1 : r->tries); q->round++) {
+	for (; q->round < (is_hopeless ? 1 : r->tries); q->round++) {
 		for (uint32_t i = 0; i < r->server_count; i++) {
 			struct server *s = &r->servers[i];
 
 			if ((q->tried | q->answered) & 1u << i)
 				continue;
-			if (are_all_silent || !is_silent(s, now_us))
+			if (is_hopeless || !is_silent(s, now_us))
 				return s;
 		}
 		q->tried = 0;
@@ -500,10 +514,38 @@ send_to(struct question *q, struct server *s)
 		give_answer(q, NULL, "an alias that is no name"); /* the root, say */
 		return;
 	}
+	q->sent_us = now_us;
+	q->is_slow = false;
+	TAILQ_INSERT_TAIL(&r->sent, q, sent);
 	s->in_flight++;
 	r->stats.in_flight++;
 	r->stats.queries++;
 	ares_send(s->channel, packet, (int)len, on_answer, q);
+}
+
+/* C24: names whose servers are slow or dead must not take the places of those that are answered in
+ * milliseconds. The window guards against bursts of answers, and from slow ones none come. */
+static void
+count_slow(struct resolver *r)
+{
+	int64_t until_us = clock_mono(r->rc.clock) - slow_us;
+	struct question *q;
+
+	TAILQ_FOREACH(q, &r->sent, sent)
+	{
+		if (q->sent_us > until_us)
+			break;
+		r->slow_count += !q->is_slow;
+		q->is_slow = true;
+	}
+}
+
+static bool
+has_room(const struct resolver *r)
+{
+	if (are_all_silent(r, clock_mono(r->rc.clock)))
+		return r->stats.in_flight < r->window;
+	return r->stats.in_flight - r->slow_count < r->window && r->slow_count < RESOLVER_SLOW_MAX;
 }
 
 static void
@@ -513,7 +555,7 @@ pump(struct resolver *r)
 	struct question *q;
 
 	recheck_servers(r);
-	while (r->stats.in_flight < r->window && (q = STAILQ_FIRST(&r->line)) != NULL) {
+	while (has_room(r) && (q = STAILQ_FIRST(&r->line)) != NULL) {
 		struct server *s = choose(q);
 
 		STAILQ_REMOVE_HEAD(&r->line, link);
@@ -542,6 +584,7 @@ on_tick(evutil_socket_t fd, short what, void *arg)
 	for (uint32_t i = 0; i < r->server_count; i++)
 		if (r->servers[i].in_flight > 0)
 			ares_process_fd(r->servers[i].channel, ARES_SOCKET_BAD, ARES_SOCKET_BAD);
+	count_slow(r);
 	pump(r);
 }
 
@@ -604,6 +647,7 @@ resolver_create(const struct resolver_conf *rc, const struct conf *conf)
 	r->rc = *rc;
 	r->window = RESOLVER_WINDOW;
 	STAILQ_INIT(&r->line);
+	TAILQ_INIT(&r->sent);
 	take_conf(r, conf);
 	has_new_resolv(r);
 	load_servers(r);

@@ -6,7 +6,8 @@
  *
  * Each resolver has its own c-ares channel with a single try, so that the choice of the next one is ours:
  * one that stays silent is asked last for a while, one that says SERVFAIL, REFUSED or nonsense is not asked
- * again for the same name. At most RESOLVER_WINDOW questions are under way, the others wait in line.
+ * again for the same name. At most RESOLVER_WINDOW questions that may be answered any moment are under way,
+ * and RESOLVER_SLOW_MAX slow ones; the others wait in line.
  *
  * Owner    struct dns, on the queue thread.
  * Memory   one small object a question.
@@ -20,16 +21,17 @@
 #include "route/dns_packet.h"
 
 #define RESOLVER_SERVERS_MAX 8
-#define RESOLVER_WINDOW      500 /* 10,000 under way overflow the socket's buffer and run into timeouts */
+#define RESOLVER_WINDOW      500  /* 10,000 under way overflow the socket's buffer and run into timeouts */
+#define RESOLVER_SLOW_MAX    5000 /* more that have not been answered for a while */
 
 struct event_base;
 struct resolver;
 
 struct resolver_answer {
-	struct dns_packet
-		*packet; /* NOERROR or NXDOMAIN, until the callback returns. NULL: nobody had an answer */
-	const char *why; /* NXDOMAIN or no packet: "SERVFAIL from 127.0.0.1:53", until the callback returns */
+	struct dns_packet *packet; /* NOERROR or NXDOMAIN; NULL: nobody had an answer */
+	const char *why;           /* without packet, and for NXDOMAIN: "SERVFAIL from 127.0.0.1:53" */
 };
+/* The answer is borrowed until the callback returns. */
 typedef void resolver_done(void *owner, void *arg, const struct resolver_answer *answer);
 
 struct resolver_conf {

@@ -692,7 +692,7 @@ test_callbacks_and_end(void **state)
 	route_lookup(lab.route, "two.test", on_done, &a);
 	route_lookup(lab.route, "mxsilent.test", on_done, &a);
 	route_txt(lab.route, "key._domainkey.test", on_txt, &t);
-	event_base_loop(lab.base, EVLOOP_NONBLOCK);
+	event_base_loop(lab.base, EVLOOP_ONCE | EVLOOP_NONBLOCK);
 	route_lookup(lab.route, "[5.5.5.5]", on_done, &a);
 	route_unref(a.result);
 }
