@@ -8,16 +8,24 @@
  *
  *   domain   destination domain of a recipient; routing maps it to a site or says why not
  *   stream   (user, job, class): the unit that can be paused now, and weighed later
- *   cell     (domain, stream): a FIFO of ready recipients; what pausing takes out of the running
- *   site     receiving system; its cells with ready recipients wait in a ring
- *   lane     (source, site): sessions and their cap
+ *   cell     (domain, stream, sticky source): a FIFO of ready recipients; what pausing takes out of the running
+ *   site     receiving system
+ *   lane     (source, site): sessions and their cap; its cells with ready recipients take turns, one message each
  *   session  one outbound connection of a lane; holds at most two leases (the second is sent with the first's final dot)
  *   lease    recipients of one message for one site, handed out by an order, settled one by one, then done
  *
+ * Time     wall clock, handed in. Age limits hold in every state: ready, waiting, held, paused, not routed; leased
+ *          recipients are judged when they are settled. When a call comes more than an hour after the one before (the
+ *          clock was set, the machine slept), nothing expires for ten minutes, so that what is due is tried first;
+ *          queue_sched_wake_us() asks for a call each half hour at least. When the clock is set back, waits keep
+ *          their length and no age is negative. No due time is further away than the longest retry wait (at least a
+ *          day, for explicit waits) with its jitter: longer ones, read at start, come from a wrong clock.
  * Memory   aim: 256 bytes a queued recipient in all. Addresses and bodies are not here; the host keeps them with `body`
- *          (fresh mail) or loads them from the store by id.
- * Thread   one owner, no locks.
- * Fails    QUEUE_ENOMEM from calls that add; nothing half-added stays.
+ *          (fresh mail) or loads them from the store by id. A domain without recipients is forgotten when its route
+ *          has expired, ten minutes after its last recipient at the latest.
+ * Thread   one owner, no locks. Callbacks may not call back.
+ * Fails    QUEUE_ENOMEM from calls that add; nothing half-added stays. QUEUE_EINVAL from add: no recipients, too many,
+ *          names that are too long, or an id that is queued already. next() without memory gives no order for a second.
  */
 #include "queue_types.h"
 
@@ -28,10 +36,10 @@ struct queue_lane;
 /* The settings that apply to one domain at this moment; looked up through conf.policy, never kept over a reload. */
 struct queue_policy {
 	const int64_t *retry_us; /* waits after the 1st, 2nd ... attempt that counted; the last repeats */
-	uint32_t retry_count;
+	uint32_t retry_count;    /* at least 1 */
 	int64_t expire_us;       /* age limit */
 	int64_t uncertain_retry_us; /* wait after an uncertain end of data */
-	uint32_t connections;    /* per lane */
+	uint32_t connections;    /* per lane; a lane obeys the policy of the domain whose mail is next */
 	uint32_t messages_per_connection; /* 0: no limit */
 	uint32_t rcpts_per_transaction;
 	int64_t idle_us;         /* keep an idle session open this long for more mail */
@@ -55,7 +63,7 @@ void queue_sched_destroy(struct queue_sched **qp);
 /* Policies changed: forget cached ones, take the new totals, recompute expiries. Learned state stays. */
 void queue_sched_reconfigured(struct queue_sched *q, const struct queue_sched_conf *conf, int64_t now_us);
 
-/* --- facts ------------------------------------------------------------------------------------------------------ */
+/* --- facts --- */
 
 struct queue_sched_rcpt {
 	uint16_t n;
@@ -75,15 +83,19 @@ uint32_t queue_sched_evict(struct queue_sched *q, uint32_t count);
 enum queue_route_kind {
 	QUEUE_ROUTE_SITE, /* go there */
 	QUEUE_ROUTE_WAIT, /* not now (DNS trouble): ask again at until_us; recipients wait, no attempt counts */
-	QUEUE_ROUTE_FAIL, /* never (NXDOMAIN, Null MX): every recipient of the domain is handed out with QUEUE_ORDER_REJECT */
+	/* Never (NXDOMAIN, Null MX): every recipient of the domain that is ready, or gets ready until until_us, is handed out
+	 * with QUEUE_ORDER_REJECT. Waiting, held and paused ones stay; their turn asks for the route again. */
+	QUEUE_ROUTE_FAIL,
 };
 struct queue_route {
 	enum queue_route_kind kind;
 	struct queue_blob site;
-	int64_t until_us;       /* valid until: after that RESOLVE is ordered again before the next lease */
+	int64_t until_us;       /* valid until (a second at least): then RESOLVE is ordered with the next lease, which
+				 * itself still goes the old way */
 	struct queue_blob why;  /* WAIT and FAIL: in words, shown to the operator */
 };
-/* The answer to QUEUE_ORDER_RESOLVE. */
+/* The answer to QUEUE_ORDER_RESOLVE. QUEUE_ENOMEM, QUEUE_EINVAL (no site): as if it had said "wait a minute", or go on the
+ * old way. QUEUE_ENOTFOUND: nobody asked, the domain is not known. */
 QUEUE_MUST_USE int queue_sched_routed(struct queue_sched *q, struct queue_blob domain, const struct queue_route *route, int64_t now_us);
 
 /* Sessions: `session` is the pointer the host got with QUEUE_ORDER_OPEN. */
@@ -106,8 +118,8 @@ enum queue_verdict_kind {
 };
 struct queue_verdict {
 	enum queue_verdict_kind kind;
-	int64_t wait_us;
-	struct queue_blob reply; /* kept as the domain's and site's last reply for the operator (cut) */
+	int64_t wait_us;         /* exact, without jitter; at most a day or the longest retry wait */
+	struct queue_blob reply; /* kept (cut) as the domain's and site's last reply unless it was a success */
 	uint16_t code;           /* of the reply, 0: none */
 };
 /* What became of the recipient: for the store and the event. */
@@ -124,7 +136,7 @@ void queue_sched_settle(struct queue_sched *q, struct queue_lease *l, uint32_t i
 	int64_t now_us, struct queue_settled *out);
 void queue_sched_lease_done(struct queue_sched *q, struct queue_lease *take_lease, int64_t now_us);
 
-/* --- orders ------------------------------------------------------------------------------------------------------ */
+/* --- orders --- */
 
 enum queue_order_kind {
 	QUEUE_ORDER_NONE,    /* nothing until queue_sched_wake_us() or the next fact */
@@ -132,16 +144,18 @@ enum queue_order_kind {
 	QUEUE_ORDER_OPEN,    /* open a connection for session (lane: source, site), first lease included */
 	QUEUE_ORDER_GIVE,    /* hand lease to an open session */
 	QUEUE_ORDER_CLOSE,   /* session is idle or surplus: QUIT; answered by session_closed */
-	QUEUE_ORDER_REJECT,  /* the domain's route is FAIL: settle lease as FAILED */
+	QUEUE_ORDER_REJECT,  /* the domain's route is FAIL: settle lease as FAILED, for the reason in `why` */
 	QUEUE_ORDER_EXPIRE,  /* over the age limit: settle lease as EXPIRED */
 };
 struct queue_order {
 	enum queue_order_kind kind;
 	struct queue_blob domain; /* RESOLVE, REJECT, EXPIRE, OPEN, GIVE: of the first recipient; valid until the next call */
 	struct queue_blob site;   /* OPEN, GIVE */
-	uint32_t source;          /* OPEN */
+	struct queue_blob why;    /* REJECT: as the route said; valid until the next call */
+	uint32_t source;          /* OPEN, GIVE */
 	struct queue_session *session;
 	struct queue_lease *lease;
+	struct queue_blob why;    /* REJECT: why the domain's route is FAIL, as given to queue_sched_routed */
 };
 /* One order a call, until NONE. */
 void queue_sched_next(struct queue_sched *q, int64_t now_us, struct queue_order *out);
@@ -159,7 +173,7 @@ void *queue_lease_user(const struct queue_lease *l);
 void queue_session_set_user(struct queue_session *s, void *user);
 void *queue_session_user(const struct queue_session *s);
 
-/* --- operators ---------------------------------------------------------------------------------------------------- */
+/* --- operators --- */
 
 /* Which recipients; empty or zero fields match all. */
 struct queue_filter {
@@ -185,18 +199,21 @@ struct queue_view {
 };
 typedef bool queue_sched_visit(void *arg, const struct queue_view *v);
 void queue_sched_each(struct queue_sched *q, const struct queue_filter *f, uint32_t limit, queue_sched_visit *visit, void *arg);
-/* Make waiting ones ready now. Returns how many. The host stores nothing for it. */
+/* Make waiting ones ready now, and end the wait for DNS or after failed connections of the others. Returns how many
+ * recipients waited in one of these ways. The host stores nothing for it. */
 uint64_t queue_sched_retry(struct queue_sched *q, const struct queue_filter *f, int64_t now_us);
 /* Hold or release; `changed` is called for each recipient whose record the host must update. Leased ones are held after. */
 uint64_t queue_sched_hold(struct queue_sched *q, const struct queue_filter *f, bool hold, int64_t now_us,
 	queue_sched_visit *changed, void *arg);
 /* Take recipients out for an operator's bounce or delete: one lease a call (recipients of one message), NULL when no
- * unleased recipient matches. Leased ones cannot be taken: *out_busy counts them; they are marked, and when their lease
- * is settled as LATER, UNCERTAIN or RETURN the settled kind becomes DROPPED. The host settles the lease as FAILED or
- * DROPPED. Held and paused recipients can be taken. */
+ * unleased recipient matches. Held and paused recipients can be taken. The host settles the lease as FAILED or DROPPED
+ * before the next call. Leased ones cannot be taken: the call that returns NULL marks them, and *out_busy is their
+ * number (else 0); when their lease is settled as LATER, UNCERTAIN or RETURN the settled kind becomes DROPPED.
+ * A call costs the same however many match. NULL also without memory. */
 struct queue_lease *queue_sched_take(struct queue_sched *q, const struct queue_filter *f, uint64_t *out_busy);
 
-/* Pause and resume: until_us INT64_MAX: until resumed. Kinds combine; an expired pause lifts itself. */
+/* Pause and resume: until_us INT64_MAX: until resumed. Kinds combine; an expired pause lifts itself. `name` matters for
+ * DOMAIN, SITE, JOB and USER (QUEUE_EINVAL when empty), `source` for SOURCE. Mail need not be there yet. */
 enum queue_pause_kind { QUEUE_PAUSE_ALL, QUEUE_PAUSE_DOMAIN, QUEUE_PAUSE_SITE, QUEUE_PAUSE_SOURCE, QUEUE_PAUSE_JOB, QUEUE_PAUSE_USER };
 QUEUE_MUST_USE int queue_sched_pause(struct queue_sched *q, enum queue_pause_kind kind, struct queue_blob name, uint32_t source,
 	int64_t until_us, struct queue_blob reason, int64_t now_us);
@@ -214,12 +231,16 @@ void queue_sched_each_pause(struct queue_sched *q, bool (*visit)(void *arg, cons
 struct queue_domain_view {
 	struct queue_blob domain, site, why; /* why: route trouble */
 	uint64_t ready, waiting, leased, held;
-	int64_t next_us;       /* earliest due of the waiting */
-	int64_t oldest_us;     /* arrival of the oldest */
+	int64_t next_us;       /* earliest due of the waiting; 0: none waits */
+	int64_t oldest_us;     /* arrival of the oldest; 0: none is queued */
+	int64_t route_until_us;
 	struct queue_blob last_reply;
 	uint16_t last_code;
-	bool is_paused;
+	bool is_paused;        /* itself, or its site */
+	bool is_resolving;
 };
+/* False: not known (no mail for it now or a short time ago). */
+bool queue_sched_domain_find(struct queue_sched *q, struct queue_blob domain, struct queue_domain_view *out);
 void queue_sched_each_domain(struct queue_sched *q, bool (*visit)(void *arg, const struct queue_domain_view *v), void *arg);
 struct queue_site_view {
 	struct queue_blob site, last_reply, why;
@@ -227,7 +248,9 @@ struct queue_site_view {
 	uint64_t ready, leased;
 	int64_t wait_until_us; /* lane back-off after failed connections */
 	bool is_paused;
+	bool is_starved;       /* would open a connection, but connections_total is used up */
 };
+bool queue_sched_site_find(struct queue_sched *q, struct queue_blob site, struct queue_site_view *out);
 void queue_sched_each_site(struct queue_sched *q, bool (*visit)(void *arg, const struct queue_site_view *v), void *arg);
 
 struct queue_sched_stats {

@@ -66,7 +66,11 @@ struct dispatch {
 static struct queue_blob
 text(const char *s)
 {
-	return (struct queue_blob){s, strnlen(s, 512)};
+	size_t len = 0;
+
+	while (s[len] != '\0')
+		len++;
+	return (struct queue_blob){s, len};
 }
 
 static void
@@ -456,17 +460,16 @@ order_resolve(struct dispatch *d, const struct queue_order *order)
 static void
 answer_reject(struct job *job, struct queue_blob why)
 {
-	char words[300], esc[20] = "5.4.4";
-	char *space;
+	const char *space = why.len > 0 ? memchr(why.ptr, ' ', why.len) : NULL;
+	size_t code_len = space != NULL ? (size_t)(space - (const char *)why.ptr) : 0;
+	char words[300], esc[sizeof(job->rcpts[0].esc)] = "5.4.4";
 
-	blob_text(words, sizeof(words), why);
-	space = strchr(words, ' ');
-	if (space != NULL && space - words < (ptrdiff_t)sizeof(esc)) {
-		*space = '\0';
-		snprintf(esc, sizeof(esc), "%s", words);
-		job_answer_all(job, QUEUE_VERDICT_FAILED, CLASS_DNS, esc, 0, space + 1);
-		return;
+	if (code_len > 0 && code_len < sizeof(esc)) {
+		memcpy(esc, why.ptr, code_len);
+		esc[code_len] = '\0';
+		why = (struct queue_blob){space + 1, why.len - code_len - 1};
 	}
+	blob_text(words, sizeof(words), why);
 	job_answer_all(job, QUEUE_VERDICT_FAILED, CLASS_DNS, esc, 0, words);
 }
 
