@@ -341,14 +341,12 @@ test_tcp_refused(void **state)
 	struct server udp_only;
 	struct slot s;
 
-	server_start(&udp_only, "t.zone 0 MOOD TRUNCATE\nt.zone 300 A 5.5.5.5\nu.zone 300 A 5.5.5.5\n");
-	shutdown(udp_only.tcp, SHUT_RDWR);
-	close(udp_only.tcp);
+	server_start_with(
+		&udp_only, "t.zone 0 MOOD TRUNCATE\nt.zone 300 A 5.5.5.5\nu.zone 300 A 5.5.5.5\n", false);
 	lab_open(udp_only.text, "");
 	s = ask("t.zone");
 	assert_int_equal(s.kind, DNS_FAULT);
 	assert_int_equal(ask("u.zone").kind, DNS_RECORDS);
-	udp_only.tcp = -1;
 	server_stop(&udp_only);
 }
 

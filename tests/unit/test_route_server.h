@@ -441,7 +441,7 @@ server_bind(struct server *s)
 
 /* TCP's port of the same number may be taken by somebody: then another one is tried. */
 static inline void
-server_start(struct server *s, const char *zone)
+server_start_with(struct server *s, const char *zone, bool has_tcp)
 {
 	bool is_bound = false;
 
@@ -454,8 +454,18 @@ server_start(struct server *s, const char *zone)
 			close(s->tcp);
 		}
 	}
+	if (!has_tcp) {
+		close(s->tcp);
+		s->tcp = -1; /* poll() passes over it */
+	}
 	assert(is_bound && pipe(s->stop) == 0);
 	assert(pthread_create(&s->thread, NULL, serve, s) == 0);
+}
+
+static inline void
+server_start(struct server *s, const char *zone)
+{
+	server_start_with(s, zone, true);
 }
 
 static inline void
@@ -465,6 +475,7 @@ server_stop(struct server *s)
 	pthread_join(s->thread, NULL);
 	close(s->stop[0]);
 	close(s->udp);
-	close(s->tcp);
+	if (s->tcp >= 0)
+		close(s->tcp);
 }
 #endif
