@@ -135,6 +135,7 @@ queue_format_make(struct queue_lmdb_tx *tx)
 	return queue_format_write_state(tx, &st);
 }
 
+/* INTERNALS step 10, within the caller's one transaction. */
 static int
 upgrade(struct queue_lmdb_tx *tx, uint32_t format)
 {

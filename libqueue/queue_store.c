@@ -390,6 +390,7 @@ reopen_steps(struct queue_store *s)
 	return err;
 }
 
+/* INTERNALS step 9. */
 int
 queue_store_reopen(struct queue_store *s)
 {

@@ -145,6 +145,7 @@ QUEUE_MUST_USE int queue_store_audit(struct queue_store *s, struct queue_totals 
 /* By counting every recipient record on disk (slow, in portions inside): for audit. */
 QUEUE_MUST_USE int queue_store_count_rcpts(struct queue_store *s, uint64_t *out_rcpts);
 
+/* Any thread. Ask from time to time while puts are refused: the limits lift by themselves. */
 struct queue_space {
 	uint64_t used_bytes, file_bytes, disk_free_bytes, disk_free_inodes;
 	bool is_full;    /* puts are refused at present */

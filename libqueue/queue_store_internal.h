@@ -54,8 +54,9 @@ struct queue_store {
 	uint64_t file_bytes;      /* at the last begin: it never shrinks */
 	uint64_t reserved_to;     /* the file has blocks up to here */
 	bool can_reserve;
-	char *metas;      /* both meta pages after the last commit */
-	size_t metas_len; /* 0: not known */
+	_Atomic bool cannot_grow; /* the disk refused more blocks; any thread asks */
+	char *metas;              /* both meta pages after the last commit */
+	size_t metas_len;         /* 0: not known */
 	ino_t data_ino;
 	struct queue_words error;
 };

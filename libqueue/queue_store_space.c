@@ -93,6 +93,8 @@ map_settle_bytes(const struct queue_store *s)
 	return share < MAP_SETTLE_BYTES_MAX ? share : MAP_SETTLE_BYTES_MAX;
 }
 
+static const char no_room_to_grow[] = "the disk has no room for the spool to grow";
+
 /* The limit that `need` more bytes would break, or NULL. The words are an operator's. */
 static const char *
 broken_limit(const struct queue_store *s, const struct queue_space *sp, uint64_t need)
@@ -107,6 +109,11 @@ broken_limit(const struct queue_store *s, const struct queue_space *sp, uint64_t
 		return "the spool has reached its size limit";
 	if (sp->used_bytes + need > c->map_bytes - map_settle_bytes(s))
 		return "the spool's map is full";
+	/* Lifts when there is room for the next step, so that a host that asks before it takes mail sees it
+	 * lift. */
+	if (atomic_load_explicit(&s->cannot_grow, memory_order_relaxed) &&
+		sp->disk_free_bytes < QUEUE_STORE_RESERVE_BYTES + RESERVE_STEP_BYTES)
+		return no_room_to_grow;
 	return NULL;
 }
 
@@ -149,10 +156,13 @@ reserve(struct queue_store *s, uint64_t bytes)
 		return true;
 	if (fallocate(queue_lmdb_fd(s->lmdb), FALLOC_FL_KEEP_SIZE, (off_t)from, (off_t)(to - from)) == 0) {
 		s->reserved_to = to;
+		atomic_store_explicit(&s->cannot_grow, false, memory_order_relaxed);
 		return true;
 	}
-	if (errno == ENOSPC || errno == EDQUOT || errno == EFBIG)
+	if (errno == ENOSPC || errno == EDQUOT || errno == EFBIG) {
+		atomic_store_explicit(&s->cannot_grow, true, memory_order_relaxed);
 		return false;
+	}
 	/* Not every file system can; there the guards alone have to do. */
 	s->can_reserve = false;
 	return true;
@@ -171,7 +181,7 @@ queue_space_refuse(struct queue_store *s, uint64_t need, bool is_new)
 	if ((why = broken_limit(s, &s->space, put)) != NULL)
 		return why;
 	if (!reserve(s, queue_lmdb_end_bytes(s->lmdb) + put + QUEUE_STORE_RESERVE_BYTES))
-		return "the disk has no room for the spool to grow";
+		return no_room_to_grow;
 	return NULL;
 }
 

@@ -21,7 +21,7 @@
 /* A page entry beside the record itself: node header, key, pointers up the tree. */
 enum { RECORD_OVERHEAD = 40 };
 
-/* --- step 1: accept --- */
+/* --- accept --- */
 
 /* Bytes the message will take, near enough; or QUEUE_EINVAL. */
 static int64_t
@@ -132,6 +132,7 @@ put_message(struct queue_store *s, const struct queue_message *m, uint32_t body_
 	return err;
 }
 
+/* INTERNALS step 1: it exists, whole, once the transaction is committed. */
 int
 queue_store_put(struct queue_store *s, struct queue_message *m, const struct queue_rcpt *rcpts,
 	uint32_t rcpt_count, const struct queue_blob body[QUEUE_BODY_PIECES])
@@ -170,8 +171,9 @@ queue_store_put(struct queue_store *s, struct queue_message *m, const struct que
 	return 0;
 }
 
-/* --- steps 2, 3, 4: wait, end, remove --- */
+/* --- wait, end, remove --- */
 
+/* INTERNALS step 2: a recipient waits. */
 int
 queue_store_update(struct queue_store *s, queue_id id, const struct queue_rcpt *r)
 {
@@ -198,6 +200,7 @@ queue_store_update(struct queue_store *s, queue_id id, const struct queue_rcpt *
 	return 0;
 }
 
+/* INTERNALS step 3: a recipient has ended. */
 int
 queue_store_end(struct queue_store *s, queue_id id, uint16_t n, enum queue_end end)
 {
@@ -282,6 +285,7 @@ delete_all(struct queue_store *s, enum queue_table table, uint64_t from, int shi
 	return err == QUEUE_ENOTFOUND ? 0 : err;
 }
 
+/* INTERNALS step 4: nobody waits for it any more. */
 int
 queue_store_remove(struct queue_store *s, queue_id id)
 {
@@ -307,7 +311,7 @@ queue_store_remove(struct queue_store *s, queue_id id)
 	return 0;
 }
 
-/* --- step 5: quarantine --- */
+/* --- quarantine --- */
 
 /* Nothing in a record is trusted here: it is moved as it is, under a key that tells where it stood. */
 static int
@@ -369,6 +373,7 @@ quarantine_message(struct queue_store *s, queue_id id, bool *out_found)
 	return queue_lmdb_delete(&s->tx, QUEUE_TABLE_MESSAGE, queue_key_number(&id));
 }
 
+/* INTERNALS step 5: set aside, not deleted. */
 int
 queue_store_quarantine(struct queue_store *s, queue_id id, uint32_t *out_rcpts)
 {
@@ -397,7 +402,7 @@ queue_store_quarantine(struct queue_store *s, queue_id id, uint32_t *out_rcpts)
 	return 0;
 }
 
-/* --- steps 6 and 7: the outbox --- */
+/* --- the outbox --- */
 
 static int
 put_blob(struct queue_store *s, enum queue_table table, enum queue_record_kind kind, struct queue_blob key,
@@ -413,6 +418,7 @@ put_blob(struct queue_store *s, enum queue_table table, enum queue_record_kind k
 	return 0;
 }
 
+/* INTERNALS step 6: what happened, in the transaction that made it so. */
 int
 queue_store_event(struct queue_store *s, struct queue_blob event, uint64_t *out_seq)
 {
@@ -463,6 +469,7 @@ delete_events(struct queue_store *s, uint64_t seq)
 	return err == QUEUE_ENOTFOUND ? 0 : err;
 }
 
+/* INTERNALS step 7: the accounting files hold it. */
 int
 queue_store_reported(struct queue_store *s, uint64_t seq, struct queue_blob state)
 {
@@ -481,8 +488,9 @@ queue_store_reported(struct queue_store *s, uint64_t seq, struct queue_blob stat
 	return 0;
 }
 
-/* --- step 8: notes --- */
+/* --- notes --- */
 
+/* INTERNALS step 8: small state. */
 int
 queue_store_note(struct queue_store *s, struct queue_blob name, struct queue_blob value)
 {
