@@ -34,7 +34,7 @@ put_text(struct smtp_canon_sink sink, struct smtp_slice text)
 	sink.put(sink.arg, text);
 }
 
-/* --- body ----------------------------------------------------------------------------------------- */
+/* --- body --- */
 
 void
 smtp_canon_body_init(struct smtp_canon_body *c, enum smtp_canon_kind kind, struct smtp_canon_sink sink)
@@ -171,7 +171,7 @@ smtp_canon_body_end(struct smtp_canon_body *c)
 		put_text(c->sink, SMTP_LIT("\r\n"));
 }
 
-/* --- header --------------------------------------------------------------------------------------- */
+/* --- header --- */
 
 static void
 put_lower(struct smtp_canon_sink sink, struct smtp_slice name)
@@ -230,7 +230,7 @@ smtp_canon_field(enum smtp_canon_kind kind, const struct smtp_field *f, struct s
 	put_text(sink, SMTP_LIT("\r\n"));
 }
 
-/* --- choice --------------------------------------------------------------------------------------- */
+/* --- choice --- */
 
 /*
  * SHUT: one more entry than there are fields, so that adding one breaks the signature, also where there is
@@ -313,7 +313,7 @@ smtp_sign_choose(const struct smtp_header *h, struct smtp_sign_entry entries[SMT
 	return n;
 }
 
-/* --- the field ------------------------------------------------------------------------------------ */
+/* --- the field --- */
 
 enum { FOLD_COLUMN = 76 }; /* RFC 5322 2.1.1: lines of 78 at most where that is possible */
 

@@ -42,7 +42,7 @@ void smtp_canon_body_end(struct smtp_canon_body *c);
 /* One header field, final CRLF included. `f` comes from smtp_header_scan. */
 void smtp_canon_field(enum smtp_canon_kind kind, const struct smtp_field *f, struct smtp_canon_sink sink);
 
-/* --- which fields are signed ---------------------------------------------------------------------- */
+/* --- which fields are signed --- */
 
 enum {
 	SMTP_SIGN_INSTANCES_MAX = 4, /* entries of one name in h= */
@@ -61,7 +61,7 @@ struct smtp_sign_entry {
  */
 uint32_t smtp_sign_choose(const struct smtp_header *h, struct smtp_sign_entry entries[SMTP_SIGN_ENTRIES_MAX]);
 
-/* --- the field ------------------------------------------------------------------------------------ */
+/* --- the field --- */
 
 enum { SMTP_DKIM_FIELD_MAX = 4096 }; /* room for any field: longest names, all entries, RSA-4096 */
 

@@ -109,7 +109,7 @@ has_action(const struct smtp_dsn *d, enum smtp_dsn_action action)
 	return false;
 }
 
-/* --- the header ----------------------------------------------------------------------------------- */
+/* --- the header --- */
 
 static void
 put_boundary(struct smtp_out *o, const struct smtp_dsn *d)
@@ -121,8 +121,8 @@ put_boundary(struct smtp_out *o, const struct smtp_dsn *d)
 static void
 put_header(struct smtp_out *o, const struct smtp_dsn *d)
 {
-	PUT(o, "From: Mail Delivery System <MAILER-DAEMON@");
-	put(o, d->host);
+	PUT(o, "From: Mail Delivery System <");
+	put(o, d->from);
 	PUT(o, ">\r\nTo: <");
 	put(o, d->to);
 	PUT(o, ">\r\nSubject: ");
@@ -145,7 +145,7 @@ put_header(struct smtp_out *o, const struct smtp_dsn *d)
 	PUT(o, "\"\r\n\r\n");
 }
 
-/* --- the part for people -------------------------------------------------------------------------- */
+/* --- the part for people --- */
 
 static const struct {
 	struct smtp_slice intro, report_word;
@@ -217,7 +217,7 @@ put_words(struct smtp_out *o, const struct smtp_dsn *d)
 	PUT(o, "\r\n");
 }
 
-/* --- the part for programs ------------------------------------------------------------------------ */
+/* --- the part for programs --- */
 
 /* One UTF-8 character at the front of s (which is valid UTF-8): its code point, *out_len its bytes. */
 static uint32_t
@@ -329,7 +329,7 @@ put_machine(struct smtp_out *o, const struct smtp_dsn *d)
 	}
 }
 
-/* --- the returned message ------------------------------------------------------------------------- */
+/* --- the returned message --- */
 
 /* May these bytes stand in a 7-bit message as they are? */
 static bool

@@ -37,7 +37,8 @@ struct smtp_dsn_rcpt {
 };
 
 struct smtp_dsn {
-	struct smtp_slice host;   /* our name: Reporting-MTA, and the domain of the From address */
+	struct smtp_slice host;   /* our name: Reporting-MTA */
+	struct smtp_slice from;   /* address of the From field */
 	struct smtp_slice to;     /* the envelope sender; a header beyond ASCII only when this is */
 	struct smtp_slice unique; /* letters and digits nobody can guess: Message-ID and boundary */
 	struct smtp_slice envid;  /* ENVID=, decoded; empty: none */

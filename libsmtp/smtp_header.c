@@ -186,7 +186,7 @@ smtp_header_unfold(struct smtp_slice value, char *buf, size_t buf_max)
 	return (int)len;
 }
 
-/* --- the domain of the first mailbox ------------------------------------------------------------ */
+/* --- the domain of the first mailbox --- */
 
 /* Behind the quoted string that begins at p, or end when it is not closed. */
 static const char *

@@ -92,7 +92,8 @@ describe_rcpt(const struct job *job, uint32_t i, int64_t now_us, struct smtp_dsn
 		out->text.len -= 4;
 	}
 	out->last_attempt = now_us / 1000000;
-	if (smtp_esc_parse((struct smtp_slice){jr->esc, strnlen(jr->esc, sizeof(jr->esc))}, &out->status) <= 0)
+	if (smtp_esc_parse((struct smtp_slice){jr->esc, strnlen(jr->esc, sizeof(jr->esc))}, &out->status) <=
+		0)
 		out->status = (struct smtp_esc){0}; /* the writer then says x.0.0 */
 }
 
@@ -163,6 +164,7 @@ bounce_write(struct job *job, const struct bounce_conf *c)
 		clock_random(c->clock));
 	d.unique = (struct smtp_slice){unique, strnlen(unique, sizeof(unique))};
 	d.host = (struct smtp_slice){c->conf->hostname, strnlen(c->conf->hostname, SMTP_DOMAIN_MAX)};
+	d.from = (struct smtp_slice){c->conf->bounce_from, strnlen(c->conf->bounce_from, SMTP_ADDRESS_MAX)};
 	d.to = slice(of->meta.sender);
 	d.envid = slice(of->meta.envid);
 	d.arrival = of->meta.arrived_us / 1000000;

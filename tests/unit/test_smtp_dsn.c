@@ -39,6 +39,7 @@ dsn_of(const struct smtp_dsn_rcpt *rcpts, size_t count)
 {
 	return (struct smtp_dsn){
 		.host = SMTP_LIT("mta1.example.com"),
+		.from = SMTP_LIT("MAILER-DAEMON@mta1.example.com"),
 		.to = SMTP_LIT("bounce+1@example.com"),
 		.unique = SMTP_LIT("8f3a1c.Zk29"),
 		.envid = SMTP_LIT("job 7"),
