@@ -104,6 +104,19 @@ make_dir(const char *path, const struct passwd *owner, char *why, size_t why_max
 	return true;
 }
 
+/* The folder of a report file, when it is not there yet: one that exists belongs to whoever made it. */
+static bool
+make_folder_of(const char *file, const struct passwd *owner, char *why, size_t why_max)
+{
+	const char *slash = strrchr(file, '/');
+	char folder[4096];
+
+	if (slash == NULL || slash == file)
+		return true;
+	snprintf(folder, sizeof(folder), "%.*s", (int)(slash - file), file);
+	return access(folder, F_OK) == 0 || make_dir(folder, owner, why, why_max);
+}
+
 static bool
 drop_root(const struct conf *conf, char *why, size_t why_max)
 {
@@ -115,7 +128,9 @@ drop_root(const struct conf *conf, char *why, size_t why_max)
 		snprintf(why, why_max, "run-as: there is no account \"%s\"", conf->run_as);
 		return false;
 	}
-	if (!make_dir(conf->spool_dir, owner, why, why_max))
+	if (!make_dir(conf->spool_dir, owner, why, why_max) ||
+		!make_folder_of(conf->accounting_file, owner, why, why_max) ||
+		!make_folder_of(conf->accounting_json, owner, why, why_max))
 		return false;
 	if (initgroups(owner->pw_name, owner->pw_gid) != 0 || setgid(owner->pw_gid) != 0 ||
 		setuid(owner->pw_uid) != 0 || setuid(0) == 0) {

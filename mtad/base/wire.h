@@ -31,7 +31,7 @@ enum wire_down {
 	WIRE_TIMEOUT, /* the deadline passed */
 	WIRE_TLS,     /* handshake or record failure; words from OpenSSL in detail */
 };
-enum { WIRE_INPUT_MAX = 131072, WIRE_READ_BYTES = 65536, WIRE_IOV_MAX = 16 };
+enum { WIRE_INPUT_MAX = 131072, WIRE_READ_BYTES = 65536, WIRE_IOV_MAX = 256 };
 
 struct wire_ops {
 	void (*on_connected)(void *arg);                              /* wire_connect only */

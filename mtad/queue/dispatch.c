@@ -58,6 +58,7 @@ struct dispatch {
 	struct uncertain_host *hosts; /* direct-mapped by id */
 	struct message *stalled; /* committed, but there was no memory to schedule them: again in a second */
 	uint64_t unrecorded;
+	uint64_t jobs_out; /* leases in the hands of io threads */
 	size_t next_io, next_sign;
 	uint32_t pool_turn;
 	bool spool_failed, is_recovering, is_stopping;
@@ -227,6 +228,7 @@ on_job_done(struct dispatch *d, struct job *job)
 	if (job->outbound != NULL) {
 		job->outbound->jobs_out--;
 		job->outbound = NULL;
+		d->jobs_out--;
 	}
 	if (settle(d, job))
 		record(d, job);
@@ -390,6 +392,7 @@ order_open(struct dispatch *d, const struct queue_order *order)
 	o->source = source_index(d, order->source);
 	o->first = job;
 	o->jobs_out = 1;
+	d->jobs_out++;
 	job->outbound = o;
 	queue_session_set_user(order->session, o);
 	blob_text(domain, sizeof(domain), order->domain);
@@ -406,6 +409,7 @@ order_give(struct dispatch *d, const struct queue_order *order)
 		return;
 	job->outbound = o;
 	o->jobs_out++;
+	d->jobs_out++;
 	job->letter.kind = LETTER_JOB;
 	worker_post(o->io, &job->letter);
 }
@@ -536,12 +540,22 @@ sleep_until(struct dispatch *d, int64_t due_us)
 	event_add(d->wake, &tv);
 }
 
+/* Bodies in flight are bounded by memory-max: cached ones go first, then no more leases until some have come
+ * back. */
+static bool
+has_memory(struct dispatch *d)
+{
+	if (memory_percent(d->memory) >= EVICT_PERCENT)
+		(void)queue_sched_evict(d->sched, EVICT_COUNT);
+	return memory_percent(d->memory) < 100 || d->jobs_out == 0;
+}
+
 static void
 turn(struct dispatch *d)
 {
 	int i;
 
-	if (d->spool_failed || d->is_stopping || d->unrecorded >= UNRECORDED_MAX) {
+	if (d->spool_failed || d->is_stopping || d->unrecorded >= UNRECORDED_MAX || !has_memory(d)) {
 		sleep_until(d, INT64_MAX);
 		return;
 	}
