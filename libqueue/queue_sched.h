@@ -2,30 +2,34 @@
 #ifndef LIBQUEUE_QUEUE_SCHED_H
 #define LIBQUEUE_QUEUE_SCHED_H
 /*
- * queue_sched - which recipients go where next: the whole schedule in memory, pure arithmetic on a clock handed in
+ * queue_sched - which recipients go where next: the whole schedule in memory, on a clock handed in
  *
- * Facts go in (add, routed, settle, session_*), orders come out (queue_sched_next). No I/O, no threads, no clock, no SMTP.
+ * Facts go in (add, routed, settle, session_*), orders come out (queue_sched_next). No I/O, no threads,
+ * no clock, no SMTP.
  *
  *   domain   destination domain of a recipient; routing maps it to a site or says why not
  *   stream   (user, job, class): the unit that can be paused now, and weighed later
- *   cell     (domain, stream, sticky source): a FIFO of ready recipients; what pausing takes out of the running
+ *   cell     (domain, stream, sticky source): a FIFO of ready recipients; what pausing takes away
  *   site     receiving system
- *   lane     (source, site): sessions and their cap; its cells with ready recipients take turns, one message each
- *   session  one outbound connection of a lane; holds at most two leases (the second is sent with the first's final dot)
- *   lease    recipients of one message for one site, handed out by an order, settled one by one, then done
+ *   lane     (source, site): sessions and their cap; its cells take turns, one message each
+ *   session  one outbound connection of a lane; holds at most two leases (the second is sent with
+ *            the first's final dot)
+ *   lease    recipients of one message for one site, handed out by an order, settled one by one
  *
- * Time     wall clock, handed in. Age limits hold in every state: ready, waiting, held, paused, not routed; leased
- *          recipients are judged when they are settled. When a call comes more than an hour after the one before (the
- *          clock was set, the machine slept), nothing expires for ten minutes, so that what is due is tried first;
- *          queue_sched_wake_us() asks for a call each half hour at least. When the clock is set back, waits keep
- *          their length and no age is negative. No due time is further away than the longest retry wait (at least a
- *          day, for explicit waits) with its jitter: longer ones, read at start, come from a wrong clock.
- * Memory   aim: 256 bytes a queued recipient in all. Addresses and bodies are not here; the host keeps them with `body`
- *          (fresh mail) or loads them from the store by id. A domain without recipients is forgotten when its route
- *          has expired, ten minutes after its last recipient at the latest.
+ * Time     wall clock, handed in. Age limits hold in every state: ready, waiting, held, paused, not
+ *          routed; leased recipients are judged when they are settled. When a call comes more than an
+ *          hour after the one before (the clock was set, the machine slept), nothing expires for ten
+ *          minutes, so that what is due is tried first; queue_sched_wake_us() asks for a call each half
+ *          hour at least. When the clock is set back, waits keep their length and no age is negative.
+ *          No due time is further away than the longest retry wait (at least a day, for explicit waits)
+ *          with its jitter: longer ones, read at start, come from a wrong clock.
+ * Memory   aim: 256 bytes a queued recipient in all. Addresses and bodies are not here; the host keeps
+ *          them with `body` (fresh mail) or loads them from the store by id. A domain without recipients
+ *          is forgotten when its route has expired, ten minutes after its last recipient at the latest.
  * Thread   one owner, no locks. Callbacks may not call back.
- * Fails    QUEUE_ENOMEM from calls that add; nothing half-added stays. QUEUE_EINVAL from add: no recipients, too many,
- *          names that are too long, or an id that is queued already. next() without memory gives no order for a second.
+ * Fails    QUEUE_ENOMEM from calls that add; nothing half-added stays. QUEUE_EINVAL from add: no
+ *          recipients, too many, names that are too long, or an id that is queued already. next()
+ *          without memory gives no order for a second.
  */
 #include "queue_types.h"
 
@@ -33,20 +37,22 @@ struct queue_sched;
 struct queue_lease;
 struct queue_lane;
 
-/* The settings that apply to one domain at this moment; looked up through conf.policy, never kept over a reload. */
+/* The settings that apply to one domain at this moment; looked up through conf.policy, never kept over a
+ * reload. */
 struct queue_policy {
-	const int64_t *retry_us; /* waits after the 1st, 2nd ... attempt that counted; the last repeats */
-	uint32_t retry_count;    /* at least 1 */
-	int64_t expire_us;       /* age limit */
+	const int64_t *retry_us;    /* waits after the 1st, 2nd ... attempt that counted; the last repeats */
+	uint32_t retry_count;       /* at least 1 */
+	int64_t expire_us;          /* age limit */
 	int64_t uncertain_retry_us; /* wait after an uncertain end of data */
-	uint32_t connections;    /* per lane; a lane obeys the policy of the domain whose mail is next */
+	uint32_t connections;       /* per lane; a lane obeys the policy of the domain whose mail is next */
 	uint32_t messages_per_connection; /* 0: no limit */
 	uint32_t rcpts_per_transaction;
-	int64_t idle_us;         /* keep an idle session open this long for more mail */
+	int64_t idle_us; /* keep an idle session open this long for more mail */
 };
 
 struct queue_sched_conf {
-	/* Borrowed; the result must stay valid until queue_sched_reconfigured() or destroy. `site` may be empty (not routed). */
+	/* Borrowed; the result must stay valid until queue_sched_reconfigured() or destroy. `site` may be
+	 * empty (not routed). */
 	const struct queue_policy *(*policy)(void *arg, struct queue_blob domain, struct queue_blob site);
 	/* A random number, for jitter (0..UINT32_MAX). */
 	uint32_t (*random)(void *arg);
@@ -54,8 +60,8 @@ struct queue_sched_conf {
 	void (*body_unref)(void *arg, void *body);
 	void *arg;
 	uint32_t connections_total;
-	uint32_t jitter_percent;   /* retries are spread over +- this */
-	uint32_t default_source;   /* until pools choose: the source number of every lane */
+	uint32_t jitter_percent; /* retries are spread over +- this */
+	uint32_t default_source; /* until pools choose: the source number of every lane */
 };
 
 QUEUE_MUST_USE int queue_sched_create(const struct queue_sched_conf *conf, struct queue_sched **out);
@@ -74,29 +80,33 @@ struct queue_sched_rcpt {
 	uint32_t sticky_source;   /* source number + 1 it must use again; 0: any */
 };
 /* A message accepted or read at start. `body` is the host's (may be NULL) and is given back by body_unref. */
-QUEUE_MUST_USE int queue_sched_add(struct queue_sched *q, const struct queue_message *m, const struct queue_sched_rcpt *rcpts,
-	uint32_t rcpt_count, void *body, int64_t now_us);
-/* The host needs memory: it drops its body of this message (after this, leases carry body NULL). Oldest first, up to
- * `count` messages that are not leased; calls body_unref for each; returns how many. */
+QUEUE_MUST_USE int queue_sched_add(struct queue_sched *q, const struct queue_message *m,
+	const struct queue_sched_rcpt *rcpts, uint32_t rcpt_count, void *body, int64_t now_us);
+/* The host needs memory: it drops its body of this message (after this, leases carry body NULL). Oldest
+ * first, up to `count` messages that are not leased; calls body_unref for each; returns how many. */
 uint32_t queue_sched_evict(struct queue_sched *q, uint32_t count);
 
 enum queue_route_kind {
 	QUEUE_ROUTE_SITE, /* go there */
-	QUEUE_ROUTE_WAIT, /* not now (DNS trouble): ask again at until_us; recipients wait, no attempt counts */
-	/* Never (NXDOMAIN, Null MX): every recipient of the domain that is ready, or gets ready until until_us, is handed out
-	 * with QUEUE_ORDER_REJECT. Waiting, held and paused ones stay; their turn asks for the route again. */
+	QUEUE_ROUTE_WAIT, /* not now (DNS trouble): ask again at until_us; recipients wait, no attempt counts
+			   */
+	/* Never (NXDOMAIN, Null MX): every recipient of the domain that is ready, or gets ready until
+	 * until_us, is handed out with QUEUE_ORDER_REJECT. Waiting, held and paused ones stay; their turn
+	 * asks for the route again. */
 	QUEUE_ROUTE_FAIL,
 };
 struct queue_route {
 	enum queue_route_kind kind;
 	struct queue_blob site;
-	int64_t until_us;       /* valid until (a second at least): then RESOLVE is ordered with the next lease, which
-				 * itself still goes the old way */
-	struct queue_blob why;  /* WAIT and FAIL: in words, shown to the operator */
+	/* Valid until (a second at least): then RESOLVE is ordered with the next lease, which still goes the
+	 * old way. */
+	int64_t until_us;
+	struct queue_blob why; /* WAIT and FAIL: in words, shown to the operator */
 };
-/* The answer to QUEUE_ORDER_RESOLVE. QUEUE_ENOMEM, QUEUE_EINVAL (no site): as if it had said "wait a minute", or go on the
- * old way. QUEUE_ENOTFOUND: nobody asked, the domain is not known. */
-QUEUE_MUST_USE int queue_sched_routed(struct queue_sched *q, struct queue_blob domain, const struct queue_route *route, int64_t now_us);
+/* The answer to QUEUE_ORDER_RESOLVE. QUEUE_ENOMEM, QUEUE_EINVAL (no site): as if it had said "wait a minute",
+ * or go on the old way. QUEUE_ENOTFOUND: nobody asked, the domain is not known. */
+QUEUE_MUST_USE int queue_sched_routed(
+	struct queue_sched *q, struct queue_blob domain, const struct queue_route *route, int64_t now_us);
 
 /* Sessions: `session` is the pointer the host got with QUEUE_ORDER_OPEN. */
 struct queue_session;
@@ -104,8 +114,8 @@ struct queue_session;
 void queue_sched_session_ready(struct queue_sched *q, struct queue_session *s, bool can_overlap);
 /* It is gone. All its leases must be settled before. `failed`: it never became ready; the lane then waits
  * retry_after_us before it opens another (0: at once) and tells `why` to the operator. */
-void queue_sched_session_closed(struct queue_sched *q, struct queue_session *s, bool failed, int64_t retry_after_us,
-	struct queue_blob why, int64_t now_us);
+void queue_sched_session_closed(struct queue_sched *q, struct queue_session *s, bool failed,
+	int64_t retry_after_us, struct queue_blob why, int64_t now_us);
 
 enum queue_verdict_kind {
 	QUEUE_VERDICT_DELIVERED,
@@ -114,26 +124,28 @@ enum queue_verdict_kind {
 	QUEUE_VERDICT_UNCERTAIN, /* LATER after uncertain_retry_us, same source */
 	QUEUE_VERDICT_RETURN,    /* no attempt was made: ready again at once, at the front; costs nothing */
 	QUEUE_VERDICT_EXPIRED,
-	QUEUE_VERDICT_DROPPED,   /* by an operator */
+	QUEUE_VERDICT_DROPPED, /* by an operator */
 };
 struct queue_verdict {
 	enum queue_verdict_kind kind;
 	int64_t wait_us;         /* exact, without jitter; at most a day or the longest retry wait */
-	struct queue_blob reply; /* kept (cut) as the domain's and site's last reply unless it was a success */
+	struct queue_blob reply; /* unless of a success, kept (cut) for the operator */
 	uint16_t code;           /* of the reply, 0: none */
 };
 /* What became of the recipient: for the store and the event. */
 struct queue_settled {
-	enum queue_verdict_kind kind; /* LATER turns into EXPIRED when its next attempt would be past the age limit */
+	/* LATER turns into EXPIRED when its next attempt would be past the age limit. */
+	enum queue_verdict_kind kind;
 	uint16_t n;
 	uint16_t attempts;
 	uint8_t flags;
-	int64_t due_us;          /* LATER, UNCERTAIN */
-	bool is_last;            /* the message has no queued recipient left: remove it from the store */
+	int64_t due_us; /* LATER, UNCERTAIN */
+	bool is_last;   /* the message has no queued recipient left: remove it from the store */
 };
-/* One recipient of the lease, by index 0..rcpt_count-1, once each. After the last one call queue_sched_lease_done. */
-void queue_sched_settle(struct queue_sched *q, struct queue_lease *l, uint32_t index, const struct queue_verdict *v,
-	int64_t now_us, struct queue_settled *out);
+/* One recipient of the lease, by index 0..rcpt_count-1, once each. After the last one call
+ * queue_sched_lease_done. */
+void queue_sched_settle(struct queue_sched *q, struct queue_lease *l, uint32_t index,
+	const struct queue_verdict *v, int64_t now_us, struct queue_settled *out);
 void queue_sched_lease_done(struct queue_sched *q, struct queue_lease *take_lease, int64_t now_us);
 
 /* --- orders --- */
@@ -149,13 +161,12 @@ enum queue_order_kind {
 };
 struct queue_order {
 	enum queue_order_kind kind;
-	struct queue_blob domain; /* RESOLVE, REJECT, EXPIRE, OPEN, GIVE: of the first recipient; valid until the next call */
+	struct queue_blob domain; /* all but CLOSE: of the first recipient; valid until the next call */
 	struct queue_blob site;   /* OPEN, GIVE */
-	struct queue_blob why;    /* REJECT: as the route said; valid until the next call */
 	uint32_t source;          /* OPEN, GIVE */
 	struct queue_session *session;
 	struct queue_lease *lease;
-	struct queue_blob why;    /* REJECT: why the domain's route is FAIL, as given to queue_sched_routed */
+	struct queue_blob why; /* REJECT: why the domain's route is FAIL, as given to queue_sched_routed */
 };
 /* One order a call, until NONE. */
 void queue_sched_next(struct queue_sched *q, int64_t now_us, struct queue_order *out);
@@ -167,96 +178,19 @@ queue_id queue_lease_message(const struct queue_lease *l);
 uint32_t queue_lease_rcpt_count(const struct queue_lease *l);
 uint16_t queue_lease_rcpt(const struct queue_lease *l, uint32_t index); /* its n */
 uint16_t queue_lease_attempts(const struct queue_lease *l, uint32_t index);
-void *queue_lease_body(const struct queue_lease *l);                    /* the host's, or NULL: load from the store */
+void *queue_lease_body(const struct queue_lease *l); /* the host's, or NULL: load from the store */
 void queue_lease_set_user(struct queue_lease *l, void *user);
 void *queue_lease_user(const struct queue_lease *l);
 void queue_session_set_user(struct queue_session *s, void *user);
 void *queue_session_user(const struct queue_session *s);
 
-/* --- operators --- */
-
-/* Which recipients; empty or zero fields match all. */
-struct queue_filter {
-	queue_id id;             /* 0: any */
-	int32_t n;               /* -1: any recipient of id */
-	struct queue_blob domain;
-	struct queue_blob site;
-	struct queue_blob user;
-	struct queue_blob job;
-	bool held_only, waiting_only;
-};
-/* How many match. */
-uint64_t queue_sched_count(struct queue_sched *q, const struct queue_filter *f);
-/* Visit matching recipients (any order), at most `limit` (0: all). Returning false stops. */
-struct queue_view {
-	queue_id id;
-	uint16_t n;
-	uint16_t attempts;
-	uint8_t flags;
-	const char *state;       /* "ready", "waiting", "leased", "held", "paused", "unrouted" */
-	int64_t due_us, arrived_us, expire_us;
-	struct queue_blob domain, site, user, job;
-};
-typedef bool queue_sched_visit(void *arg, const struct queue_view *v);
-void queue_sched_each(struct queue_sched *q, const struct queue_filter *f, uint32_t limit, queue_sched_visit *visit, void *arg);
-/* Make waiting ones ready now, and end the wait for DNS or after failed connections of the others. Returns how many
- * recipients waited in one of these ways. The host stores nothing for it. */
-uint64_t queue_sched_retry(struct queue_sched *q, const struct queue_filter *f, int64_t now_us);
-/* Hold or release; `changed` is called for each recipient whose record the host must update. Leased ones are held after. */
-uint64_t queue_sched_hold(struct queue_sched *q, const struct queue_filter *f, bool hold, int64_t now_us,
-	queue_sched_visit *changed, void *arg);
-/* Take recipients out for an operator's bounce or delete: one lease a call (recipients of one message), NULL when no
- * unleased recipient matches. Held and paused recipients can be taken. The host settles the lease as FAILED or DROPPED
- * before the next call. Leased ones cannot be taken: the call that returns NULL marks them, and *out_busy is their
- * number (else 0); when their lease is settled as LATER, UNCERTAIN or RETURN the settled kind becomes DROPPED.
- * A call costs the same however many match. NULL also without memory. */
-struct queue_lease *queue_sched_take(struct queue_sched *q, const struct queue_filter *f, uint64_t *out_busy);
-
-/* Pause and resume: until_us INT64_MAX: until resumed. Kinds combine; an expired pause lifts itself. `name` matters for
- * DOMAIN, SITE, JOB and USER (QUEUE_EINVAL when empty), `source` for SOURCE. Mail need not be there yet. */
-enum queue_pause_kind { QUEUE_PAUSE_ALL, QUEUE_PAUSE_DOMAIN, QUEUE_PAUSE_SITE, QUEUE_PAUSE_SOURCE, QUEUE_PAUSE_JOB, QUEUE_PAUSE_USER };
-QUEUE_MUST_USE int queue_sched_pause(struct queue_sched *q, enum queue_pause_kind kind, struct queue_blob name, uint32_t source,
-	int64_t until_us, struct queue_blob reason, int64_t now_us);
-/* True when there was one. */
-bool queue_sched_resume(struct queue_sched *q, enum queue_pause_kind kind, struct queue_blob name, uint32_t source, int64_t now_us);
-struct queue_pause_view {
-	enum queue_pause_kind kind;
-	struct queue_blob name, reason;
-	uint32_t source;
-	int64_t until_us;
-};
-void queue_sched_each_pause(struct queue_sched *q, bool (*visit)(void *arg, const struct queue_pause_view *v), void *arg);
-
-/* Tables for `mtactl queue` and `status`. */
-struct queue_domain_view {
-	struct queue_blob domain, site, why; /* why: route trouble */
-	uint64_t ready, waiting, leased, held;
-	int64_t next_us;       /* earliest due of the waiting; 0: none waits */
-	int64_t oldest_us;     /* arrival of the oldest; 0: none is queued */
-	int64_t route_until_us;
-	struct queue_blob last_reply;
-	uint16_t last_code;
-	bool is_paused;        /* itself, or its site */
-	bool is_resolving;
-};
-/* False: not known (no mail for it now or a short time ago). */
-bool queue_sched_domain_find(struct queue_sched *q, struct queue_blob domain, struct queue_domain_view *out);
-void queue_sched_each_domain(struct queue_sched *q, bool (*visit)(void *arg, const struct queue_domain_view *v), void *arg);
-struct queue_site_view {
-	struct queue_blob site, last_reply, why;
-	uint32_t sessions, sessions_ready, domains;
-	uint64_t ready, leased;
-	int64_t wait_until_us; /* lane back-off after failed connections */
-	bool is_paused;
-	bool is_starved;       /* would open a connection, but connections_total is used up */
-};
-bool queue_sched_site_find(struct queue_sched *q, struct queue_blob site, struct queue_site_view *out);
-void queue_sched_each_site(struct queue_sched *q, bool (*visit)(void *arg, const struct queue_site_view *v), void *arg);
-
 struct queue_sched_stats {
 	uint64_t messages, rcpts, ready, waiting, leased, held;
 	uint64_t domains, sites, sessions;
-	uint64_t bytes;          /* memory used, near enough */
+	uint64_t bytes; /* memory used, near enough */
 };
 void queue_sched_stats(const struct queue_sched *q, struct queue_sched_stats *out);
+
+/* What operators do and see; in a file of its own only for its length. */
+#include "queue_sched_admin.h"
 #endif

@@ -1,0 +1,108 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef LIBQUEUE_QUEUE_SCHED_ADMIN_H
+#define LIBQUEUE_QUEUE_SCHED_ADMIN_H
+/*
+ * queue_sched_admin - what operators do to the queue and see of it; part of queue_sched.h, which includes it
+ *
+ * Owner    the schedule.
+ * Memory   views are valid during the visit, or until the next call.
+ * Thread   the schedule's. A visitor may not call back.
+ * Fails    QUEUE_ENOMEM and QUEUE_EINVAL from pause; nothing else.
+ */
+#include "queue_types.h"
+
+struct queue_sched;
+struct queue_lease;
+
+/* Which recipients; empty or zero fields match all. */
+struct queue_filter {
+	queue_id id; /* 0: any */
+	int32_t n;   /* -1: any recipient of id */
+	struct queue_blob domain;
+	struct queue_blob site;
+	struct queue_blob user;
+	struct queue_blob job;
+	bool held_only, waiting_only;
+};
+/* How many match. */
+uint64_t queue_sched_count(struct queue_sched *q, const struct queue_filter *f);
+/* Visit matching recipients (any order), at most `limit` (0: all). Returning false stops. */
+struct queue_view {
+	queue_id id;
+	uint16_t n;
+	uint16_t attempts;
+	uint8_t flags;
+	const char *state; /* "ready", "waiting", "leased", "held", "paused", "unrouted" */
+	int64_t due_us, arrived_us, expire_us;
+	struct queue_blob domain, site, user, job;
+};
+typedef bool queue_sched_visit(void *arg, const struct queue_view *v);
+void queue_sched_each(struct queue_sched *q, const struct queue_filter *f, uint32_t limit,
+	queue_sched_visit *visit, void *arg);
+/* Make waiting ones ready now, and end the wait for DNS or after failed connections of the others. Returns
+ * how many recipients waited in one of these ways. The host stores nothing for it. */
+uint64_t queue_sched_retry(struct queue_sched *q, const struct queue_filter *f, int64_t now_us);
+/* Hold or release; `changed` is called for each recipient whose record the host must update. Leased ones are
+ * held after. */
+uint64_t queue_sched_hold(struct queue_sched *q, const struct queue_filter *f, bool hold, int64_t now_us,
+	queue_sched_visit *changed, void *arg);
+/* Take recipients out for an operator's bounce or delete: one lease a call (recipients of one message), NULL
+ * when no unleased recipient matches. Held and paused recipients can be taken. The host settles the lease as
+ * FAILED or DROPPED before the next call. Leased ones cannot be taken: the call that returns NULL marks them,
+ * and *out_busy is their number (else 0); when their lease is settled as LATER, UNCERTAIN or RETURN the
+ * settled kind becomes DROPPED. A call costs the same however many match. NULL also without memory. */
+struct queue_lease *queue_sched_take(struct queue_sched *q, const struct queue_filter *f, uint64_t *out_busy);
+
+/* Pause and resume: until_us INT64_MAX: until resumed. Kinds combine; an expired pause lifts itself. `name`
+ * matters for DOMAIN, SITE, JOB and USER (QUEUE_EINVAL when empty), `source` for SOURCE. Mail need not be
+ * there yet. */
+enum queue_pause_kind {
+	QUEUE_PAUSE_ALL,
+	QUEUE_PAUSE_DOMAIN,
+	QUEUE_PAUSE_SITE,
+	QUEUE_PAUSE_SOURCE,
+	QUEUE_PAUSE_JOB,
+	QUEUE_PAUSE_USER
+};
+QUEUE_MUST_USE int queue_sched_pause(struct queue_sched *q, enum queue_pause_kind kind,
+	struct queue_blob name, uint32_t source, int64_t until_us, struct queue_blob reason, int64_t now_us);
+/* True when there was one. */
+bool queue_sched_resume(struct queue_sched *q, enum queue_pause_kind kind, struct queue_blob name,
+	uint32_t source, int64_t now_us);
+struct queue_pause_view {
+	enum queue_pause_kind kind;
+	struct queue_blob name, reason;
+	uint32_t source;
+	int64_t until_us;
+};
+void queue_sched_each_pause(
+	struct queue_sched *q, bool (*visit)(void *arg, const struct queue_pause_view *v), void *arg);
+
+/* Tables for `mtactl queue` and `status`. */
+struct queue_domain_view {
+	struct queue_blob domain, site, why; /* why: route trouble */
+	uint64_t ready, waiting, leased, held;
+	int64_t next_us;   /* earliest due of the waiting; 0: none waits */
+	int64_t oldest_us; /* arrival of the oldest; 0: none is queued */
+	int64_t route_until_us;
+	struct queue_blob last_reply;
+	uint16_t last_code;
+	bool is_paused; /* itself, or its site */
+	bool is_resolving;
+};
+/* False: not known (no mail for it now or a short time ago). */
+bool queue_sched_domain_find(struct queue_sched *q, struct queue_blob domain, struct queue_domain_view *out);
+void queue_sched_each_domain(
+	struct queue_sched *q, bool (*visit)(void *arg, const struct queue_domain_view *v), void *arg);
+struct queue_site_view {
+	struct queue_blob site, last_reply, why;
+	uint32_t sessions, sessions_ready, domains;
+	uint64_t ready, leased;
+	int64_t wait_until_us; /* lane back-off after failed connections */
+	bool is_paused;
+	bool is_starved; /* would open a connection, but connections_total is used up */
+};
+bool queue_sched_site_find(struct queue_sched *q, struct queue_blob site, struct queue_site_view *out);
+void queue_sched_each_site(
+	struct queue_sched *q, bool (*visit)(void *arg, const struct queue_site_view *v), void *arg);
+#endif

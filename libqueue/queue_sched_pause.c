@@ -1,0 +1,267 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Pauses: what an operator has stopped for a while.
+ *
+ * A pause is a record by kind and name, and a flag in the object it is about. The object may come later than
+ * the pause (mail for a paused domain) or go before it, so whatever is made asks the records for its flag
+ * once.
+ *
+ * Invariants: a record exists exactly while its flag is set in the object, if there is one; every record has
+ * a place among the timers.
+ */
+#include "queue_sched_int.h"
+
+#include <assert.h>
+#include <string.h>
+
+enum { NAME_BYTES_MAX = 1024 };
+
+static uint64_t
+pause_hash(const struct queue_sched *q, enum queue_pause_kind kind, struct queue_blob name, uint32_t source)
+{
+	return queue_map_mix(queue_map_hash(q->seed, name), (uint64_t)kind << 32 | source);
+}
+
+static struct sched_pause *
+pause_find(const struct queue_sched *q, enum queue_pause_kind kind, struct queue_blob name, uint32_t source)
+{
+	struct queue_map_node *n;
+
+	if (q->pauses.count == 0)
+		return NULL;
+	n = queue_map_find(&q->pauses, pause_hash(q, kind, name, source));
+	for (; n != NULL; n = queue_map_find_next(n)) {
+		struct sched_pause *p = QUEUE_OF(n, struct sched_pause, node);
+
+		if (p->kind == kind && p->source == source && sched_name_is(p->name, p->name_len, name))
+			return p;
+	}
+	return NULL;
+}
+
+bool
+sched_is_paused(
+	const struct queue_sched *q, enum queue_pause_kind kind, struct queue_blob name, uint32_t source)
+{
+	return pause_find(q, kind, name, source) != NULL;
+}
+
+/* --- the flags --- */
+
+static void
+flag_domain(struct queue_sched *q, struct queue_blob name, bool on)
+{
+	struct sched_domain *d = sched_domain_find(q, name);
+	struct queue_link *l;
+
+	if (d == NULL)
+		return;
+	d->is_paused = on;
+	for (l = d->cells.next; l != &d->cells; l = l->next)
+		sched_cell_update(q, QUEUE_OF(l, struct sched_cell, of_domain));
+}
+
+static void
+flag_streams(struct queue_sched *q, enum queue_pause_kind kind, struct queue_blob name, bool on)
+{
+	struct queue_link *l, *c;
+
+	for (l = q->all_streams.next; l != &q->all_streams; l = l->next) {
+		struct sched_stream *s = QUEUE_OF(l, struct sched_stream, all);
+
+		if (kind == QUEUE_PAUSE_USER && sched_name_is(s->names, s->user_len, name))
+			s->is_user_paused = on;
+		else if (kind == QUEUE_PAUSE_JOB && sched_name_is(s->names + s->user_len, s->job_len, name))
+			s->is_job_paused = on;
+		else
+			continue;
+		for (c = s->cells.next; c != &s->cells; c = c->next)
+			sched_cell_update(q, QUEUE_OF(c, struct sched_cell, of_stream));
+	}
+}
+
+/* A paused lane lets its idle sessions go; those at work go when they are done. */
+static void
+lane_changed(struct queue_sched *q, struct queue_lane *lane)
+{
+	if (!sched_lane_is_paused(lane)) {
+		sched_lane_kick(q, lane);
+		return;
+	}
+	while (!queue_link_is_alone(&lane->idle))
+		sched_session_order_close(q, QUEUE_OF(lane->idle.next, struct queue_session, place));
+}
+
+static void
+flag_site(struct queue_sched *q, struct queue_blob name, bool on)
+{
+	struct sched_site *s = sched_site_find(q, name);
+	struct queue_link *l;
+
+	if (s == NULL)
+		return;
+	s->is_paused = on;
+	for (l = s->lanes.next; l != &s->lanes; l = l->next)
+		lane_changed(q, QUEUE_OF(l, struct queue_lane, of_site));
+}
+
+static void
+flag_source(struct queue_sched *q, uint32_t source, bool on)
+{
+	struct queue_map_node *n;
+
+	for (n = queue_map_each(&q->lanes, NULL); n != NULL; n = queue_map_each(&q->lanes, n)) {
+		struct queue_lane *lane = QUEUE_OF(n, struct queue_lane, node);
+
+		if (lane->source != source)
+			continue;
+		lane->is_source_paused = on;
+		lane_changed(q, lane);
+	}
+}
+
+static void
+flag(struct queue_sched *q, enum queue_pause_kind kind, struct queue_blob name, uint32_t source, bool on)
+{
+	switch (kind) {
+	case QUEUE_PAUSE_ALL:
+		q->is_paused = on;
+		return;
+	case QUEUE_PAUSE_DOMAIN:
+		flag_domain(q, name, on);
+		return;
+	case QUEUE_PAUSE_SITE:
+		flag_site(q, name, on);
+		return;
+	case QUEUE_PAUSE_SOURCE:
+		flag_source(q, source, on);
+		return;
+	case QUEUE_PAUSE_JOB:
+	case QUEUE_PAUSE_USER:
+		flag_streams(q, kind, name, on);
+		return;
+	}
+}
+
+/* --- the records --- */
+
+/* Only the part that tells one pause of a kind from another; false: there is no such pause. */
+static bool
+normalise(enum queue_pause_kind kind, struct queue_blob *name, uint32_t *source)
+{
+	if (kind != QUEUE_PAUSE_SOURCE)
+		*source = 0;
+	switch (kind) {
+	case QUEUE_PAUSE_ALL:
+	case QUEUE_PAUSE_SOURCE:
+		*name = (struct queue_blob){"", 0};
+		return true;
+	case QUEUE_PAUSE_DOMAIN:
+	case QUEUE_PAUSE_SITE:
+	case QUEUE_PAUSE_JOB:
+	case QUEUE_PAUSE_USER:
+		return name->len > 0 && name->len <= NAME_BYTES_MAX;
+	}
+	return false;
+}
+
+static struct sched_pause *
+pause_create(struct queue_sched *q, enum queue_pause_kind kind, struct queue_blob name, uint32_t source)
+{
+	struct sched_pause *p;
+
+	if (queue_heap_reserve(&q->pause_timers, q->pauses.count + 1) < 0 ||
+		(p = sched_alloc(q, sizeof(*p) + name.len)) == NULL)
+		return NULL;
+	p->kind = kind;
+	p->source = source;
+	p->name_len = (uint16_t)name.len;
+	if (name.len > 0)
+		memcpy(p->name, name.ptr, name.len);
+	queue_map_insert(&q->pauses, &p->node, pause_hash(q, kind, name, source));
+	return p;
+}
+
+static void
+pause_free(struct queue_sched *q, struct sched_pause *p)
+{
+	queue_heap_set(&q->pause_timers, &p->timer, INT64_MAX);
+	queue_map_remove(&q->pauses, &p->node);
+	sched_text_free(q, &p->reason);
+	sched_free(q, p, sizeof(*p) + p->name_len);
+}
+
+int
+queue_sched_pause(struct queue_sched *q, enum queue_pause_kind kind, struct queue_blob name, uint32_t source,
+	int64_t until_us, struct queue_blob reason, int64_t now_us)
+{
+	struct sched_pause *p;
+
+	sched_clock(q, now_us);
+	if (!normalise(kind, &name, &source))
+		return QUEUE_EINVAL;
+	p = pause_find(q, kind, name, source);
+	if (p == NULL && (p = pause_create(q, kind, name, source)) == NULL)
+		return QUEUE_ENOMEM;
+	p->until_us = until_us;
+	sched_text_set(q, &p->reason, reason);
+	queue_heap_set(&q->pause_timers, &p->timer, until_us);
+	flag(q, kind, name, source, true);
+	return QUEUE_OK;
+}
+
+bool
+queue_sched_resume(struct queue_sched *q, enum queue_pause_kind kind, struct queue_blob name, uint32_t source,
+	int64_t now_us)
+{
+	struct sched_pause *p;
+
+	sched_clock(q, now_us);
+	if (!normalise(kind, &name, &source) || (p = pause_find(q, kind, name, source)) == NULL)
+		return false;
+	pause_free(q, p);
+	flag(q, kind, name, source, false);
+	return true;
+}
+
+void
+sched_pause_timers(struct queue_sched *q)
+{
+	while (queue_heap_first_us(&q->pause_timers) <= q->now_us) {
+		struct sched_pause *p =
+			QUEUE_OF(queue_heap_first(&q->pause_timers), struct sched_pause, timer);
+
+		flag(q, p->kind, (struct queue_blob){p->name, p->name_len}, p->source, false);
+		pause_free(q, p);
+	}
+}
+
+void
+sched_pauses_free(struct queue_sched *q)
+{
+	struct queue_map_node *n, *next;
+
+	for (n = queue_map_each(&q->pauses, NULL); n != NULL; n = next) {
+		next = queue_map_each(&q->pauses, n);
+		pause_free(q, QUEUE_OF(n, struct sched_pause, node));
+	}
+}
+
+void
+queue_sched_each_pause(
+	struct queue_sched *q, bool (*visit)(void *arg, const struct queue_pause_view *v), void *arg)
+{
+	struct queue_map_node *n;
+
+	for (n = queue_map_each(&q->pauses, NULL); n != NULL; n = queue_map_each(&q->pauses, n)) {
+		const struct sched_pause *p = QUEUE_OF(n, struct sched_pause, node);
+		const struct queue_pause_view v = {.kind = p->kind,
+			.name = {p->name, p->name_len},
+			.reason = sched_text_blob(p->reason),
+			.source = p->source,
+			.until_us = p->until_us};
+
+		if (!visit(arg, &v))
+			return;
+	}
+}

@@ -1,0 +1,688 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Where a recipient stands: the objects it hangs from are found or made here, and freed when nothing hangs
+ * from them.
+ *
+ * Invariants: a recipient that has not ended is in exactly one list, cell->lists[state], and counted once in
+ * the cell and once in the schedule; leave() and enter() are the only code that touches them. A cell is in a
+ * ring exactly when it has ready recipients and neither its domain nor its stream is paused; the ring is its
+ * lane's when it is routed, else its domain's. lane->ready is the sum over its ring.
+ */
+#include "queue_retry.h"
+#include "queue_sched_int.h"
+
+#include <assert.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum {
+	TEXT_MAX = 200, /* bytes kept of a reply or a reason */
+	NAME_BYTES_MAX = 1024,
+	HEAP_OVERHEAD = 8, /* of malloc, for the estimate of the memory used */
+};
+/* An empty domain keeps its route and last reply so long, for the next message to it. */
+#define LINGER_US (INT64_C(600) * 1000000)
+/* A route is not asked for more often than this, whatever its time to live says. */
+#define ROUTE_MIN_US INT64_C(1000000)
+/* After a route that could not be taken for lack of memory. */
+#define ROUTE_AGAIN_US INT64_C(60000000)
+
+void *
+sched_alloc(struct queue_sched *q, size_t size)
+{
+	void *p = calloc(1, size);
+
+	if (p != NULL)
+		q->bytes += size + HEAP_OVERHEAD;
+	return p;
+}
+
+void
+sched_free(struct queue_sched *q, void *p, size_t size)
+{
+	assert(q->bytes >= size + HEAP_OVERHEAD);
+	q->bytes -= size + HEAP_OVERHEAD;
+	free(p);
+}
+
+/* --- texts and names --- */
+
+/* Without memory the text is empty: it is for an operator to read and decides nothing. */
+void
+sched_text_set(struct queue_sched *q, struct sched_text **t, struct queue_blob b)
+{
+	uint16_t len = (uint16_t)(b.len < TEXT_MAX ? b.len : TEXT_MAX);
+
+	if (*t != NULL && (*t)->room < len)
+		sched_text_free(q, t);
+	if (*t == NULL && len > 0) {
+		if ((*t = sched_alloc(q, sizeof(**t) + len)) == NULL)
+			return;
+		(*t)->room = len;
+	}
+	if (*t == NULL)
+		return;
+	(*t)->len = len;
+	if (len > 0)
+		memcpy((*t)->bytes, b.ptr, len);
+}
+
+void
+sched_text_free(struct queue_sched *q, struct sched_text **t)
+{
+	if (*t != NULL)
+		sched_free(q, *t, sizeof(**t) + (*t)->room);
+	*t = NULL;
+}
+
+struct queue_blob
+sched_text_blob(const struct sched_text *t)
+{
+	return t == NULL ? (struct queue_blob){"", 0} : (struct queue_blob){t->bytes, t->len};
+}
+
+bool
+sched_name_is(const char *name, size_t len, struct queue_blob b)
+{
+	return len == b.len && (len == 0 || memcmp(name, b.ptr, len) == 0);
+}
+
+/* --- messages and streams --- */
+
+struct sched_message *
+sched_message_of(struct sched_rcpt *r)
+{
+	return QUEUE_OF(r - r->index, struct sched_message, rcpts);
+}
+
+struct sched_message *
+sched_message_find(const struct queue_sched *q, queue_id id)
+{
+	struct queue_map_node *n = queue_map_find(&q->messages, id);
+
+	return n == NULL ? NULL : QUEUE_OF(n, struct sched_message, node);
+}
+
+static bool
+stream_is(const struct sched_stream *s, const struct queue_message *m)
+{
+	return s->klass == m->klass && sched_name_is(s->names, s->user_len, m->user) &&
+	       sched_name_is(s->names + s->user_len, s->job_len, m->job);
+}
+
+struct sched_stream *
+sched_stream_get(struct queue_sched *q, const struct queue_message *m)
+{
+	uint64_t hash =
+		queue_map_mix(queue_map_hash(q->seed, m->user), queue_map_hash(q->seed, m->job) + m->klass);
+	struct queue_map_node *n = queue_map_find(&q->streams, hash);
+	struct sched_stream *s;
+
+	for (; n != NULL; n = queue_map_find_next(n)) {
+		s = QUEUE_OF(n, struct sched_stream, node);
+		if (stream_is(s, m))
+			return s;
+	}
+	if ((s = sched_alloc(q, sizeof(*s) + m->user.len + m->job.len)) == NULL)
+		return NULL;
+	s->klass = m->klass;
+	s->user_len = (uint16_t)m->user.len;
+	s->job_len = (uint16_t)m->job.len;
+	if (m->user.len > 0)
+		memcpy(s->names, m->user.ptr, m->user.len);
+	if (m->job.len > 0)
+		memcpy(s->names + m->user.len, m->job.ptr, m->job.len);
+	s->is_user_paused = sched_is_paused(q, QUEUE_PAUSE_USER, m->user, 0);
+	s->is_job_paused = sched_is_paused(q, QUEUE_PAUSE_JOB, m->job, 0);
+	queue_link_init(&s->cells);
+	queue_link_init(&s->all);
+	queue_link_front(&q->all_streams, &s->all);
+	queue_map_insert(&q->streams, &s->node, hash);
+	return s;
+}
+
+void
+sched_stream_release(struct queue_sched *q, struct sched_stream *s)
+{
+	if (!queue_link_is_alone(&s->cells))
+		return;
+	queue_link_remove(&s->all);
+	queue_map_remove(&q->streams, &s->node);
+	sched_free(q, s, sizeof(*s) + s->user_len + s->job_len);
+}
+
+/* --- domains and sites --- */
+
+struct sched_domain *
+sched_domain_find(const struct queue_sched *q, struct queue_blob name)
+{
+	struct queue_map_node *n = queue_map_find(&q->domains, queue_map_hash(q->seed, name));
+
+	for (; n != NULL; n = queue_map_find_next(n)) {
+		struct sched_domain *d = QUEUE_OF(n, struct sched_domain, node);
+
+		if (sched_name_is(d->name, d->name_len, name))
+			return d;
+	}
+	return NULL;
+}
+
+void
+sched_domain_set_policy(struct queue_sched *q, struct sched_domain *d)
+{
+	struct queue_blob site = {"", 0};
+
+	if (d->site != NULL)
+		site = (struct queue_blob){d->site->name, d->site->name_len};
+	d->policy = q->conf.policy(q->conf.arg, (struct queue_blob){d->name, d->name_len}, site);
+	assert(d->policy != NULL);
+}
+
+struct sched_domain *
+sched_domain_get(struct queue_sched *q, struct queue_blob name)
+{
+	struct sched_domain *d = sched_domain_find(q, name);
+
+	if (d != NULL)
+		return d;
+	if (name.len > NAME_BYTES_MAX || queue_heap_reserve(&q->domain_timers, q->domains.count + 1) < 0 ||
+		(d = sched_alloc(q, sizeof(*d) + name.len)) == NULL)
+		return NULL;
+	d->name_len = (uint16_t)name.len;
+	if (name.len > 0)
+		memcpy(d->name, name.ptr, name.len);
+	queue_link_init(&d->of_site);
+	queue_link_init(&d->cells);
+	queue_link_init(&d->runnable);
+	queue_link_init(&d->ages[0]);
+	queue_link_init(&d->ages[1]);
+	queue_link_init(&d->todo);
+	d->is_paused = sched_is_paused(q, QUEUE_PAUSE_DOMAIN, name, 0);
+	queue_map_insert(&q->domains, &d->node, queue_map_hash(q->seed, name));
+	sched_domain_set_policy(q, d);
+	return d;
+}
+
+/* Its route has to be looked at: now, or when next() gets there. */
+void
+sched_domain_want(struct queue_sched *q, struct sched_domain *d)
+{
+	if (queue_link_is_alone(&d->todo) && !d->is_resolving)
+		queue_link_back(&q->todo, &d->todo);
+}
+
+struct sched_site *
+sched_site_find(const struct queue_sched *q, struct queue_blob name)
+{
+	struct queue_map_node *n = queue_map_find(&q->sites, queue_map_hash(q->seed, name));
+
+	for (; n != NULL; n = queue_map_find_next(n)) {
+		struct sched_site *s = QUEUE_OF(n, struct sched_site, node);
+
+		if (sched_name_is(s->name, s->name_len, name))
+			return s;
+	}
+	return NULL;
+}
+
+static struct sched_site *
+site_get(struct queue_sched *q, struct queue_blob name)
+{
+	struct sched_site *s = sched_site_find(q, name);
+
+	if (s != NULL)
+		return s;
+	if (name.len > NAME_BYTES_MAX || (s = sched_alloc(q, sizeof(*s) + name.len)) == NULL)
+		return NULL;
+	s->name_len = (uint16_t)name.len;
+	memcpy(s->name, name.ptr, name.len);
+	queue_link_init(&s->domains);
+	queue_link_init(&s->lanes);
+	s->is_paused = sched_is_paused(q, QUEUE_PAUSE_SITE, name, 0);
+	queue_map_insert(&q->sites, &s->node, queue_map_hash(q->seed, name));
+	return s;
+}
+
+static void
+site_release(struct queue_sched *q, struct sched_site *s)
+{
+	if (!queue_link_is_alone(&s->domains) || !queue_link_is_alone(&s->lanes))
+		return;
+	sched_text_free(q, &s->why);
+	sched_text_free(q, &s->reply);
+	queue_map_remove(&q->sites, &s->node);
+	sched_free(q, s, sizeof(*s) + s->name_len);
+}
+
+static void
+domain_leave_site(struct queue_sched *q, struct sched_domain *d)
+{
+	struct sched_site *s = d->site;
+
+	if (s == NULL)
+		return;
+	queue_link_remove(&d->of_site);
+	d->site = NULL;
+	s->domain_count--;
+	site_release(q, s);
+}
+
+void
+sched_domain_free(struct queue_sched *q, struct sched_domain *d)
+{
+	assert(queue_link_is_alone(&d->cells) && !d->is_resolving);
+	assert(queue_link_is_alone(&d->ages[0]) && queue_link_is_alone(&d->ages[1]));
+	domain_leave_site(q, d);
+	queue_link_remove(&d->todo);
+	queue_heap_set(&q->domain_timers, &d->timer, INT64_MAX);
+	queue_map_remove(&q->domains, &d->node);
+	sched_text_free(q, &d->why);
+	sched_text_free(q, &d->reply);
+	sched_free(q, d, sizeof(*d) + d->name_len);
+}
+
+/* --- lanes --- */
+
+/* The one place where a source is chosen; pools come here. */
+static uint32_t
+choose_source(const struct queue_sched *q, const struct sched_cell *cell)
+{
+	return cell->sticky > 0 ? cell->sticky - 1 : q->conf.default_source;
+}
+
+static struct queue_lane *
+lane_get(struct queue_sched *q, struct sched_site *site, const struct sched_cell *cell)
+{
+	uint32_t source = choose_source(q, cell);
+	uint64_t hash = queue_map_mix((uint64_t)(uintptr_t)site, source);
+	struct queue_map_node *n = queue_map_find(&q->lanes, hash);
+	struct queue_lane *lane;
+
+	for (; n != NULL; n = queue_map_find_next(n)) {
+		lane = QUEUE_OF(n, struct queue_lane, node);
+		if (lane->site == site && lane->source == source)
+			return lane;
+	}
+	if (queue_heap_reserve(&q->lane_timers, q->lanes.count + 1) < 0 ||
+		(lane = sched_alloc(q, sizeof(*lane))) == NULL)
+		return NULL;
+	lane->site = site;
+	lane->source = source;
+	lane->policy = cell->domain->policy;
+	lane->is_source_paused = sched_is_paused(q, QUEUE_PAUSE_SOURCE, (struct queue_blob){"", 0}, source);
+	queue_link_init(&lane->of_site);
+	queue_link_init(&lane->cells);
+	queue_link_init(&lane->turn);
+	queue_link_init(&lane->idle);
+	queue_link_init(&lane->half);
+	queue_link_back(&site->lanes, &lane->of_site);
+	queue_map_insert(&q->lanes, &lane->node, hash);
+	return lane;
+}
+
+/* What a lane has learned from a failed connection outlives its mail: it stays until the wait is over. */
+void
+sched_lane_release(struct queue_sched *q, struct queue_lane *lane)
+{
+	struct sched_site *site = lane->site;
+
+	if (lane->cell_count > 0 || lane->sessions > 0)
+		return;
+	if (lane->wait_until_us > q->now_us) {
+		sched_lane_arm(q, lane);
+		return;
+	}
+	assert(lane->ready == 0 && queue_link_is_alone(&lane->cells));
+	sched_lane_stop_turn(q, lane);
+	queue_heap_set(&q->lane_timers, &lane->timer, INT64_MAX);
+	queue_link_remove(&lane->of_site);
+	queue_map_remove(&q->lanes, &lane->node);
+	sched_free(q, lane, sizeof(*lane));
+	site_release(q, site);
+}
+
+/* --- cells --- */
+
+static void
+cell_start(struct queue_sched *q, struct sched_cell *cell)
+{
+	cell->is_runnable = true;
+	if (cell->lane == NULL) {
+		queue_link_back(&cell->domain->runnable, &cell->ring);
+		sched_domain_want(q, cell->domain);
+		return;
+	}
+	queue_link_back(&cell->lane->cells, &cell->ring);
+	cell->lane->ready += cell->counts[SCHED_READY];
+	sched_lane_kick(q, cell->lane);
+}
+
+static void
+cell_stop(struct queue_sched *q, struct sched_cell *cell)
+{
+	struct queue_lane *lane = cell->lane;
+
+	cell->is_runnable = false;
+	queue_link_remove(&cell->ring);
+	if (lane == NULL)
+		return;
+	assert(lane->ready >= cell->counts[SCHED_READY]);
+	lane->ready -= cell->counts[SCHED_READY];
+	if (queue_link_is_alone(&lane->cells)) {
+		sched_lane_stop_turn(q, lane);
+		sched_lane_arm(q, lane); /* its idle sessions have nothing to wait for but their time */
+	}
+}
+
+void
+sched_cell_update(struct queue_sched *q, struct sched_cell *cell)
+{
+	bool runnable = cell->counts[SCHED_READY] > 0 && !cell->domain->is_paused &&
+			!cell->stream->is_user_paused && !cell->stream->is_job_paused;
+
+	if (runnable && !cell->is_runnable)
+		cell_start(q, cell);
+	else if (!runnable && cell->is_runnable)
+		cell_stop(q, cell);
+}
+
+static void
+cell_set_lane(struct queue_sched *q, struct sched_cell *cell, struct queue_lane *lane)
+{
+	struct queue_lane *old = cell->lane;
+
+	if (old == lane)
+		return;
+	if (cell->is_runnable)
+		cell_stop(q, cell);
+	if (lane != NULL)
+		lane->cell_count++;
+	cell->lane = lane;
+	if (old != NULL) {
+		old->cell_count--;
+		sched_lane_release(q, old);
+	}
+	sched_cell_update(q, cell);
+}
+
+/* The settings say another source now. Without memory it stays on the old lane. */
+void
+sched_cell_reroute(struct queue_sched *q, struct sched_cell *cell)
+{
+	struct queue_lane *lane = cell->lane == NULL ? NULL : lane_get(q, cell->lane->site, cell);
+
+	if (lane != NULL)
+		cell_set_lane(q, cell, lane);
+}
+
+struct sched_cell *
+sched_cell_get(struct queue_sched *q, struct sched_domain *d, struct sched_stream *s, uint32_t sticky)
+{
+	uint64_t hash = queue_map_mix((uint64_t)(uintptr_t)d + sticky, (uint64_t)(uintptr_t)s);
+	struct queue_map_node *n = queue_map_find(&q->cells, hash);
+	struct sched_cell *cell;
+	int i;
+
+	for (; n != NULL; n = queue_map_find_next(n)) {
+		cell = QUEUE_OF(n, struct sched_cell, node);
+		if (cell->domain == d && cell->stream == s && cell->sticky == sticky)
+			return cell;
+	}
+	if ((cell = sched_alloc(q, sizeof(*cell))) == NULL)
+		return NULL;
+	cell->domain = d;
+	cell->stream = s;
+	cell->sticky = sticky;
+	if (d->site != NULL && (cell->lane = lane_get(q, d->site, cell)) == NULL) {
+		sched_free(q, cell, sizeof(*cell));
+		return NULL;
+	}
+	if (cell->lane != NULL)
+		cell->lane->cell_count++;
+	for (i = 0; i < SCHED_STATES; i++)
+		queue_link_init(&cell->lists[i]);
+	queue_link_init(&cell->ring);
+	queue_link_init(&cell->of_domain);
+	queue_link_init(&cell->of_stream);
+	queue_link_front(&d->cells, &cell->of_domain);
+	queue_link_front(&s->cells, &cell->of_stream);
+	queue_map_insert(&q->cells, &cell->node, hash);
+	return cell;
+}
+
+/* An empty domain is kept for its route, but not for long: 200,000 of them may pass through in an hour. */
+static void
+domain_linger(struct queue_sched *q, struct sched_domain *d)
+{
+	int64_t linger_us = queue_retry_add(q->now_us, LINGER_US);
+
+	if (!queue_link_is_alone(&d->cells))
+		return;
+	d->linger_us = d->until_us < linger_us ? d->until_us : linger_us;
+	sched_domain_arm(q, d);
+}
+
+void
+sched_cell_release(struct queue_sched *q, struct sched_cell *cell)
+{
+	if (cell->rcpts > 0)
+		return;
+	assert(!cell->is_runnable);
+	queue_link_remove(&cell->of_domain);
+	queue_link_remove(&cell->of_stream);
+	queue_map_remove(&q->cells, &cell->node);
+	cell_set_lane(q, cell, NULL);
+	sched_stream_release(q, cell->stream);
+	domain_linger(q, cell->domain);
+	sched_free(q, cell, sizeof(*cell));
+}
+
+/* --- recipients --- */
+
+static void
+leave(struct queue_sched *q, struct sched_rcpt *r)
+{
+	struct sched_cell *cell = r->cell;
+
+	assert(r->state < SCHED_STATES && cell->counts[r->state] > 0);
+	queue_link_remove(&r->link);
+	cell->counts[r->state]--;
+	q->counts[r->state]--;
+	if (r->state == SCHED_READY && cell->is_runnable && cell->lane != NULL)
+		cell->lane->ready--;
+	if (r->state == SCHED_WAITING && r->due_us <= cell->next_due_us)
+		cell->next_due_us = 0;
+}
+
+static void
+enter(struct queue_sched *q, struct sched_rcpt *r, enum sched_state state, bool at_front)
+{
+	struct sched_cell *cell = r->cell;
+
+	r->state = state;
+	if (at_front)
+		queue_link_front(&cell->lists[state], &r->link);
+	else
+		queue_link_back(&cell->lists[state], &r->link);
+	if (state == SCHED_WAITING &&
+		(cell->counts[state] == 0 || (cell->next_due_us != 0 && r->due_us < cell->next_due_us)))
+		cell->next_due_us = r->due_us;
+	cell->counts[state]++;
+	q->counts[state]++;
+	if (state == SCHED_READY && cell->is_runnable && cell->lane != NULL) {
+		cell->lane->ready++;
+		sched_lane_kick(q, cell->lane);
+	}
+	sched_rcpt_arm(q, r);
+	sched_cell_update(q, cell);
+}
+
+/* A recipient of a new message. */
+void
+sched_rcpt_enter(struct queue_sched *q, struct sched_rcpt *r, enum sched_state state)
+{
+	enter(q, r, state, false);
+}
+
+void
+sched_rcpt_move(struct queue_sched *q, struct sched_rcpt *r, enum sched_state state)
+{
+	struct sched_cell *cell = r->cell;
+
+	leave(q, r);
+	if (state != SCHED_ENDED) {
+		enter(q, r, state, false);
+		return;
+	}
+	r->state = SCHED_ENDED;
+	queue_link_remove(&r->age);
+	cell->domain->timed -= r->is_timed;
+	r->is_timed = 0;
+	sched_rcpt_arm(q, r);
+	q->rcpts--;
+	cell->rcpts--;
+	sched_message_of(r)->live--;
+	sched_cell_update(q, cell);
+	sched_cell_release(q, cell);
+}
+
+/* Ready, before all others of its cell: it was first once already. */
+void
+sched_rcpt_move_front(struct queue_sched *q, struct sched_rcpt *r)
+{
+	leave(q, r);
+	enter(q, r, SCHED_READY, true);
+}
+
+/* To another cell of the same domain. */
+void
+sched_rcpt_rehome(struct queue_sched *q, struct sched_rcpt *r, struct sched_cell *cell)
+{
+	struct sched_cell *old = r->cell;
+	enum sched_state state = r->state;
+
+	assert(old->domain == cell->domain);
+	if (old == cell)
+		return;
+	leave(q, r);
+	sched_cell_update(q, old);
+	old->rcpts--;
+	cell->rcpts++;
+	r->cell = cell;
+	enter(q, r, state, false);
+	sched_cell_release(q, old);
+}
+
+/* --- routes --- */
+
+static void
+lanes_release(struct queue_sched *q, struct sched_site *site)
+{
+	struct queue_link *l, *next;
+
+	for (l = site->lanes.next; l != &site->lanes; l = next) {
+		next = l->next;
+		/* The last one may take the site with it. */
+		if (next == &site->lanes) {
+			sched_lane_release(q, QUEUE_OF(l, struct queue_lane, of_site));
+			return;
+		}
+		sched_lane_release(q, QUEUE_OF(l, struct queue_lane, of_site));
+	}
+	site_release(q, site);
+}
+
+/* All lanes first, because that can fail; then nothing can. */
+static int
+domain_enter_site(struct queue_sched *q, struct sched_domain *d, struct queue_blob name)
+{
+	struct sched_site *site = name.len > 0 ? site_get(q, name) : NULL;
+	struct queue_link *l;
+
+	if (site == NULL)
+		return name.len > 0 ? QUEUE_ENOMEM : QUEUE_EINVAL;
+	if (site == d->site)
+		return QUEUE_OK;
+	for (l = d->cells.next; l != &d->cells; l = l->next)
+		if (lane_get(q, site, QUEUE_OF(l, struct sched_cell, of_domain)) == NULL) {
+			lanes_release(q, site);
+			return QUEUE_ENOMEM;
+		}
+	/* In the new site before it is out of the old one: neither may be freed under the cells. */
+	for (l = d->cells.next; l != &d->cells; l = l->next) {
+		struct sched_cell *cell = QUEUE_OF(l, struct sched_cell, of_domain);
+
+		cell_set_lane(q, cell, lane_get(q, site, cell));
+	}
+	domain_leave_site(q, d);
+	queue_link_back(&site->domains, &d->of_site);
+	site->domain_count++;
+	d->site = site;
+	return QUEUE_OK;
+}
+
+static void
+domain_unroute(struct queue_sched *q, struct sched_domain *d)
+{
+	struct queue_link *l;
+
+	for (l = d->cells.next; l != &d->cells; l = l->next)
+		cell_set_lane(q, QUEUE_OF(l, struct sched_cell, of_domain), NULL);
+	domain_leave_site(q, d);
+}
+
+/* The age limit may differ where the domain goes now. */
+static void
+domain_new_policy(struct queue_sched *q, struct sched_domain *d)
+{
+	int64_t old_us = d->policy->expire_us;
+	struct queue_link *c, *l;
+	int state;
+
+	sched_domain_set_policy(q, d);
+	if (d->policy->expire_us == old_us || d->timed == 0)
+		return;
+	for (c = d->cells.next; c != &d->cells; c = c->next)
+		for (state = 0; state < SCHED_STATES; state++) {
+			struct queue_link *list = &QUEUE_OF(c, struct sched_cell, of_domain)->lists[state];
+
+			for (l = list->next; l != list; l = l->next)
+				sched_rcpt_arm(q, QUEUE_OF(l, struct sched_rcpt, link));
+		}
+}
+
+int
+queue_sched_routed(
+	struct queue_sched *q, struct queue_blob domain, const struct queue_route *route, int64_t now_us)
+{
+	struct sched_domain *d = sched_domain_find(q, domain);
+	int64_t until_us = route->until_us;
+	int err = QUEUE_OK;
+
+	sched_clock(q, now_us);
+	if (d == NULL)
+		return QUEUE_ENOTFOUND;
+	d->is_resolving = false;
+	if (until_us < q->now_us + ROUTE_MIN_US)
+		until_us = q->now_us + ROUTE_MIN_US;
+	if (route->kind == QUEUE_ROUTE_SITE)
+		err = domain_enter_site(q, d, route->site);
+	else
+		domain_unroute(q, d);
+	if (err < 0)
+		until_us = q->now_us + ROUTE_AGAIN_US; /* the old site, if any, goes on meanwhile */
+	else if (route->kind == QUEUE_ROUTE_SITE)
+		d->route = SCHED_ROUTE_SITE;
+	else
+		d->route = route->kind == QUEUE_ROUTE_FAIL ? SCHED_ROUTE_FAIL : SCHED_ROUTE_WAIT;
+	if (err < 0 && d->site == NULL)
+		d->route = SCHED_ROUTE_WAIT;
+	d->until_us = until_us;
+	sched_text_set(q, &d->why, route->why);
+	domain_new_policy(q, d);
+	if (d->site == NULL && !queue_link_is_alone(&d->runnable))
+		sched_domain_want(q, d);
+	domain_linger(q, d);
+	sched_domain_arm(q, d);
+	return err;
+}

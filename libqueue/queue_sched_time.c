@@ -1,0 +1,319 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Time: what the clock handed in does, and everything that happens because time passes.
+ *
+ * Expiry is exact in every state and nearly free: a domain keeps its recipients in the order of arrival, and
+ * only the first can be the next to expire. What does not fit into that order (a limit of its own, mail read
+ * at start between fresh mail) is "timed": it has its own entry among the due times. Leased recipients are
+ * judged when they are settled.
+ *
+ * Invariants: a domain's or lane's timer is never later than what has to happen next, but may be earlier; it
+ * is made exact when it goes off. A waiting recipient's timer is its due time. Nothing expires before
+ * expiry_from_us.
+ */
+#include "queue_retry.h"
+#include "queue_sched_int.h"
+
+#include <assert.h>
+
+enum {
+	TIMERS_A_TURN =
+		64, /* recipients made ready in one go, so that a call stays short when a million come due */
+	EXPIRE_LEASE_MAX = 1000,
+	EXPIRE_SCAN = 4096, /* recipients of one message looked at for the same lease */
+};
+/* The clock was set, or the machine slept: give retries a chance before mail is thrown out. */
+#define JUMP_US  (INT64_C(3600) * 1000000)
+#define GRACE_US (INT64_C(600) * 1000000)
+/* Set back by less than this: a slew, not worth walking the queue. */
+#define BACK_US INT64_C(2000000)
+
+/* --- when --- */
+
+int64_t
+sched_rcpt_expires_us(const struct queue_sched *q, struct sched_rcpt *r)
+{
+	const struct sched_message *m = sched_message_of(r);
+
+	if (m->expire_us != 0)
+		return m->expire_us;
+	return queue_retry_add(m->arrived_us, r->cell->domain->policy->expire_us);
+}
+
+/* When an order must be given for it. */
+static int64_t
+expiry_due_us(const struct queue_sched *q, struct sched_rcpt *r)
+{
+	int64_t at_us = sched_rcpt_expires_us(q, r);
+
+	return at_us > q->expiry_from_us ? at_us : q->expiry_from_us;
+}
+
+void
+sched_rcpt_arm(struct queue_sched *q, struct sched_rcpt *r)
+{
+	int64_t at_us = INT64_MAX;
+
+	if (r->is_timed && r->state != SCHED_LEASED)
+		at_us = expiry_due_us(q, r);
+	if (r->state == SCHED_WAITING && r->due_us < at_us)
+		at_us = r->due_us;
+	queue_heap_set(&q->rcpt_timers, &r->timer, at_us);
+}
+
+/* Its expiry is from now on its own affair and not its domain's. */
+void
+sched_make_timed(struct queue_sched *q, struct sched_rcpt *r)
+{
+	assert(!r->is_timed);
+	queue_link_remove(&r->age);
+	r->is_timed = 1;
+	r->cell->domain->timed++;
+	sched_rcpt_arm(q, r);
+}
+
+static int64_t
+domain_next_us(const struct queue_sched *q, const struct sched_domain *d)
+{
+	int64_t at_us = INT64_MAX, first_us;
+	int i;
+
+	for (i = 0; i < 2; i++)
+		if (!queue_link_is_alone(&d->ages[i])) {
+			first_us = expiry_due_us(q, QUEUE_OF(d->ages[i].next, struct sched_rcpt, age));
+			if (first_us < at_us)
+				at_us = first_us;
+		}
+	if (d->route == SCHED_ROUTE_WAIT && d->until_us > q->now_us && d->until_us < at_us &&
+		!queue_link_is_alone(&d->runnable))
+		at_us = d->until_us;
+	if (queue_link_is_alone(&d->cells) && !d->is_resolving && d->linger_us < at_us)
+		at_us = d->linger_us;
+	return at_us;
+}
+
+void
+sched_domain_arm(struct queue_sched *q, struct sched_domain *d)
+{
+	int64_t at_us = domain_next_us(q, d);
+
+	if (at_us < queue_heap_at(&q->domain_timers, &d->timer))
+		queue_heap_set(&q->domain_timers, &d->timer, at_us);
+}
+
+static int64_t
+lane_next_us(const struct queue_sched *q, const struct queue_lane *lane)
+{
+	int64_t at_us = INT64_MAX, idle_us;
+
+	if (lane->wait_until_us > q->now_us)
+		at_us = lane->wait_until_us;
+	if (!queue_link_is_alone(&lane->idle)) {
+		idle_us =
+			queue_retry_add(QUEUE_OF(lane->idle.prev, struct queue_session, place)->idle_since_us,
+				lane->policy->idle_us);
+		if (idle_us < at_us)
+			at_us = idle_us;
+	}
+	return at_us;
+}
+
+void
+sched_lane_arm(struct queue_sched *q, struct queue_lane *lane)
+{
+	int64_t at_us = lane_next_us(q, lane);
+
+	if (at_us < queue_heap_at(&q->lane_timers, &lane->timer))
+		queue_heap_set(&q->lane_timers, &lane->timer, at_us);
+}
+
+/* --- the clock --- */
+
+static int64_t
+back_by(int64_t at_us, int64_t delta_us)
+{
+	return at_us == INT64_MAX || at_us <= 0 ? at_us : at_us - delta_us;
+}
+
+static void
+message_back(struct queue_sched *q, struct sched_message *m, int64_t now_us, int64_t delta_us)
+{
+	uint32_t i;
+
+	/* No age is negative. The order of arrival in a domain stays: only its end becomes equal. */
+	if (m->arrived_us > now_us)
+		m->arrived_us = now_us;
+	for (i = 0; i < m->rcpt_count; i++) {
+		struct sched_rcpt *r = &m->rcpts[i];
+
+		if (r->state == SCHED_ENDED)
+			continue;
+		r->due_us = back_by(r->due_us, delta_us);
+		r->cell->next_due_us = 0;
+		sched_rcpt_arm(q, r);
+	}
+}
+
+/* The clock was set back: waits keep their length. Rare, so it may walk everything. */
+static void
+step_back(struct queue_sched *q, int64_t now_us)
+{
+	int64_t delta_us = q->now_us - now_us;
+	struct queue_map_node *n;
+	struct queue_link *l;
+
+	q->now_us = now_us;
+	q->expiry_from_us = back_by(q->expiry_from_us, delta_us);
+	q->stalled_until_us = back_by(q->stalled_until_us, delta_us);
+	for (n = queue_map_each(&q->messages, NULL); n != NULL; n = queue_map_each(&q->messages, n))
+		message_back(q, QUEUE_OF(n, struct sched_message, node), now_us, delta_us);
+	for (l = q->sessions.next; l != &q->sessions; l = l->next) {
+		struct queue_session *s = QUEUE_OF(l, struct queue_session, all);
+
+		s->idle_since_us = back_by(s->idle_since_us, delta_us);
+	}
+	for (n = queue_map_each(&q->domains, NULL); n != NULL; n = queue_map_each(&q->domains, n)) {
+		struct sched_domain *d = QUEUE_OF(n, struct sched_domain, node);
+
+		d->until_us = back_by(d->until_us, delta_us);
+		d->linger_us = back_by(d->linger_us, delta_us);
+		sched_domain_arm(q, d);
+	}
+	for (n = queue_map_each(&q->lanes, NULL); n != NULL; n = queue_map_each(&q->lanes, n)) {
+		struct queue_lane *lane = QUEUE_OF(n, struct queue_lane, node);
+
+		lane->wait_until_us = back_by(lane->wait_until_us, delta_us);
+		sched_lane_arm(q, lane);
+	}
+}
+
+/* Every fact and order that comes with a time goes through here first. */
+void
+sched_clock(struct queue_sched *q, int64_t now_us)
+{
+	if (!q->has_clock)
+		q->has_clock = true;
+	else if (now_us - q->now_us > JUMP_US)
+		q->expiry_from_us = queue_retry_add(now_us, GRACE_US);
+	else if (q->now_us - now_us > BACK_US)
+		step_back(q, now_us);
+	q->now_us = now_us;
+}
+
+/* --- what happens --- */
+
+/* The expired recipients of r's message, r first. */
+static bool
+order_expire(struct queue_sched *q, struct sched_rcpt *r, struct queue_order *out)
+{
+	struct sched_message *m = sched_message_of(r);
+	uint32_t room = m->live < EXPIRE_LEASE_MAX ? m->live : EXPIRE_LEASE_MAX;
+	struct queue_lease *l = sched_lease_create(q, m, room);
+	uint32_t i;
+
+	if (l == NULL)
+		return false;
+	sched_lease_add(q, l, r);
+	for (i = 1; i < m->rcpt_count && i < EXPIRE_SCAN && l->count < l->room; i++) {
+		struct sched_rcpt *other = &m->rcpts[(r->index + i) % m->rcpt_count];
+
+		if (other->state < SCHED_STATES && other->state != SCHED_LEASED &&
+			expiry_due_us(q, other) <= q->now_us)
+			sched_lease_add(q, l, other);
+	}
+	out->kind = QUEUE_ORDER_EXPIRE;
+	out->lease = l;
+	out->domain = (struct queue_blob){r->cell->domain->name, r->cell->domain->name_len};
+	return true;
+}
+
+static bool
+rcpt_timer(struct queue_sched *q, struct sched_rcpt *r, struct queue_order *out)
+{
+	if (r->is_timed && expiry_due_us(q, r) <= q->now_us)
+		return order_expire(q, r, out);
+	if (r->state == SCHED_WAITING && r->due_us <= q->now_us)
+		sched_rcpt_move(q, r, SCHED_READY);
+	else
+		sched_rcpt_arm(q, r);
+	return false;
+}
+
+static bool
+domain_timer(struct queue_sched *q, struct sched_domain *d, struct queue_order *out)
+{
+	int i;
+
+	if (queue_link_is_alone(&d->cells) && !d->is_resolving && d->linger_us <= q->now_us) {
+		sched_domain_free(q, d);
+		return false;
+	}
+	for (i = 0; i < 2; i++)
+		while (!queue_link_is_alone(&d->ages[i])) {
+			struct sched_rcpt *r = QUEUE_OF(d->ages[i].next, struct sched_rcpt, age);
+
+			if (expiry_due_us(q, r) > q->now_us)
+				break;
+			if (r->state != SCHED_LEASED)
+				return order_expire(q, r, out);
+			sched_make_timed(q, r); /* it must not hide those behind it */
+		}
+	if (d->route == SCHED_ROUTE_WAIT && d->until_us <= q->now_us)
+		sched_domain_want(q, d);
+	queue_heap_set(&q->domain_timers, &d->timer, domain_next_us(q, d));
+	return false;
+}
+
+static void
+lane_timer(struct queue_sched *q, struct queue_lane *lane)
+{
+	int64_t idle_us = lane->policy->idle_us;
+	/* Idle sessions of a lane that is about to hand out mail stay: the mail is for them. */
+	bool has_mail = !queue_link_is_alone(&lane->cells) && !sched_lane_is_paused(lane) && !q->is_paused;
+
+	while (!has_mail && !queue_link_is_alone(&lane->idle)) {
+		struct queue_session *s = QUEUE_OF(lane->idle.prev, struct queue_session, place);
+
+		if (queue_retry_add(s->idle_since_us, idle_us) > q->now_us)
+			break;
+		sched_session_order_close(q, s);
+	}
+	if (has_mail)
+		queue_heap_set(&q->lane_timers, &lane->timer,
+			lane->wait_until_us > q->now_us ? lane->wait_until_us : INT64_MAX);
+	else
+		queue_heap_set(&q->lane_timers, &lane->timer, lane_next_us(q, lane));
+	if (lane->wait_until_us <= q->now_us) {
+		lane->wait_until_us = 0;
+		sched_lane_kick(q, lane);
+		sched_lane_release(q, lane);
+	}
+}
+
+bool
+sched_timers(struct queue_sched *q, struct queue_order *out, bool *out_more)
+{
+	int i;
+
+	sched_pause_timers(q);
+	for (i = 0; i < TIMERS_A_TURN; i++) {
+		if (q->stalled_until_us > q->now_us)
+			return false;
+		if (queue_heap_first_us(&q->lane_timers) <= q->now_us)
+			lane_timer(q, QUEUE_OF(queue_heap_first(&q->lane_timers), struct queue_lane, timer));
+		else if (queue_heap_first_us(&q->domain_timers) <= q->now_us) {
+			if (domain_timer(q,
+				    QUEUE_OF(queue_heap_first(&q->domain_timers), struct sched_domain, timer),
+				    out))
+				return true;
+		} else if (queue_heap_first_us(&q->rcpt_timers) <= q->now_us) {
+			if (rcpt_timer(q,
+				    QUEUE_OF(queue_heap_first(&q->rcpt_timers), struct sched_rcpt, timer),
+				    out))
+				return true;
+		} else
+			return false;
+	}
+	*out_more = true;
+	return false;
+}

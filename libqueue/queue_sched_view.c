@@ -1,0 +1,198 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Tables for operators. Nothing here changes the schedule; sums are taken from the cells when asked for, so
+ * that the way of the mail does not pay for them.
+ */
+#include "queue_sched_int.h"
+
+#include <assert.h>
+
+/* The earliest of the waiting; looked for only when the one known has gone. */
+static int64_t
+cell_next_us(struct sched_cell *cell)
+{
+	struct queue_link *list = &cell->lists[SCHED_WAITING], *l;
+
+	if (cell->counts[SCHED_WAITING] == 0 || cell->next_due_us != 0)
+		return cell->counts[SCHED_WAITING] == 0 ? INT64_MAX : cell->next_due_us;
+	cell->next_due_us = INT64_MAX;
+	for (l = list->next; l != list; l = l->next) {
+		int64_t due_us = QUEUE_OF(l, struct sched_rcpt, link)->due_us;
+
+		if (due_us < cell->next_due_us)
+			cell->next_due_us = due_us;
+	}
+	return cell->next_due_us;
+}
+
+static int64_t
+arrived_us(struct sched_rcpt *r)
+{
+	return sched_message_of(r)->arrived_us;
+}
+
+static int64_t
+domain_oldest_us(const struct sched_domain *d)
+{
+	int64_t oldest_us = INT64_MAX;
+	struct queue_link *c, *l;
+	int i;
+
+	for (i = 0; i < 2; i++)
+		if (!queue_link_is_alone(&d->ages[i]) &&
+			arrived_us(QUEUE_OF(d->ages[i].next, struct sched_rcpt, age)) < oldest_us)
+			oldest_us = arrived_us(QUEUE_OF(d->ages[i].next, struct sched_rcpt, age));
+	if (d->timed == 0)
+		return oldest_us;
+	/* Those outside the order of arrival are few, and found only by looking at all. */
+	for (c = d->cells.next; c != &d->cells; c = c->next)
+		for (i = 0; i < SCHED_STATES; i++) {
+			struct queue_link *list = &QUEUE_OF(c, struct sched_cell, of_domain)->lists[i];
+
+			for (l = list->next; l != list; l = l->next)
+				if (arrived_us(QUEUE_OF(l, struct sched_rcpt, link)) < oldest_us)
+					oldest_us = arrived_us(QUEUE_OF(l, struct sched_rcpt, link));
+		}
+	return oldest_us;
+}
+
+static void
+domain_view(const struct sched_domain *d, struct queue_domain_view *out)
+{
+	struct queue_link *c;
+
+	*out = (struct queue_domain_view){
+		.domain = {d->name, d->name_len},
+		.site = {d->site != NULL ? d->site->name : "", d->site != NULL ? d->site->name_len : 0},
+		.why = sched_text_blob(d->why),
+		.next_us = INT64_MAX,
+		.oldest_us = domain_oldest_us(d),
+		.last_reply = sched_text_blob(d->reply),
+		.last_code = d->reply_code,
+		.is_paused = d->is_paused || (d->site != NULL && d->site->is_paused),
+		.is_resolving = d->is_resolving,
+		.route_until_us = d->until_us,
+	};
+	for (c = d->cells.next; c != &d->cells; c = c->next) {
+		struct sched_cell *cell = QUEUE_OF(c, struct sched_cell, of_domain);
+
+		out->ready += cell->counts[SCHED_READY];
+		out->waiting += cell->counts[SCHED_WAITING];
+		out->leased += cell->counts[SCHED_LEASED];
+		out->held += cell->counts[SCHED_HELD];
+		if (cell_next_us(cell) < out->next_us)
+			out->next_us = cell_next_us(cell);
+	}
+	if (out->waiting == 0)
+		out->next_us = 0;
+	if (out->oldest_us == INT64_MAX)
+		out->oldest_us = 0;
+}
+
+bool
+queue_sched_domain_find(struct queue_sched *q, struct queue_blob domain, struct queue_domain_view *out)
+{
+	const struct sched_domain *d = sched_domain_find(q, domain);
+
+	if (d == NULL)
+		return false;
+	domain_view(d, out);
+	return true;
+}
+
+void
+queue_sched_each_domain(
+	struct queue_sched *q, bool (*visit)(void *arg, const struct queue_domain_view *v), void *arg)
+{
+	struct queue_domain_view v;
+	struct queue_map_node *n;
+
+	for (n = queue_map_each(&q->domains, NULL); n != NULL; n = queue_map_each(&q->domains, n)) {
+		domain_view(QUEUE_OF(n, struct sched_domain, node), &v);
+		if (!visit(arg, &v))
+			return;
+	}
+}
+
+static void
+site_view(const struct sched_site *s, struct queue_site_view *out)
+{
+	struct queue_link *l, *c;
+
+	*out = (struct queue_site_view){
+		.site = {s->name, s->name_len},
+		.last_reply = sched_text_blob(s->reply),
+		.why = sched_text_blob(s->why),
+		.domains = s->domain_count,
+		.is_paused = s->is_paused,
+	};
+	for (l = s->lanes.next; l != &s->lanes; l = l->next) {
+		const struct queue_lane *lane = QUEUE_OF(l, struct queue_lane, of_site);
+
+		out->sessions += lane->sessions;
+		out->sessions_ready += lane->sessions - lane->opening;
+		out->is_starved = out->is_starved || lane->turn_state == SCHED_TURN_STARVED;
+		if (lane->wait_until_us > out->wait_until_us)
+			out->wait_until_us = lane->wait_until_us;
+	}
+	for (l = s->domains.next; l != &s->domains; l = l->next) {
+		const struct sched_domain *d = QUEUE_OF(l, struct sched_domain, of_site);
+
+		for (c = d->cells.next; c != &d->cells; c = c->next) {
+			out->ready += QUEUE_OF(c, struct sched_cell, of_domain)->counts[SCHED_READY];
+			out->leased += QUEUE_OF(c, struct sched_cell, of_domain)->counts[SCHED_LEASED];
+		}
+	}
+}
+
+bool
+queue_sched_site_find(struct queue_sched *q, struct queue_blob site, struct queue_site_view *out)
+{
+	const struct sched_site *s = sched_site_find(q, site);
+
+	if (s == NULL)
+		return false;
+	site_view(s, out);
+	return true;
+}
+
+void
+queue_sched_each_site(
+	struct queue_sched *q, bool (*visit)(void *arg, const struct queue_site_view *v), void *arg)
+{
+	struct queue_site_view v;
+	struct queue_map_node *n;
+
+	for (n = queue_map_each(&q->sites, NULL); n != NULL; n = queue_map_each(&q->sites, n)) {
+		site_view(QUEUE_OF(n, struct sched_site, node), &v);
+		if (!visit(arg, &v))
+			return;
+	}
+}
+
+void
+queue_sched_stats(const struct queue_sched *q, struct queue_sched_stats *out)
+{
+	const struct queue_map *maps[] = {
+		&q->messages, &q->streams, &q->cells, &q->domains, &q->sites, &q->lanes, &q->pauses};
+	const struct queue_heap *heaps[] = {
+		&q->rcpt_timers, &q->domain_timers, &q->lane_timers, &q->pause_timers};
+	size_t i;
+
+	*out = (struct queue_sched_stats){
+		.messages = q->messages.count,
+		.rcpts = q->rcpts,
+		.ready = q->counts[SCHED_READY],
+		.waiting = q->counts[SCHED_WAITING],
+		.leased = q->counts[SCHED_LEASED],
+		.held = q->counts[SCHED_HELD],
+		.domains = q->domains.count,
+		.sites = q->sites.count,
+		.sessions = q->session_count,
+		.bytes = q->bytes,
+	};
+	for (i = 0; i < sizeof(maps) / sizeof(maps[0]); i++)
+		out->bytes += (maps[i]->mask + 1) * sizeof(maps[i]->buckets[0]);
+	for (i = 0; i < sizeof(heaps) / sizeof(heaps[0]); i++)
+		out->bytes += heaps[i]->room * sizeof(heaps[i]->entries[0]);
+}
