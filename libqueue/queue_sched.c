@@ -216,15 +216,15 @@ start_ageing(struct queue_sched *q, struct sched_message *m, struct sched_rcpt *
 	int i;
 
 	for (i = 0; i < 2 && m->expire_us == 0; i++) {
-		struct queue_link *ages = &d->ages[i];
+		bool was_empty = queue_link_is_alone(&d->ages[i]);
 
-		if (queue_link_is_alone(ages) ||
-			sched_message_of(QUEUE_OF(ages->prev, struct sched_rcpt, age))->arrived_us <=
-				m->arrived_us) {
-			queue_link_back(ages, &r->age);
+		if (!was_empty && d->last_us[i] > m->arrived_us)
+			continue;
+		d->last_us[i] = m->arrived_us;
+		queue_link_back(&d->ages[i], &r->age);
+		if (was_empty)
 			sched_domain_arm(q, d);
-			return;
-		}
+		return;
 	}
 	r->is_timed = 1;
 	d->timed++;
@@ -394,7 +394,8 @@ settle_later(struct queue_sched *q, struct queue_lease *l, struct sched_rcpt *r,
 	if (r->attempts < UINT16_MAX)
 		r->attempts++;
 	out->attempts = r->attempts;
-	r->flags = (uint8_t)((r->flags & ~QUEUE_RCPT_UNCERTAIN) | (is_uncertain ? QUEUE_RCPT_UNCERTAIN : 0));
+	r->flags = (uint8_t)((r->flags & ~QUEUE_RCPT_UNCERTAIN) | (is_uncertain ? QUEUE_RCPT_UNCERTAIN : 0) |
+			     v->set_flags);
 	out->flags = r->flags;
 	if (r->is_doomed) {
 		out->kind = QUEUE_VERDICT_DROPPED;

@@ -131,6 +131,7 @@ struct queue_verdict {
 	int64_t wait_us;         /* exact, without jitter; at most a day or the longest retry wait */
 	struct queue_blob reply; /* unless of a success, kept (cut) for the operator */
 	uint16_t code;           /* of the reply, 0: none */
+	uint8_t set_flags;       /* LATER: QUEUE_RCPT_DELAY_SENT, to be remembered */
 };
 /* What became of the recipient: for the store and the event. */
 struct queue_settled {

@@ -143,14 +143,18 @@ drop_root(const struct conf *conf, char *why, size_t why_max)
 static bool
 open_store(struct app *a, char *why, size_t why_max)
 {
+	char words[DAEMON_WHY_MAX] = "";
 	const struct queue_store_conf sc = {.dir = a->conf->spool_dir,
 		.spool_bytes_max = (uint64_t)a->conf->spool_max,
 		.disk_free_min_bytes = (uint64_t)a->conf->disk_free_min,
-		.disk_free_min_inodes = (uint64_t)a->conf->disk_free_min_inodes};
+		.disk_free_min_inodes = (uint64_t)a->conf->disk_free_min_inodes,
+		.why = words,
+		.why_max = sizeof(words)};
 	int err = queue_store_open(&sc, &a->store);
 
 	if (err < 0)
-		snprintf(why, why_max, "spool %s: %s", a->conf->spool_dir, queue_err_text(err));
+		snprintf(why, why_max, "spool %s: %s", a->conf->spool_dir,
+			words[0] != '\0' ? words : queue_err_text(err));
 	return err == 0;
 }
 

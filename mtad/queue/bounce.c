@@ -53,7 +53,8 @@ action_of(const struct job *job, uint32_t i, enum smtp_dsn_action *out)
 		return (r->notify & SMTP_NOTIFY_SUCCESS) != 0 && strstr(job->caps, "DSN") == NULL;
 	case QUEUE_VERDICT_LATER:
 		*out = SMTP_DSN_DELAYED;
-		return job->wants_delay_notice && (r->notify == 0 || (r->notify & SMTP_NOTIFY_DELAY) != 0);
+		return (job->rcpts[i].verdict.set_flags & QUEUE_RCPT_DELAY_SENT) != 0 &&
+		       (r->notify == 0 || (r->notify & SMTP_NOTIFY_DELAY) != 0);
 	default:
 		return false;
 	}

@@ -7,11 +7,10 @@
  * on_job_done(), where the lease is settled, and is freed in on_recorded() or, when nothing has to be
  * recorded, at once. A session's `closed` is passed on only when none of its jobs is out.
  */
-#include "queue/dispatch.h"
+#include "queue/dispatch_impl.h"
 
 #include "deliver/outbound.h"
 #include "queue/bounce.h"
-#include "queue/policy.h"
 #include "queue/recover.h"
 #include "queue/spool.h"
 #include "route/route.h"
@@ -22,50 +21,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum {
-	ORDERS_A_TURN = 256,    /* then letters get their turn */
-	UNRECORDED_MAX = 20000, /* jobs the spool has not recorded yet, before no more leases are ordered */
-	EVICT_PERCENT = 70,     /* of memory-max */
-	EVICT_COUNT = 64,
-	HOSTS_REMEMBERED = 1024, /* of uncertain deliveries */
-	PAUSE_NOTE_MAX = 400,
-	STALLED_RETRY_US = 1000000,
-};
-
-/* Sources keep their number over reloads, because lanes and sticky recipients are known by it. */
-struct source_names {
-	char (*names)[QUEUE_NAME_MAX];
-	uint32_t count;
-};
-
-struct uncertain_host {
-	queue_id id;
-	char host[256];
-};
-
-struct dispatch {
-	struct worker *worker;
-	const struct clock *clock;
-	struct log *log;
-	struct memory *memory;
-	struct queue_store *store;
-	struct dispatch_peers peers;
-	struct queue_sched *sched;
-	struct policy *policy;
-	struct route *route;
-	struct source_names sources;
-	struct event *wake;
-	struct uncertain_host *hosts; /* direct-mapped by id */
-	struct message *stalled; /* committed, but there was no memory to schedule them: again in a second */
-	uint64_t unrecorded;
-	uint64_t jobs_out; /* leases in the hands of io threads */
-	size_t next_io, next_sign;
-	uint32_t pool_turn;
-	bool spool_failed, is_recovering, is_stopping;
-};
-
-static struct queue_blob
-text(const char *s)
+struct queue_blob
+dispatch_text(const char *s)
 {
 	size_t len = 0;
 
@@ -74,8 +31,8 @@ text(const char *s)
 	return (struct queue_blob){s, len};
 }
 
-static void
-blob_text(char *buf, size_t max, struct queue_blob b)
+void
+dispatch_blob_text(char *buf, size_t max, struct queue_blob b)
 {
 	snprintf(buf, max, "%.*s", (int)b.len, (const char *)b.ptr);
 }
@@ -83,8 +40,8 @@ blob_text(char *buf, size_t max, struct queue_blob b)
 /* --- sources --- */
 
 /* The number of a name, given now when it is new; 0 (the first source) when there is no memory. */
-static uint32_t
-source_number(struct dispatch *d, const char *name)
+uint32_t
+dispatch_source_number(struct dispatch *d, const char *name)
 {
 	char(*grown)[QUEUE_NAME_MAX];
 	uint32_t i;
@@ -126,7 +83,9 @@ sticky_of_pool(struct dispatch *d, struct queue_blob pool)
 	if (i < 0 || c->pools[i].sources.count == 0)
 		return 0;
 	p = &c->pools[i];
-	return source_number(d, c->sources[p->source_index[d->pool_turn++ % p->sources.count]].name) + 1;
+	return dispatch_source_number(
+		       d, c->sources[p->source_index[d->pool_turn++ % p->sources.count]].name) +
+	       1;
 }
 
 static const struct queue_policy *
@@ -163,7 +122,7 @@ sched_conf(struct dispatch *d, struct queue_sched_conf *out)
 		.arg = d,
 		.connections_total = (uint32_t)c->connections_total,
 		.jitter_percent = (uint32_t)c->retry_jitter,
-		.default_source = source_number(d, c->sources[0].name),
+		.default_source = dispatch_source_number(d, c->sources[0].name),
 	};
 }
 
@@ -176,6 +135,36 @@ remember_host(struct dispatch *d, const struct job *job)
 
 	u->id = job->id;
 	snprintf(u->host, sizeof(u->host), "%s", job->host);
+}
+
+/* Whether a recipient that will wait is old enough for a delay notice and has had none. */
+struct delay_question {
+	struct dispatch *d;
+	bool is_due;
+};
+
+static bool
+ask_delay(void *arg, const struct queue_view *v)
+{
+	struct delay_question *ask = arg;
+	const struct conf_delivery *c = policy_delivery_of(ask->d->policy, v->domain, v->site);
+
+	ask->is_due = c->delay_notice > 0 && (v->flags & QUEUE_RCPT_DELAY_SENT) == 0 &&
+		      clock_now(ask->d->clock) - v->arrived_us >= c->delay_notice;
+	return false;
+}
+
+static void
+plan_delay_notice(struct dispatch *d, const struct job *job, struct job_rcpt *r)
+{
+	const struct queue_filter f = {.id = job->id, .n = r->n};
+	struct delay_question ask = {d, false};
+
+	if (r->verdict.kind != QUEUE_VERDICT_LATER || job->message == NULL)
+		return;
+	queue_sched_each(d->sched, &f, 1, ask_delay, &ask);
+	if (ask.is_due)
+		r->verdict.set_flags = QUEUE_RCPT_DELAY_SENT;
 }
 
 /* False: every recipient went back untried and nothing has to be recorded. */
@@ -191,6 +180,7 @@ settle(struct dispatch *d, struct job *job)
 
 		r->verdict.reply = job_reply(job, i);
 		r->verdict.code = r->code;
+		plan_delay_notice(d, job, r);
 		queue_sched_settle(d->sched, job->lease, i, &r->verdict, now_us, &r->settled);
 		has_outcome = has_outcome || r->settled.kind != QUEUE_VERDICT_RETURN;
 		if (r->settled.kind == QUEUE_VERDICT_UNCERTAIN)
@@ -222,8 +212,8 @@ record(struct dispatch *d, struct job *job)
 	worker_post(to, &job->letter);
 }
 
-static void
-on_job_done(struct dispatch *d, struct job *job)
+void
+dispatch_job_done(struct dispatch *d, struct job *job)
 {
 	if (job->outbound != NULL) {
 		job->outbound->jobs_out--;
@@ -298,8 +288,8 @@ release_if_over(struct dispatch *d, struct outbound *o)
 {
 	if (!o->is_closed || o->jobs_out > 0)
 		return;
-	queue_sched_session_closed(
-		d->sched, o->session, o->has_failed, o->retry_after_us, text(o->why), clock_now(d->clock));
+	queue_sched_session_closed(d->sched, o->session, o->has_failed, o->retry_after_us,
+		dispatch_text(o->why), clock_now(d->clock));
 	o->letter.kind = LETTER_RELEASE;
 	worker_post(o->io, &o->letter);
 }
@@ -325,8 +315,8 @@ return_lease(struct dispatch *d, struct queue_lease *lease)
 }
 
 /* NULL: no memory, and the lease has gone back. */
-static struct job *
-make_job(struct dispatch *d, struct queue_lease *lease)
+struct job *
+dispatch_make_job(struct dispatch *d, struct queue_lease *lease)
 {
 	struct job *job = job_create(lease);
 
@@ -353,14 +343,14 @@ on_open_route(void *arg, const char *domain, struct route_result *result)
 
 		o->first = NULL;
 		job_answer_all(job, QUEUE_VERDICT_RETURN, CLASS_DNS, "4.4.3", 0, result->why);
-		on_job_done(d, job);
-		queue_sched_session_closed(
-			d->sched, o->session, true, STALLED_RETRY_US, text(result->why), clock_now(d->clock));
+		dispatch_job_done(d, job);
+		queue_sched_session_closed(d->sched, o->session, true, STALLED_RETRY_US,
+			dispatch_text(result->why), clock_now(d->clock));
 		outbound_free(o);
 		return;
 	}
 	o->route = route_ref(result);
-	o->settings = *policy_delivery(d->policy, text(domain), result->provider);
+	o->settings = *policy_delivery(d->policy, dispatch_text(domain), result->provider);
 	if (result->static_route >= 0 && o->conf->routes[result->static_route].tls != CONF_TLS_UNSET)
 		o->settings.tls = o->conf->routes[result->static_route].tls;
 	if (u->id == o->first->id)
@@ -373,7 +363,7 @@ static void
 order_open(struct dispatch *d, const struct queue_order *order)
 {
 	struct outbound *o = calloc(1, sizeof(*o));
-	struct job *job = o != NULL ? make_job(d, order->lease) : NULL;
+	struct job *job = o != NULL ? dispatch_make_job(d, order->lease) : NULL;
 	char domain[256];
 
 	if (job == NULL) {
@@ -381,7 +371,7 @@ order_open(struct dispatch *d, const struct queue_order *order)
 			return_lease(d, order->lease);
 		free(o);
 		queue_sched_session_closed(d->sched, order->session, true, STALLED_RETRY_US,
-			text("out of memory"), clock_now(d->clock));
+			dispatch_text("out of memory"), clock_now(d->clock));
 		return;
 	}
 	o->io = d->peers.ios[d->next_io++ % d->peers.io_count];
@@ -395,7 +385,7 @@ order_open(struct dispatch *d, const struct queue_order *order)
 	d->jobs_out++;
 	job->outbound = o;
 	queue_session_set_user(order->session, o);
-	blob_text(domain, sizeof(domain), order->domain);
+	dispatch_blob_text(domain, sizeof(domain), order->domain);
 	route_lookup(d->route, domain, on_open_route, o);
 }
 
@@ -403,7 +393,7 @@ static void
 order_give(struct dispatch *d, const struct queue_order *order)
 {
 	struct outbound *o = queue_session_user(order->session);
-	struct job *job = make_job(d, order->lease);
+	struct job *job = dispatch_make_job(d, order->lease);
 
 	if (job == NULL)
 		return;
@@ -433,8 +423,8 @@ on_routed(void *arg, const char *domain, struct route_result *result)
 {
 	struct dispatch *d = arg;
 	char why[300];
-	struct queue_route r = {
-		.until_us = result->expire_us, .site = text(result->site != NULL ? result->site : "")};
+	struct queue_route r = {.until_us = result->expire_us,
+		.site = dispatch_text(result->site != NULL ? result->site : "")};
 
 	r.kind = result->kind == ROUTE_HOSTS  ? QUEUE_ROUTE_SITE
 		 : result->kind == ROUTE_FAIL ? QUEUE_ROUTE_FAIL
@@ -442,11 +432,11 @@ on_routed(void *arg, const char *domain, struct route_result *result)
 	if (r.kind != QUEUE_ROUTE_SITE) {
 		/* The enhanced code travels in front of the words; order_reject takes it off again. */
 		snprintf(why, sizeof(why), "%s %s", result->esc, result->why);
-		r.why = text(why);
+		r.why = dispatch_text(why);
 	}
 	if (r.kind == QUEUE_ROUTE_WAIT)
 		log_event(d->log, LOG_EVENT_dns_trouble, "domain=%s why=\"%s\"", domain, why);
-	if (queue_sched_routed(d->sched, text(domain), &r, clock_now(d->clock)) < 0)
+	if (queue_sched_routed(d->sched, dispatch_text(domain), &r, clock_now(d->clock)) < 0)
 		log_event(d->log, LOG_EVENT_dns_trouble, "domain=%s why=\"out of memory\"", domain);
 	event_active(d->wake, EV_TIMEOUT, 1);
 }
@@ -456,7 +446,7 @@ order_resolve(struct dispatch *d, const struct queue_order *order)
 {
 	char domain[256];
 
-	blob_text(domain, sizeof(domain), order->domain);
+	dispatch_blob_text(domain, sizeof(domain), order->domain);
 	route_lookup(d->route, domain, on_routed, d);
 }
 
@@ -473,14 +463,14 @@ answer_reject(struct job *job, struct queue_blob why)
 		esc[code_len] = '\0';
 		why = (struct queue_blob){space + 1, why.len - code_len - 1};
 	}
-	blob_text(words, sizeof(words), why);
+	dispatch_blob_text(words, sizeof(words), why);
 	job_answer_all(job, QUEUE_VERDICT_FAILED, CLASS_DNS, esc, 0, words);
 }
 
 static void
 order_end(struct dispatch *d, const struct queue_order *order)
 {
-	struct job *job = make_job(d, order->lease);
+	struct job *job = dispatch_make_job(d, order->lease);
 
 	if (job == NULL)
 		return;
@@ -489,7 +479,7 @@ order_end(struct dispatch *d, const struct queue_order *order)
 	else
 		job_answer_all(
 			job, QUEUE_VERDICT_EXPIRED, CLASS_EXPIRED, "4.4.7", 0, "delivery time expired");
-	on_job_done(d, job);
+	dispatch_job_done(d, job);
 }
 
 /* --- the turn --- */
@@ -602,7 +592,7 @@ recover_one(struct dispatch *d, const struct recovered_message *m)
 	for (i = 0; i < m->rcpt_count; i++) {
 		m->rcpts[i].sticky_source = sticky;
 		if (m->sources[i][0] != '\0')
-			m->rcpts[i].sticky_source = source_number(d, m->sources[i]) + 1;
+			m->rcpts[i].sticky_source = dispatch_source_number(d, m->sources[i]) + 1;
 		if (m->hosts[i][0] != '\0') {
 			struct uncertain_host *u = &d->hosts[m->meta.id % HOSTS_REMEMBERED];
 
@@ -647,7 +637,7 @@ on_letter(void *arg, struct letter *l)
 	case LETTER_JOB_DONE:
 		job = (struct job *)l;
 		o = job->outbound;
-		on_job_done(d, job);
+		dispatch_job_done(d, job);
 		if (o != NULL)
 			release_if_over(d, o);
 		return;
@@ -671,175 +661,6 @@ on_letter(void *arg, struct letter *l)
 	default:
 		assert(!"a letter the queue thread does not take");
 	}
-}
-
-/* --- pauses on disk: "pause/KIND/NAME" -> until, reason --- */
-
-static int
-pause_name(char *buf, size_t max, enum queue_pause_kind kind, struct queue_blob name)
-{
-	return snprintf(buf, max, "pause/%d/%.*s", (int)kind, (int)(name.len < 180 ? name.len : 180),
-		(const char *)name.ptr);
-}
-
-static void
-post_note(struct dispatch *d, const char *name, size_t name_len, const void *value, size_t value_len)
-{
-	struct note *n = calloc(1, sizeof(*n) + name_len + value_len);
-
-	if (n == NULL)
-		return; /* the pause holds until the next restart */
-	n->letter.kind = LETTER_NOTE;
-	n->name_len = name_len;
-	n->value_len = value_len;
-	memcpy(n->bytes, name, name_len);
-	if (value_len > 0)
-		memcpy(n->bytes + name_len, value, value_len);
-	worker_post(d->peers.spool, &n->letter);
-}
-
-static bool
-apply_pause(struct dispatch *d, enum queue_pause_kind kind, struct queue_blob name, int64_t until_us,
-	struct queue_blob reason)
-{
-	char source[QUEUE_NAME_MAX];
-	uint32_t number = 0;
-
-	if (kind == QUEUE_PAUSE_SOURCE) {
-		if (conf_source_find(policy_conf(d->policy), name.ptr, name.len) < 0)
-			return false;
-		blob_text(source, sizeof(source), name);
-		number = source_number(d, source);
-		name.len = 0;
-	}
-	return queue_sched_pause(d->sched, kind, name, number, until_us, reason, clock_now(d->clock)) ==
-	       QUEUE_OK;
-}
-
-bool
-dispatch_pause(struct dispatch *d, enum queue_pause_kind kind, struct queue_blob name, int64_t until_us,
-	struct queue_blob reason)
-{
-	char note[256], value[PAUSE_NOTE_MAX];
-	int len = pause_name(note, sizeof(note), kind, name);
-	size_t words = reason.len < sizeof(value) - 8 ? reason.len : sizeof(value) - 8;
-
-	if (!apply_pause(d, kind, name, until_us, reason))
-		return false;
-	memcpy(value, &until_us, 8);
-	memcpy(value + 8, reason.ptr, words);
-	post_note(d, note, (size_t)len, value, 8 + words);
-	event_active(d->wake, EV_TIMEOUT, 1);
-	return true;
-}
-
-bool
-dispatch_resume(struct dispatch *d, enum queue_pause_kind kind, struct queue_blob name)
-{
-	char note[256], source[QUEUE_NAME_MAX];
-	int len = pause_name(note, sizeof(note), kind, name);
-	uint32_t number = 0;
-
-	post_note(d, note, (size_t)len, NULL, 0);
-	if (kind == QUEUE_PAUSE_SOURCE) {
-		blob_text(source, sizeof(source), name);
-		number = source_number(d, source);
-		name.len = 0;
-	}
-	event_active(d->wake, EV_TIMEOUT, 1);
-	return queue_sched_resume(d->sched, kind, name, number, clock_now(d->clock));
-}
-
-static bool
-restore_pause(void *arg, struct queue_blob name, struct queue_blob value)
-{
-	struct dispatch *d = arg;
-	const char *kind = (const char *)name.ptr + 6;
-	int64_t until_us;
-
-	if (name.len < 8 || value.len < 8 || kind[1] != '/')
-		return true;
-	memcpy(&until_us, value.ptr, 8);
-	if (until_us > clock_now(d->clock))
-		(void)apply_pause(d, (enum queue_pause_kind)(kind[0] - '0'),
-			(struct queue_blob){kind + 2, name.len - 8}, until_us,
-			(struct queue_blob){(const char *)value.ptr + 8, value.len - 8});
-	return true;
-}
-
-/* --- operators --- */
-
-uint64_t
-dispatch_remove(struct dispatch *d, const struct queue_filter *f, enum queue_verdict_kind kind,
-	const char *words, uint64_t limit, uint64_t *out_busy)
-{
-	struct queue_lease *lease;
-	uint64_t removed = 0;
-	struct job *job;
-
-	*out_busy = 0;
-	while (removed < limit && (lease = queue_sched_take(d->sched, f, out_busy)) != NULL) {
-		if ((job = make_job(d, lease)) == NULL)
-			break;
-		removed += job->rcpt_count;
-		job_answer_all(
-			job, kind, CLASS_ADMIN, kind == QUEUE_VERDICT_FAILED ? "5.7.0" : "5.0.0", 0, words);
-		on_job_done(d, job);
-	}
-	return removed;
-}
-
-struct flag_collector {
-	struct dispatch *d;
-	struct flag_batch *batch;
-	uint32_t max;
-};
-
-static void
-post_flags(struct flag_collector *c)
-{
-	if (c->batch == NULL)
-		return;
-	c->batch->letter.kind = LETTER_FLAGS;
-	worker_post(c->d->peers.spool, &c->batch->letter);
-	c->batch = NULL;
-}
-
-static bool
-collect_flag(void *arg, const struct queue_view *v)
-{
-	struct flag_collector *c = arg;
-
-	if (c->batch == NULL) {
-		c->max = 500;
-		c->batch = calloc(1, sizeof(*c->batch) + c->max * sizeof(c->batch->items[0]));
-	}
-	if (c->batch == NULL)
-		return true; /* held in memory; the next start releases it */
-	c->batch->items[c->batch->count].id = v->id;
-	c->batch->items[c->batch->count].n = v->n;
-	c->batch->items[c->batch->count].flags = v->flags;
-	if (++c->batch->count == c->max)
-		post_flags(c);
-	return true;
-}
-
-uint64_t
-dispatch_hold(struct dispatch *d, const struct queue_filter *f, bool hold)
-{
-	struct flag_collector c = {d, NULL, 0};
-	uint64_t n = queue_sched_hold(d->sched, f, hold, clock_now(d->clock), collect_flag, &c);
-
-	post_flags(&c);
-	event_active(d->wake, EV_TIMEOUT, 1);
-	return n;
-}
-
-uint64_t
-dispatch_retry(struct dispatch *d, const struct queue_filter *f)
-{
-	event_active(d->wake, EV_TIMEOUT, 1);
-	return queue_sched_retry(d->sched, f, clock_now(d->clock));
 }
 
 struct queue_sched *
@@ -925,7 +746,7 @@ dispatch_create(const struct dispatch_conf *conf)
 	sched_conf(d, &sc);
 	if (queue_sched_create(&sc, &d->sched) < 0 ||
 		(d->route = route_create(worker_base(d->worker), conf->clock, conf->conf)) == NULL ||
-		queue_store_scan_notes(conf->store, text("pause/"), restore_pause, d) < 0)
+		queue_store_scan_notes(conf->store, dispatch_text("pause/"), dispatch_restore_pause, d) < 0)
 		dispatch_destroy(&d);
 	return d;
 }

@@ -16,6 +16,7 @@
 #include "conf/conf.h"
 #include "queue/letters.h"
 #include "queue_sched.h"
+#include "queue_sched_admin.h"
 #include "queue_store.h"
 
 struct dispatch;

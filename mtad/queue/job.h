@@ -51,7 +51,6 @@ struct job {
 	struct message *message; /* a reference; NULL: load it (io thread), or no bytes are needed */
 	struct message *dsn;     /* a notification to accept in the same transaction; a reference */
 	int64_t started_us;      /* wall clock when it was handed out */
-	bool wants_delay_notice; /* a recipient waits longer than delay-notice: tell its sender */
 	bool is_damaged; /* its records failed their checksums: to be quarantined instead of settled */
 	/* What the session knew, for records and log. */
 	char source[QUEUE_NAME_MAX], host[256], local_ip[48], peer_ip[48], tls[48], caps[96], site[256];

@@ -104,10 +104,22 @@ provider_named(const struct conf *c, struct queue_blob site)
 	return -1;
 }
 
+static int
+provider_of_site(const struct policy *p, struct queue_blob site)
+{
+	return site.len > 0 ? provider_named(p->conf, site) : -1;
+}
+
 const struct queue_policy *
 policy_of(struct policy *p, struct queue_blob domain, struct queue_blob site)
 {
-	return &merged(p, domain, site.len > 0 ? provider_named(p->conf, site) : -1)->policy;
+	return &merged(p, domain, provider_of_site(p, site))->policy;
+}
+
+const struct conf_delivery *
+policy_delivery_of(struct policy *p, struct queue_blob domain, struct queue_blob site)
+{
+	return &merged(p, domain, provider_of_site(p, site))->delivery;
 }
 
 const struct conf_delivery *

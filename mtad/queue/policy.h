@@ -19,5 +19,8 @@ void policy_destroy(struct policy **pp);
 const struct queue_policy *policy_of(struct policy *p, struct queue_blob domain, struct queue_blob site);
 /* For a session. */
 const struct conf_delivery *policy_delivery(struct policy *p, struct queue_blob domain, int provider);
+/* The same by site name, as the schedule knows it. */
+const struct conf_delivery *policy_delivery_of(
+	struct policy *p, struct queue_blob domain, struct queue_blob site);
 const struct conf *policy_conf(const struct policy *p);
 #endif

@@ -29,7 +29,7 @@ struct spool {
 	const struct conf *conf;
 	struct queue_store *store;
 	const struct clock *clock;
-	struct event *retry_timer;
+	struct event *retry_timer, *space_timer;
 	struct list jobs, accepts;
 	struct list changes;        /* flags and notes: kept like jobs until a commit holds them */
 	struct reported *reported;  /* the newest report not yet in the store */
@@ -37,7 +37,6 @@ struct spool {
 	size_t events_max;
 	bool record_received;
 	bool is_failed, is_full;
-	queue_id committed_id; /* of the newest message whose commit succeeded */
 	_Atomic uint64_t pending_jobs, commits, accepted, settled, failed_commits;
 	_Atomic bool failed_view, full_view;
 };
@@ -250,6 +249,29 @@ quarantine(struct spool *s, const struct job *job)
 	return err;
 }
 
+/* What a put says of its message alone; the transaction is as good as before. */
+static bool
+is_refusal(int err)
+{
+	return err == QUEUE_ENOSPACE || err == QUEUE_EINVAL;
+}
+
+/* A notification the store will not have must not hold up the recipients it reports: it is given up, loudly.
+ */
+static int
+put_dsn(struct spool *s, struct job *job)
+{
+	int err = put(s, job->dsn);
+
+	if (!is_refusal(err))
+		return err;
+	log_event(s->log, LOG_EVENT_rejected, "msg=%llx text=\"its bounce mail cannot be stored: %s\"",
+		(unsigned long long)job->id, queue_err_text(err));
+	message_unref(job->dsn);
+	job->dsn = NULL;
+	return QUEUE_OK;
+}
+
 static int
 write_job(struct spool *s, struct job *job)
 {
@@ -270,15 +292,28 @@ write_job(struct spool *s, struct job *job)
 		if (err == QUEUE_EINVAL || err == QUEUE_ENOTFOUND)
 			err = QUEUE_OK;
 	}
-	if (err == QUEUE_OK && job->dsn != NULL)
-		err = put(s, job->dsn);
-	return err;
+	return err == QUEUE_OK && job->dsn != NULL ? put_dsn(s, job) : err;
 }
 
 static size_t
 body_bytes(const struct message *m)
 {
 	return m->body[0].len + m->body[1].len + m->body[2].len;
+}
+
+static const char *
+refusal_words(int result)
+{
+	switch (result) {
+	case QUEUE_OK:
+		return NULL;
+	case QUEUE_ENOSPACE:
+		return "Insufficient system storage";
+	case QUEUE_EINVAL:
+		return "Message has more recipients or longer addresses than the spool can hold";
+	default:
+		return "Local storage trouble";
+	}
 }
 
 static void
@@ -363,7 +398,7 @@ commit_changes(struct spool *s)
 	return err == QUEUE_OK;
 }
 
-/* Everything between begin and commit. A put that finds the disk full is refused alone. */
+/* Everything between begin and commit. */
 static int
 write_batch(struct spool *s, const struct list *jobs, const struct list *accepts)
 {
@@ -379,7 +414,7 @@ write_batch(struct spool *s, const struct list *jobs, const struct list *accepts
 	for (l = accepts->head; l != NULL; l = l->next) {
 		a = (struct accept *)l;
 		a->result = put(s, a->message);
-		if (a->result != QUEUE_OK && a->result != QUEUE_ENOSPACE)
+		if (a->result != QUEUE_OK && !is_refusal(a->result))
 			return a->result;
 	}
 	if (s->reported != NULL) {
@@ -421,11 +456,14 @@ static void
 set_full(struct spool *s, bool is_full)
 {
 	struct queue_space space = {0};
+	struct timeval tv = {RETRY_SECONDS, 0};
 
 	if (s->is_full == is_full)
 		return;
 	s->is_full = is_full;
 	atomic_store(&s->full_view, is_full);
+	if (is_full)
+		event_add(s->space_timer, &tv);
 	(void)queue_store_space(s->store, &space);
 	log_event(s->log, is_full ? LOG_EVENT_spool_full : LOG_EVENT_spool_has_room,
 		"used=%llu disk-free=%llu inodes-free=%llu why=\"%s\"", (unsigned long long)space.used_bytes,
@@ -437,7 +475,7 @@ set_full(struct spool *s, bool is_full)
 static void
 tell(struct spool *s, struct list *jobs, struct list *accepts)
 {
-	bool was_refused = false, was_put = false;
+	bool was_full = false;
 	struct accept *a;
 	struct letter *l;
 
@@ -450,14 +488,12 @@ tell(struct spool *s, struct list *jobs, struct list *accepts)
 	while ((l = list_take(accepts)) != NULL) {
 		a = (struct accept *)l;
 		if (a->result == QUEUE_OK) {
-			was_put = true;
-			s->committed_id = a->message->meta.id;
 			atomic_fetch_add(&s->accepted, 1);
 			message_ref(a->message)->letter.kind = LETTER_FRESH;
 			worker_post(s->queue, &a->message->letter);
-		} else
-			was_refused = true;
-		answer(a, a->result, a->result == QUEUE_OK ? NULL : "Insufficient system storage");
+		} else if (a->result == QUEUE_ENOSPACE)
+			was_full = true;
+		answer(a, a->result, refusal_words(a->result));
 	}
 	if (s->events != NULL && s->events->len > 0) {
 		s->events->letter.kind = LETTER_EVENTS;
@@ -468,8 +504,8 @@ tell(struct spool *s, struct list *jobs, struct list *accepts)
 	free(s->reported);
 	s->reported = NULL;
 	atomic_fetch_add(&s->commits, 1);
-	if (was_refused || was_put)
-		set_full(s, was_refused);
+	if (was_full)
+		set_full(s, true);
 }
 
 /* The commit failed: jobs go back to the front, clients are told to come again. */
@@ -488,9 +524,24 @@ take_back(struct spool *s, struct list *jobs, struct list *accepts, int err)
 		s->jobs.head = jobs->head;
 	}
 	while ((l = list_take(accepts)) != NULL)
-		answer((struct accept *)l, err,
-			err == QUEUE_ENOSPACE ? "Insufficient system storage" : "Local storage trouble");
+		answer((struct accept *)l, err, refusal_words(err));
 	atomic_fetch_add(&s->failed_commits, 1);
+}
+
+/* Nobody may put while it is full, so the guard is asked instead. */
+static void
+on_space(evutil_socket_t fd, short what, void *arg)
+{
+	struct spool *s = arg;
+	struct queue_space space = {0};
+	struct timeval tv = {RETRY_SECONDS, 0};
+
+	if (!s->is_full)
+		return;
+	if (queue_store_space(s->store, &space) == QUEUE_OK && !space.is_full)
+		set_full(s, false);
+	else
+		event_add(s->space_timer, &tv);
 }
 
 static bool
@@ -525,7 +576,7 @@ on_batch(void *arg)
 
 	if (s->is_failed) {
 		while ((l = list_take(&s->accepts)) != NULL)
-			answer((struct accept *)l, QUEUE_EIO, "Local storage trouble");
+			answer((struct accept *)l, QUEUE_EIO, refusal_words(QUEUE_EIO));
 		return;
 	}
 	while (s->jobs.head != NULL || s->accepts.head != NULL || s->reported != NULL)
@@ -533,50 +584,6 @@ on_batch(void *arg)
 			return;
 	if (s->changes.head != NULL && !commit_changes(s))
 		set_failed(s, true);
-}
-
-/* Messages of the failed commit that reached the disk all the same: their clients heard 4xx and will send
- * them again. */
-struct orphans {
-	queue_id ids[SPOOL_BATCH_MESSAGES];
-	uint32_t rcpts[SPOOL_BATCH_MESSAGES];
-	uint32_t count;
-};
-
-static bool
-note_orphan(void *arg, const struct queue_message *m, const struct queue_rcpt *rcpts, uint32_t rcpt_count)
-{
-	struct orphans *o = arg;
-
-	if (o->count == SPOOL_BATCH_MESSAGES)
-		return false;
-	o->ids[o->count] = m->id;
-	o->rcpts[o->count++] = m->rcpt_count;
-	return true;
-}
-
-static int
-drop_orphans(struct spool *s)
-{
-	struct orphans o = {.count = 0};
-	queue_id last;
-	uint32_t i, n;
-	int err = queue_store_scan(s->store, s->committed_id, SPOOL_BATCH_MESSAGES, note_orphan, &o, &last);
-
-	if (err < 0 || o.count == 0)
-		return err < 0 ? err : QUEUE_OK;
-	if ((err = queue_store_begin(s->store)) < 0)
-		return err;
-	for (i = 0; i < o.count; i++) {
-		for (n = 0; n < o.rcpts[i]; n++) {
-			err = queue_store_end(s->store, o.ids[i], (uint16_t)n, QUEUE_END_DROPPED);
-			if (err < 0 && err != QUEUE_ENOTFOUND)
-				return err;
-		}
-		if ((err = queue_store_remove(s->store, o.ids[i])) < 0 && err != QUEUE_ENOTFOUND)
-			return err;
-	}
-	return queue_store_commit(s->store);
 }
 
 static void
@@ -587,18 +594,15 @@ on_retry(evutil_socket_t fd, short what, void *arg)
 
 	if (!s->is_failed)
 		return;
-	if (queue_store_reopen(s->store) < 0 || drop_orphans(s) < 0) {
-		queue_store_abort(s->store);
+	/* After a reopen the failed transaction never happened (queue_store.h), so everything is simply done
+	 * again. */
+	if (queue_store_reopen(s->store) < 0) {
 		event_add(s->retry_timer, &tv);
 		return;
 	}
 	/* Proof before the good news: what waits is written, or a commit of nothing. */
-	s->is_failed = false;
-	if (!commit_some(s)) {
-		s->is_failed = true;
+	if (!commit_some(s))
 		return;
-	}
-	s->is_failed = true;
 	set_failed(s, false);
 	on_batch(s);
 }
@@ -664,10 +668,10 @@ spool_create(const struct spool_conf *conf)
 	s->log = conf->log;
 	s->store = conf->store;
 	s->clock = conf->clock;
-	s->committed_id = queue_store_last_id(conf->store);
 	apply_conf(s, conf->conf);
 	if ((s->worker = worker_create(&wc)) == NULL ||
-		(s->retry_timer = event_new(worker_base(s->worker), -1, 0, on_retry, s)) == NULL)
+		(s->retry_timer = event_new(worker_base(s->worker), -1, 0, on_retry, s)) == NULL ||
+		(s->space_timer = event_new(worker_base(s->worker), -1, 0, on_space, s)) == NULL)
 		spool_destroy(&s);
 	return s;
 }
@@ -712,6 +716,8 @@ spool_destroy(struct spool **sp)
 	assert(s->accepts.head == NULL);
 	if (s->retry_timer != NULL)
 		event_free(s->retry_timer);
+	if (s->space_timer != NULL)
+		event_free(s->space_timer);
 	worker_destroy(&s->worker);
 	free(s->reported);
 	free(s->events);

@@ -1,0 +1,65 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef MTAD_QUEUE_DISPATCH_IMPL_H
+#define MTAD_QUEUE_DISPATCH_IMPL_H
+/*
+ * dispatch_impl - what dispatch.c (letters and orders) and operate.c (operators' requests) share; for them
+ * alone
+ */
+#include "queue/dispatch.h"
+#include "queue/job.h"
+#include "queue/policy.h"
+
+enum {
+	ORDERS_A_TURN = 256,    /* then letters get their turn */
+	UNRECORDED_MAX = 20000, /* jobs the spool has not recorded yet, before no more leases are ordered */
+	EVICT_PERCENT = 70,     /* of memory-max */
+	EVICT_COUNT = 64,
+	HOSTS_REMEMBERED = 1024, /* of uncertain deliveries */
+	PAUSE_NOTE_MAX = 400,
+	STALLED_RETRY_US = 1000000,
+};
+/* Sources keep their number over reloads, because lanes and sticky recipients are known by it. */
+struct source_names {
+	char (*names)[QUEUE_NAME_MAX];
+	uint32_t count;
+};
+
+struct uncertain_host {
+	queue_id id;
+	char host[256];
+};
+
+struct dispatch {
+	struct worker *worker;
+	const struct clock *clock;
+	struct log *log;
+	struct memory *memory;
+	struct queue_store *store;
+	struct dispatch_peers peers;
+	struct queue_sched *sched;
+	struct policy *policy;
+	struct route *route;
+	struct source_names sources;
+	struct event *wake;
+	struct uncertain_host *hosts; /* direct-mapped by id */
+	struct message *stalled; /* committed, but there was no memory to schedule them: again in a second */
+	uint64_t unrecorded;
+	uint64_t jobs_out; /* leases in the hands of io threads */
+	size_t next_io, next_sign;
+	uint32_t pool_turn;
+	bool spool_failed, is_recovering, is_stopping;
+};
+
+/* Text of a C string. */
+struct queue_blob dispatch_text(const char *s);
+/* A blob as a C string, cut. */
+void dispatch_blob_text(char *buf, size_t max, struct queue_blob b);
+/* The number of a source name, given now when it is new; 0 (the first source) when there is no memory. */
+uint32_t dispatch_source_number(struct dispatch *d, const char *name);
+/* The job of a lease; NULL: no memory, and the lease has gone back. */
+struct job *dispatch_make_job(struct dispatch *d, struct queue_lease *lease);
+/* An answered job: settled, then recorded. */
+void dispatch_job_done(struct dispatch *d, struct job *job);
+/* A visitor of queue_store_scan_notes: a pause of an earlier run. */
+bool dispatch_restore_pause(void *arg, struct queue_blob name, struct queue_blob value);
+#endif

@@ -1,0 +1,180 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What operators ask of the queue thread: pauses that outlive a restart, holds that stand in the spool,
+ * removals that end in a record like any other recipient's end.
+ */
+#include "queue/dispatch_impl.h"
+
+#include <event2/event.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* --- pauses on disk: "pause/KIND/NAME" -> until, reason --- */
+
+static int
+pause_name(char *buf, size_t max, enum queue_pause_kind kind, struct queue_blob name)
+{
+	return snprintf(buf, max, "pause/%d/%.*s", (int)kind, (int)(name.len < 180 ? name.len : 180),
+		(const char *)name.ptr);
+}
+
+static void
+post_note(struct dispatch *d, const char *name, size_t name_len, const void *value, size_t value_len)
+{
+	struct note *n = calloc(1, sizeof(*n) + name_len + value_len);
+
+	if (n == NULL)
+		return; /* the pause holds until the next restart */
+	n->letter.kind = LETTER_NOTE;
+	n->name_len = name_len;
+	n->value_len = value_len;
+	memcpy(n->bytes, name, name_len);
+	if (value_len > 0)
+		memcpy(n->bytes + name_len, value, value_len);
+	worker_post(d->peers.spool, &n->letter);
+}
+
+static bool
+apply_pause(struct dispatch *d, enum queue_pause_kind kind, struct queue_blob name, int64_t until_us,
+	struct queue_blob reason)
+{
+	char source[QUEUE_NAME_MAX];
+	uint32_t number = 0;
+
+	if (kind == QUEUE_PAUSE_SOURCE) {
+		if (conf_source_find(policy_conf(d->policy), name.ptr, name.len) < 0)
+			return false;
+		dispatch_blob_text(source, sizeof(source), name);
+		number = dispatch_source_number(d, source);
+		name.len = 0;
+	}
+	return queue_sched_pause(d->sched, kind, name, number, until_us, reason, clock_now(d->clock)) ==
+	       QUEUE_OK;
+}
+
+bool
+dispatch_pause(struct dispatch *d, enum queue_pause_kind kind, struct queue_blob name, int64_t until_us,
+	struct queue_blob reason)
+{
+	char note[256], value[PAUSE_NOTE_MAX];
+	int len = pause_name(note, sizeof(note), kind, name);
+	size_t words = reason.len < sizeof(value) - 8 ? reason.len : sizeof(value) - 8;
+
+	if (!apply_pause(d, kind, name, until_us, reason))
+		return false;
+	memcpy(value, &until_us, 8);
+	memcpy(value + 8, reason.ptr, words);
+	post_note(d, note, (size_t)len, value, 8 + words);
+	event_active(d->wake, EV_TIMEOUT, 1);
+	return true;
+}
+
+bool
+dispatch_resume(struct dispatch *d, enum queue_pause_kind kind, struct queue_blob name)
+{
+	char note[256], source[QUEUE_NAME_MAX];
+	int len = pause_name(note, sizeof(note), kind, name);
+	uint32_t number = 0;
+
+	post_note(d, note, (size_t)len, NULL, 0);
+	if (kind == QUEUE_PAUSE_SOURCE) {
+		dispatch_blob_text(source, sizeof(source), name);
+		number = dispatch_source_number(d, source);
+		name.len = 0;
+	}
+	event_active(d->wake, EV_TIMEOUT, 1);
+	return queue_sched_resume(d->sched, kind, name, number, clock_now(d->clock));
+}
+
+bool
+dispatch_restore_pause(void *arg, struct queue_blob name, struct queue_blob value)
+{
+	struct dispatch *d = arg;
+	const char *kind = (const char *)name.ptr + 6;
+	int64_t until_us;
+
+	if (name.len < 8 || value.len < 8 || kind[1] != '/')
+		return true;
+	memcpy(&until_us, value.ptr, 8);
+	if (until_us > clock_now(d->clock))
+		(void)apply_pause(d, (enum queue_pause_kind)(kind[0] - '0'),
+			(struct queue_blob){kind + 2, name.len - 8}, until_us,
+			(struct queue_blob){(const char *)value.ptr + 8, value.len - 8});
+	return true;
+}
+
+/* --- operators --- */
+
+uint64_t
+dispatch_remove(struct dispatch *d, const struct queue_filter *f, enum queue_verdict_kind kind,
+	const char *words, uint64_t limit, uint64_t *out_busy)
+{
+	struct queue_lease *lease;
+	uint64_t removed = 0;
+	struct job *job;
+
+	*out_busy = 0;
+	while (removed < limit && (lease = queue_sched_take(d->sched, f, out_busy)) != NULL) {
+		if ((job = dispatch_make_job(d, lease)) == NULL)
+			break;
+		removed += job->rcpt_count;
+		job_answer_all(
+			job, kind, CLASS_ADMIN, kind == QUEUE_VERDICT_FAILED ? "5.7.0" : "5.0.0", 0, words);
+		dispatch_job_done(d, job);
+	}
+	return removed;
+}
+
+struct flag_collector {
+	struct dispatch *d;
+	struct flag_batch *batch;
+	uint32_t max;
+};
+
+static void
+post_flags(struct flag_collector *c)
+{
+	if (c->batch == NULL)
+		return;
+	c->batch->letter.kind = LETTER_FLAGS;
+	worker_post(c->d->peers.spool, &c->batch->letter);
+	c->batch = NULL;
+}
+
+static bool
+collect_flag(void *arg, const struct queue_view *v)
+{
+	struct flag_collector *c = arg;
+
+	if (c->batch == NULL) {
+		c->max = 500;
+		c->batch = calloc(1, sizeof(*c->batch) + c->max * sizeof(c->batch->items[0]));
+	}
+	if (c->batch == NULL)
+		return true; /* held in memory; the next start releases it */
+	c->batch->items[c->batch->count].id = v->id;
+	c->batch->items[c->batch->count].n = v->n;
+	c->batch->items[c->batch->count].flags = v->flags;
+	if (++c->batch->count == c->max)
+		post_flags(c);
+	return true;
+}
+
+uint64_t
+dispatch_hold(struct dispatch *d, const struct queue_filter *f, bool hold)
+{
+	struct flag_collector c = {d, NULL, 0};
+	uint64_t n = queue_sched_hold(d->sched, f, hold, clock_now(d->clock), collect_flag, &c);
+
+	post_flags(&c);
+	event_active(d->wake, EV_TIMEOUT, 1);
+	return n;
+}
+
+uint64_t
+dispatch_retry(struct dispatch *d, const struct queue_filter *f)
+{
+	event_active(d->wake, EV_TIMEOUT, 1);
+	return queue_sched_retry(d->sched, f, clock_now(d->clock));
+}
