@@ -30,22 +30,28 @@ mailbox_fini(struct mailbox *m)
 }
 
 void
-mailbox_post(struct mailbox *m, struct letter *take_letter)
+mailbox_post_all(struct mailbox *m, struct letter *take_newest, struct letter *oldest)
 {
 	struct letter *head = atomic_load_explicit(&m->head, memory_order_relaxed);
 	uint64_t one = 1;
 	ssize_t n;
 
 	do {
-		take_letter->next = head;
+		oldest->next = head;
 	} while (!atomic_compare_exchange_weak_explicit(
-		&m->head, &head, take_letter, memory_order_release, memory_order_relaxed));
+		&m->head, &head, take_newest, memory_order_release, memory_order_relaxed));
 	if (head != NULL)
 		return;
 	do {
 		n = write(m->fd, &one, sizeof(one));
 	} while (n < 0 && errno == EINTR);
 	assert(n == sizeof(one) || errno == EAGAIN); /* EAGAIN: it already is as readable as can be */
+}
+
+void
+mailbox_post(struct mailbox *m, struct letter *take_letter)
+{
+	mailbox_post_all(m, take_letter, take_letter);
 }
 
 struct letter *

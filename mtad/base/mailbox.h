@@ -30,6 +30,8 @@ bool mailbox_init(struct mailbox *m);
  * the spool. */
 void mailbox_fini(struct mailbox *m);
 void mailbox_post(struct mailbox *m, struct letter *take_letter);
+/* Several at once, one wake-up: linked by next from the newest to the oldest. */
+void mailbox_post_all(struct mailbox *m, struct letter *take_newest, struct letter *oldest);
 /* All letters in the order they were posted, linked by next; NULL when there are none. */
 struct letter *mailbox_take(struct mailbox *m);
 #endif

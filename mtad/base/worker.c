@@ -11,6 +11,14 @@
 #include <pthread.h>
 #include <stdlib.h>
 
+enum { RECEIVERS_MAX = 160 };
+
+/* Letters of this turn for one receiver, newest first. */
+struct outgoing {
+	struct worker *to;
+	struct letter *newest, *oldest;
+};
+
 struct worker {
 	struct worker_conf conf;
 	struct event_base *base;
@@ -21,7 +29,13 @@ struct worker {
 	pthread_t thread;
 	bool has_thread;
 	_Atomic int64_t alive_us;
+	struct outgoing outgoing[RECEIVERS_MAX]; /* those with letters stand first */
+	unsigned outgoing_count;
 };
+
+/* Rule zero: thread-local, so that worker_post knows whose turn it is; set once at the start of the thread.
+ */
+static _Thread_local struct worker *self;
 
 /* Drained in one go; what arrives meanwhile wakes the loop again. */
 static void
@@ -46,11 +60,13 @@ run(void *arg)
 {
 	struct worker *w = arg;
 
+	self = w;
 	pthread_setname_np(pthread_self(), w->conf.name);
 	while (!w->is_stopping) {
 		atomic_store_explicit(&w->alive_us, clock_mono(w->conf.clock), memory_order_relaxed);
 		if (event_base_loop(w->base, EVLOOP_ONCE) < 0)
 			break;
+		worker_flush();
 	}
 	return NULL;
 }
@@ -82,9 +98,41 @@ worker_start(struct worker *w)
 }
 
 void
+worker_flush(void)
+{
+	struct outgoing *o;
+
+	if (self == NULL)
+		return;
+	while (self->outgoing_count > 0) {
+		o = &self->outgoing[--self->outgoing_count];
+		mailbox_post_all(&o->to->box, o->newest, o->oldest);
+	}
+}
+
+void
 worker_post(struct worker *w, struct letter *take_letter)
 {
-	mailbox_post(&w->box, take_letter);
+	struct outgoing *o;
+	unsigned i;
+
+	if (self == NULL) {
+		mailbox_post(&w->box, take_letter);
+		return;
+	}
+	for (i = 0; i < self->outgoing_count && self->outgoing[i].to != w; i++)
+		;
+	if (i == RECEIVERS_MAX) {
+		mailbox_post(&w->box, take_letter);
+		return;
+	}
+	o = &self->outgoing[i];
+	if (i == self->outgoing_count) {
+		self->outgoing_count++;
+		*o = (struct outgoing){w, NULL, take_letter};
+	}
+	take_letter->next = o->newest;
+	o->newest = take_letter;
 }
 
 void

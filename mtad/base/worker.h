@@ -32,7 +32,12 @@ struct worker_conf {
 struct worker *worker_create(const struct worker_conf *conf);
 /* Starts the thread's loop. False: no thread could be had. */
 bool worker_start(struct worker *w);
+/* Any thread. Inside a worker's thread letters are collected and posted when its present turn of the loop
+ * ends, so that a busy thread wakes another once a turn and not once a letter; order is kept for each
+ * receiver. */
 void worker_post(struct worker *w, struct letter *take_letter);
+/* Inside a worker's thread: post what was collected now (before something that takes long). */
+void worker_flush(void);
 /* Ends the loop after the letters posted so far; any thread. */
 void worker_stop(struct worker *w);
 void worker_join(struct worker *w);

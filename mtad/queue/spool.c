@@ -506,6 +506,7 @@ tell(struct spool *s, struct list *jobs, struct list *accepts)
 	atomic_fetch_add(&s->commits, 1);
 	if (was_full)
 		set_full(s, true);
+	worker_flush(); /* nobody waits for the next commit */
 }
 
 /* The commit failed: jobs go back to the front, clients are told to come again. */
