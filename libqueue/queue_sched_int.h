@@ -23,14 +23,8 @@
 /* wake_us() asks for a call at least this often: well below what sched_clock() takes for a jump. */
 #define SCHED_CALL_US (INT64_C(1800) * 1000000)
 
-enum sched_state {
-	SCHED_READY,
-	SCHED_WAITING,
-	SCHED_LEASED,
-	SCHED_HELD,
-	SCHED_STATES,
-	SCHED_ENDED = SCHED_STATES
-};
+enum sched_state { SCHED_READY, SCHED_WAITING, SCHED_LEASED, SCHED_HELD, SCHED_STATES };
+#define SCHED_ENDED SCHED_STATES
 
 struct sched_rcpt {
 	struct queue_link link; /* in cell->lists[state] */
@@ -70,37 +64,44 @@ struct sched_stream {
 	char names[]; /* user, then job */
 };
 
+/* In this and the next struct, what every message touches stands together: the rest is in other cache lines.
+ */
 struct sched_cell {
-	struct queue_map_node node;
 	struct sched_domain *domain;
 	struct sched_stream *stream;
+	struct queue_link of_domain;
+	uint32_t sticky;         /* source number + 1; 0: any */
+	uint32_t rcpts;          /* those in the lists, and those add() is about to put there */
 	struct queue_lane *lane; /* NULL: not routed */
-	struct queue_link of_domain, of_stream;
-	struct queue_link ring; /* in the runnable ring of its lane, or of its domain when not routed */
-	struct queue_link lists[SCHED_STATES];
 	uint32_t counts[SCHED_STATES];
-	uint32_t rcpts;      /* those in the lists, and those add() is about to put there */
-	uint32_t sticky;     /* source number + 1; 0: any */
-	int64_t next_due_us; /* of the waiting; 0: has to be looked for */
-	bool is_runnable;    /* in a ring: has ready recipients, neither domain nor stream is paused */
+	struct queue_link lists[SCHED_STATES];
+	struct queue_link ring; /* in the runnable ring of its lane, or of its domain when not routed */
+	int64_t next_due_us;    /* of the waiting; 0: has to be looked for */
+	bool is_runnable;       /* in a ring: has ready recipients, neither domain nor stream is paused */
+	struct queue_link of_stream;
+	struct queue_map_node node;
 };
 
 enum sched_route { SCHED_ROUTE_NONE, SCHED_ROUTE_SITE, SCHED_ROUTE_WAIT, SCHED_ROUTE_FAIL };
 
 struct sched_domain {
-	struct queue_map_node node;
-	const struct queue_policy *policy;
 	struct sched_site *site;
-	struct queue_link of_site, cells, runnable;
-	struct queue_link ages[2];    /* two, because a start reads old mail while new mail comes in */
-	struct queue_link todo;       /* in queue_sched.todo: has to be looked at for its route */
-	struct queue_heap_node timer; /* never later than what has to happen next */
-	int64_t until_us, linger_us;
+	struct queue_link of_site, runnable;
+	struct queue_link todo; /* in queue_sched.todo: has to be looked at for its route */
 	struct sched_text *why, *reply;
+	int64_t linger_us;
 	uint32_t timed; /* recipients with is_timed */
 	uint16_t reply_code;
 	uint8_t route; /* enum sched_route */
-	bool is_resolving, is_paused;
+	bool is_resolving;
+	struct queue_map_node node;
+	const struct queue_policy *policy;
+	struct queue_link cells;
+	struct queue_link ages[2];    /* two, because a start reads old mail while new mail comes in */
+	int64_t last_us[2];           /* no arrival in ages[i] is later */
+	int64_t until_us;             /* of the route */
+	struct queue_heap_node timer; /* never later than what has to happen next */
+	bool is_paused;
 	uint16_t name_len;
 	char name[];
 };

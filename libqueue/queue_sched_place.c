@@ -415,19 +415,40 @@ sched_cell_reroute(struct queue_sched *q, struct sched_cell *cell)
 		cell_set_lane(q, cell, lane);
 }
 
-struct sched_cell *
-sched_cell_get(struct queue_sched *q, struct sched_domain *d, struct sched_stream *s, uint32_t sticky)
+static struct sched_cell *
+cell_find(const struct queue_sched *q, const struct sched_domain *d, const struct sched_stream *s,
+	uint32_t sticky, uint64_t hash)
 {
-	uint64_t hash = queue_map_mix((uint64_t)(uintptr_t)d + sticky, (uint64_t)(uintptr_t)s);
-	struct queue_map_node *n = queue_map_find(&q->cells, hash);
+	struct queue_link *l = d->cells.next;
+	struct queue_map_node *n;
 	struct sched_cell *cell;
 	int i;
 
-	for (; n != NULL; n = queue_map_find_next(n)) {
+	/* Most domains have one or two cells; those are found without the table. */
+	for (i = 0; i < 2 && l != &d->cells; i++, l = l->next) {
+		cell = QUEUE_OF(l, struct sched_cell, of_domain);
+		if (cell->stream == s && cell->sticky == sticky)
+			return cell;
+	}
+	if (l == &d->cells)
+		return NULL;
+	for (n = queue_map_find(&q->cells, hash); n != NULL; n = queue_map_find_next(n)) {
 		cell = QUEUE_OF(n, struct sched_cell, node);
 		if (cell->domain == d && cell->stream == s && cell->sticky == sticky)
 			return cell;
 	}
+	return NULL;
+}
+
+struct sched_cell *
+sched_cell_get(struct queue_sched *q, struct sched_domain *d, struct sched_stream *s, uint32_t sticky)
+{
+	uint64_t hash = queue_map_mix((uint64_t)(uintptr_t)d + sticky, (uint64_t)(uintptr_t)s);
+	struct sched_cell *cell = cell_find(q, d, s, sticky, hash);
+	int i;
+
+	if (cell != NULL)
+		return cell;
 	if ((cell = sched_alloc(q, sizeof(*cell))) == NULL)
 		return NULL;
 	cell->domain = d;

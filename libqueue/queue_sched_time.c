@@ -161,6 +161,7 @@ step_back(struct queue_sched *q, int64_t now_us)
 	int64_t delta_us = q->now_us - now_us;
 	struct queue_map_node *n;
 	struct queue_link *l;
+	int i;
 
 	q->now_us = now_us;
 	q->expiry_from_us = back_by(q->expiry_from_us, delta_us);
@@ -175,6 +176,8 @@ step_back(struct queue_sched *q, int64_t now_us)
 	for (n = queue_map_each(&q->domains, NULL); n != NULL; n = queue_map_each(&q->domains, n)) {
 		struct sched_domain *d = QUEUE_OF(n, struct sched_domain, node);
 
+		for (i = 0; i < 2; i++)
+			d->last_us[i] = d->last_us[i] < now_us ? d->last_us[i] : now_us;
 		d->until_us = back_by(d->until_us, delta_us);
 		d->linger_us = back_by(d->linger_us, delta_us);
 		sched_domain_arm(q, d);

@@ -26,6 +26,16 @@ name_of(const char *kind, int i)
 	return (struct queue_blob){at, (size_t)snprintf(at, sizeof(names[0]), "%s%d", kind, i)};
 }
 
+static inline struct queue_blob
+blob_of(const char *s)
+{
+	size_t len = 0;
+
+	while (s[len] != '\0')
+		len++;
+	return (struct queue_blob){s, len};
+}
+
 /* The number in a name; -1 when it is empty. */
 static inline int
 number_of(struct queue_blob b)

@@ -144,7 +144,7 @@ set_policies(struct world *w)
 				.uncertain_retry_us = 2 * HOUR,
 				.connections = 1 + (uint32_t)s % 3,
 				.messages_per_connection = (uint32_t)s % 4,
-				.rcpts_per_transaction = 1 + (uint32_t)s % 5,
+				.rcpts_per_transaction = 1 + (uint32_t)(s + d) % 5,
 				.idle_us = (s % 3) * 10 * SEC,
 			};
 	}

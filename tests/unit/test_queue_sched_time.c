@@ -1,0 +1,290 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Age limits in every state, and clocks that jump. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include "queue_host.h"
+
+/* --- age --- */
+
+enum place { READY, WAITING, HELD, PAUSED, UNROUTED, DNS, LANE_WAITS, LEASED };
+
+/* Brings the message into the state; nothing moves it from there but time. */
+static struct queue_lease *
+bring_to(struct host *h, enum place place)
+{
+	const struct queue_filter all = host_filter();
+	struct queue_order o;
+	struct queue_lease *l;
+
+	switch (place) {
+	case READY:
+		h->policy.connections = 1;
+		host_add(h, 2);
+		h->site[2] = 2;
+		open_ready(h, false, &l);
+		host_add(h, 1);
+		break;
+	case WAITING:
+		host_add(h, 1);
+		open_ready(h, false, &l);
+		host_settle(h, l, QUEUE_VERDICT_LATER);
+		break;
+	case HELD:
+		host_add(h, 1);
+		host_hold(h, &all, true);
+		break;
+	case PAUSED:
+		host_add(h, 1);
+		assert_int_equal(queue_sched_pause(h->q, QUEUE_PAUSE_ALL, name_of("", 0), 0, INT64_MAX,
+					 name_of("", 0), h->now_us),
+			QUEUE_OK);
+		break;
+	case UNROUTED:
+		h->is_manual = true;
+		host_add(h, 1);
+		host_expect(h, QUEUE_ORDER_RESOLVE);
+		break;
+	case DNS:
+		h->route[1] = QUEUE_ROUTE_WAIT;
+		host_add(h, 1);
+		break;
+	case LANE_WAITS:
+		host_add(h, 1);
+		o = host_expect(h, QUEUE_ORDER_OPEN);
+		host_settle(h, o.lease, QUEUE_VERDICT_RETURN);
+		host_close(h, o.session, true, DAY);
+		break;
+	case LEASED:
+		host_add(h, 1);
+		open_ready(h, false, &l);
+		host_expect(h, QUEUE_ORDER_NONE);
+		return l;
+	}
+	return NULL;
+}
+
+static void
+test_expiry_in_every_state(void **state)
+{
+	struct queue_settled out;
+	struct queue_lease *l;
+	struct queue_order o;
+	enum place place;
+	struct host h;
+
+	for (place = READY; place <= LEASED; place++) {
+		host_init(&h);
+		h.policy.expire_us = 4 * MINUTE;
+		h.policy.idle_us = DAY;
+		h.retry_us[0] = 3 * MINUTE + 59 * SEC;
+		l = bring_to(&h, place);
+		while (host_next(&h).kind != QUEUE_ORDER_NONE)
+			;
+		h.now_us = START + 4 * MINUTE - 1;
+		if (place != WAITING) { /* it came due a second ago */
+			host_expect(&h, QUEUE_ORDER_NONE);
+			if (place != LEASED)
+				assert_int_equal(queue_sched_wake_us(h.q), START + 4 * MINUTE);
+		}
+		h.now_us += 1;
+		if (place == LEASED) {
+			host_expect(&h, QUEUE_ORDER_NONE);
+			out = host_settle(&h, l, QUEUE_VERDICT_LATER);
+			assert_int_equal(out.kind, QUEUE_VERDICT_EXPIRED);
+			assert_true(out.is_last);
+		} else {
+			o = host_expect(&h, QUEUE_ORDER_EXPIRE);
+			assert_int_equal(number_of(o.domain), 1);
+			host_settle(&h, o.lease, QUEUE_VERDICT_EXPIRED);
+		}
+		host_expect(&h, QUEUE_ORDER_NONE);
+		host_fini(&h);
+	}
+}
+
+/* A leased message at the head of the domain's order of arrival does not hide the next, and expires on its
+ * return. */
+static void
+test_expiry_behind_leased(void **state)
+{
+	struct queue_lease *l;
+	struct queue_order o;
+	struct host h;
+
+	host_init(&h);
+	h.policy.expire_us = HOUR / 2;
+	h.policy.connections = 1;
+	host_add(&h, 1);
+	open_ready(&h, false, &l);
+	host_add(&h, 1);
+	h.now_us += HOUR / 2;
+	o = host_expect(&h, QUEUE_ORDER_EXPIRE);
+	assert_int_equal(queue_lease_message(o.lease), 2);
+	host_settle(&h, o.lease, QUEUE_VERDICT_EXPIRED);
+	host_expect(&h, QUEUE_ORDER_NONE);
+	host_settle(&h, l, QUEUE_VERDICT_RETURN);
+	o = host_expect(&h, QUEUE_ORDER_EXPIRE);
+	assert_int_equal(queue_lease_message(o.lease), 1);
+	host_fini(&h);
+}
+
+static void
+test_own_limit_and_old_mail(void **state)
+{
+	static const struct {
+		int64_t arrived_us, expire_us, want_us;
+	} cases[] = {
+		{0, 0, 10 * MINUTE}, {0, 3 * MINUTE, 3 * MINUTE}, /* its own limit is the shorter */
+		{0, 20 * MINUTE, 20 * MINUTE},                    /* or the longer */
+		{-4 * MINUTE, 0, 6 * MINUTE},                     /* read at start, after fresh mail */
+		{-2 * MINUTE, 0, 8 * MINUTE}, {-3 * MINUTE, 0, 7 * MINUTE}, /* and out of order */
+		{5 * MINUTE, 0, 10 * MINUTE}, /* from the future: it is not younger than now */
+	};
+	struct queue_sched_rcpt r = {.domain = {"d1", 2}, .flags = QUEUE_RCPT_HELD};
+	int64_t seen_us[8] = {0};
+	struct queue_domain_view v;
+	struct queue_order o;
+	struct host h;
+	size_t i;
+
+	host_init(&h);
+	h.policy.expire_us = 10 * MINUTE;
+	for (i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		struct queue_message m = {.id = i + 1, .arrived_us = START + cases[i].arrived_us};
+
+		m.expire_us = cases[i].expire_us > 0 ? START + cases[i].expire_us : 0;
+		assert_int_equal(queue_sched_add(h.q, &m, &r, 1, NULL, START), QUEUE_OK);
+	}
+	assert_true(queue_sched_domain_find(h.q, r.domain, &v));
+	assert_int_equal(v.oldest_us, START - 4 * MINUTE);
+	while (host_stats(&h).rcpts > 0) {
+		o = host_next(&h);
+		if (o.kind == QUEUE_ORDER_EXPIRE) {
+			seen_us[queue_lease_message(o.lease)] = h.now_us - START;
+			host_settle(&h, o.lease, QUEUE_VERDICT_EXPIRED);
+			continue;
+		}
+		assert_int_equal(o.kind, QUEUE_ORDER_NONE);
+		h.now_us = queue_sched_wake_us(h.q);
+	}
+	for (i = 0; i < sizeof(cases) / sizeof(cases[0]); i++)
+		assert_int_equal(seen_us[i + 1], cases[i].want_us);
+	host_fini(&h);
+}
+
+static void
+test_later_past_the_limit(void **state)
+{
+	struct queue_lease *l;
+	struct host h;
+
+	host_init(&h);
+	h.policy.expire_us = 6 * MINUTE;
+	host_add(&h, 1);
+	open_ready(&h, false, &l);
+	h.now_us += MINUTE + SEC;
+	assert_int_equal(host_settle(&h, l, QUEUE_VERDICT_LATER).kind, QUEUE_VERDICT_EXPIRED);
+	host_fini(&h);
+}
+
+/* --- the clock --- */
+
+static void
+test_clock_jumps_ahead(void **state)
+{
+	struct queue_settled out;
+	struct queue_lease *l;
+	struct queue_order o;
+	struct host h;
+	int i;
+
+	host_init(&h);
+	h.policy.idle_us = INT64_MAX;
+	for (i = 0; i < 2; i++) {
+		host_add(&h, 1 + i);
+		open_ready(&h, false, &l);
+		host_settle(&h, l, QUEUE_VERDICT_LATER);
+	}
+	host_add(&h, 3);
+	open_ready(&h, false, &l);
+	h.now_us += 365 * DAY;
+	/* All are over their limit now, and all are tried: what is out is settled as usual. */
+	o = host_expect(&h, QUEUE_ORDER_GIVE);
+	out = host_settle(&h, o.lease, QUEUE_VERDICT_LATER);
+	assert_int_equal(out.kind, QUEUE_VERDICT_LATER);
+	o = host_expect(&h, QUEUE_ORDER_GIVE);
+	host_settle(&h, o.lease, QUEUE_VERDICT_DELIVERED);
+	host_expect(&h, QUEUE_ORDER_NONE);
+	out = host_settle(&h, l, QUEUE_VERDICT_LATER);
+	assert_int_equal(out.kind, QUEUE_VERDICT_LATER);
+	/* Ten minutes later it is the truth. */
+	h.now_us += 10 * MINUTE - 1;
+	while ((o = host_next(&h)).kind == QUEUE_ORDER_GIVE)
+		host_settle(&h, o.lease, QUEUE_VERDICT_RETURN), h.now_us += 0,
+			host_close(&h, o.session, false, 0);
+	h.now_us += 1;
+	for (i = 0; (o = host_next(&h)).kind == QUEUE_ORDER_EXPIRE; i++)
+		host_settle(&h, o.lease, QUEUE_VERDICT_EXPIRED);
+	assert_true(i > 0);
+	host_fini(&h);
+}
+
+static void
+test_clock_is_set_back(void **state)
+{
+	struct queue_domain_view v;
+	struct queue_lease *l;
+	struct host h;
+
+	host_init(&h);
+	host_add(&h, 1);
+	open_ready(&h, false, &l);
+	host_settle(&h, l, QUEUE_VERDICT_LATER);
+	host_expect(&h, QUEUE_ORDER_NONE);
+	h.now_us -= DAY;
+	host_expect(&h, QUEUE_ORDER_NONE);
+	assert_true(queue_sched_domain_find(h.q, name_of("d", 1), &v));
+	assert_int_equal(v.oldest_us, h.now_us);
+	assert_in_range(v.next_us, h.now_us + 5 * MINUTE - 1, h.now_us + 5 * MINUTE);
+	h.now_us += 5 * MINUTE;
+	host_close(&h, host_expect(&h, QUEUE_ORDER_CLOSE).session, false, 0);
+	host_expect(&h, QUEUE_ORDER_OPEN);
+	host_fini(&h);
+}
+
+/* A due time from a wrong clock, read at start. */
+static void
+test_due_in_the_far_future(void **state)
+{
+	struct queue_message m = {.id = 1, .arrived_us = START};
+	struct queue_sched_rcpt r = {.domain = {"d1", 2}, .due_us = START + 365 * DAY};
+	struct queue_domain_view v;
+	struct host h;
+
+	host_init(&h);
+	assert_int_equal(queue_sched_add(h.q, &m, &r, 1, NULL, START), QUEUE_OK);
+	assert_true(queue_sched_domain_find(h.q, r.domain, &v));
+	assert_int_equal(v.next_us, START + 28 * HOUR + 48 * MINUTE); /* a day and its jitter */
+	host_fini(&h);
+}
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_expiry_in_every_state),
+		cmocka_unit_test(test_expiry_behind_leased),
+		cmocka_unit_test(test_own_limit_and_old_mail),
+		cmocka_unit_test(test_later_past_the_limit),
+		cmocka_unit_test(test_clock_jumps_ahead),
+		cmocka_unit_test(test_clock_is_set_back),
+		cmocka_unit_test(test_due_in_the_far_future),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
