@@ -7,15 +7,16 @@
  * Owner    its session; borrows the caller's bytes only during the call.
  * Memory   SMTP_REPLY_TEXT_MAX bytes, fixed. Longer text is cut and flagged, never grown.
  * Thread   the session's.
- * Fails    SMTP_ESYNTAX: not SMTP: a code outside 200..559, codes that differ between the lines, something
- * other than blank, hyphen or line end behind the code, a line end other than CRLF, a NUL. SMTP_ETOOLONG:
- * more than SMTP_REPLY_BYTES_MAX bytes. After a failure the session is over; the same failure is returned
- * again. A 5xx is a reply, not a failure. Bytes above 127 and control characters are kept: whoever shows the
- * text escapes it. Spec     RFC 5321 4.2 (a code without text is accepted as 4.2 asks), RFC 2034 4.
+ * Fails    SMTP_ESYNTAX: not SMTP: a code outside 200..599 (RFC 5321 4.2 ends at 559, sites use 571 and 590),
+ * codes that differ between the lines, something other than blank, hyphen or line end behind the code, a line
+ * end other than CRLF, a NUL. SMTP_ETOOLONG: more than SMTP_REPLY_BYTES_MAX bytes. After a failure the
+ * session is over; the same failure is returned again. A 5xx is a reply, not a failure. Bytes above 127 and
+ * control characters are kept: whoever shows the text escapes it. Spec     RFC 5321 4.2 (a code without text
+ * is accepted as 4.2 asks), RFC 2034 4.
  */
 #include "smtp_types.h"
 
-enum { SMTP_REPLY_CODE_MIN = 200, SMTP_REPLY_CODE_MAX = 559 };
+enum { SMTP_REPLY_CODE_MIN = 200, SMTP_REPLY_CODE_MAX = 599 };
 
 /* What feed() found. */
 enum smtp_reply_feed {
