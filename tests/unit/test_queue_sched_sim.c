@@ -22,7 +22,7 @@
 #define JITTER 20
 
 enum {
-	SEEDS = 24,
+	SEEDS = 9,
 	STEPS = 2500,
 	DOMAINS = 24,
 	SITES = 8,
