@@ -403,6 +403,8 @@ handshake(struct wire *w)
 		if (!leave_callback(w) || w->state != WS_TLS)
 			return;
 		wire_send(w);
+		if (w->is_dead)
+			return;
 		update_reading(w);
 		/* Application bytes may have come with the last handshake record and sit inside OpenSSL. */
 		event_active(&w->read_event, EV_READ, 1);
@@ -479,8 +481,9 @@ wire_send(struct wire *w)
 	if (w->state != WS_CLEAR && w->state != WS_TLS)
 		return;
 	for (;;) {
+		enter_callback(w);
 		count = w->ops->pull(w->arg, iov, WIRE_IOV_MAX);
-		if (count == 0)
+		if (!leave_callback(w) || count == 0)
 			return;
 		n = w->state == WS_TLS ? write_tls(w, iov, count) : write_clear(w, iov, count);
 		if (n < 0)
@@ -526,7 +529,9 @@ on_readable(evutil_socket_t fd, short what, void *arg)
 
 	switch (w->state) {
 	case WS_HANDSHAKE:
+		enter_callback(w);
 		handshake(w);
+		leave_callback(w);
 		return;
 	case WS_CLEAR:
 	case WS_TLS:
@@ -553,7 +558,9 @@ on_writable(evutil_socket_t fd, short what, void *arg)
 		finish_connect(w);
 		return;
 	case WS_HANDSHAKE:
+		enter_callback(w);
 		handshake(w);
+		leave_callback(w);
 		return;
 	case WS_CLEAR:
 	case WS_TLS:
@@ -646,10 +653,14 @@ wire_destroy(struct wire **wp)
 static bool
 start_tls(struct wire *w, SSL_CTX *ctx)
 {
-	bool had_input = w->kept_len > 0;
+	/* Inside on_bytes the caller alone knows how much of it is left, and may still look at it. */
+	bool had_input = w->kept_len > 0 && !w->is_delivering;
 
 	assert(w->state == WS_CLEAR && w->ssl == NULL);
-	kept_drop(w);
+	if (w->is_delivering)
+		w->kept_len = 0;
+	else
+		kept_drop(w);
 	w->state = WS_HANDSHAKE;
 	if ((w->ssl = SSL_new(ctx)) == NULL || SSL_set_fd(w->ssl, w->fd) != 1) {
 		ERR_clear_error();

@@ -53,8 +53,8 @@ struct wire *wire_connect(struct event_base *base, const struct sockaddr *peer, 
 void wire_destroy(struct wire **wp);
 
 /* Handshake from here on. Kept input is dropped; true when there was some (bytes glued behind STARTTLS: an
- * attack). `host` is sent as SNI and checked when the context verifies; `session` to resume or NULL (not
- * kept). */
+ * attack). Inside on_bytes what it does not eat is dropped, and only the caller can tell whether that is any.
+ * `host` is sent as SNI and checked when the context verifies; `session` to resume or NULL (not kept). */
 bool wire_start_tls_client(struct wire *w, struct ssl_ctx_st *ctx, const char *host, void *session);
 bool wire_start_tls_server(struct wire *w, struct ssl_ctx_st *ctx);
 struct ssl_st *wire_ssl(struct wire *w); /* NULL without TLS */

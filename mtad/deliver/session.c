@@ -327,7 +327,7 @@ start_engine(struct deliver_session *s)
 }
 
 static void
-start_tls(struct deliver_session *s)
+start_tls(struct deliver_session *s, size_t leftover)
 {
 	bool verify = s->o->settings.tls == CONF_TLS_VERIFY;
 	SSL_CTX *ctx = verify ? s->d->tls_verify : s->d->tls_plain;
@@ -341,7 +341,7 @@ start_tls(struct deliver_session *s)
 	snprintf(s->tls_name, sizeof(s->tls_name), "%s %s", verify ? "verify" : "may", s->host);
 	session = tls_cache_take(s->d->tls_cache, s->tls_name);
 	/* E4: bytes glued behind "220 ready" were sent in clear by somebody in the middle. */
-	if (wire_start_tls_client(s->wire, ctx, s->host, session)) {
+	if (wire_start_tls_client(s->wire, ctx, s->host, session) || leftover > 0) {
 		SSL_SESSION_free(session);
 		address_failed(s, CLASS_TLS, "bytes behind the reply to STARTTLS");
 		return;
@@ -417,7 +417,7 @@ pump(struct deliver_session *s, struct smtp_slice *in)
 		switch (event) {
 		case SMTP_CLIENT_STARTTLS:
 			wire_send(s->wire);
-			start_tls(s);
+			start_tls(s, in->len);
 			return false;
 		case SMTP_CLIENT_READY:
 			on_ready(s);
