@@ -4,10 +4,12 @@
 /*
  * control - the daemon's end of the unix socket that mtactl talks to
  *
- * Requests and answers are frames of a versioned codec (control/ctl_proto.h). Who may: root, the daemon's own account and
- * control-users, by the peer credentials of the socket. A slow, huge or garbled client is cut off and stalls nobody.
+ * Requests and answers are frames of a versioned codec (control/ctl_proto.h). Who may: root, the daemon's own
+ * account and control-users, by the peer credentials of the socket. A slow, huge or garbled client is cut off
+ * and stalls nobody.
  *
- * Owner    main. Thread: the main thread; work on the schedule or the spool is done there by calls (queue/letters.h).
+ * Owner    main. Thread: the main thread; work on the schedule or the spool is done there by calls
+ * (queue/letters.h).
  */
 #include "app.h"
 

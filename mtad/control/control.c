@@ -1,0 +1,417 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The socket, its clients, and requests out and back. A client is known by number, so an answer that comes
+ * after it has left finds nobody and is dropped; the work it asked for is done all the same.
+ */
+#include "control/control.h"
+
+#include "control/ctl_proto.h"
+#include "control/ctl_request.h"
+#include "queue/dispatch.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <event2/event.h>
+#include <pwd.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+enum { CLIENTS_MAX = 32, REQUEST_SECONDS = 30, SOCKET_BACKLOG = 16 };
+
+struct client {
+	struct client *next;
+	struct control *control;
+	struct event *read_event, *write_event;
+	uint64_t number;
+	int fd;
+	char who[64];
+	char in[CTL_HEAD_BYTES + CTL_FRAME_MAX];
+	size_t in_len;
+	char *out; /* frames not yet written */
+	size_t out_len, out_sent;
+	bool is_busy; /* a request is under way */
+	bool is_last; /* close when out is written */
+};
+
+struct control {
+	struct app *app;
+	struct worker *slow; /* reads of the spool */
+	struct mailbox back;
+	struct event *accept_event, *back_event;
+	struct client *clients;
+	unsigned client_count;
+	uint64_t next_number;
+	int fd;
+	struct sockaddr_un address;
+};
+
+static void
+client_close(struct client *c)
+{
+	struct client **p = &c->control->clients;
+
+	while (*p != c)
+		p = &(*p)->next;
+	*p = c->next;
+	c->control->client_count--;
+	event_free(c->read_event);
+	event_free(c->write_event);
+	close(c->fd);
+	free(c->out);
+	free(c);
+}
+
+static void
+client_write(struct client *c)
+{
+	struct timeval tv = {REQUEST_SECONDS, 0};
+	ssize_t n;
+
+	while (c->out_sent < c->out_len) {
+		n = send(c->fd, c->out + c->out_sent, c->out_len - c->out_sent, MSG_NOSIGNAL);
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0 && errno == EAGAIN) {
+			event_add(c->write_event, &tv);
+			return;
+		}
+		if (n <= 0) {
+			client_close(c);
+			return;
+		}
+		c->out_sent += (size_t)n;
+	}
+	if (c->is_last)
+		client_close(c);
+}
+
+static void
+on_client_writable(evutil_socket_t fd, short what, void *arg)
+{
+	struct client *c = arg;
+
+	if ((what & EV_TIMEOUT) != 0)
+		client_close(c); /* it does not read */
+	else
+		client_write(c);
+}
+
+static bool
+out_add(struct client *c, const json_t *object)
+{
+	size_t len;
+	char *frame = ctl_write_frame(object, &len), *grown = NULL;
+
+	if (frame != NULL)
+		grown = realloc(c->out, c->out_len + len);
+	if (grown != NULL) {
+		c->out = grown;
+		memcpy(c->out + c->out_len, frame, len);
+		c->out_len += len;
+	}
+	free(frame);
+	return grown != NULL;
+}
+
+static void
+send_end(struct client *c, int exit_code)
+{
+	json_t *end = json_pack("{s:i}", "end", exit_code);
+
+	(void)out_add(c, end);
+	json_decref(end);
+	c->is_last = true;
+	client_write(c);
+}
+
+static void
+refuse(struct client *c, const char *words)
+{
+	json_t *error = json_pack("{s:s}", "error", words);
+
+	(void)out_add(c, error);
+	json_decref(error);
+	send_end(c, 2);
+}
+
+static void
+request_free(struct ctl_request *r)
+{
+	json_decref(r->args);
+	json_decref(r->frames);
+	free(r);
+}
+
+/* The work is done: to the client, if it is still there. */
+static void
+finish(struct control *control, struct ctl_request *r)
+{
+	struct client *c;
+	size_t i;
+
+	for (c = control->clients; c != NULL && c->number != r->client; c = c->next)
+		;
+	if (c != NULL) {
+		for (i = 0; i < json_array_size(r->frames); i++)
+			(void)out_add(c, json_array_get(r->frames, i));
+		send_end(c, r->exit_code);
+	}
+	request_free(r);
+}
+
+/* In the thread where the request belongs. */
+static void
+run_request(struct call *call)
+{
+	struct ctl_request *r = (struct ctl_request *)call;
+
+	if (!r->run(r))
+		worker_post(r->worker, &r->call.letter);
+	else if (!r->is_pending)
+		mailbox_post(r->back, &r->call.letter);
+}
+
+static void
+on_back(evutil_socket_t fd, short what, void *arg)
+{
+	struct control *control = arg;
+	struct letter *l = mailbox_take(&control->back), *next;
+
+	for (; l != NULL; l = next) {
+		next = l->next;
+		finish(control, (struct ctl_request *)l);
+	}
+}
+
+static void
+begin(struct client *c, json_t *take_args)
+{
+	const json_t *name = json_object_get(take_args, "command");
+	const struct ctl_command *command =
+		json_is_string(name) ? ctl_command_find(json_string_value(name)) : NULL;
+	struct control *control = c->control;
+	struct ctl_request *r;
+
+	if (command == NULL || (r = calloc(1, sizeof(*r))) == NULL || (r->frames = json_array()) == NULL) {
+		json_decref(take_args);
+		refuse(c, command == NULL ? "unknown command (is mtactl newer than mtad?)" : "out of memory");
+		return;
+	}
+	c->is_busy = true;
+	r->call.letter.kind = LETTER_CALL;
+	r->call.run = run_request;
+	r->app = control->app;
+	r->back = &control->back;
+	r->client = c->number;
+	r->args = take_args;
+	r->run = command->run;
+	memcpy(r->who, c->who, sizeof(r->who));
+	switch (command->place) {
+	case CTL_MAIN:
+		while (!r->run(r))
+			;
+		finish(control, r);
+		return;
+	case CTL_QUEUE:
+		r->worker = dispatch_worker(control->app->dispatch);
+		break;
+	case CTL_SLOW:
+		r->worker = control->slow;
+		break;
+	}
+	worker_post(r->worker, &r->call.letter);
+}
+
+static void
+on_client_readable(evutil_socket_t fd, short what, void *arg)
+{
+	struct client *c = arg;
+	json_t *args;
+	ssize_t n;
+	int used;
+
+	if ((what & EV_TIMEOUT) != 0) {
+		if (!c->is_busy)
+			client_close(c);
+		return;
+	}
+	n = read(c->fd, c->in + c->in_len, sizeof(c->in) - c->in_len);
+	if (n < 0 && (errno == EAGAIN || errno == EINTR))
+		return;
+	if (n <= 0) {
+		client_close(c);
+		return;
+	}
+	if (c->is_busy || c->is_last) /* one request a connection; anything more is not ours to understand */
+		return;
+	c->in_len += (size_t)n;
+	used = ctl_read_frame(c->in, c->in_len, &args);
+	if (used > 0)
+		begin(c, args);
+	else if (used < 0)
+		refuse(c, ctl_err_text(used));
+}
+
+/* root, our own account, or one named in control-users. */
+static bool
+may_ask(const struct conf *conf, int fd, char *who, size_t who_max)
+{
+	struct ucred peer;
+	socklen_t len = sizeof(peer);
+	const struct passwd *account;
+	size_t i;
+
+	if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &len) != 0)
+		return false;
+	account = getpwuid(peer.uid);
+	snprintf(who, who_max, "%s(%u)", account != NULL ? account->pw_name : "?", (unsigned)peer.uid);
+	if (peer.uid == 0 || peer.uid == geteuid())
+		return true;
+	for (i = 0; account != NULL && i < conf->control_users.count; i++)
+		if (strcmp(account->pw_name, conf->control_users.items[i]) == 0)
+			return true;
+	return false;
+}
+
+static void
+on_acceptable(evutil_socket_t listening, short what, void *arg)
+{
+	struct control *control = arg;
+	struct timeval tv = {REQUEST_SECONDS, 0};
+	int fd = accept4(listening, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+	struct client *c;
+
+	if (fd < 0)
+		return;
+	if (control->client_count >= CLIENTS_MAX || (c = calloc(1, sizeof(*c))) == NULL) {
+		close(fd);
+		return;
+	}
+	c->control = control;
+	c->fd = fd;
+	c->number = ++control->next_number;
+	c->next = control->clients;
+	control->clients = c;
+	control->client_count++;
+	c->read_event = event_new(control->app->base, fd, EV_READ | EV_PERSIST, on_client_readable, c);
+	c->write_event = event_new(control->app->base, fd, EV_WRITE, on_client_writable, c);
+	if (c->read_event == NULL || c->write_event == NULL || event_add(c->read_event, &tv) != 0) {
+		client_close(c);
+		return;
+	}
+	if (!may_ask(control->app->conf, fd, c->who, sizeof(c->who)))
+		refuse(c, "permission denied: only root, the daemon's account and control-users may use "
+			  "mtactl");
+}
+
+static void
+on_slow_letter(void *arg, struct letter *l)
+{
+	((struct call *)l)->run((struct call *)l);
+}
+
+/* A socket nobody listens on is left from a kill and replaced. */
+static bool
+bind_socket(struct control *control, char *why, size_t why_max)
+{
+	const char *path = control->app->conf->control_socket;
+	char folder[sizeof(control->address.sun_path)];
+	const char *slash = strrchr(path, '/');
+	int probe;
+
+	control->address.sun_family = AF_UNIX;
+	if (snprintf(control->address.sun_path, sizeof(control->address.sun_path), "%s", path) >=
+		(int)sizeof(control->address.sun_path)) {
+		snprintf(why, why_max, "control-socket %s: the path is longer than %zu bytes", path,
+			sizeof(control->address.sun_path) - 1);
+		return false;
+	}
+	snprintf(folder, sizeof(folder), "%.*s", slash != NULL && slash != path ? (int)(slash - path) : 1,
+		path);
+	if (mkdir(folder, 0755) == 0)
+		(void)chmod(folder, 0755);
+	probe = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	if (probe >= 0 &&
+		connect(probe, (const struct sockaddr *)&control->address, sizeof(control->address)) == 0) {
+		close(probe);
+		snprintf(why, why_max, "control-socket %s: another mtad answers there", path);
+		return false;
+	}
+	if (probe >= 0)
+		close(probe);
+	(void)unlink(path);
+	control->fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+	if (control->fd < 0 ||
+		bind(control->fd, (const struct sockaddr *)&control->address, sizeof(control->address)) !=
+			0 ||
+		chmod(path, 0666) != 0 || listen(control->fd, SOCKET_BACKLOG) != 0) {
+		snprintf(why, why_max, "control-socket %s: %s", path, strerror(errno));
+		return false;
+	}
+	return true;
+}
+
+struct control *
+control_create(struct app *app, char *why, size_t why_max)
+{
+	struct control *control = calloc(1, sizeof(*control));
+	struct worker_conf wc = {.name = "control", .clock = app->clock, .on_letter = on_slow_letter};
+
+	if (control == NULL)
+		return NULL;
+	control->app = app;
+	control->fd = control->back.fd = -1;
+	if (!bind_socket(control, why, why_max) || !mailbox_init(&control->back) ||
+		(control->slow = worker_create(&wc)) == NULL)
+		control_destroy(&control);
+	return control;
+}
+
+bool
+control_start(struct control *control)
+{
+	control->accept_event =
+		event_new(control->app->base, control->fd, EV_READ | EV_PERSIST, on_acceptable, control);
+	control->back_event =
+		event_new(control->app->base, control->back.fd, EV_READ | EV_PERSIST, on_back, control);
+	return control->accept_event != NULL && control->back_event != NULL &&
+	       event_add(control->accept_event, NULL) == 0 && event_add(control->back_event, NULL) == 0 &&
+	       worker_start(control->slow);
+}
+
+void
+control_destroy(struct control **cp)
+{
+	struct control *control = *cp;
+	struct letter *l, *next;
+
+	*cp = NULL;
+	if (control == NULL)
+		return;
+	if (control->slow != NULL) {
+		worker_stop(control->slow);
+		worker_join(control->slow);
+	}
+	while (control->clients != NULL)
+		client_close(control->clients);
+	for (l = control->back.fd >= 0 ? mailbox_take(&control->back) : NULL; l != NULL; l = next) {
+		next = l->next;
+		request_free((struct ctl_request *)l);
+	}
+	if (control->accept_event != NULL)
+		event_free(control->accept_event);
+	if (control->back_event != NULL)
+		event_free(control->back_event);
+	if (control->back.fd >= 0)
+		mailbox_fini(&control->back);
+	worker_destroy(&control->slow);
+	if (control->fd >= 0) {
+		close(control->fd);
+		(void)unlink(control->address.sun_path);
+	}
+	free(control);
+}

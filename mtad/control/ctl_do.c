@@ -1,0 +1,387 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What an operator changes. Each change is logged with who asked for it; removals and sender filters go in
+ * portions, so that the queue thread is not held up by a million recipients.
+ */
+#include "control/ctl_request.h"
+#include "daemon.h"
+#include "intake/dkim.h"
+#include "queue/dispatch.h"
+#include "queue_store.h"
+#include "report/report.h"
+#include "route/route.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { PORTION = 500, SCAN_PORTION = 1000 };
+
+static void
+log_change(const struct ctl_request *r, const char *what)
+{
+	char *args = json_dumps(r->args, JSON_COMPACT);
+	char escaped[600];
+
+	log_event(r->app->log, LOG_EVENT_operator, "who=%s what=%s count=%llu args=\"%s\"", r->who, what,
+		(unsigned long long)r->done,
+		log_escape(escaped, sizeof(escaped), args != NULL ? args : "",
+			args != NULL ? strnlen(args, 400) : 0));
+	free(args);
+}
+
+static bool
+finish(struct ctl_request *r, const char *what)
+{
+	if (r->done > 0 || r->busy > 0)
+		log_change(r, what);
+	ctl_summary(r, json_pack("{s:s,s:I,s:I}", "what", what, "count", (json_int_t)r->done, "busy",
+			       (json_int_t)r->busy));
+	return true;
+}
+
+/* --- by sender: the spool knows senders, the schedule does not --- */
+
+struct sender_scan {
+	struct ctl_request *r;
+	size_t len;
+	queue_id ids[SCAN_PORTION];
+	uint32_t count;
+};
+
+static bool
+match_sender(void *arg, const struct queue_message *m, const struct queue_rcpt *rcpts, uint32_t rcpt_count)
+{
+	struct sender_scan *s = arg;
+
+	if (m->sender.len == s->len && strncasecmp(m->sender.ptr, s->r->sender, s->len) == 0)
+		s->ids[s->count++] = m->id;
+	return true;
+}
+
+typedef void apply_fn(struct ctl_request *r, const struct queue_filter *f);
+
+/* One portion of the spool; true when the end is reached. */
+static bool
+by_sender(struct ctl_request *r, apply_fn *apply)
+{
+	struct sender_scan s = {.r = r, .len = strnlen(r->sender, QUEUE_ADDRESS_MAX + 1)};
+	struct queue_filter f = r->filter;
+	queue_id last = r->cursor;
+	uint32_t i;
+	int n = queue_store_scan(r->app->store, r->cursor, SCAN_PORTION, match_sender, &s, &last);
+
+	for (i = 0; i < s.count; i++) {
+		f.id = s.ids[i];
+		f.n = -1;
+		apply(r, &f);
+	}
+	r->cursor = last;
+	return n < SCAN_PORTION;
+}
+
+static void
+apply_count(struct ctl_request *r, const struct queue_filter *f)
+{
+	r->done += queue_sched_count(dispatch_sched(r->app->dispatch), f);
+}
+
+static void
+apply_retry(struct ctl_request *r, const struct queue_filter *f)
+{
+	r->done += dispatch_retry(r->app->dispatch, f);
+}
+
+static void
+apply_hold(struct ctl_request *r, const struct queue_filter *f)
+{
+	r->done += dispatch_hold(r->app->dispatch, f, true);
+}
+
+static void
+apply_release(struct ctl_request *r, const struct queue_filter *f)
+{
+	r->done += dispatch_hold(r->app->dispatch, f, false);
+}
+
+static bool
+whole(struct ctl_request *r, apply_fn *apply, const char *what)
+{
+	if (!ctl_filter(r))
+		return true;
+	if (r->sender[0] != '\0') {
+		if (!by_sender(r, apply))
+			return false;
+	} else
+		apply(r, &r->filter);
+	return finish(r, what);
+}
+
+bool
+ctl_count(struct ctl_request *r)
+{
+	if (!ctl_filter(r))
+		return true;
+	if (r->sender[0] == '\0')
+		apply_count(r, &r->filter);
+	else if (!by_sender(r, apply_count))
+		return false;
+	ctl_summary(r, json_pack("{s:I}", "count", (json_int_t)r->done));
+	return true;
+}
+
+bool
+ctl_retry(struct ctl_request *r)
+{
+	return whole(r, apply_retry, "retry");
+}
+
+bool
+ctl_hold(struct ctl_request *r)
+{
+	return whole(r, apply_hold, "hold");
+}
+
+bool
+ctl_release(struct ctl_request *r)
+{
+	return whole(r, apply_release, "release");
+}
+
+/* --- removals --- */
+
+static void
+remove_some(struct ctl_request *r, const struct queue_filter *f, uint64_t limit)
+{
+	bool bounce = strcmp(ctl_arg(r, "command"), "bounce") == 0;
+	const char *reason = ctl_arg(r, "reason");
+	uint64_t busy = 0;
+
+	if (reason[0] == '\0')
+		reason = bounce ? "returned by the operator" : "deleted by the operator";
+	r->done += dispatch_remove(r->app->dispatch, f, bounce ? QUEUE_VERDICT_FAILED : QUEUE_VERDICT_DROPPED,
+		reason, limit, &busy);
+	r->busy += busy;
+}
+
+static void
+apply_remove(struct ctl_request *r, const struct queue_filter *f)
+{
+	remove_some(r, f, UINT64_MAX);
+}
+
+static bool
+removal(struct ctl_request *r, const char *what)
+{
+	uint64_t before = r->done;
+
+	if (!ctl_filter(r))
+		return true;
+	if (r->sender[0] != '\0')
+		return by_sender(r, apply_remove) ? finish(r, what) : false;
+	remove_some(r, &r->filter, PORTION);
+	return r->done - before < PORTION ? finish(r, what) : false;
+}
+
+bool
+ctl_bounce(struct ctl_request *r)
+{
+	return removal(r, "bounce");
+}
+
+bool
+ctl_delete(struct ctl_request *r)
+{
+	return removal(r, "delete");
+}
+
+/* --- pauses --- */
+
+static const char *const pause_kinds[] = {[QUEUE_PAUSE_ALL] = "all",
+	[QUEUE_PAUSE_DOMAIN] = "domain",
+	[QUEUE_PAUSE_SITE] = "site",
+	[QUEUE_PAUSE_SOURCE] = "source",
+	[QUEUE_PAUSE_JOB] = "job",
+	[QUEUE_PAUSE_USER] = "user"};
+
+/* -1: not a kind. */
+static int
+pause_kind(const struct ctl_request *r)
+{
+	size_t i;
+
+	for (i = 0; i < sizeof(pause_kinds) / sizeof(pause_kinds[0]); i++)
+		if (strcmp(pause_kinds[i], ctl_arg(r, "kind")) == 0)
+			return (int)i;
+	return -1;
+}
+
+static struct queue_blob
+text(const char *s)
+{
+	return (struct queue_blob){s, strnlen(s, 300)};
+}
+
+bool
+ctl_pause(struct ctl_request *r)
+{
+	int kind = pause_kind(r);
+	int64_t for_us = ctl_arg_int(r, "for_us", 0);
+	int64_t until_us = for_us > 0 ? clock_now(r->app->clock) + for_us : INT64_MAX;
+
+	if (kind < 0)
+		return ctl_error(r, "pause what? domain, site, source, job, user or all");
+	if (!dispatch_pause(r->app->dispatch, (enum queue_pause_kind)kind, text(ctl_arg(r, "name")), until_us,
+		    text(ctl_arg(r, "reason"))))
+		return ctl_error(r, "%s \"%s\": %s", ctl_arg(r, "kind"), ctl_arg(r, "name"),
+			kind == QUEUE_PAUSE_SOURCE ? "there is no such source in the configuration"
+						   : "a name is needed");
+	r->done = 1;
+	return finish(r, "pause");
+}
+
+bool
+ctl_resume(struct ctl_request *r)
+{
+	int kind = pause_kind(r);
+
+	if (kind < 0)
+		return ctl_error(r, "resume what? domain, site, source, job, user or all");
+	if (!dispatch_resume(r->app->dispatch, (enum queue_pause_kind)kind, text(ctl_arg(r, "name"))))
+		return ctl_error(r, "%s \"%s\" was not paused", ctl_arg(r, "kind"), ctl_arg(r, "name"));
+	r->done = 1;
+	return finish(r, "resume");
+}
+
+static bool
+pause_row(void *arg, const struct queue_pause_view *v)
+{
+	struct ctl_request *r = arg;
+	json_t *name = v->kind == QUEUE_PAUSE_SOURCE
+			       ? json_string(dispatch_source_name(r->app->dispatch, v->source))
+			       : ctl_blob(v->name);
+
+	ctl_row(r, json_pack("{s:s,s:o,s:o,s:I}", "kind", pause_kinds[v->kind], "name", name, "reason",
+			   ctl_blob(v->reason), "until_us",
+			   (json_int_t)(v->until_us == INT64_MAX ? 0 : v->until_us)));
+	return true;
+}
+
+bool
+ctl_pauses(struct ctl_request *r)
+{
+	queue_sched_each_pause(dispatch_sched(r->app->dispatch), pause_row, r);
+	ctl_summary(r, json_pack("{s:I}", "now_us", (json_int_t)clock_now(r->app->clock)));
+	return true;
+}
+
+/* --- the daemon --- */
+
+bool
+ctl_reload(struct ctl_request *r)
+{
+	char *words = NULL;
+	size_t len = 0;
+	FILE *out = open_memstream(&words, &len);
+	bool ok;
+
+	if (out == NULL)
+		return ctl_error(r, "out of memory");
+	ok = app_reload(r->app, out);
+	fclose(out);
+	ctl_summary(r, json_pack("{s:b,s:s}", "reloaded", (int)ok, "text", words != NULL ? words : ""));
+	r->exit_code = ok ? 0 : 1;
+	r->done = 1;
+	log_change(r, "reload");
+	free(words);
+	return true;
+}
+
+bool
+ctl_stop(struct ctl_request *r)
+{
+	r->done = 1;
+	log_change(r, "stop");
+	app_stop(r->app);
+	ctl_summary(r, json_pack("{s:b}", "stopping", 1));
+	return true;
+}
+
+static void
+rotate_reports(void *object, bool flag)
+{
+	report_rotate(object);
+}
+
+bool
+ctl_rotate(struct ctl_request *r)
+{
+	if (!daemon_call(report_worker(r->app->report), r->app->report, rotate_reports, false))
+		return ctl_error(r, "out of memory");
+	ctl_summary(r, json_pack("{s:b}", "rotating", 1));
+	return true;
+}
+
+/* --- dkim check: every key of the domain against DNS, through the daemon's own resolver --- */
+
+struct dkim_look_up {
+	struct ctl_request *r;
+	struct dkim_key_conf key;
+	char name[300];
+};
+
+static void
+on_txt(void *arg, const char *txt, const char *why)
+{
+	struct dkim_look_up *l = arg;
+	struct ctl_request *r = l->r;
+	char words[400] = "";
+	int same = 1;
+
+	if (txt != NULL)
+		same = dkim_record_compare(txt, l->key.key_path, words, sizeof(words));
+	else
+		snprintf(words, sizeof(words), "%s", why != NULL ? why : "no record");
+	if (same != 0)
+		r->exit_code = 1;
+	ctl_row(r, json_pack("{s:s,s:s,s:s,s:b,s:s}", "domain", l->key.domain, "selector", l->key.selector,
+			   "record", l->name, "good", (int)(same == 0), "why", words));
+	free(l);
+	if (--r->busy == 0)
+		mailbox_post(r->back, &r->call.letter);
+}
+
+static bool
+look_up(struct ctl_request *r, const struct conf_dkim *d)
+{
+	struct dkim_look_up *l = calloc(1, sizeof(*l));
+
+	if (l == NULL)
+		return false;
+	l->r = r;
+	l->key = (struct dkim_key_conf){d->name, d->selector, d->key};
+	if (dkim_record_name(&l->key, l->name, sizeof(l->name)) < 0) {
+		free(l);
+		return false;
+	}
+	r->busy++;
+	route_txt(dispatch_route(r->app->dispatch), l->name, on_txt, l);
+	return true;
+}
+
+/* The answer is posted by the last look-up. */
+bool
+ctl_dkim_check(struct ctl_request *r)
+{
+	const struct conf *c = dispatch_current_conf(r->app->dispatch);
+	const char *domain = ctl_arg(r, "domain");
+	size_t i;
+
+	for (i = 0; i < c->dkim_count; i++)
+		if (domain[0] == '\0' || strcasecmp(c->dkims[i].name, domain) == 0)
+			(void)look_up(r, &c->dkims[i]);
+	if (r->busy == 0)
+		return ctl_error(r, "no dkim block for \"%s\" in the configuration", domain);
+	r->is_pending = true;
+	return true;
+}
