@@ -10,7 +10,8 @@
 #include "base/log.h"
 #include "report/event.h"
 
-enum { FORMAT_LINE_MAX = 16384 };
+/* Every byte of an event of QUEUE_EVENT_MAX may become six (\u001b), and names and numbers come on top. */
+enum { FORMAT_LINE_MAX = 32768 };
 
 /* The column line that stands first in each CSV file, with its line end. */
 const char *format_csv_head(void);
