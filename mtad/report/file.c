@@ -37,7 +37,7 @@ folder_of(const char *path, char *buf, size_t max)
 }
 
 static bool
-sync_folder(const struct file *f)
+sync_folder(struct file *f)
 {
 	char folder[PATH_BYTES];
 	int fd;
@@ -45,32 +45,38 @@ sync_folder(const struct file *f)
 
 	folder_of(f->path, folder, sizeof(folder));
 	if ((fd = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC)) < 0)
-		return false;
-	ok = fsync(fd) == 0;
+		return fail(f, "cannot open the folder of");
+	ok = fsync(fd) == 0 || fail(f, "cannot sync the folder of");
 	close(fd);
 	return ok;
 }
 
-/* The rotated file that has the mark's inode: a crash came between its rename and the note of it. */
-static void
+/* The file that has the mark's inode, under a name that begins like ours: a crash came between its rename and
+ * the note of it. False: there is none. */
+static bool
 cut_rotated(const struct file *f, const struct file_mark *mark)
 {
 	char folder[PATH_BYTES], name[PATH_BYTES + 300];
+	const char *slash = strrchr(f->path, '/'), *base = slash != NULL ? slash + 1 : f->path;
+	size_t base_len = strnlen(base, PATH_BYTES);
 	struct dirent *entry;
+	bool found = false;
 	struct stat st;
 	DIR *dir;
 
 	folder_of(f->path, folder, sizeof(folder));
 	if ((dir = opendir(folder)) == NULL)
-		return;
-	while ((entry = readdir(dir)) != NULL) {
-		if (entry->d_ino != mark->inode)
+		return false;
+	while (!found && (entry = readdir(dir)) != NULL) {
+		if (entry->d_ino != mark->inode || strncmp(entry->d_name, base, base_len) != 0)
 			continue;
 		snprintf(name, sizeof(name), "%s/%s", folder, entry->d_name);
-		if (stat(name, &st) == 0 && S_ISREG(st.st_mode) && (uint64_t)st.st_size > mark->offset)
+		found = stat(name, &st) == 0 && S_ISREG(st.st_mode);
+		if (found && (uint64_t)st.st_size > mark->offset)
 			(void)!truncate(name, (off_t)mark->offset);
 	}
 	closedir(dir);
+	return found;
 }
 
 static bool
@@ -91,7 +97,7 @@ write_all(struct file *f, const char *bytes, size_t len)
 	return true;
 }
 
-/* Cuts behind the mark; without one, a fragment of a line at the end gets its line end. */
+/* Cuts behind the mark, and gives a fragment of a line that is then at the end its line end. */
 static bool
 repair(struct file *f, const struct stat *st, const struct file_mark *mark)
 {
@@ -99,16 +105,13 @@ repair(struct file *f, const struct stat *st, const struct file_mark *mark)
 
 	f->written = (uint64_t)st->st_size;
 	if (mark->inode == (uint64_t)st->st_ino) {
-		if ((uint64_t)st->st_size <= mark->offset)
-			return true;
-		if (ftruncate(f->fd, (off_t)mark->offset) != 0)
-			return fail(f, "cannot cut");
-		f->written = mark->offset;
-		return true;
-	}
-	if (mark->inode != 0)
-		cut_rotated(f, mark);
-	if (st->st_size > 0 && pread(f->fd, &last, 1, st->st_size - 1) == 1 && last != '\n')
+		if (f->written > mark->offset)
+			f->written = mark->offset;
+	} else if (mark->inode != 0 && cut_rotated(f, mark))
+		f->written = 0; /* begun after the file that has the mark */
+	if (f->written < (uint64_t)st->st_size && ftruncate(f->fd, (off_t)f->written) != 0)
+		return fail(f, "cannot cut");
+	if (f->written > 0 && pread(f->fd, &last, 1, (off_t)f->written - 1) == 1 && last != '\n')
 		return write_all(f, "\n", 1);
 	return true;
 }
@@ -180,6 +183,17 @@ file_sync(struct file *f, struct file_mark *out_mark)
 	return true;
 }
 
+/* Never over an existing file; and in one step, for with two names for a moment a crash would leave it both
+ * rotated and growing. */
+static bool
+rename_to_new(const char *from, const char *to)
+{
+	if (renameat2(AT_FDCWD, from, AT_FDCWD, to, RENAME_NOREPLACE) == 0)
+		return true;
+	/* A file system that cannot (NFS). */
+	return errno == EINVAL && link(from, to) == 0 && unlink(from) == 0;
+}
+
 bool
 file_rotate(struct file *f, int64_t now_us, char *new_name, size_t new_name_max)
 {
@@ -196,13 +210,12 @@ file_rotate(struct file *f, int64_t now_us, char *new_name, size_t new_name_max)
 			snprintf(new_name, new_name_max, "%s.%s", f->path, stamp);
 		else
 			snprintf(new_name, new_name_max, "%s.%s-%d", f->path, stamp, i);
-		/* link refuses an existing name, rename would overwrite it. */
-		if (link(f->path, new_name) == 0)
+		if (rename_to_new(f->path, new_name))
 			break;
 		if (errno != EEXIST)
 			return fail(f, "cannot rename");
 	}
-	if (i == SUFFIX_TRIES || unlink(f->path) != 0)
+	if (i == SUFFIX_TRIES)
 		return fail(f, "cannot rename");
 	file_close(f);
 	return file_open(f, f->path, f->head, &none, now_us);
