@@ -69,7 +69,7 @@ domain "*" {{
     port = {site_port}
     allow-private = yes
     connect-timeout = 3s
-    retry = {{ 3s, 6s, 12s }}
+    retry = {{ 3s, 4s, 5s, 8s }}
     uncertain-retry = 5s
     expire = {expire}s
 }}
@@ -102,7 +102,7 @@ class Site:
         self.waiting = set()                   # (message, number): deferred and not yet ended
         self.counts = collections.Counter()
         self.attempts = 0
-        self.reasons = collections.Counter()
+        self.reasons = collections.defaultdict(collections.Counter)  # by kind of event
         self.seen = 0                          # terminal events at the last look, for the rate
         self.rate = 0.0
 
@@ -113,6 +113,14 @@ class Site:
     @property
     def failed(self):
         return self.ended - self.counts["delivered"]
+
+    def why(self):
+        """What happened most, in a few words; what was given up is told by what it had waited for."""
+        def top(kind):
+            return self.reasons[kind].most_common(1)[0][0] if self.reasons[kind] else ""
+        if self.counts["expired"] > self.counts["bounced"]:
+            return f"given up after {EXPIRE_S} s: {top('deferred') or top('expired')}"
+        return top("bounced") or top("deferred")
 
 
 def short_reason(event):
@@ -163,7 +171,7 @@ class Books:
             self.terminal[key] += 1
             self.ended_rcpts[event["rcpt"]] += 1
         if kind != "delivered":
-            site.reasons[(kind != "deferred", short_reason(event))] += 1
+            site.reasons[kind][short_reason(event)] += 1
 
     def total(self, what):
         return sum(what(s) for s in self.sites.values())
@@ -184,7 +192,8 @@ class Screen:
     def __init__(self, plain):
         size = shutil.get_terminal_size((100, 24))
         self.width = size.columns
-        self.live = not plain and sys.stdout.isatty() and size.lines > len(SITES) + 6 and os.environ.get("TERM") != "dumb"
+        self.live = not plain and sys.stdout.isatty() and size.lines >= len(SITES) + 3 and \
+            os.environ.get("TERM") != "dumb"
         self.colour = not plain and sys.stdout.isatty() and not os.environ.get("NO_COLOR")
         self.height, self.last = 0, 0.0
 
@@ -309,15 +318,17 @@ class Tryout:
         print("\n" + self.screen.paint("1", f"{'site':<16}{'accepted':>9}{'delivered':>10}{'deferrals':>10}{'bounced':>9}"
                                             f"{'attempts':>9}  why"))
         wide = self.screen.width if sys.stdout.isatty() else 140
+        narrow = wide < 110
         for name, what in SITES + [(SENDER_DOMAIN, "bounce mails to the sender")]:
             s = self.books.sites[name]
             if s.accepted == 0:
                 continue
-            final = [r for r in s.reasons if r[0]] or list(s.reasons)
-            why = max(final, key=lambda r: s.reasons[r])[1] if final else what
-            print(f"{name:<16}{s.accepted:>9}" + self.screen.cell("32", s.counts["delivered"]) +
-                  self.screen.cell("33", s.counts["deferred"]) + self.screen.cell("31", s.failed, 9) +
-                  f"{s.attempts:>9}  " + self.screen.paint("2", why[:max(10, wide - 66)]))
+            line = (f"{name:<16}{s.accepted:>9}" + self.screen.cell("32", s.counts["delivered"]) +
+                    self.screen.cell("33", s.counts["deferred"]) + self.screen.cell("31", s.failed, 9) + f"{s.attempts:>9}")
+            why = s.why() or (what if not narrow else "")
+            if why:
+                line += ("\n    " if narrow else "  ") + self.screen.paint("2", why[:wide - 5 if narrow else wide - 66])
+            print(line)
 
     def arrivals(self):
         """Recipients of the load that the simulator has, by its own ledger: (all, different)."""
