@@ -4,8 +4,9 @@
 /*
  * queue_types - the nouns of the queue: message, recipient, verdict, errors
  *
- * libqueue knows no SMTP: addresses, replies and events are bytes to it (blobs), reasons are small numbers handed in.
- * All times are int64_t microseconds: wall clock (Unix epoch) for what is stored, from the clock handed in.
+ * libqueue knows no SMTP: addresses, replies and events are bytes to it (blobs), reasons are small numbers
+ * handed in. All times are int64_t microseconds: wall clock (Unix epoch) for what is stored, from the clock
+ * handed in.
  */
 #include <stdbool.h>
 #include <stddef.h>
@@ -20,14 +21,14 @@ struct queue_blob {
 
 enum queue_err {
 	QUEUE_OK = 0,
-	QUEUE_EIO = -1,       /* the disk or LMDB failed: the store is failed until re-opened */
-	QUEUE_ENOSPACE = -2,  /* disk guard, full map: refuse new mail, settle goes on */
+	QUEUE_EIO = -1,      /* the disk or LMDB failed: the store is failed until re-opened */
+	QUEUE_ENOSPACE = -2, /* disk guard, full map: refuse new mail, settle goes on */
 	QUEUE_ENOMEM = -3,
 	QUEUE_ENOTFOUND = -4,
-	QUEUE_EDAMAGED = -5,  /* a record failed its checksum or its bounds: quarantined */
-	QUEUE_EVERSION = -6,  /* written by a newer format */
-	QUEUE_ELOCKED = -7,   /* another process has this spool */
-	QUEUE_EFS = -8,       /* the directory is on a network file system */
+	QUEUE_EDAMAGED = -5, /* a record failed its checksum or its bounds: quarantined */
+	QUEUE_EVERSION = -6, /* written by a newer format */
+	QUEUE_ELOCKED = -7,  /* another process has this spool */
+	QUEUE_EFS = -8,      /* the directory is on a network file system */
 	QUEUE_EINVAL = -9,
 };
 const char *queue_err_text(int err);
@@ -36,28 +37,29 @@ typedef uint64_t queue_id; /* of a message; grows by one, never used again */
 
 enum {
 	QUEUE_ADDRESS_MAX = 320,
-	QUEUE_REPLY_MAX = 512,       /* bytes kept of the last reply of a recipient */
-	QUEUE_NAME_MAX = 128,        /* user, job, pool, source, host names */
-	QUEUE_RCPTS_MAX = 65536,     /* recipients of one message (16 bits on disk) */
+	QUEUE_REPLY_MAX = 512,   /* bytes kept of the last reply of a recipient */
+	QUEUE_NAME_MAX = 128,    /* user, job, pool, source, host names */
+	QUEUE_RCPTS_MAX = 65536, /* recipients of one message (16 bits on disk) */
 	QUEUE_EVENT_MAX = 4096,
 	QUEUE_BODY_PIECES = 3,
 };
 
-/* What a message is, apart from its bytes. Immutable after accept. Blobs are borrowed unless said otherwise. */
+/* What a message is, apart from its bytes. Immutable after accept. Blobs are borrowed unless said otherwise.
+ */
 struct queue_message {
-	queue_id id;            /* given by the store */
+	queue_id id; /* given by the store */
 	int64_t arrived_us;
-	int64_t expire_us;      /* set by the message itself (0: the policy of its domains decides) */
-	uint64_t body_bytes;    /* of the stored message, header block included */
+	int64_t expire_us;        /* set by the message itself (0: the policy of its domains decides) */
+	uint64_t body_bytes;      /* of the stored message, header block included */
 	struct queue_blob sender; /* empty: null sender */
 	struct queue_blob user;   /* who submitted it; empty: by network */
 	struct queue_blob job;    /* campaign; empty: none */
 	struct queue_blob pool;   /* asked for; empty: the default */
 	struct queue_blob envid;
-	uint8_t ret;            /* smtp_ret as given by the client */
-	uint8_t klass;          /* 0 normal; urgent/bulk come with pace */
-	uint8_t flags;          /* QUEUE_MESSAGE_... */
-	uint32_t rcpt_count;    /* recipients at accept */
+	uint8_t ret;         /* smtp_ret as given by the client */
+	uint8_t klass;       /* 0 normal; urgent/bulk come with pace */
+	uint8_t flags;       /* QUEUE_MESSAGE_... */
+	uint32_t rcpt_count; /* recipients at accept */
 };
 enum {
 	QUEUE_MESSAGE_8BIT = 1,
@@ -69,11 +71,11 @@ enum {
 /* One recipient as stored. `n` is its number in the message, from 0. */
 struct queue_rcpt {
 	uint16_t n;
-	uint16_t attempts;    /* that count */
-	uint8_t flags;        /* QUEUE_RCPT_... */
-	uint8_t notify;       /* smtp_notify bits as given */
-	int64_t due_us;       /* 0: at once */
-	int64_t last_us;      /* of the last attempt, 0: none */
+	uint16_t attempts; /* that count */
+	uint8_t flags;     /* QUEUE_RCPT_... */
+	uint8_t notify;    /* smtp_notify bits as given */
+	int64_t due_us;    /* 0: at once */
+	int64_t last_us;   /* of the last attempt, 0: none */
 	struct queue_blob address;
 	struct queue_blob orcpt;
 	struct queue_blob reply;  /* last reply or our own words, bounded by QUEUE_REPLY_MAX */
@@ -82,10 +84,16 @@ struct queue_rcpt {
 };
 enum {
 	QUEUE_RCPT_HELD = 1,
-	QUEUE_RCPT_UNCERTAIN = 2, /* the last attempt ended after the final dot without a reply */
+	QUEUE_RCPT_UNCERTAIN = 2,  /* the last attempt ended after the final dot without a reply */
 	QUEUE_RCPT_DELAY_SENT = 4, /* a delayed-delivery notice went out */
 };
 
 /* How recipients end (accounting; counted in the store, audited). */
-enum queue_end { QUEUE_END_DELIVERED, QUEUE_END_BOUNCED, QUEUE_END_EXPIRED, QUEUE_END_DROPPED, QUEUE_END_COUNT };
+enum queue_end {
+	QUEUE_END_DELIVERED,
+	QUEUE_END_BOUNCED,
+	QUEUE_END_EXPIRED,
+	QUEUE_END_DROPPED,
+	QUEUE_END_COUNT
+};
 #endif

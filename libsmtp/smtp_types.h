@@ -4,8 +4,8 @@
 /*
  * smtp_types - slices, limits and errors every other header of libsmtp uses
  *
- * libsmtp does no I/O, reads no clock, logs nothing and allocates only in x_create(), through the allocator handed
- * in. All peer bytes are hostile: every parser is total and bounded by the maxima below.
+ * libsmtp does no I/O, reads no clock, logs nothing and allocates only in x_create(), through the allocator
+ * handed in. All peer bytes are hostile: every parser is total and bounded by the maxima below.
  */
 #include <stdbool.h>
 #include <stddef.h>
@@ -20,7 +20,7 @@ struct smtp_slice {
 };
 
 /* A slice of a string literal. */
-#define SMTP_LIT(text) ((struct smtp_slice){ (text), sizeof(text) - 1 })
+#define SMTP_LIT(text) ((struct smtp_slice){(text), sizeof(text) - 1})
 
 /* Memory for the engines: the one allocation a session makes, at create. */
 struct smtp_alloc {
@@ -41,16 +41,17 @@ enum smtp_err {
 const char *smtp_err_text(int err);
 
 enum {
-	SMTP_COMMAND_MAX = 2048,   /* bytes of a command line with CRLF (RFC 5321 4.5.3.1.4 asks 512, parameters more) */
-	SMTP_REPLY_LINE_MAX = 2048, /* bytes kept of one reply line (RFC 5321 4.5.3.1.5 asks 512) */
-	SMTP_REPLY_TEXT_MAX = 2048, /* bytes kept of a whole reply; the rest is cut and flagged */
-	SMTP_REPLY_BYTES_MAX = 65536, /* bytes of one multi-line reply before the session is given up */
-	SMTP_LOCAL_MAX = 64,       /* RFC 5321 4.5.3.1.1 */
-	SMTP_DOMAIN_MAX = 255,     /* RFC 5321 4.5.3.1.2 */
-	SMTP_ADDRESS_MAX = 320,    /* local part, @, domain */
-	SMTP_ENVID_MAX = 100,      /* RFC 3461 5.1, decoded */
-	SMTP_ORCPT_MAX = 500,      /* RFC 3461 5.1, "rfc822;address", decoded */
-	SMTP_TEXT_LINE_MAX = 998,  /* RFC 5322 2.1.1, without CRLF */
+	SMTP_COMMAND_MAX =
+		2048, /* bytes of a command line with CRLF (RFC 5321 4.5.3.1.4 asks 512, parameters more) */
+	SMTP_REPLY_LINE_MAX = 2048,     /* bytes kept of one reply line (RFC 5321 4.5.3.1.5 asks 512) */
+	SMTP_REPLY_TEXT_MAX = 2048,     /* bytes kept of a whole reply; the rest is cut and flagged */
+	SMTP_REPLY_BYTES_MAX = 65536,   /* bytes of one multi-line reply before the session is given up */
+	SMTP_LOCAL_MAX = 64,            /* RFC 5321 4.5.3.1.1 */
+	SMTP_DOMAIN_MAX = 255,          /* RFC 5321 4.5.3.1.2 */
+	SMTP_ADDRESS_MAX = 320,         /* local part, @, domain */
+	SMTP_ENVID_MAX = 100,           /* RFC 3461 5.1, decoded */
+	SMTP_ORCPT_MAX = 500,           /* RFC 3461 5.1, "rfc822;address", decoded */
+	SMTP_TEXT_LINE_MAX = 998,       /* RFC 5322 2.1.1, without CRLF */
 	SMTP_HEADER_BLOCK_MAX = 262144, /* bytes of a header block we accept */
 	SMTP_HEADER_FIELDS_MAX = 1000,
 	SMTP_HOPS_MAX = 50,        /* Received fields before we call it a loop (RFC 5321 6.3) */
@@ -74,7 +75,8 @@ struct smtp_esc {
 	uint16_t detail;
 };
 
-/* A reply as it came, all lines joined by '\n', without codes; text is what the peer wrote, enhanced code included. */
+/* A reply as it came, all lines joined by '\n', without codes; text is what the peer wrote, enhanced code
+ * included. */
 struct smtp_reply {
 	uint16_t code; /* 200..599; 0: no reply came (connection lost) */
 	struct smtp_esc esc;

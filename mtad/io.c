@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Only composition: both directions share the loop so that a core's work is protocol and crypto and not hand-over.
+ * Only composition: both directions share the loop so that a core's work is protocol and crypto and not
+ * hand-over.
  */
 #include "io.h"
 
@@ -47,7 +48,7 @@ on_batch(void *arg)
 struct io *
 io_create(const struct io_conf *conf)
 {
-	struct worker_conf wc = { .clock = conf->clock, .on_letter = on_letter, .on_batch = on_batch };
+	struct worker_conf wc = {.clock = conf->clock, .on_letter = on_letter, .on_batch = on_batch};
 	struct io *io = calloc(1, sizeof(*io));
 
 	if (io == NULL)
@@ -64,10 +65,10 @@ io_create(const struct io_conf *conf)
 bool
 io_connect(struct io *io, const struct io_peers *peers)
 {
-	const struct intake_conf ic = { io->worker, io->conf.clock, io->conf.log, io->conf.memory, io->conf.limits,
-		peers->spool, peers->signs, peers->sign_count };
-	const struct deliver_conf dc = { io->worker, peers->queue, io->conf.clock, io->conf.log, io->conf.memory,
-		io->conf.store };
+	const struct intake_conf ic = {io->worker, io->conf.clock, io->conf.log, io->conf.memory,
+		io->conf.limits, peers->spool, peers->signs, peers->sign_count};
+	const struct deliver_conf dc = {
+		io->worker, peers->queue, io->conf.clock, io->conf.log, io->conf.memory, io->conf.store};
 
 	io->intake = intake_create(&ic);
 	io->deliver = deliver_create(&dc);
@@ -84,7 +85,7 @@ bool
 io_reconfigure(struct io *io, const struct conf *conf, bool has_keys, char *why, size_t why_max)
 {
 	return intake_reconfigure(io->intake, conf, has_keys, why, why_max) &&
-		deliver_reconfigure(io->deliver, conf, why, why_max);
+	       deliver_reconfigure(io->deliver, conf, why, why_max);
 }
 
 bool

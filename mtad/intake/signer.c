@@ -80,7 +80,7 @@ static bool
 sign(struct signer *s, struct message *m)
 {
 	struct smtp_slice pieces[QUEUE_BODY_PIECES];
-	struct dkim_message in = { .pieces = pieces, .piece_count = QUEUE_BODY_PIECES };
+	struct dkim_message in = {.pieces = pieces, .piece_count = QUEUE_BODY_PIECES};
 	char domain[DOMAIN_MAX], signatures[DKIM_SIGNED_MAX];
 	struct queue_blob top;
 	unsigned i;

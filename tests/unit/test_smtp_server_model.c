@@ -31,7 +31,13 @@ struct cell {
 };
 
 /* clang-format off: it would spread the row over eight lines */
-#define SAME(code) {{code, START}, {code, READY}, {code, MAIL}, {code, RCPT}, {code, CHUNK}}
+#define SAME(code)                                                                                           \
+	{                                                                                                    \
+		{code, START}, {code, READY}, {code, MAIL}, {code, RCPT},                                    \
+		{                                                                                            \
+			code, CHUNK                                                                          \
+		}                                                                                            \
+	}
 /* clang-format on */
 
 static const struct {
