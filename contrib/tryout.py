@@ -123,6 +123,10 @@ class Site:
         return top("bounced") or top("deferred")
 
 
+def cut(text, width):
+    return text if len(text) <= width else text[:width - 3].rsplit(" ", 1)[0] + " ..."
+
+
 def short_reason(event):
     """A reply in a few words: code, enhanced code, the beginning without addresses and links."""
     text = event.get("reply", "")
@@ -130,7 +134,7 @@ def short_reason(event):
     text = re.sub(r"^\d{3}[ -]?(\d\.\d+\.\d+)?\s*", "", text)
     text = re.sub(r"\s+", " ", text).strip(" -:;,")
     words = " ".join(x for x in (str(event["code"]) if event.get("code") else "", event.get("status", ""), text) if x)
-    return words if len(words) <= 60 else words[:59].rsplit(" ", 1)[0] + " ..."
+    return cut(words, 60)
 
 
 class Books:
@@ -327,7 +331,7 @@ class Tryout:
                     self.screen.cell("33", s.counts["deferred"]) + self.screen.cell("31", s.failed, 9) + f"{s.attempts:>9}")
             why = s.why() or (what if not narrow else "")
             if why:
-                line += ("\n    " if narrow else "  ") + self.screen.paint("2", why[:wide - 5 if narrow else wide - 66])
+                line += ("\n    " if narrow else "  ") + self.screen.paint("2", cut(why, wide - (5 if narrow else 66)))
             print(line)
 
     def arrivals(self):
@@ -361,8 +365,8 @@ Everything goes on, with 5 messages a second. In another terminal:
 
     {ctl} status
     {ctl} queue
-    {ctl} list domain deadmx.test
-    {ctl} pause domain gmail.test 1m --reason "trying it out"
+    {ctl} list --domain deadmx.test
+    {ctl} pause domain gmail.test --for 1m --reason "trying it out"
     {ctl} audit
 
 Configuration, log and accounting are in {self.dir}
