@@ -81,7 +81,7 @@ transfer_begin(struct transfer *t, struct job *job, struct queue_store *store, s
 		t->rcpts[i] = (struct smtp_client_rcpt){slice(r->address), slice(r->orcpt), r->notify};
 	}
 	t->job = job;
-	t->accepted = 0;
+	t->refused = 0;
 	fill_mail(t);
 	return true;
 }
@@ -98,18 +98,26 @@ reply_words(const struct smtp_client_fact *fact, char *buf, size_t max)
 		fact->reply.text.ptr);
 }
 
+/* Replies to RCPT come in order, and the result of an accepted recipient only with that of the whole message:
+ * all before this one that were not refused, the site took. */
+static uint32_t
+accepted_before(const struct transfer *t, const struct smtp_client_fact *fact)
+{
+	return fact->phase == SMTP_PHASE_RCPT && fact->rcpt_index > t->refused ? fact->rcpt_index - t->refused
+									       : 0;
+}
+
 void
 transfer_result(struct transfer *t, const struct smtp_client_fact *fact)
 {
 	struct verdict_input in = {
-		fact->outcome, fact->phase, fact->reply.code, fact->reply.esc, t->accepted};
+		fact->outcome, fact->phase, fact->reply.code, fact->reply.esc, accepted_before(t, fact)};
 	struct verdict_output out;
 	char words[QUEUE_REPLY_MAX + 1];
 	int len;
 
 	verdict_decide(&in, &out);
-	if (out.verdict.kind != QUEUE_VERDICT_RETURN)
-		t->accepted++;
+	t->refused += fact->phase == SMTP_PHASE_RCPT;
 	len = reply_words(fact, words, sizeof(words));
 	if (len >= (int)sizeof(words))
 		len = sizeof(words) - 1;

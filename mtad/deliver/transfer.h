@@ -17,7 +17,7 @@ struct transfer {
 	struct job *job; /* NULL: free */
 	struct smtp_client_mail mail;
 	struct smtp_client_rcpt *rcpts;
-	uint32_t accepted; /* recipients the site took so far in this transaction */
+	uint32_t refused; /* recipients answered at RCPT so far: the site took the others before them */
 };
 
 /* Loads the message if the job has none and builds the mail. False: the job is answered (damaged, no memory)

@@ -1,0 +1,323 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * verdict, transfer, hosts: what the conversation means for each recipient. Invariant under test: nothing is
+ * lost for good but by a 5xx reply or our own permanent refusal; whatever nobody thought of is temporary.
+ */
+#include "deliver/verdict.h"
+
+#include "deliver/hosts.h"
+#include "deliver/transfer.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static const struct {
+	const char *name;
+	struct verdict_input in;
+	enum queue_verdict_kind kind;
+	enum verdict_class verdict_class;
+	const char *esc;
+} cases[] = {
+	{"delivered", {SMTP_OUTCOME_REPLY, SMTP_PHASE_DOT, 250, {2, 0, 0}, 0}, QUEUE_VERDICT_DELIVERED,
+		CLASS_SUCCESS, "2.0.0"},
+	{"delivered, bare code", {SMTP_OUTCOME_REPLY, SMTP_PHASE_DOT, 250, {0}, 0}, QUEUE_VERDICT_DELIVERED,
+		CLASS_SUCCESS, "2.0.0"},
+	{"greylisted", {SMTP_OUTCOME_REPLY, SMTP_PHASE_RCPT, 451, {4, 7, 1}, 0}, QUEUE_VERDICT_LATER,
+		CLASS_REPLY, "4.7.1"},
+	{"no such user", {SMTP_OUTCOME_REPLY, SMTP_PHASE_RCPT, 550, {5, 1, 1}, 0}, QUEUE_VERDICT_FAILED,
+		CLASS_REPLY, "5.1.1"},
+	{"bare 550", {SMTP_OUTCOME_REPLY, SMTP_PHASE_DOT, 550, {0}, 0}, QUEUE_VERDICT_FAILED, CLASS_REPLY,
+		"5.0.0"},
+	{"bare 421", {SMTP_OUTCOME_REPLY, SMTP_PHASE_MAIL, 421, {0}, 0}, QUEUE_VERDICT_LATER, CLASS_REPLY,
+		"4.0.0"},
+	/* The basic code decides, the enhanced one is kept as it came. */
+	{"4xx that says 5.x", {SMTP_OUTCOME_REPLY, SMTP_PHASE_RCPT, 450, {5, 7, 1}, 0}, QUEUE_VERDICT_LATER,
+		CLASS_REPLY, "5.7.1"},
+	{"5xx that says 4.x", {SMTP_OUTCOME_REPLY, SMTP_PHASE_RCPT, 550, {4, 7, 1}, 0}, QUEUE_VERDICT_FAILED,
+		CLASS_REPLY, "4.7.1"},
+	{"354 where an end belongs", {SMTP_OUTCOME_REPLY, SMTP_PHASE_DOT, 354, {0}, 0}, QUEUE_VERDICT_LATER,
+		CLASS_REPLY, "4.0.0"},
+	{"600", {SMTP_OUTCOME_REPLY, SMTP_PHASE_DOT, 600, {0}, 0}, QUEUE_VERDICT_LATER, CLASS_REPLY, "4.0.0"},
+	/* Too many recipients. */
+	{"452 after some", {SMTP_OUTCOME_REPLY, SMTP_PHASE_RCPT, 452, {0}, 1}, QUEUE_VERDICT_RETURN,
+		CLASS_REPLY, "4.5.3"},
+	{"452 4.5.3 after some", {SMTP_OUTCOME_REPLY, SMTP_PHASE_RCPT, 452, {4, 5, 3}, 9},
+		QUEUE_VERDICT_RETURN, CLASS_REPLY, "4.5.3"},
+	{"452 4.2.2 is a full mailbox", {SMTP_OUTCOME_REPLY, SMTP_PHASE_RCPT, 452, {4, 2, 2}, 9},
+		QUEUE_VERDICT_LATER, CLASS_REPLY, "4.2.2"},
+	{"452 for the first waits, or it would spin",
+		{SMTP_OUTCOME_REPLY, SMTP_PHASE_RCPT, 452, {4, 5, 3}, 0}, QUEUE_VERDICT_LATER, CLASS_REPLY,
+		"4.5.3"},
+	{"452 at the end is storage", {SMTP_OUTCOME_REPLY, SMTP_PHASE_DOT, 452, {0}, 5}, QUEUE_VERDICT_LATER,
+		CLASS_REPLY, "4.0.0"},
+	{"552 after some", {SMTP_OUTCOME_REPLY, SMTP_PHASE_RCPT, 552, {0}, 1}, QUEUE_VERDICT_RETURN,
+		CLASS_REPLY, "4.5.3"},
+	{"552 5.5.3 after some", {SMTP_OUTCOME_REPLY, SMTP_PHASE_RCPT, 552, {5, 5, 3}, 1},
+		QUEUE_VERDICT_RETURN, CLASS_REPLY, "5.5.3"},
+	{"552 5.2.2 is a full mailbox", {SMTP_OUTCOME_REPLY, SMTP_PHASE_RCPT, 552, {5, 2, 2}, 1},
+		QUEUE_VERDICT_FAILED, CLASS_REPLY, "5.2.2"},
+	{"552 for the first", {SMTP_OUTCOME_REPLY, SMTP_PHASE_RCPT, 552, {0}, 0}, QUEUE_VERDICT_FAILED,
+		CLASS_REPLY, "5.0.0"},
+	{"552 at the end is size", {SMTP_OUTCOME_REPLY, SMTP_PHASE_DOT, 552, {5, 3, 4}, 3},
+		QUEUE_VERDICT_FAILED, CLASS_REPLY, "5.3.4"},
+	/* Without a reply. */
+	{"lost", {SMTP_OUTCOME_LOST, SMTP_PHASE_RCPT, 0, {0}, 0}, QUEUE_VERDICT_LATER, CLASS_CONNECTION,
+		"4.4.2"},
+	{"uncertain", {SMTP_OUTCOME_UNCERTAIN, SMTP_PHASE_DOT, 0, {0}, 2}, QUEUE_VERDICT_UNCERTAIN,
+		CLASS_CONNECTION, "4.4.2"},
+	{"untried", {SMTP_OUTCOME_UNTRIED, SMTP_PHASE_MAIL, 0, {0}, 0}, QUEUE_VERDICT_RETURN,
+		CLASS_CONNECTION, "4.4.2"},
+	{"refused by us for good", {SMTP_OUTCOME_REFUSED, SMTP_PHASE_MAIL, 552, {5, 3, 4}, 0},
+		QUEUE_VERDICT_FAILED, CLASS_PROTOCOL, "5.3.4"},
+	{"refused by us for now", {SMTP_OUTCOME_REFUSED, SMTP_PHASE_AUTH, 451, {4, 7, 0}, 0},
+		QUEUE_VERDICT_LATER, CLASS_PROTOCOL, "4.7.0"},
+	{"no TLS", {SMTP_OUTCOME_REFUSED, SMTP_PHASE_STARTTLS, 451, {4, 7, 4}, 0}, QUEUE_VERDICT_LATER,
+		CLASS_TLS, "4.7.4"},
+	{"an outcome nobody thought of", {(enum smtp_client_outcome)77, SMTP_PHASE_DOT, 550, {5, 0, 0}, 0},
+		QUEUE_VERDICT_LATER, CLASS_CONNECTION, "5.0.0"},
+};
+
+static void
+test_cases(void **state)
+{
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		struct verdict_output out;
+
+		memset(&out, 0xa5, sizeof(out));
+		verdict_decide(&cases[i].in, &out);
+		if (out.verdict.kind != cases[i].kind || out.verdict_class != cases[i].verdict_class)
+			fail_msg("%s: kind %d class %d", cases[i].name, out.verdict.kind, out.verdict_class);
+		assert_string_equal(out.esc, cases[i].esc);
+		assert_int_equal(out.verdict.code, cases[i].in.code);
+		assert_int_equal(out.verdict.wait_us, 0);
+		assert_int_equal(out.verdict.set_flags, 0);
+	}
+}
+
+/* Every outcome, phase and code: what may be lost, what may be called delivered, what may cost nothing. */
+static void
+test_everything(void **state)
+{
+	for (int outcome = 0; outcome <= SMTP_OUTCOME_REFUSED + 1; outcome++)
+		for (int phase = 0; phase < SMTP_PHASE_COUNT; phase++)
+			for (int code = 0; code < 700; code++)
+				for (uint32_t accepted = 0; accepted < 2; accepted++) {
+					struct verdict_input in = {(enum smtp_client_outcome)outcome,
+						(enum smtp_client_phase)phase, (uint16_t)code, {0}, accepted};
+					struct verdict_output out;
+					bool is_5xx = code >= 500 && code < 600;
+
+					verdict_decide(&in, &out);
+					switch (out.verdict.kind) {
+					case QUEUE_VERDICT_DELIVERED:
+						assert_int_equal(outcome, SMTP_OUTCOME_REPLY);
+						assert_true(code >= 200 && code < 300);
+						break;
+					case QUEUE_VERDICT_FAILED:
+						assert_true((outcome == SMTP_OUTCOME_REPLY && is_5xx) ||
+							    (outcome == SMTP_OUTCOME_REFUSED && code >= 500));
+						break;
+					case QUEUE_VERDICT_RETURN:
+						assert_true(outcome == SMTP_OUTCOME_UNTRIED ||
+							    (accepted > 0 && phase == SMTP_PHASE_RCPT &&
+								    (code == 452 || code == 552)));
+						break;
+					case QUEUE_VERDICT_UNCERTAIN:
+						assert_int_equal(outcome, SMTP_OUTCOME_UNCERTAIN);
+						break;
+					default:
+						assert_int_equal(out.verdict.kind, QUEUE_VERDICT_LATER);
+					}
+					assert_true(out.verdict_class > CLASS_NONE &&
+						    out.verdict_class < CLASS_COUNT);
+					assert_true(out.esc[0] != '\0');
+				}
+}
+
+/* --- transfer: results of one transaction --- */
+
+static struct job *
+job_of(uint32_t rcpts)
+{
+	struct job *job = calloc(1, sizeof(*job) + rcpts * sizeof(job->rcpts[0]));
+	char address[40];
+
+	assert_non_null(job);
+	assert_non_null(job->message = message_create(NULL));
+	job->message->meta.sender = message_keep(job->message, "s@x.test", 8);
+	job->rcpt_count = rcpts;
+	for (uint32_t i = 0; i < rcpts; i++) {
+		int n = snprintf(address, sizeof(address), "r%u@y.test", i);
+		struct queue_rcpt r = {.address = {address, (size_t)n}, .notify = (uint8_t)i};
+
+		job->rcpts[i].n = (uint16_t)i;
+		assert_true(message_add_rcpt(job->message, &r, (struct queue_blob){"y.test", 6}));
+	}
+	return job;
+}
+
+static void
+result(struct transfer *t, uint32_t rcpt, enum smtp_client_phase phase, uint16_t code, const char *text)
+{
+	struct smtp_client_fact fact = {.rcpt_index = rcpt,
+		.outcome = code != 0 ? SMTP_OUTCOME_REPLY : SMTP_OUTCOME_LOST,
+		.phase = phase,
+		.reply = {.code = code, .text = {text, strlen(text)}}};
+
+	transfer_result(t, &fact);
+}
+
+static void
+assert_reply(const struct job *job, uint32_t i, enum queue_verdict_kind kind, const char *reply)
+{
+	struct queue_blob b = job_reply(job, i);
+
+	assert_int_equal(job->rcpts[i].verdict.kind, kind);
+	assert_int_equal(b.len, strlen(reply));
+	assert_memory_equal(b.ptr, reply, b.len);
+}
+
+static void
+test_transfer(void **state)
+{
+	struct transfer t = {0};
+	struct job *job = job_of(4);
+
+	assert_true(transfer_begin(&t, job, NULL, NULL));
+	assert_int_equal(t.mail.rcpt_count, 4);
+	assert_memory_equal(t.mail.rcpts[3].address.ptr, "r3@y.test", 9);
+	assert_int_equal(t.mail.rcpts[3].notify, 3);
+	assert_ptr_equal(t.mail.user, &t);
+	result(&t, 1, SMTP_PHASE_RCPT, 550, "5.1.1 no such user");
+	result(&t, 0, SMTP_PHASE_DOT, 250, "ok");
+	result(&t, 2, SMTP_PHASE_DOT, 250, "ok");
+	result(&t, 3, SMTP_PHASE_DOT, 250, "");
+	assert_ptr_equal(transfer_end(&t), job);
+	assert_null(t.job);
+	assert_reply(job, 0, QUEUE_VERDICT_DELIVERED, "250 ok");
+	assert_reply(job, 1, QUEUE_VERDICT_FAILED, "550 5.1.1 no such user");
+	assert_reply(job, 3, QUEUE_VERDICT_DELIVERED, "250 ");
+	job_free(job);
+}
+
+/* The site takes two, then says "too many": the rest goes at once, in the next transaction. */
+static void
+test_too_many_recipients(void **state)
+{
+	struct transfer t = {0};
+	struct job *job = job_of(6);
+
+	assert_true(transfer_begin(&t, job, NULL, NULL));
+	result(&t, 0, SMTP_PHASE_RCPT, 452, "4.5.3 too many"); /* none was taken: no reason to hurry */
+	result(&t, 2, SMTP_PHASE_RCPT, 550, "no");
+	result(&t, 3, SMTP_PHASE_RCPT, 452, "4.5.3 too many"); /* 1 was taken */
+	result(&t, 5, SMTP_PHASE_RCPT, 552, "too many");
+	result(&t, 1, SMTP_PHASE_DOT, 250, "ok");
+	result(&t, 4, SMTP_PHASE_DOT, 250, "ok");
+	(void)transfer_end(&t);
+	assert_int_equal(job->rcpts[0].verdict.kind, QUEUE_VERDICT_LATER);
+	assert_int_equal(job->rcpts[2].verdict.kind, QUEUE_VERDICT_FAILED);
+	assert_int_equal(job->rcpts[3].verdict.kind, QUEUE_VERDICT_RETURN);
+	assert_int_equal(job->rcpts[5].verdict.kind, QUEUE_VERDICT_RETURN);
+	job_free(job);
+
+	/* All refused: nothing was taken. */
+	job = job_of(2);
+	assert_true(transfer_begin(&t, job, NULL, NULL));
+	result(&t, 0, SMTP_PHASE_RCPT, 550, "no");
+	result(&t, 1, SMTP_PHASE_RCPT, 452, "later");
+	(void)transfer_end(&t);
+	assert_int_equal(job->rcpts[1].verdict.kind, QUEUE_VERDICT_LATER);
+	job_free(job);
+}
+
+static void
+test_transfer_words_and_long_replies(void **state)
+{
+	struct smtp_client_fact fact = {.outcome = SMTP_OUTCOME_LOST, .phase = SMTP_PHASE_DATA};
+	struct transfer t = {0};
+	struct job *job = job_of(2);
+	static char text[2000];
+
+	memset(text, 'x', sizeof(text) - 1);
+	assert_true(transfer_begin(&t, job, NULL, NULL));
+	transfer_result(&t, &fact);
+	result(&t, 1, SMTP_PHASE_DOT, 554, text);
+	(void)transfer_end(&t);
+	assert_reply(job, 0, QUEUE_VERDICT_LATER, "connection lost in data");
+	assert_int_equal(job_reply(job, 1).len, QUEUE_REPLY_MAX);
+	job_free(job);
+}
+
+/* The schedule names a recipient the message does not have. */
+static void
+test_transfer_of_unknown_recipient(void **state)
+{
+	struct transfer t = {0};
+	struct job *job = job_of(2);
+
+	job->rcpts[1].n = 77;
+	assert_false(transfer_begin(&t, job, NULL, NULL));
+	assert_null(t.job);
+	assert_true(job->is_damaged);
+	assert_int_equal(job->rcpts[0].verdict.kind, QUEUE_VERDICT_DROPPED);
+	job_free(job);
+}
+
+/* --- hosts --- */
+
+static void
+test_hosts(void **state)
+{
+	const int64_t hour_us = INT64_C(3600000000);
+	struct hosts *h = hosts_create(64);
+	char name[300];
+
+	assert_non_null(h);
+	assert_int_equal(hosts_faults(h, "mx.y.test", 1), 0);
+	hosts_learn(h, "mx.y.test", HOSTS_TLS_BROKEN, 1000);
+	hosts_learn(h, "mx.y.test", HOSTS_NO_OVERLAP, 2000);
+	assert_int_equal(hosts_faults(h, "mx.y.test", 3000), HOSTS_TLS_BROKEN | HOSTS_NO_OVERLAP);
+	assert_int_equal(hosts_faults(h, "mx.y.tes", 3000), 0);
+	assert_int_equal(hosts_faults(h, "mx.y.test", 2000 + hour_us - 1), 3);
+	assert_int_equal(hosts_faults(h, "mx.y.test", 2000 + hour_us), 0);
+	/* A lesson after the old ones were forgotten does not bring them back. */
+	hosts_learn(h, "mx.y.test", HOSTS_HELO_ONLY, 3000 + hour_us);
+	assert_int_equal(hosts_faults(h, "mx.y.test", 4000 + hour_us), HOSTS_HELO_ONLY);
+	/* Names too long to keep, and far more names than slots. */
+	memset(name, 'n', sizeof(name) - 1);
+	name[sizeof(name) - 1] = '\0';
+	hosts_learn(h, name, HOSTS_HELO_ONLY, 1);
+	assert_int_equal(hosts_faults(h, name, 2), 0);
+	for (int i = 0; i < 1000; i++) {
+		snprintf(name, sizeof(name), "mx%d.z.test", i);
+		hosts_learn(h, name, HOSTS_NO_PIPELINING, 10);
+		assert_int_equal(hosts_faults(h, name, 11), HOSTS_NO_PIPELINING);
+	}
+	hosts_destroy(&h);
+	assert_null(h);
+}
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_cases),
+		cmocka_unit_test(test_everything),
+		cmocka_unit_test(test_transfer),
+		cmocka_unit_test(test_too_many_recipients),
+		cmocka_unit_test(test_transfer_words_and_long_replies),
+		cmocka_unit_test(test_transfer_of_unknown_recipient),
+		cmocka_unit_test(test_hosts),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
