@@ -69,6 +69,7 @@ job_answer(struct job *job, uint32_t index, const struct queue_verdict *v, enum 
 	r->code = v->code;
 	r->verdict_class = (uint8_t)verdict_class;
 	snprintf(r->esc, sizeof(r->esc), "%s", esc);
+	r->reply_at = r->reply_len = 0; /* an earlier answer is no longer true */
 	if (len == 0)
 		return;
 	if (before != NULL && before->reply_len == len &&

@@ -185,6 +185,8 @@ message_append(struct message *m, const char *bytes, size_t len)
 	size_t max = m->buffer_max == 0 ? BUFFER_FIRST_BYTES : m->buffer_max;
 	char *grown;
 
+	if (len == 0)
+		return true;
 	if (m->buffer_max - m->buffer_len < len) {
 		while (max - m->buffer_len < len)
 			max *= 2;
