@@ -192,6 +192,7 @@ close_connection(struct deliver_session *s)
 static void
 session_end(struct deliver_session *s, const char *why)
 {
+	char escaped[400];
 	struct outbound *o = s->o;
 	unsigned i;
 
@@ -203,6 +204,10 @@ session_end(struct deliver_session *s, const char *why)
 		answer_waiting(s, QUEUE_VERDICT_RETURN, CLASS_LOCAL, why);
 	else
 		answer_waiting(s, QUEUE_VERDICT_LATER, s->failure_class, why);
+	if (s->was_ready)
+		log_event(s->d->conf.log, LOG_EVENT_session_down, "site=%s host=%s peer=%s why=\"%s\"",
+			o->route->site, s->host, s->peer_ip,
+			log_escape(escaped, sizeof(escaped), why, strnlen(why, sizeof(escaped) / 4)));
 	o->has_failed = !s->was_ready;
 	o->retry_after_us = s->was_ready ? 0 : RETRY_HOST_US;
 	copy_text(o->why, sizeof(o->why), why);
