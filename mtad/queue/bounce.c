@@ -88,7 +88,7 @@ describe_rcpt(const struct job *job, uint32_t i, int64_t now_us, struct smtp_dsn
 	out->code = jr->code;
 	out->text = slice(reply);
 	/* Kept as "550 words"; the writer puts the code in front itself. */
-	if (jr->code != 0 && out->text.len > 4) {
+	if (jr->code != 0 && out->text.len >= 4) {
 		out->text.ptr += 4;
 		out->text.len -= 4;
 	}
