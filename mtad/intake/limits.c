@@ -127,10 +127,12 @@ limits_message(struct limits *l, const char *name, struct conf_rate rate, int64_
 
 	if (rate.count == 0)
 		return true;
-	step_us = rate.per_us / rate.count;
+	/* Rounded up, so that the rate is never passed; and the burst is counted in steps, so that exactly
+	 * `count` fit although count steps may be longer than per_us. */
+	step_us = (rate.per_us + rate.count - 1) / rate.count;
 	pthread_mutex_lock(&l->lock);
 	e = find(l, name, mono_us, true);
-	ok = e != NULL && e->allowed_us + step_us <= mono_us + rate.per_us;
+	ok = e != NULL && e->allowed_us <= mono_us + (rate.count - 1) * step_us;
 	if (ok)
 		e->allowed_us = (e->allowed_us > mono_us ? e->allowed_us : mono_us) + step_us;
 	pthread_mutex_unlock(&l->lock);
