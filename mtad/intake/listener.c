@@ -17,17 +17,26 @@
 
 enum { BACKLOG = 1024 };
 
-/* A path left behind by a killed daemon is removed; one that answers belongs to somebody. */
+/* A socket left behind by a killed daemon is removed; one that answers belongs to somebody, and what is no
+ * socket was never ours. */
 static bool
 clear_unix_path(const struct conf_endpoint *e)
 {
 	const struct sockaddr_un *un = (const struct sockaddr_un *)&e->address;
-	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	struct stat st;
 	bool in_use;
+	int fd;
 
-	if (fd < 0)
+	if (lstat(un->sun_path, &st) != 0)
+		return errno == ENOENT;
+	if (!S_ISSOCK(st.st_mode)) {
+		errno = EEXIST;
 		return false;
-	in_use = connect(fd, (const struct sockaddr *)un, e->address_len) == 0;
+	}
+	/* Not blocking: a full backlog (EAGAIN) is an answer too. */
+	if ((fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0)) < 0)
+		return false;
+	in_use = connect(fd, (const struct sockaddr *)un, e->address_len) == 0 || errno == EAGAIN;
 	close(fd);
 	if (in_use) {
 		errno = EADDRINUSE;
