@@ -91,16 +91,20 @@ merged(struct policy *p, struct queue_blob domain, int provider)
 	return *at;
 }
 
-/* Providers are few; their names are the names of their sites. */
+/* Providers are few; their names are the names of their sites, or stand before the slash of one set apart
+ * (route/site.h). */
 static int
 provider_named(const struct conf *c, struct queue_blob site)
 {
-	size_t i;
+	const char *name = site.ptr;
+	size_t i, len;
 
-	for (i = 0; i < c->provider_count; i++)
-		if (strncmp(c->providers[i].name, site.ptr, site.len) == 0 &&
-			c->providers[i].name[site.len] == '\0')
+	for (i = 0; i < c->provider_count; i++) {
+		len = strnlen(c->providers[i].name, site.len + 1);
+		if (len <= site.len && memcmp(c->providers[i].name, name, len) == 0 &&
+			(len == site.len || name[len] == '/'))
 			return (int)i;
+	}
 	return -1;
 }
 

@@ -27,6 +27,7 @@
 static const int64_t second_us = 1000000;
 static const int64_t hosts_min_us = 60 * second_us, hosts_max_us = 86400 * second_us;
 static const int64_t fail_max_us = 900 * second_us;
+static const char *const tls_words[] = {"none", "may", "encrypt", "verify"}; /* of enum conf_tls */
 
 enum way { WAY_MX, WAY_IMPLICIT, WAY_LITERAL, WAY_ROUTE };
 
@@ -69,6 +70,7 @@ struct mx {
 	uint16_t port;
 	int provider;
 	enum conf_family family;
+	enum conf_tls own_tls; /* of a domain that differs from its site in TLS or port; else UNSET */
 	bool allows_private;
 	int64_t expire_us; /* monotonic; of the first answer that ends */
 	struct route_result *result;
@@ -420,11 +422,16 @@ static void
 take_settings(struct mx *m, const char *best_mx)
 {
 	const struct conf *c = m->conf;
-	struct conf_delivery delivery;
+	const struct conf_provider *provider;
+	struct conf_delivery delivery, common;
 
 	m->provider = m->way == WAY_ROUTE ? -1 : site_provider(c, m->domain, best_mx);
-	conf_delivery_merge(c, conf_domain_find(c, m->domain, strnlen(m->domain, DOMAIN_MAX)),
-		m->provider >= 0 ? &c->providers[m->provider] : NULL, &delivery);
+	provider = m->provider >= 0 ? &c->providers[m->provider] : NULL;
+	conf_delivery_merge(
+		c, conf_domain_find(c, m->domain, strnlen(m->domain, DOMAIN_MAX)), provider, &delivery);
+	conf_delivery_merge(c, NULL, provider, &common);
+	if (delivery.tls != common.tls || delivery.port != common.port)
+		m->own_tls = (enum conf_tls)delivery.tls;
 	m->port = (uint16_t)delivery.port;
 	m->family = (enum conf_family)delivery.family;
 	m->allows_private = delivery.allow_private;
@@ -488,6 +495,18 @@ name_site(struct mx *m)
 	site_name_of_set(names, m->host_count, m->site);
 }
 
+/* Sessions serve all domains of a site, so a domain with TLS or a port of its own is a site of its own: its
+ * mail must not go through a session that was opened without its certificate check. */
+static void
+set_apart(struct mx *m)
+{
+	size_t len = strnlen(m->site, sizeof(m->site));
+
+	if (m->own_tls != CONF_TLS_UNSET)
+		snprintf(m->site + len, sizeof(m->site) - len, "/%s:%u", tls_words[m->own_tls],
+			(unsigned)m->port);
+}
+
 /* RFC 5321 5.1, by name; by address it is seen in judge(). */
 static void
 find_self(struct mx *m)
@@ -506,6 +525,7 @@ choose_and_resolve(struct mx *m)
 	qsort(m->hosts, m->host_count, sizeof(m->hosts[0]), by_preference_and_name);
 	take_settings(m, m->hosts[0].name);
 	name_site(m);
+	set_apart(m);
 	find_self(m);
 	for (uint32_t i = 0; i < m->host_count; i++)
 		m->hosts[i].port = m->port;
@@ -582,8 +602,9 @@ begin_route(struct mx *m)
 	size_t count = m->route->host_count < RESULT_HOSTS_MAX ? m->route->host_count : RESULT_HOSTS_MAX;
 
 	m->way = WAY_ROUTE;
-	snprintf(m->site, sizeof(m->site), "route:%.300s", m->route->name);
+	snprintf(m->site, sizeof(m->site), "route:%.280s", m->route->name);
 	take_settings(m, NULL);
+	set_apart(m);
 	set_hosts_max(m, count);
 	for (size_t i = 0; i < count; i++) {
 		const struct conf_route_host *from = &m->route->host_list[i];
@@ -660,6 +681,7 @@ mx_start(const struct mx_context *context, const struct conf *conf, const char *
 	m->magic = MX_MAGIC;
 	m->context = *context;
 	m->conf = conf_ref(conf);
+	m->own_tls = CONF_TLS_UNSET;
 	m->done = done;
 	m->arg = arg;
 	m->provider = -1;

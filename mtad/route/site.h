@@ -5,7 +5,8 @@
  * site - one name for each receiving system, however many domains it serves
  *
  * A provider's name, "route:NAME", or the normalised MX set: its only name, or the best name and a hash of
- * all of them ("mx1.example.com+1a2b3c4d"). Domains of one site share connections and limits.
+ * all of them ("mx1.example.com+1a2b3c4d"). Domains of one site share connections and limits; those with
+ * another tls or port than the site's stand apart ("NAME/verify:25").
  *
  * Owner    nobody: pure functions. Memory: the caller's. Thread: any. Fails: never.
  */
