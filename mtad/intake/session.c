@@ -47,10 +47,12 @@ struct intake_settings {
 	struct smtp_server_conf *engine; /* of conf->listens[i] */
 };
 
+/* A listening socket, and the settings its next sessions get. */
 struct accepter {
 	struct intake *in;
 	struct event *event;
-	size_t listen;
+	struct intake_settings *settings; /* a reference */
+	size_t listen;                    /* index in their conf->listens */
 	int fd;
 };
 
@@ -763,18 +765,20 @@ refuse_connection(int fd, const struct conf *conf)
 }
 
 static void
-begin(struct intake *in, size_t listen, int fd, const struct sockaddr_storage *peer)
+begin(const struct accepter *a, int fd, const struct sockaddr_storage *peer)
 {
 	static const struct smtp_alloc alloc = {alloc_get, alloc_put, NULL};
 	struct intake_session *s = calloc(1, sizeof(*s));
+	struct intake *in = a->in;
+	size_t listen = a->listen;
 
 	if (s == NULL) {
-		refuse_connection(fd, in->settings->conf);
+		refuse_connection(fd, a->settings->conf);
 		return;
 	}
 	s->magic = INTAKE_MAGIC;
 	s->in = in;
-	s->settings = in->settings;
+	s->settings = a->settings;
 	s->settings->refs++;
 	s->listen_index = listen;
 	s->listen = &s->settings->conf->listens[listen];
@@ -844,7 +848,7 @@ on_acceptable(evutil_socket_t fd, short what, void *arg)
 		peer.ss_family = AF_UNIX;
 		client = accept4(a->fd, (struct sockaddr *)&peer, &len, SOCK_NONBLOCK | SOCK_CLOEXEC);
 		if (client >= 0) {
-			begin(a->in, a->listen, client, &peer);
+			begin(a, client, &peer);
 			continue;
 		}
 		if (errno == EAGAIN)
@@ -869,12 +873,14 @@ intake_listen(struct intake *in, const struct listener_set *set)
 		struct accepter *a = &in->accepters[i];
 
 		a->in = in;
+		a->settings = in->settings;
+		a->settings->refs++;
 		a->fd = set->items[i].fd;
 		a->listen = set->items[i].listen;
 		a->event = event_new(worker_base(in->conf.io), a->fd, EV_READ | EV_PERSIST, on_acceptable, a);
+		in->accepter_count++;
 		if (a->event == NULL || event_add(a->event, NULL) != 0)
 			return false;
-		in->accepter_count++;
 	}
 	return true;
 }
@@ -983,13 +989,35 @@ intake_count(const struct intake *in)
 	return in->count;
 }
 
+/* Blocks are found again by name: their order may be another now. One that has gone needs a restart
+ * (conf_diff says so); until then it goes on as it was. */
+static void
+take_settings(struct accepter *a, struct intake_settings *fresh)
+{
+	const struct conf_listen *was = &a->settings->conf->listens[a->listen];
+	const struct conf *c = fresh->conf;
+	size_t i;
+
+	for (i = 0; i < c->listen_count && strcmp(c->listens[i].name, was->name) != 0; i++)
+		;
+	if (i == c->listen_count)
+		return;
+	fresh->refs++;
+	settings_unref(a->settings);
+	a->settings = fresh;
+	a->listen = i;
+}
+
 bool
 intake_reconfigure(struct intake *in, const struct conf *conf, bool has_keys, char *why, size_t why_max)
 {
 	struct intake_settings *fresh = settings_create(conf, has_keys, why, why_max);
+	size_t i;
 
 	if (fresh == NULL)
 		return false;
+	for (i = 0; i < in->accepter_count; i++)
+		take_settings(&in->accepters[i], fresh);
 	settings_unref(in->settings);
 	in->settings = fresh;
 	return true;
@@ -1019,8 +1047,11 @@ intake_destroy(struct intake **inp)
 	if (in == NULL)
 		return;
 	assert(in->count == 0);
-	for (i = 0; i < in->accepter_count; i++)
-		event_free(in->accepters[i].event);
+	for (i = 0; i < in->accepter_count; i++) {
+		if (in->accepters[i].event != NULL)
+			event_free(in->accepters[i].event);
+		settings_unref(in->accepters[i].settings);
+	}
 	if (in->resume_accept != NULL)
 		event_free(in->resume_accept);
 	settings_unref(in->settings);
