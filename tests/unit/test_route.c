@@ -66,6 +66,7 @@ static const char rest_of_conf[] =
 	"domain \"v4only.test\" { family = v4 }\n"
 	"domain \"v6only.test\" { family = v6 }\n"
 	"domain \"port.test\" { port = 26 }\n"
+	"domain \"strict.test\" { tls = verify }\n"
 	"provider bigmail { mx = { \"*.bigmail.test\" } domains = { \"bigmail-own.test\" } port = 2626 }\n"
 	"route relay { domains = { \"relayed.test\", \"*.relayed.test\" } hosts = { "
 	"\"relay1.test:587|relay2.test\", "
@@ -137,6 +138,7 @@ static const char zone[] =
 	"bigmail-own.test 300 MX 10 mx1.one.test\n"
 	"v4only.test 300 MX 10 mx1.two.test\nv6only.test 300 MX 10 mx1.two.test\n"
 	"port.test 300 MX 10 mx1.one.test\n"
+	"strict.test 300 MX 10 mx1.one.test\n"
 	"relay1.test 300 A 10.0.0.1\nrelay2.test 300 A 10.0.0.2\n"
 	"dup.test 300 MX 20 mx1.one.test\ndup.test 300 MX 10 mx1.one.test\n"
 	"ttl0.test 0 MX 10 ttl0mx.test\nttl0mx.test 0 A 5.5.5.9\n"
@@ -372,7 +374,9 @@ static const struct {
 	{"provider by domain", "bigmail-own.test", "HOSTS bigmail | mx1.one.test/10: 5.5.5.1 2626"},
 	{"family v4", "v4only.test", "HOSTS mx1.two.test | mx1.two.test/10: 5.5.5.1 2525"},
 	{"family v6", "v6only.test", "HOSTS mx1.two.test | mx1.two.test/10: 2600::1 2525"},
-	{"port of the domain", "port.test", "HOSTS mx1.one.test | mx1.one.test/10: 5.5.5.1 26"},
+	{"a domain with a TLS setting of its own shares no session", "strict.test",
+		"HOSTS mx1.one.test/verify:2525 | mx1.one.test/10: 5.5.5.1 2525"},
+	{"port of the domain", "port.test", "HOSTS mx1.one.test/may:26 | mx1.one.test/10: 5.5.5.1 26"},
 	{"literal v4", "[5.5.5.5]", "HOSTS [5.5.5.5] | [5.5.5.5]/0: 5.5.5.5 2525"},
 	{"literal v6", "[IPv6:2600::5]", "HOSTS [IPv6:2600::5] | [IPv6:2600::5]/0: 2600::5 2525"},
 	{"literal loopback", "[127.0.0.1]", "FAIL 5.4.6"},
@@ -615,7 +619,7 @@ test_reconfigure(void **state)
 	route_lookup(lab.route, "one.test", on_done, &after);
 	spin();
 	summarise(after.result, got);
-	assert_string_equal(got, "HOSTS ones | mx1.one.test/10: 5.5.5.1 99");
+	assert_string_equal(got, "HOSTS ones/may:99 | mx1.one.test/10: 5.5.5.1 99");
 	assert_int_equal(lab.server.query_count, 0); /* the answers are still true */
 	route_unref(after.result);
 
