@@ -8,7 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { FORGET_SECONDS = 3600, NAME_BYTES = 112 };
+enum { FORGET_SECONDS = 3600, NAME_BYTES = 256 };
 
 struct slot {
 	int64_t until_us;

@@ -44,6 +44,7 @@ struct deliver {
 	SSL_CTX *tls_plain, *tls_verify; /* opportunistic, and with the certificate checked */
 	struct deliver_session *first;
 	uint32_t count;
+	bool is_stopping;
 };
 
 struct deliver_session {
@@ -320,7 +321,8 @@ start_engine(struct deliver_session *s)
 	c.ehlo_name = (struct smtp_slice){ehlo, strnlen(ehlo, SMTP_DOMAIN_MAX)};
 	c.may_pipeline = o->settings.pipelining && (s->faults & HOSTS_NO_PIPELINING) == 0;
 	c.may_overlap = c.may_pipeline && o->settings.overlap && (s->faults & HOSTS_NO_OVERLAP) == 0;
-	c.helo_only = (s->faults & HOSTS_HELO_ONLY) != 0;
+	/* HELO knows no STARTTLS. */
+	c.helo_only = (s->faults & HOSTS_HELO_ONLY) != 0 && c.tls != SMTP_CLIENT_TLS_MUST;
 	if (o->route->static_route >= 0 && o->conf->routes[o->route->static_route].user[0] != '\0') {
 		const struct conf_route *r = &o->conf->routes[o->route->static_route];
 
@@ -364,6 +366,23 @@ learn(struct deliver_session *s, unsigned faults)
 	hosts_learn(s->d->hosts, s->host, faults, clock_mono(s->d->conf.clock));
 }
 
+/* The same address once more, by the lesson; only when it was kept, or this would never end. */
+static void
+learn_and_repeat(struct deliver_session *s, unsigned fault)
+{
+	learn(s, fault);
+	if ((hosts_faults(s->d->hosts, s->host, clock_mono(s->d->conf.clock)) & fault) != 0)
+		s->order_next--;
+}
+
+/* D13: the host closes on EHLO. Inside TLS it has answered one before, and HELO would give the TLS away. */
+static bool
+breaks_on_ehlo(const struct deliver_session *s, const struct smtp_client_fact *fact)
+{
+	return fact->phase == SMTP_PHASE_EHLO && fact->reply.code == 0 && wire_ssl(s->wire) == NULL &&
+	       tls_wish(s) != SMTP_CLIENT_TLS_MUST && (s->faults & HOSTS_HELO_ONLY) == 0;
+}
+
 static void
 on_ready(struct deliver_session *s)
 {
@@ -398,10 +417,8 @@ on_engine_down(struct deliver_session *s, const struct smtp_client_fact *fact)
 		session_end(s, words);
 		return;
 	}
-	if (fact->phase == SMTP_PHASE_EHLO && fact->reply.code == 0 && (s->faults & HOSTS_HELO_ONLY) == 0) {
-		learn(s, HOSTS_HELO_ONLY); /* D13: closes on EHLO; once more with HELO */
-		s->order_next--;
-	}
+	if (breaks_on_ehlo(s, fact))
+		learn_and_repeat(s, HOSTS_HELO_ONLY);
 	address_failed(s,
 		fact->phase == SMTP_PHASE_STARTTLS ? CLASS_TLS
 		: fact->reply.code != 0            ? CLASS_REPLY
@@ -522,8 +539,7 @@ handshake_failed(struct deliver_session *s, const char *detail)
 	if (s->o->settings.tls == CONF_TLS_MAY) {
 		log_event(s->d->conf.log, LOG_EVENT_tls_fallback, "site=%s host=%s why=\"%s\"",
 			s->o->route->site, s->host, words);
-		learn(s, HOSTS_TLS_BROKEN);
-		s->order_next--;
+		learn_and_repeat(s, HOSTS_TLS_BROKEN);
 	}
 	address_failed(s, CLASS_TLS, words);
 }
@@ -674,8 +690,10 @@ open_session(struct deliver *d, struct outbound *o)
 	struct job *job = o->first;
 
 	o->first = NULL;
-	if (s == NULL) {
-		refuse_open(o, job, "out of memory");
+	if (s == NULL || d->is_stopping) {
+		/* Ordered before the queue knew of the stop: nobody would ever tell this session to quit. */
+		refuse_open(o, job, s == NULL ? "out of memory" : "the daemon stops");
+		free(s);
 		return;
 	}
 	s->magic = SESSION_MAGIC;
@@ -760,19 +778,16 @@ deliver_stop(struct deliver *d, bool cut)
 {
 	struct deliver_session *s, *next;
 
+	d->is_stopping = true;
 	for (s = d->first; s != NULL; s = next) {
 		next = s->next;
-		if (!cut) {
+		if (!cut || !s->was_ready) {
 			quit(s, "the daemon stops");
-		} else if (s->state == SS_TALKING) {
-			answer_waiting(s, QUEUE_VERDICT_RETURN, CLASS_LOCAL, "the daemon stops");
-			s->order_next = s->order_count;
-			smtp_client_lost(s->smtp, SMTP_LIT("the daemon stops"));
-			pump_nothing(s);
-		} else {
-			s->is_local_trouble = true;
-			session_end(s, "the daemon stops");
+			continue;
 		}
+		answer_waiting(s, QUEUE_VERDICT_RETURN, CLASS_LOCAL, "the daemon stops");
+		smtp_client_lost(s->smtp, SMTP_LIT("the daemon stops"));
+		pump_nothing(s);
 	}
 }
 
