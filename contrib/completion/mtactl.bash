@@ -1,0 +1,101 @@
+# SPDX-License-Identifier: Apache-2.0
+# bash completion for mtactl(8). Copy to /usr/share/bash-completion/completions/mtactl, or source it.
+# Domains, sites and ids of the queue are offered when the daemon answers at once.
+
+# The values of one member in the rows of an answer: _mtactl_ask MEMBER COMMAND...
+_mtactl_ask()
+{
+	local member=$1
+	shift
+	timeout 1 "${mtactl[@]}" --json "$@" 2>/dev/null |
+		sed -n "s/^ *\"$member\": \"\([][A-Za-z0-9._+-]*\)\",\{0,1\}$/\1/p" | sort -u
+}
+
+_mtactl()
+{
+	local cur prev words cword command='' at=0 i
+	local -a mtactl
+	_init_completion -n = 2>/dev/null || {
+		words=("${COMP_WORDS[@]}") cword=$COMP_CWORD
+		cur=${COMP_WORDS[COMP_CWORD]} prev=${COMP_WORDS[COMP_CWORD-1]}
+	}
+	local looks='status queue sites list show pauses audit'
+	local changes='retry hold release bounce delete'
+	local others='pause resume reload stop rotate dkim passwd help version'
+	local filters='--domain --site --sender --user --job --held --waiting'
+	COMPREPLY=()
+
+	# The command is the first word that is neither an option nor the value of one. The socket is the one named before.
+	mtactl=("${words[0]}")
+	for ((i = 1; i < cword; i++)); do
+		case ${words[i]} in
+		-c|--socket) mtactl+=("${words[i]}" "${words[i+1]}"); ((i++)) ;;
+		--domain|--site|--sender|--user|--job|--limit|--by|--reason|--for|--selector|--algorithm|--out) ((i++)) ;;
+		-*) ;;
+		*) command=${words[i]} at=$i; break ;;
+		esac
+	done
+
+	case $prev in
+	-c|--socket|--out) compopt -o filenames 2>/dev/null; COMPREPLY=($(compgen -f -- "$cur")); return ;;
+	--by) COMPREPLY=($(compgen -W 'domain site' -- "$cur")); return ;;
+	--algorithm) COMPREPLY=($(compgen -W 'rsa2048 rsa4096 ed25519' -- "$cur")); return ;;
+	--for) COMPREPLY=($(compgen -W '10m 30m 1h 2h 6h 1d' -- "$cur")); return ;;
+	--domain) COMPREPLY=($(compgen -W "$(_mtactl_ask domain queue)" -- "$cur")); return ;;
+	--site) COMPREPLY=($(compgen -W "$(_mtactl_ask site sites)" -- "$cur")); return ;;
+	--job) COMPREPLY=($(compgen -W "$(_mtactl_ask job list)" -- "$cur")); return ;;
+	--sender|--user|--limit|--reason|--selector) return ;;
+	esac
+
+	case $command in
+	'') COMPREPLY=($(compgen -W "$looks $changes $others -c --socket --json --help --version" -- "$cur")) ;;
+	queue) COMPREPLY=($(compgen -W '--by --limit --json' -- "$cur")) ;;
+	list)
+		if [[ $cur == -* ]]; then
+			COMPREPLY=($(compgen -W "$filters --limit --json" -- "$cur"))
+		else
+			COMPREPLY=($(compgen -W "$(_mtactl_ask id list)" -- "$cur"))
+		fi ;;
+	show)
+		if [[ $cur == -* ]]; then
+			COMPREPLY=($(compgen -W '--body --json' -- "$cur"))
+		else
+			COMPREPLY=($(compgen -W "$(_mtactl_ask id list)" -- "$cur"))
+		fi ;;
+	retry|hold|release|bounce|delete)
+		if [[ $cur == -* ]]; then
+			local more=''
+			[[ $command == bounce || $command == delete ]] && more=--reason
+			COMPREPLY=($(compgen -W "$filters --all --dry-run --yes --json $more" -- "$cur"))
+		else
+			COMPREPLY=($(compgen -W "$(_mtactl_ask id list)" -- "$cur"))
+		fi ;;
+	pause|resume)
+		local options='--json'
+		[[ $command == pause ]] && options='--for --reason --json'
+		if [[ $cur == -* ]]; then
+			COMPREPLY=($(compgen -W "$options" -- "$cur"))
+		elif ((cword == at + 1)); then
+			COMPREPLY=($(compgen -W 'domain site source job user all' -- "$cur"))
+		elif ((cword == at + 2)); then
+			if [[ $command == resume ]]; then
+				COMPREPLY=($(compgen -W "$(_mtactl_ask name pauses)" -- "$cur"))
+			elif [[ $prev == domain ]]; then
+				COMPREPLY=($(compgen -W "$(_mtactl_ask domain queue)" -- "$cur"))
+			elif [[ $prev == site ]]; then
+				COMPREPLY=($(compgen -W "$(_mtactl_ask site sites)" -- "$cur"))
+			fi
+		else
+			COMPREPLY=($(compgen -W "$options" -- "$cur"))
+		fi ;;
+	dkim)
+		if ((cword == at + 1)); then
+			COMPREPLY=($(compgen -W 'keygen check' -- "$cur"))
+		elif [[ ${words[at+1]} == keygen && $cur == -* ]]; then
+			COMPREPLY=($(compgen -W '--selector --algorithm --out' -- "$cur"))
+		fi ;;
+	*) [[ $cur == -* ]] && COMPREPLY=($(compgen -W '--json' -- "$cur")) ;;
+	esac
+}
+
+complete -F _mtactl mtactl
