@@ -13,6 +13,7 @@
 
 #include <assert.h>
 #include <event2/event.h>
+#include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -22,6 +23,7 @@ enum {
 	SYNC_BYTES = 4 << 20,
 	CATCH_UP = 500, /* events a turn */
 	RETRY_S = 1,
+	MARK_POLL_US = 10000,
 	STATE_VERSION = 1,
 };
 
@@ -40,13 +42,15 @@ struct report {
 	struct file csv, json;
 	struct state marks;   /* of the last successful sync */
 	uint64_t written_seq; /* in the files, perhaps not synced */
+	uint64_t shown_seq;   /* logged and counted: once, however often a file has to be written again */
 	uint64_t synced_seq;
 	size_t unsynced_bytes;
 	struct event *sync_timer, *retry_timer;
-	bool is_timed, is_behind, is_failed;
+	bool is_timed, is_behind, is_failed, awaits_mark;
 	bool records[EVENT_TYPE_COUNT];
 	_Atomic uint64_t counts[EVENT_TYPE_COUNT];
 	_Atomic bool failed_view;
+	struct call begin;
 	char line[FORMAT_LINE_MAX];
 };
 
@@ -90,6 +94,7 @@ fail(struct report *r)
 	atomic_store(&r->failed_view, true);
 	file_close(&r->csv);
 	file_close(&r->json);
+	r->awaits_mark = false;
 	r->written_seq = r->synced_seq;
 	r->unsynced_bytes = 0;
 	event_add(r->retry_timer, &tv);
@@ -125,9 +130,17 @@ add_event(struct report *r, const struct event *e)
 			return false;
 		r->unsynced_bytes += n;
 	}
+	return true;
+}
+
+static void
+show_event(struct report *r, uint64_t seq, const struct event *e)
+{
+	if (seq <= r->shown_seq)
+		return;
+	r->shown_seq = seq;
 	format_log(e, r->log);
 	atomic_fetch_add_explicit(&r->counts[e->type], 1, memory_order_relaxed);
-	return true;
 }
 
 /* An event of the outbox. One that cannot be read (damaged) is passed over: it must not hold up the others.
@@ -139,8 +152,11 @@ take_event(struct report *r, uint64_t seq, struct queue_blob bytes)
 
 	if (seq <= r->written_seq)
 		return true;
-	if (event_decode(bytes, &e) == QUEUE_OK && !add_event(r, &e))
-		return false;
+	if (event_decode(bytes, &e) == QUEUE_OK) {
+		show_event(r, seq, &e);
+		if (!add_event(r, &e))
+			return false;
+	}
 	r->written_seq = seq;
 	return true;
 }
@@ -176,6 +192,34 @@ tell_spool(struct report *r)
 	worker_post(r->spool, &p->letter);
 }
 
+/* Files just opened or begun: their marks go to the spool, and records wait in the outbox until they are
+ * there. */
+static bool
+begin_files(struct report *r)
+{
+	struct timeval tv = {0, MARK_POLL_US};
+
+	if ((r->csv.fd >= 0 && !file_sync(&r->csv, &r->marks.csv)) ||
+		(r->json.fd >= 0 && !file_sync(&r->json, &r->marks.json))) {
+		fail(r);
+		return false;
+	}
+	r->is_behind = r->awaits_mark = true;
+	tell_spool(r);
+	event_add(r->retry_timer, &tv);
+	return true;
+}
+
+static bool
+spool_has_marks(const struct report *r)
+{
+	struct state st;
+	uint64_t seq;
+
+	return queue_store_report_state(r->store, &seq, &st, sizeof(st)) == (int)sizeof(st) &&
+	       memcmp(&st, &r->marks, sizeof(st)) == 0;
+}
+
 static bool
 sync_files(struct report *r)
 {
@@ -192,17 +236,17 @@ sync_files(struct report *r)
 	return true;
 }
 
-static void
-rotate_one(struct report *r, struct file *f, struct file_mark *mark)
+static bool
+rotate_one(struct report *r, struct file *f)
 {
 	char name[4200];
 
-	if (!file_rotate(f, clock_now(r->clock), name, sizeof(name)) || !file_sync(f, mark)) {
+	if (!file_rotate(f, clock_now(r->clock), name, sizeof(name))) {
 		fail(r);
-		return;
+		return false;
 	}
 	log_event(r->log, LOG_EVENT_rotated, "file=%s", name);
-	tell_spool(r);
+	return true;
 }
 
 /* Only between syncs: nothing is buffered, so no record is split and none is lost. */
@@ -211,23 +255,24 @@ rotate(struct report *r, bool forced)
 {
 	int64_t now_us = clock_now(r->clock), age = r->conf->accounting_rotate_age;
 	int64_t size = r->conf->accounting_rotate_size;
-	struct {
-		struct file *file;
-		struct file_mark *mark;
-		size_t head;
-	} both[] = {
-		{&r->csv, &r->marks.csv, strnlen(format_csv_head(), 4096)}, {&r->json, &r->marks.json, 0}};
-	size_t i;
+	struct file *files[] = {&r->csv, &r->json};
+	size_t head[] = {strnlen(format_csv_head(), 4096), 0}, i;
+	bool rotated = false;
 
-	for (i = 0; i < 2 && !r->is_failed; i++) {
-		struct file *f = both[i].file;
+	for (i = 0; i < 2; i++) {
+		struct file *f = files[i];
 
-		if (f->fd < 0 || f->written <= both[i].head)
+		if (f->fd < 0 || f->written <= head[i])
 			continue;
-		if (forced || (size > 0 && f->written >= (uint64_t)size) ||
-			(age > 0 && now_us - f->opened_us >= age))
-			rotate_one(r, f, both[i].mark);
+		if (!forced && !(size > 0 && f->written >= (uint64_t)size) &&
+			!(age > 0 && now_us - f->opened_us >= age))
+			continue;
+		if (!rotate_one(r, f))
+			return;
+		rotated = true;
 	}
+	if (rotated)
+		(void)begin_files(r);
 }
 
 /* Somebody moved a file away (logrotate without a signal): a new one is begun at its path. */
@@ -235,22 +280,24 @@ static void
 check_places(struct report *r)
 {
 	const struct file_mark none = {0, 0};
-	struct {
-		struct file *file;
-		struct file_mark *mark;
-	} both[] = {{&r->csv, &r->marks.csv}, {&r->json, &r->marks.json}};
+	struct file *files[] = {&r->csv, &r->json};
+	bool begun = false;
 	size_t i;
 
-	for (i = 0; i < 2 && !r->is_failed; i++) {
-		struct file *f = both[i].file;
+	for (i = 0; i < 2; i++) {
+		struct file *f = files[i];
 
 		if (f->fd < 0 || file_is_in_place(f))
 			continue;
 		file_close(f);
-		if (!file_open(f, f->path, f->head, &none, clock_now(r->clock)) ||
-			!file_sync(f, both[i].mark))
+		if (!file_open(f, f->path, f->head, &none, clock_now(r->clock))) {
 			fail(r);
+			return;
+		}
+		begun = true;
 	}
+	if (begun)
+		(void)begin_files(r);
 }
 
 static void
@@ -259,10 +306,11 @@ on_sync(evutil_socket_t fd, short what, void *arg)
 	struct report *r = arg;
 
 	r->is_timed = false;
-	if (r->is_failed || !sync_files(r))
+	if (r->is_behind || !sync_files(r))
 		return;
 	check_places(r);
-	rotate(r, false);
+	if (!r->is_behind)
+		rotate(r, false);
 	plan_sync(r);
 }
 
@@ -304,12 +352,30 @@ static void
 on_retry(evutil_socket_t fd, short what, void *arg)
 {
 	struct report *r = arg;
+	struct timeval tv = {0, MARK_POLL_US};
 
-	if (r->is_failed && r->csv.fd < 0 && r->json.fd < 0 && !open_files(r)) {
-		fail(r);
+	if (r->is_failed && r->csv.fd < 0 && r->json.fd < 0) {
+		if (!open_files(r))
+			fail(r);
+		else
+			(void)begin_files(r);
 		return;
 	}
+	if (r->awaits_mark && !spool_has_marks(r)) {
+		event_add(r->retry_timer, &tv);
+		return;
+	}
+	r->awaits_mark = false;
 	catch_up(r);
+}
+
+/* First thing in the thread. */
+static void
+on_begin(struct call *c)
+{
+	struct report *r = (struct report *)(void *)((char *)c - offsetof(struct report, begin));
+
+	(void)begin_files(r);
 }
 
 /* --- letters --- */
@@ -369,14 +435,14 @@ on_letter(void *arg, struct letter *l)
 void
 report_rotate(struct report *r)
 {
-	if (!r->is_failed && sync_files(r))
+	if (!r->is_behind && sync_files(r))
 		rotate(r, true);
 }
 
 void
 report_flush(struct report *r)
 {
-	if (!r->is_failed)
+	if (!r->is_behind)
 		(void)sync_files(r);
 }
 
@@ -425,8 +491,6 @@ report_create(const struct report_conf *conf, char *why, size_t why_max)
 	struct worker_conf wc = {
 		.name = "report", .clock = conf->clock, .on_letter = on_letter, .on_batch = on_batch};
 	struct report *r = calloc(1, sizeof(*r));
-	struct timeval now = {0, 0};
-
 	if (r == NULL)
 		return NULL;
 	wc.arg = r;
@@ -448,7 +512,9 @@ report_create(const struct report_conf *conf, char *why, size_t why_max)
 		report_destroy(&r);
 		return NULL;
 	}
-	event_add(r->retry_timer, &now); /* what the last run left in the outbox, first thing in the thread */
+	r->begin.letter.kind = LETTER_CALL;
+	r->begin.run = on_begin;
+	worker_post(r->worker, &r->begin.letter);
 	return r;
 }
 

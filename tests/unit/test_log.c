@@ -142,8 +142,8 @@ test_levels(void **state)
 		assert_int_equal(log_wants(f.log, LOG_EVENT_spool_failed), levels[i].error);
 		assert_int_equal(log_wants(f.log, LOG_EVENT_login_failed), levels[i].warn);
 		assert_int_equal(log_wants(f.log, LOG_EVENT_delivered), levels[i].info);
-		assert_int_equal(log_wants(f.log, LOG_EVENT_trace), levels[i].debug);
-		log_event(f.log, LOG_EVENT_trace, "x=1");
+		assert_int_equal(log_wants(f.log, LOG_EVENT_session_down), levels[i].debug);
+		log_event(f.log, LOG_EVENT_session_down, "x=1");
 		assert_int_equal(line_of(&f)[0] != '\0', levels[i].debug);
 	}
 	finish(&f);
