@@ -160,7 +160,7 @@ plan_delay_notice(struct dispatch *d, const struct job *job, struct job_rcpt *r)
 	const struct queue_filter f = {.id = job->id, .n = r->n};
 	struct delay_question ask = {d, false};
 
-	if (r->verdict.kind != QUEUE_VERDICT_LATER || job->message == NULL)
+	if (r->verdict.kind != QUEUE_VERDICT_LATER)
 		return;
 	queue_sched_each(d->sched, &f, 1, ask_delay, &ask);
 	if (ask.is_due)
@@ -255,6 +255,7 @@ on_fresh(struct dispatch *d, struct message *m)
 		return;
 	m->letter.next = d->stalled != NULL ? &d->stalled->letter : NULL;
 	d->stalled = m;
+	d->stalled_until_us = clock_mono(d->clock) + STALLED_RETRY_US;
 }
 
 static void
@@ -262,6 +263,8 @@ schedule_stalled(struct dispatch *d)
 {
 	struct message *list = d->stalled, *next;
 
+	if (list == NULL || clock_mono(d->clock) < d->stalled_until_us)
+		return;
 	d->stalled = NULL;
 	for (; list != NULL; list = next) {
 		next = (struct message *)list->letter.next;
@@ -283,12 +286,36 @@ on_recorded(struct dispatch *d, struct job *job)
 
 /* --- sessions --- */
 
+/* A lane whose sessions fail is tried again after 1 s, 2 s, 4 s ... a minute: one lost connection must not
+ * stop a site, and a dead one must not be asked all the time. A collision in the table only makes a wait
+ * shorter or longer. */
+static int64_t
+lane_wait_us(struct dispatch *d, const struct outbound *o)
+{
+	const char *site = o->route->site;
+	uint32_t hash = 2166136261u ^ o->source, shift;
+	struct lane_failures *f;
+
+	for (; *site != '\0'; site++)
+		hash = (hash ^ (unsigned char)*site) * 16777619u;
+	f = &d->failures[hash % LANES_REMEMBERED];
+	if (f->hash != hash)
+		*f = (struct lane_failures){hash, 0};
+	if (!o->has_failed) {
+		f->count = 0;
+		return 0;
+	}
+	shift = f->count < 6 ? f->count : 6;
+	f->count++;
+	return (INT64_C(1000000) << shift) < LANE_WAIT_MAX_US ? INT64_C(1000000) << shift : LANE_WAIT_MAX_US;
+}
+
 static void
 release_if_over(struct dispatch *d, struct outbound *o)
 {
 	if (!o->is_closed || o->jobs_out > 0)
 		return;
-	queue_sched_session_closed(d->sched, o->session, o->has_failed, o->retry_after_us,
+	queue_sched_session_closed(d->sched, o->session, o->has_failed, lane_wait_us(d, o),
 		dispatch_text(o->why), clock_now(d->clock));
 	o->letter.kind = LETTER_RELEASE;
 	worker_post(o->io, &o->letter);
@@ -338,7 +365,8 @@ on_open_route(void *arg, const char *domain, struct route_result *result)
 	struct dispatch *d = o->dispatch;
 	const struct uncertain_host *u = &d->hosts[o->first->id % HOSTS_REMEMBERED];
 
-	if (result->kind != ROUTE_HOSTS || d->is_stopping) {
+	/* After a reload the numbers in the result belong to another configuration than the session's. */
+	if (result->kind != ROUTE_HOSTS || d->is_stopping || o->conf != policy_conf(d->policy)) {
 		struct job *job = o->first;
 
 		o->first = NULL;
@@ -562,15 +590,18 @@ on_wake(evutil_socket_t fd, short what, void *arg)
 {
 	struct dispatch *d = arg;
 
-	if (d->stalled != NULL)
-		schedule_stalled(d);
+	schedule_stalled(d);
 	turn(d);
 }
 
+/* Each batch puts the timer off, so what is stalled may not depend on that alone. */
 static void
 on_batch(void *arg)
 {
-	turn(arg);
+	struct dispatch *d = arg;
+
+	schedule_stalled(d);
+	turn(d);
 }
 
 /* --- start: what the spool holds --- */
@@ -739,6 +770,7 @@ dispatch_create(const struct dispatch_conf *conf)
 	d->is_recovering = true;
 	if ((d->policy = policy_create(conf->conf)) == NULL || (d->worker = worker_create(&wc)) == NULL ||
 		(d->hosts = calloc(HOSTS_REMEMBERED, sizeof(d->hosts[0]))) == NULL ||
+		(d->failures = calloc(LANES_REMEMBERED, sizeof(d->failures[0]))) == NULL ||
 		(d->wake = event_new(worker_base(d->worker), -1, 0, on_wake, d)) == NULL) {
 		dispatch_destroy(&d);
 		return NULL;
@@ -787,5 +819,6 @@ dispatch_destroy(struct dispatch **dp)
 	worker_destroy(&d->worker);
 	free(d->sources.names);
 	free(d->hosts);
+	free(d->failures);
 	free(d);
 }

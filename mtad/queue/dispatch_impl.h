@@ -14,7 +14,9 @@ enum {
 	UNRECORDED_MAX = 20000, /* jobs the spool has not recorded yet, before no more leases are ordered */
 	EVICT_PERCENT = 70,     /* of memory-max */
 	EVICT_COUNT = 64,
-	HOSTS_REMEMBERED = 1024, /* of uncertain deliveries */
+	HOSTS_REMEMBERED = 1024,
+	LANES_REMEMBERED = 4096,
+	LANE_WAIT_MAX_US = 60000000, /* of uncertain deliveries */
 	PAUSE_NOTE_MAX = 400,
 	STALLED_RETRY_US = 1000000,
 };
@@ -29,6 +31,12 @@ struct uncertain_host {
 	char host[256];
 };
 
+/* Sessions of a lane that ended before they were ready, one after the other. */
+struct lane_failures {
+	uint32_t hash;
+	uint32_t count;
+};
+
 struct dispatch {
 	struct worker *worker;
 	const struct clock *clock;
@@ -41,8 +49,10 @@ struct dispatch {
 	struct route *route;
 	struct source_names sources;
 	struct event *wake;
-	struct uncertain_host *hosts; /* direct-mapped by id */
-	struct message *stalled; /* committed, but there was no memory to schedule them: again in a second */
+	struct uncertain_host *hosts;   /* direct-mapped by id */
+	struct lane_failures *failures; /* direct-mapped by site and source */
+	struct message *stalled;  /* committed, but there was no memory to schedule them: again in a second */
+	int64_t stalled_until_us; /* monotonic */
 	uint64_t unrecorded;
 	uint64_t jobs_out; /* leases in the hands of io threads */
 	size_t next_io, next_sign;
