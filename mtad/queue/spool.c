@@ -420,7 +420,9 @@ write_batch(struct spool *s, const struct list *jobs, const struct list *accepts
 	if (s->reported != NULL) {
 		struct queue_blob state = {s->reported->state, s->reported->state_len};
 
-		if ((err = queue_store_reported(s->store, s->reported->seq, state)) < 0)
+		/* A number the store does not know would be refused for ever, and all mail with it. */
+		err = queue_store_reported(s->store, s->reported->seq, state);
+		if (err < 0 && err != QUEUE_EINVAL)
 			return err;
 	}
 	return queue_store_commit(s->store);
@@ -436,6 +438,12 @@ set_failed(struct spool *s, bool is_failed)
 		event_add(s->retry_timer, &tv);
 	if (s->is_failed == is_failed)
 		return;
+	/* Without the letter the queue would still stop, by its own count of unrecorded jobs; but it would
+	 * not go on again. */
+	if ((state = calloc(1, sizeof(*state))) == NULL && !is_failed) {
+		event_add(s->retry_timer, &tv);
+		return;
+	}
 	s->is_failed = is_failed;
 	atomic_store(&s->failed_view, is_failed);
 	if (is_failed)
@@ -443,9 +451,7 @@ set_failed(struct spool *s, bool is_failed)
 	else
 		log_event(s->log, LOG_EVENT_spool_recovered, "pending=%llu",
 			(unsigned long long)spool_pending(s));
-	/* Without this letter the queue would only be bounded by its own count of unrecorded jobs: it still
-	 * stops. */
-	if ((state = calloc(1, sizeof(*state))) == NULL)
+	if (state == NULL)
 		return;
 	state->letter.kind = LETTER_SPOOL_STATE;
 	state->is_failed = is_failed;
