@@ -75,8 +75,9 @@ signer_keys_unref(struct signer_keys *k)
 	free(k);
 }
 
-/* Puts the signatures on top of the first piece. False: the message may not go out unsigned by accident. */
-static bool
+/* Puts the signatures on top of the first piece. An error: the message may not go out unsigned by accident.
+ */
+static int
 sign(struct signer *s, struct message *m)
 {
 	struct smtp_slice pieces[QUEUE_BODY_PIECES];
@@ -88,31 +89,32 @@ sign(struct signer *s, struct message *m)
 
 	in.from_domain = (struct smtp_slice){domain, prepare_from_domain(m, domain, sizeof(domain))};
 	if (in.from_domain.len == 0)
-		return true;
+		return QUEUE_OK;
 	for (i = 0; i < QUEUE_BODY_PIECES; i++)
 		pieces[i] = (struct smtp_slice){m->body[i].ptr, m->body[i].len};
 	in.now_seconds = clock_now(s->conf.clock) / 1000000;
 	n = dkim_keys_sign(s->keys->keys, &in, signatures, sizeof(signatures));
 	if (n <= 0)
-		return n == 0;
+		return n == 0 ? QUEUE_OK : n == SMTP_ENOMEM ? QUEUE_ENOMEM : QUEUE_EINVAL;
 	top = message_join(m, (struct queue_blob){signatures, (size_t)n}, m->body[0]);
 	if (top.ptr == NULL)
-		return false;
+		return QUEUE_ENOMEM;
 	m->body[0] = top;
 	m->meta.body_bytes += (uint64_t)n;
-	return true;
+	return QUEUE_OK;
 }
 
 static void
 on_sign(struct signer *s, struct accept *a)
 {
-	if (sign(s, a->message)) {
+	a->result = sign(s, a->message);
+	if (a->result == QUEUE_OK) {
 		a->letter.kind = LETTER_ACCEPT;
 		worker_post(s->spool, &a->letter);
 		return;
 	}
-	a->result = QUEUE_EINVAL;
-	a->why = "Message cannot be signed: its header is malformed or too large";
+	a->why = a->result == QUEUE_ENOMEM ? "Out of memory"
+					   : "Message cannot be signed: its header is malformed or too large";
 	a->letter.kind = LETTER_ACCEPTED;
 	worker_post(a->reply_to, &a->letter);
 }
@@ -164,21 +166,24 @@ on_letter(void *arg, struct letter *l)
 	switch ((enum letter_kind)l->kind) {
 	case LETTER_SIGN:
 		on_sign(s, (struct accept *)l);
-		return;
+		break;
 	case LETTER_BOUNCE:
 		on_bounce(s, (struct job *)l);
-		return;
+		break;
 	case LETTER_PASSWORD:
 		p = (struct password *)l;
 		auth_check(p);
 		worker_post(p->reply_to, l);
-		return;
+		break;
 	case LETTER_CALL:
 		((struct call *)l)->run((struct call *)l);
-		return;
+		break;
 	default:
 		assert(!"a letter the sign thread does not take");
 	}
+	/* The next one may take long: whoever waits for this one need not wait for all that are in the box.
+	 */
+	worker_flush();
 }
 
 struct signer *
