@@ -38,7 +38,6 @@ struct outbound {
 	struct deliver_session *deliver; /* NULL once closed */
 	bool can_overlap;                /* with ready */
 	bool has_failed;                 /* with closed: it never became ready */
-	int64_t retry_after_us;          /* with closed and has_failed: leave the lane alone for so long */
 	char why[160];                   /* with closed */
 };
 

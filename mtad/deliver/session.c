@@ -29,7 +29,6 @@ enum {
 	TRANSFERS = 2,
 	QUIT_WAIT_US = 5000000,   /* D31: a site that does not answer QUIT is not waited for */
 	IDLE_WAIT_US = 600000000, /* the queue closes idle sessions long before */
-	RETRY_HOST_US = 30000000, /* after a session that never became ready */
 	BODY_BLOCK_BYTES =
 		16384, /* progress that renews the data timer: a floor under the sending rate (D39) */
 };
@@ -210,7 +209,6 @@ session_end(struct deliver_session *s, const char *why)
 			o->route->site, s->host, s->peer_ip,
 			log_escape(escaped, sizeof(escaped), why, strnlen(why, sizeof(escaped) / 4)));
 	o->has_failed = !s->was_ready;
-	o->retry_after_us = s->was_ready ? 0 : RETRY_HOST_US;
 	copy_text(o->why, sizeof(o->why), why);
 	o->deliver = NULL;
 	close_connection(s);
@@ -676,7 +674,6 @@ refuse_open(struct outbound *o, struct job *job, const char *why)
 	job->letter.kind = LETTER_JOB_DONE;
 	worker_post(o->queue, &job->letter);
 	o->has_failed = true;
-	o->retry_after_us = RETRY_HOST_US;
 	copy_text(o->why, sizeof(o->why), why);
 	o->closed.kind = LETTER_CLOSED;
 	worker_post(o->queue, &o->closed);
