@@ -141,7 +141,7 @@ listen submission {{
 domain "*" {{
     port = {self.site_port}
     allow-private = yes
-    retry = {{ 1s, 2s }}
+{"" if "retry = {" in self.delivery else "    retry = { 1s, 2s }"}
 {self.delivery}
 }}
 {self.blocks}
