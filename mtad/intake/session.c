@@ -602,25 +602,39 @@ is_over(const struct intake_session *s)
 	return s->is_closing && smtp_server_output(s->smtp).len == 0;
 }
 
-/* Events of the given bytes; eats from the front of *in. False: the session has gone or its stream is another
- * one. */
+/* Events of the given bytes, until the engine wants more or waits. False as in converse(). */
 static bool
-converse(struct intake_session *s, struct smtp_slice *in)
+take_events(struct intake_session *s, struct smtp_slice *in, bool *progress)
 {
 	struct smtp_server_fact fact;
 	enum smtp_server_event event;
-	bool progress = false;
 
-	s->is_conversing = true;
 	while (s->waiting == WAIT_NOTHING && !s->is_closing &&
 		(event = smtp_server_next(s->smtp, in, &fact)) != SMTP_SERVER_MORE) {
 		if (event == SMTP_SERVER_WAIT)
 			break;
-		progress = progress || event != SMTP_SERVER_BODY;
+		*progress = *progress || event != SMTP_SERVER_BODY;
 		if (!react(s, event, &fact, in->len))
 			return false;
 	}
-	wire_send(s->wire);
+	return true;
+}
+
+/* Eats from the front of *in and answers. False: the session has gone or its stream is another one. */
+static bool
+converse(struct intake_session *s, struct smtp_slice *in)
+{
+	bool progress = false, had_output;
+
+	s->is_conversing = true;
+	do {
+		if (!take_events(s, in, &progress))
+			return false;
+		had_output = smtp_server_output(s->smtp).len > 0;
+		wire_send(s->wire);
+		/* A13: the engine stops when replies fill its buffer; once they are out, it goes on. */
+	} while (s->waiting == WAIT_NOTHING && !s->is_closing && in->len > 0 && had_output &&
+		 smtp_server_output(s->smtp).len == 0);
 	s->is_conversing = false;
 	if (is_over(s)) {
 		session_close(s);
@@ -668,8 +682,12 @@ on_sent(void *arg, size_t bytes)
 	struct intake_session *s = session_of(arg);
 
 	smtp_server_drained(s->smtp, bytes);
-	if (is_over(s) && !s->is_conversing)
+	if (s->is_conversing)
+		return;
+	if (is_over(s))
 		session_close(s);
+	else if (s->waiting == WAIT_NOTHING && smtp_server_output(s->smtp).len == 0)
+		wire_resume(s->wire); /* kept input that waited for room for its replies */
 }
 
 static void
