@@ -1,0 +1,454 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Faults A: what a client may say, and what becomes of it. Each case has a connection of its own to one daemon."""
+import re
+import signal
+import socket
+import struct
+import time
+
+import pytest
+from tools import MAIL, Talk, certificate, free_port, gives, password_file, running, wait_for
+
+
+@pytest.fixture(scope="module")
+def w():
+    def before(world):
+        cert, key = certificate(world.dir)
+        world.listen = f'''
+            certificate = "{cert}"  key = "{key}"  auth-in-clear = no
+            message-max = 64KB  recipients-max = 1000  connections-max = 2000  connections-per-client = 1500
+        '''
+        world.blocks = f'user shop {{ password-file = "{password_file(world.dir, "shop", "secret")}" }}'
+    with running(before=before) as world:
+        yield world
+
+
+@pytest.fixture
+def t(w):
+    with Talk(w.port) as talk:
+        yield talk
+
+
+def alive(t):
+    """The session goes on and nothing is left over in it."""
+    t.say("NOOP", "250")
+
+
+BODY = b"From: <s@x.test>\r\n\r\n"
+
+# name: lines said one by one, and what each must be answered with. Afterwards the session must still be alive.
+CONVERSATIONS = {
+    "A1_lines_with_bare_lf": [("+mail", "250"), ("DATA", "354"), (BODY + b"one\ntwo\r\n.\r\n", "550 5.5.2")],
+    "A3_bare_cr": [("+mail", "250"), ("DATA", "354"), (BODY + b"one\rtwo\r\n.\r\n", "550 5.5.2")],
+    "A4_nul_in_command": [(b"MAIL FROM:<a\0b@x.test>\r\n", "50[01]"), (b"NO\0OP\r\n", "50[01]")],
+    "A5_nul_in_data": [("+mail", "250"), ("DATA", "354"), (BODY + b"a\0b\r\n.\r\n", "550 5.6.0")],
+    "A6_eight_bit_bytes_in_command": [(b"\xff\xfe\r\n", "50[01]"), (b"MAIL FROM:<\xc3\x28@x.test>\r\n", "50[01]|553")],
+    "A7_command_too_long": [("NOOP " + "x" * 3000, "500 5.5.2")],
+    "A15_starttls_in_transaction": [("+mail", "250"), ("STARTTLS", "503")],
+    "A16_starttls_with_argument": [("STARTTLS now", "501")],
+    "A17_auth_before_tls": [("AUTH PLAIN AHNob3AAc2VjcmV0", "538 5.7.11"), ("AUTH LOGIN", "538 5.7.11")],
+    "A23_rcpt_before_mail": [("RCPT TO:<r@a.test>", "503")],
+    "A23_data_before_mail": [("DATA", "503")],
+    "A23_data_before_rcpt": [("MAIL FROM:<s@x.test>", "250"), ("DATA", "503")],
+    "A23_data_after_all_rcpt_failed": [("MAIL FROM:<s@x.test>", "250"), ("RCPT TO:<@>", "501"), ("DATA", "554 5.5.1"),
+                                       ("+mail", "250"), ("DATA", "354"), (MAIL, "250")],
+    "A25_second_mail": [("MAIL FROM:<s@x.test>", "250"), ("MAIL FROM:<s@x.test>", "503")],
+    "A25_ehlo_resets": [("+mail", "250"), ("EHLO again.test", "250"), ("DATA", "503")],
+    "A25_rset": [("+mail", "250"), ("RSET", "250"), ("DATA", "503"), ("+mail", "250"), ("DATA", "354"), (MAIL, "250")],
+    "A26_after_refused_data": [("+mail", "250"), ("DATA", "354"), (b"no header\r\n.\r\n", "550"), ("DATA", "503"),
+                               ("+mail", "250"), ("DATA", "354"), (MAIL, "250")],
+    "A26_after_bdat_out_of_order": [(b"BDAT 5 LAST\r\nhello", "503"), ("+mail", "250"), ("DATA", "354"), (MAIL, "250")],
+    "A28_vrfy_expn_etrn_help": [("+mail", "250"), ("VRFY r@a.test", "252"), ("EXPN all", "502"), ("ETRN a.test", "50[02]"),
+                                ("TURN", "50[02]"), ("HELP me", "214"), ("NOOP junk", "250"), ("DATA", "354"),
+                                (MAIL, "250")],
+    "A35_spaces_and_case": [("mail from: <s@x.test>  ", "250"), ("Rcpt to:  <r@a.test>", "250"), ("data", "354"),
+                            (MAIL, "250")],
+    "A36_size_over_limit": [("MAIL FROM:<s@x.test> SIZE=65537", "552 5.3.4")],
+    "A36_size_overflow": [("MAIL FROM:<s@x.test> SIZE=99999999999999999999999", "501|552")],
+    "A36_size_negative": [("MAIL FROM:<s@x.test> SIZE=-1", "501")],
+    "A36_size_twice": [("MAIL FROM:<s@x.test> SIZE=1 SIZE=2", "501")],
+    "A37_unknown_parameter": [("MAIL FROM:<s@x.test> FROBNICATE=1", "555 5.5.4"), ("MAIL FROM:<s@x.test>", "250"),
+                              ("RCPT TO:<r@a.test> HOLD=9", "555 5.5.4")],
+    "A38_xtext": [("MAIL FROM:<s@x.test> ENVID=a+0", "501"), ("MAIL FROM:<s@x.test> ENVID=a+00b", "501"),
+                  ("MAIL FROM:<s@x.test> ENVID=a+0D+0Ab", "501"), ("MAIL FROM:<s@x.test> ENVID=" + "e" * 1500, "50[01]"),
+                  ("MAIL FROM:<s@x.test> ENVID=a+2Bb RET=HDRS", "250"), ("RCPT TO:<r@a.test> NOTIFY=MAYBE", "501"),
+                  ("RCPT TO:<r@a.test> NOTIFY=NEVER,FAILURE", "501"), ("RCPT TO:<r@a.test> ORCPT=rfc822;a+0D+0Ab", "501"),
+                  ("RCPT TO:<r@a.test> ORCPT=rfc822;old@a.test NOTIFY=FAILURE,DELAY", "250")],
+    "A47_over_size_without_size": [("+mail", "250"), ("DATA", "354"),
+                                   (BODY + b"x" * 70 * 1000 + b"\r\n.\r\n", "550|552")],
+    "A47_over_size_in_lines": [("+mail", "250"), ("DATA", "354"), (BODY + b"x" * 70 * 1000 + b"\r\n.\r\n", "55"),
+                               ("+mail", "250"), ("DATA", "354"), (BODY + (b"x" * 70 + b"\r\n") * 1000 + b".\r\n", "552 5.3.4")],
+    "A49_bdat_sizes": [("BDAT 0 LAST", "503")],
+    "A49_bdat_then_data": [("+mail", "250"), (b"BDAT 2\r\nFr", "250"), ("DATA", "503")],
+    "A49_chunk_by_chunk": [("+mail", "250"), (b"BDAT 4\r\nFrom", "250"), (b"BDAT 9\r\n: <s@x.te", "250"),
+                           (b"BDAT 7 LAST\r\nst>\r\n\r\n", "250")],
+    "A49_empty_last_chunk": [("+mail", "250"), (b"BDAT 20\r\nFrom: <s@x.test>\r\n\r\n", "250"), ("BDAT 0 LAST", "250")],
+    "A52_odd_ehlo": [("EHLO " + "x" * 400, "501"), (b"EHLO a\x01b\r\n", "50[01]"), ("EHLO", "501"), ("EHLO a b", "501")],
+    "A24_unknown_command": [("FROBNICATE", "500 5.5."), ("", "500")],
+}
+
+
+@pytest.mark.parametrize("name", CONVERSATIONS)
+def test(t, name):
+    t.hello()
+    for said, wanted in CONVERSATIONS[name]:
+        if said == "+mail":
+            t.envelope()
+        else:
+            t.say(said, wanted)
+    alive(t)
+
+
+ENDINGS = {"LF.LF": b"\n.\n", "LF.CRLF": b"\n.\r\n", "CRLF.LF": b"\r\n.\n", "CR.CR": b"\r.\r", "CR.LF": b"\r.\n",
+           "LF.CR": b"\n.\r", "CRLF-NUL.CRLF": b"\r\n\0.\r\n", "CR.CRLF": b"\r.\r\n", "CRLF.CRCRLF": b"\r\n.\r\r\n",
+           "CRLF.CR": b"\r\n.\r"}
+SMUGGLED = b"MAIL FROM:<evil@x.test>\r\nRCPT TO:<victim@a.test>\r\nDATA\r\nFrom: <evil@x.test>\r\n\r\nsmuggled\r\n.\r\n"
+
+
+@pytest.mark.parametrize("ending", ENDINGS)
+def test_A2_false_ending(w, t, ending):
+    t.hello()
+    t.envelope(rcpts=[f"a2@a.test"])
+    t.data(BODY + b"hello" + ENDINGS[ending] + SMUGGLED, "550 5.[56]")
+    alive(t)
+    assert not [a for a in w.arrived() if "victim" in a["rcpt"] or "evil" in a["from"]]
+
+
+def test_A2_false_endings_where_bare_lf_is_normalised():
+    with running(listen="bare-lf = normalise") as w:
+        for n, ending in enumerate((b"\n.\n", b"\n.\r\n", b"\r\n.\n")):
+            with Talk(w.port) as t:
+                t.hello()
+                t.envelope(rcpts=[f"n{n}@a.test"])
+                t.data(BODY + b"hello" + ending + SMUGGLED, "250|550")
+                alive(t)
+        with Talk(w.port) as t:
+            t.hello()
+            t.envelope(rcpts=["last@a.test"])
+            t.data(BODY + b"one\ntwo\r\n.\r\n", "250")
+        gives(w, "last@a.test")
+        assert any(m.endswith(b"\r\n\r\none\r\ntwo\r\n") for m in w.mails())
+        assert not [a for a in w.arrived() if "victim" in a["rcpt"] or "evil" in a["from"]]
+        assert not [m for m in w.mails() if b"\n" in m.replace(b"\r\n", b"")]
+
+
+def test_A8_endless_line(w):
+    with Talk(w.port) as t:
+        with pytest.raises(ConnectionError):
+            for _ in range(2000):
+                t.raw(b"x" * 65536)
+        memory = w.ctl("status", "--json")["summary"]["memory_bytes"]
+        assert memory < 1 << 20
+
+
+def test_A9_A10_slow_clients():
+    with running(listen="command-timeout = 1s  data-timeout = 1s") as w:
+        with Talk(w.port) as slow, Talk(w.port) as data:
+            data.hello()
+            data.envelope()
+            data.say("DATA", "354")
+            begun = time.monotonic()
+            with pytest.raises((ConnectionError, EOFError)):
+                for byte in b"NOOP " + b"x" * 40:
+                    slow.raw(bytes([byte]))
+                    data.raw(b"y")
+                    time.sleep(0.2)
+            assert time.monotonic() - begun < 4, "each byte renews the timer"
+            rest = data.rest()
+            assert rest == b"" or rest.startswith(b"421 4.4.2")
+        with Talk(w.port) as other:
+            other.hello()
+
+
+def test_A11_talks_before_the_greeting(w):
+    w.daemon.send_signal(signal.SIGSTOP)
+    try:
+        t = Talk(w.port, greeting=False)
+        t.raw(b"EHLO client.test\r\nMAIL FROM:<s@x.test>\r\n")
+    finally:
+        w.daemon.send_signal(signal.SIGCONT)
+    got = t.rest()
+    t.close()
+    assert b"554 5.5.0" in got and b"250" not in got
+
+
+@pytest.mark.parametrize("early", ["EHLO", "DATA"])
+def test_A12_illegal_pipelining(w, t, early):
+    if early == "EHLO":
+        t.raw(b"EHLO client.test\r\nMAIL FROM:<s@x.test>\r\nRCPT TO:<early@a.test>\r\n")
+    else:
+        t.hello()
+        t.envelope(rcpts=["early@a.test"])
+        t.raw(b"DATA\r\n" + MAIL)
+    assert b"554 5.5.0" in t.rest()
+    assert not [a for a in w.arrived() if a["rcpt"] == "early@a.test"]
+
+
+def test_A13_a_thousand_recipients_in_one_segment(w, t):
+    t.hello()
+    t.raw("MAIL FROM:<s@x.test>\r\n" + "".join(f"RCPT TO:<p{n}@a.test>\r\n" for n in range(1000)) + "DATA\r\n")
+    for _ in range(1001):
+        t.expect("250")
+    t.expect("354")
+    t.say(MAIL, "250")
+    wait_for("1000 records", lambda: sum(r["type"] == "d" and re.match(r"p\d+@", r["rcpt"]) is not None for r in w.rows())
+             == 1000)
+
+
+def test_A14_bytes_behind_starttls(t):
+    t.hello()
+    t.raw(b"STARTTLS\r\nEHLO evil.test\r\nMAIL FROM:<evil@x.test>\r\n")
+    assert b"250" not in t.rest(), "commands in clear were taken behind STARTTLS"
+
+
+def test_A15_A16_starttls_forgets_and_comes_once(t):
+    t.hello()
+    t.starttls()
+    t.say("MAIL FROM:<s@x.test>", "503")
+    t.hello()
+    t.say("STARTTLS", "503")
+    t.auth("shop", "secret")
+    t.say("STARTTLS", "503")
+    alive(t)
+
+
+def test_A16_starttls_without_certificate():
+    with running() as w, Talk(w.port) as t:
+        assert "STARTTLS" not in t.hello()
+        t.say("STARTTLS", "502|454")
+        alive(t)
+
+
+@pytest.mark.parametrize("first", [b"GET / HTTP/1.1\r\nHost: a.test\r\n\r\n", b"SSH-2.0-OpenSSH_9.2\r\n",
+                                   b"PROXY TCP4 10.0.0.1 10.0.0.2 1 2\r\nMAIL FROM:<s@x.test>\r\n",
+                                   bytes.fromhex("16030100c8010000c40303") + b"\0" * 190],
+                         ids=["http", "ssh", "A51_proxy", "tls"])
+def test_A27_other_protocols(t, first):
+    t.raw(first)
+    assert t.rest().startswith(b"554 5.5.0")
+
+
+def test_A51_xclient(t):
+    t.hello()
+    t.say("XCLIENT ADDR=10.0.0.1", "50[0-3]")
+    alive(t)
+
+
+def test_A29_noop_flood(t):
+    t.hello()
+    t.raw(b"NOOP\r\n" * 150)
+    assert b"421 4.7.0" in t.rest()
+
+
+def test_A30_too_many_errors(t):
+    t.hello()
+    t.raw(b"FROBNICATE\r\n" * 40)
+    got = t.rest().split(b"\r\n")
+    assert sum(g.startswith(b"500") for g in got) <= 21
+    assert got[-2].startswith(b"421 4.7.0")
+
+
+BAD_RCPT = ["<>", "<@>", "<a>", "<a@>", "<@a.test>", "a b@a.test", "<a@a.test", "<a@a.test>>", "<(c)a@a.test>", "<x:a@a.test>",
+            "<a..b@a.test>", "<.a@a.test>", "<a@a..test>", "<a@-a.test>", f"<{'l' * 65}@a.test>", f"<{'l' * 255}@a.test>",
+            f"<a@{'d' * 64}.test>", f"<a@{'.'.join(['d' * 50] * 6)}.test>", "<\"a@a.test>", "<a\"@a.test>", "<a;b@a.test>",
+            "<a|b@ a.test>"]
+
+
+@pytest.mark.parametrize("rcpt", BAD_RCPT, ids=[f"A31_A32_{n}" for n in range(len(BAD_RCPT))])
+def test_bad_recipient(t, rcpt):
+    t.hello()
+    t.say("MAIL FROM:<>", "250")
+    t.say(f"RCPT TO:{rcpt}", "501 5.1.3|553 5.1.3|501 5.5.4")
+    t.say("RCPT TO:<good@a.test>", "250")
+    alive(t)
+
+
+GOOD_LOCAL = ['"a@b"', '"a\\"b"', '"a b"', "a;b".replace(";", "+"), "$x", "`id`", "a|b", "x" * 64, "{a}", "o'neil"]
+
+
+@pytest.mark.parametrize("local", GOOD_LOCAL, ids=[f"A33_{n}" for n in range(len(GOOD_LOCAL))])
+def test_odd_but_legal_recipient_is_delivered_literally(w, t, local):
+    t.hello()
+    t.envelope(rcpts=[f"{local}@a.test"])
+    t.data(MAIL)
+    wait_for("its arrival", lambda: any(a["rcpt"] == f"{local}@a.test" for a in w.arrived()))
+
+
+def test_A34_utf8_address_without_smtputf8(t):
+    t.hello()
+    t.say("MAIL FROM:<jürgen@x.test>".encode() + b"\r\n", "553 5.6.7")
+    t.say("MAIL FROM:<s@x.test>", "250")
+    t.say("RCPT TO:<jürgen@a.test>".encode() + b"\r\n", "553 5.6.7")
+
+
+def test_A39_too_many_recipients(w, t):
+    t.hello()
+    t.say("MAIL FROM:<s@x.test>", "250")
+    t.raw("".join(f"RCPT TO:<m{n}@a.test>\r\n" for n in range(1003)))
+    got = [t.reply() for _ in range(1003)]
+    assert all(g.startswith("250") for g in got[:1000])
+    assert all(g.startswith("452 4.5.3") for g in got[1000:])
+    t.data(MAIL)
+
+
+def test_A40_the_same_recipient_twice(w, t):
+    t.hello()
+    t.envelope(rcpts=["twice@a.test", "twice@a.test", "once@a.test"])
+    t.data(MAIL)
+    gives(w, "once@a.test")
+    gives(w, "twice@a.test")
+    assert sum(a["rcpt"] == "twice@a.test" for a in w.arrived()) == 1
+
+
+def test_A41_messages_per_connection():
+    with running(listen="messages-per-connection = 2") as w, Talk(w.port) as t:
+        assert "LIMITS" in t.hello()
+        for _ in range(2):
+            t.envelope()
+            t.data(MAIL)
+        t.say("MAIL FROM:<s@x.test>", "421 4.7.0")
+        assert t.is_closed()
+
+
+def test_A42_connections_of_one_client():
+    with running(listen="connections-per-client = 2") as w:
+        with Talk(w.port) as one, Talk(w.port) as two:
+            with Talk(w.port, greeting=False) as three:
+                three.expect("421 4.3.2")
+                assert three.is_closed()
+            one.hello()
+            two.say("QUIT", "221")
+            two.is_closed()
+
+            def admitted():
+                with Talk(w.port, greeting=False) as again:
+                    return again.reply().startswith("220")
+            wait_for("a free place", admitted)
+
+
+@pytest.mark.parametrize("how", ["fin", "rst"])
+@pytest.mark.parametrize("where", ["before_354", "in_data", "after_dot"])
+def test_A43_A44_client_vanishes(w, where, how):
+    rcpt = f"gone-{where}-{how}@a.test"
+    t = Talk(w.port)
+    t.hello()
+    t.envelope(rcpts=[rcpt])
+    if where != "before_354":
+        t.say("DATA", "354")
+        t.raw(MAIL if where == "after_dot" else MAIL[:30])
+    if how == "rst":
+        t.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        if where == "after_dot":
+            time.sleep(0.2)
+    t.close()
+    if where == "after_dot":
+        gives(w, rcpt)
+    else:
+        w.send("s@x.test", [f"after-{where}-{how}@a.test"])
+        gives(w, f"after-{where}-{how}@a.test")
+        assert not [r for r in w.rows() if r["rcpt"] == rcpt]
+
+
+def test_A45_half_close_after_pipelined_quit(w, t):
+    t.hello()
+    t.raw(b"MAIL FROM:<s@x.test>\r\nRCPT TO:<half@a.test>\r\nRSET\r\nQUIT\r\n")
+    t.socket.shutdown(socket.SHUT_WR)
+    assert [line[:3] for line in t.rest().decode().split("\r\n")] == ["250", "250", "250", "221", ""]
+
+
+DOTS = {"A48_first_line_a_dot": b".\r\n", "A48_two_dots": b"..\r\n", "A48_only_dots": b".\r\n..\r\n...\r\n",
+        "A48_dot_in_the_middle": b"a\r\n.b\r\n.\r\nc\r\n", "A48_empty_body": b"", "A48_blank_lines": b"\r\n\r\n\r\n",
+        "A48_blanks_at_line_ends": b"a \r\n\t\r\n  b\t \r\n\r\n"}
+
+
+@pytest.mark.parametrize("way", ["data", "bdat", "bdat_without_last_crlf"])
+@pytest.mark.parametrize("name", DOTS)
+def test_dots(w, t, name, way):
+    rcpt = f"{name}-{way}@a.test"
+    body = DOTS[name]
+    message = f"From: <s@x.test>\r\nX-Case: {name}-{way};\r\n\r\n".encode() + body
+    t.hello()
+    t.envelope(rcpts=[rcpt])
+    if way == "data":
+        t.data(re.sub(rb"(?m)^\.", b"..", message) + b".\r\n")
+    else:
+        if way == "bdat_without_last_crlf":
+            message += b"no line end"
+        t.say(f"BDAT {len(message)} LAST\r\n".encode() + message, "250")
+    gives(w, rcpt)
+    mail = [m for m in w.mails() if f"X-Case: {name}-{way};".encode() in m]
+    assert len(mail) == 1
+    wanted = message + (b"\r\n" if way == "bdat_without_last_crlf" else b"")
+    assert mail[0].endswith(wanted), mail[0]
+
+
+@pytest.mark.parametrize("size", ["2147483648", "9223372036854775808", "99999999999999999999999", "-1", "0x10", "", "5 FIRST"])
+def test_A49_bdat_sizes_that_are_none(t, size):
+    t.hello()
+    t.envelope()
+    t.raw(f"BDAT {size}\r\n")
+    assert t.reply()[:3] in ("500", "501", "552")
+    assert b"250" not in t.rest() if size != "" else True
+
+
+def test_A49_many_small_chunks(w, t):
+    t.hello()
+    t.envelope(rcpts=["chunks@a.test"])
+    message = BODY + b"x" * 500 + b"\r\n"
+    t.raw(b"".join(b"BDAT 1%s\r\n%c" % (b" LAST" if n == len(message) - 1 else b"", byte) for n, byte in enumerate(message)))
+    for _ in message:
+        t.expect("250")
+    gives(w, "chunks@a.test")
+
+
+def test_A53_mapped_address_is_its_ipv4():
+    def before(world):
+        world.other = free_port()
+        world.blocks = f'listen both {{ address = {{ "*:{world.other}" }} }}'
+    try:
+        socket.create_server(("::1", 0), family=socket.AF_INET6).close()
+    except OSError:
+        pytest.skip("no IPv6 here")
+    with running(before=before) as w:
+        with Talk(w.other) as t:
+            t.hello()
+            t.envelope()
+            t.data(MAIL)
+
+
+def test_A54_many_idle_connections(w):
+    idle = [Talk(w.port) for _ in range(400)]
+    try:
+        begun = time.monotonic()
+        with Talk(w.port) as t:
+            t.hello()
+            t.envelope(rcpts=["busy@a.test"])
+            t.data(MAIL)
+        assert time.monotonic() - begun < 5
+        gives(w, "busy@a.test")
+    finally:
+        for t in idle:
+            t.close()
+
+
+def test_HELO_client_is_served(w, t):
+    t.say("HELO old.test", "250 ")
+    t.envelope(rcpts=["helo@a.test"])
+    t.data(MAIL)
+    gives(w, "helo@a.test")
+    assert any(re.search(rb"^Received: by mta.sender.test with SMTP id", m) for m in w.mails())
+
+
+def test_unix_socket_listener():
+    def before(world):
+        world.blocks = f'listen local {{ address = {{ "{world.dir}/smtp" }} }}'
+    with running(before=before) as w:
+        with socket.socket(socket.AF_UNIX) as s:
+            s.connect(str(w.dir / "smtp"))
+            t = Talk.__new__(Talk)
+            t.socket, t.buffer = s, b""
+            t.expect("220")
+            t.hello()
+            t.envelope()
+            t.data(MAIL)
+        gives(w)

@@ -1,0 +1,163 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What several end-to-end tests need beside a World: a running one in a line, a client that says any bytes, keys."""
+import base64
+import contextlib
+import pathlib
+import re
+import socket
+import ssl
+import subprocess
+import sys
+
+import dkim
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
+from world import World, free_port, program, wait_for  # noqa: E402
+
+__all__ = ["A_TEST", "MAIL", "Talk", "certificate", "dkim_key", "dkim_ok", "dsns", "free_port", "gives", "password_file",
+           "program", "running", "wait_for"]
+
+A_TEST = 'site a { domains = { "a.test" } }\n'
+MAIL = b"From: <s@x.test>\r\nTo: <r@a.test>\r\nSubject: test\r\n\r\nhello\r\n.\r\n"
+ALL_RECORDS = "accounting-records = { d, b, t, r }\n"
+
+
+@contextlib.contextmanager
+def running(script=A_TEST, sim_options=(), before=None, **world):
+    """A World with mtasim on this script and mtad on these settings. before(w): makes files and adds to settings."""
+    world["settings"] = ALL_RECORDS + world.get("settings", "")
+    with World(**world) as w:
+        if before is not None:
+            before(w)
+        w.sim(script, *sim_options)
+        w.start()
+        yield w
+
+
+class Talk:
+    """An SMTP client that says what it is told, right or wrong."""
+
+    def __init__(self, port, greeting=True, host="127.0.0.1", timeout=20):
+        self.socket = socket.create_connection((host, port), timeout=timeout)
+        self.buffer = b""
+        if greeting:
+            self.expect("220")
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.close()
+
+    def close(self):
+        self.socket.close()
+
+    def raw(self, data):
+        self.socket.sendall(data if isinstance(data, bytes) else data.encode())
+
+    def line(self):
+        while b"\n" not in self.buffer:
+            got = self.socket.recv(65536)
+            if not got:
+                raise EOFError(f"closed; left: {self.buffer!r}")
+            self.buffer += got
+        line, self.buffer = self.buffer.split(b"\n", 1)
+        return line.rstrip(b"\r").decode(errors="replace")
+
+    def reply(self):
+        """One whole reply as text, its lines joined by LF."""
+        lines = [self.line()]
+        while lines[-1][3:4] == "-":
+            lines.append(self.line())
+        return "\n".join(lines)
+
+    def expect(self, pattern):
+        got = self.reply()
+        assert re.match(pattern, got), f"expected {pattern}, got {got!r}"
+        return got
+
+    def say(self, text, pattern=None):
+        """A command (or bytes as they are) and its reply."""
+        self.raw(text if isinstance(text, bytes) else text + "\r\n")
+        return self.expect(pattern) if pattern is not None else self.reply()
+
+    def rest(self):
+        """All that comes until the peer closes."""
+        with contextlib.suppress(ConnectionError):
+            while got := self.socket.recv(65536):
+                self.buffer += got
+        rest, self.buffer = self.buffer, b""
+        return rest
+
+    def is_closed(self):
+        return self.rest() == b""
+
+    def hello(self):
+        return self.say("EHLO client.test", "250")
+
+    def envelope(self, sender="s@x.test", rcpts=("r@a.test",)):
+        self.say(f"MAIL FROM:<{sender}>", "250")
+        for rcpt in rcpts:
+            self.say(f"RCPT TO:<{rcpt}>", "250")
+
+    def data(self, data, pattern="250"):
+        self.say("DATA", "354")
+        return self.say(data, pattern)
+
+    def starttls(self):
+        self.say("STARTTLS", "220")
+        self.wrap()
+
+    def wrap(self):
+        context = ssl.create_default_context()
+        context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+        self.socket = context.wrap_socket(self.socket, server_hostname="mta.sender.test")
+
+    def auth(self, user, password, pattern="235"):
+        return self.say("AUTH PLAIN " + base64.b64encode(f"\0{user}\0{password}".encode()).decode(), pattern)
+
+
+def gives(w, rcpt="r@a.test", type="d", seconds=20):
+    """The record of this type for this recipient."""
+    return w.wait_row(seconds, type=type, rcpt=rcpt)
+
+
+def certificate(directory, name="mta.sender.test", stem="server"):
+    """A self-signed certificate; (certificate path, key path), the key with mode 0600."""
+    cert, key = directory / f"{stem}.pem", directory / f"{stem}.key"
+    subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days",
+                    "2", "-subj", f"/CN={name}", "-addext", f"subjectAltName=DNS:{name}", "-keyout", str(key), "-out",
+                    str(cert)], check=True, capture_output=True)
+    key.chmod(0o600)
+    return cert, key
+
+
+def password_file(directory, name, password):
+    """The yescrypt hash as mtactl passwd prints it."""
+    done = subprocess.run([program("mtactl"), "passwd"], input=password + "\n", capture_output=True, text=True, check=True)
+    path = directory / f"{name}.hash"
+    path.write_text(done.stdout)
+    path.chmod(0o600)
+    return path
+
+
+def dkim_key(directory, domain="sender.test", selector="s1", algorithm="rsa2048"):
+    """mtactl dkim keygen; (the dkim block, DNS name, TXT record)."""
+    path = directory / f"{domain}.{selector}.pem".replace("*", "any")
+    done = subprocess.run([program("mtactl"), "--json", "dkim", "keygen", domain, "--selector", selector, "--algorithm",
+                           algorithm, "--out", str(path)], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    record = re.search(r'"record": "(.*)"', done.stdout).group(1).replace('\\"', '"').replace("\\/", "/")
+    return f'dkim {domain} {{ selector = {selector}  key = "{path}" }}\n', f"{selector}._domainkey.{domain}", record
+
+
+def dkim_ok(mail, records, index=0):
+    """dkimpy's judgement of the signature with this number, with these TXT records."""
+    def dns(name, timeout=5):
+        return records.get(name.decode().rstrip("."), "").encode()
+    return dkim.DKIM(mail, minkey=1024).verify(idx=index, dnsfunc=dns)
+
+
+def dsns(w):
+    """Arrived mails that are delivery reports."""
+    return [m for m in w.mails() if b"report-type=delivery-status" in m]
