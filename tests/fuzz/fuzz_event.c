@@ -1,0 +1,60 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * An event of the outbox from any bytes. What decodes must be written as one CSV line and one JSON line in
+ * the room there is for them, and must encode to an event that decodes to the same.
+ */
+#include "report/event.h"
+#include "report/format.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+static void
+require(bool is_true)
+{
+	if (!is_true)
+		abort();
+}
+
+static void
+check_line(const char *line, size_t n)
+{
+	require(n > 0 && n <= FORMAT_LINE_MAX);
+	require(memchr(line, '\n', n) == line + n - 1);
+}
+
+static bool
+is_same(struct queue_blob a, struct queue_blob b)
+{
+	size_t len = a.len < QUEUE_REPLY_MAX ? a.len : QUEUE_REPLY_MAX; /* longer texts are cut */
+
+	return b.len == len && (len == 0 || memcmp(a.ptr, b.ptr, len) == 0);
+}
+
+int
+LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+	static char line[FORMAT_LINE_MAX], buf[QUEUE_EVENT_MAX];
+	struct event e, again;
+	uint8_t *exact;
+	int n;
+
+	if (size > QUEUE_EVENT_MAX)
+		return 0;
+	exact = malloc(size + 1); /* so that one byte too far is seen */
+	memcpy(exact, data, size);
+	if (event_decode((struct queue_blob){exact, size}, &e) == QUEUE_OK) {
+		check_line(line, format_csv(&e, line, sizeof(line)));
+		check_line(line, format_json(&e, line, sizeof(line)));
+		n = event_encode(&e, buf, sizeof(buf));
+		require(n > 0 && (size_t)n <= size);
+		require(event_decode((struct queue_blob){buf, (size_t)n}, &again) == QUEUE_OK);
+		require(again.type == e.type && again.id == e.id && again.next_us == e.next_us);
+		require(is_same(e.sender, again.sender) && is_same(e.reply, again.reply) &&
+			is_same(e.site, again.site));
+	}
+	free(exact);
+	return 0;
+}
