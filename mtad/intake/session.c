@@ -4,95 +4,28 @@
  * a session is freed only when no letter of it is out; 250 is answered only to a letter that came back from a
  * commit.
  */
-#include "intake/session.h"
+#include "intake/session_impl.h"
 
 #include "base/domain.h"
-#include "base/tls.h"
-#include "base/wire.h"
-#include "intake/auth.h"
 #include "intake/prepare.h"
 #include "queue/message.h"
 #include "queue/spool.h"
 #include "smtp_addr.h"
-#include "smtp_server.h"
 
-#include <arpa/inet.h>
 #include <assert.h>
-#include <errno.h>
 #include <event2/event.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/un.h>
-#include <unistd.h>
 
 enum {
-	ACCEPTS_A_TURN = 64,
 	MEMORY_PERCENT_MAX = 100,
 	DATA_BLOCK_BYTES =
 		4096, /* progress that renews the data timer: a floor under the receiving rate (A10) */
 	LOGIN_FAILURES_MAX = 20, /* of one address in ten minutes: then refused unseen (A19) */
 	LOGIN_DELAY_MAX_S = 8,
 	DUPLICATES_LOOKED_AT = 1000,
-	ACCEPT_PAUSE_US = 200000,
 };
-#define INTAKE_MAGIC 0x494e544bu
-
-/* One configuration as the sessions of this thread see it. */
-struct intake_settings {
-	unsigned refs;
-	const struct conf *conf;
-	bool has_keys;
-	SSL_CTX **tls;                   /* of conf->listens[i]; NULL: no certificate */
-	struct smtp_server_conf *engine; /* of conf->listens[i] */
-};
-
-/* A listening socket, and the settings its next sessions get. */
-struct accepter {
-	struct intake *in;
-	struct event *event;
-	struct intake_settings *settings; /* a reference */
-	size_t listen;                    /* index in their conf->listens */
-	int fd;
-};
-
-struct intake {
-	struct intake_conf conf;
-	struct intake_settings *settings;
-	struct accepter *accepters;
-	size_t accepter_count;
-	struct event *resume_accept; /* after EMFILE */
-	struct intake_session *first;
-	uint32_t count;
-	size_t next_sign;
-	bool is_stopping;
-};
-
-enum waiting_for { WAIT_NOTHING, WAIT_SPOOL, WAIT_PASSWORD, WAIT_DELAY };
-
-struct intake_session {
-	unsigned magic;
-	struct intake_session *next, **prev;
-	struct intake *in;
-	struct intake_settings *settings;
-	const struct conf_listen *listen;
-	size_t listen_index;
-	struct wire *wire; /* NULL: the client has gone, a letter is still out */
-	struct smtp_server *smtp;
-	struct message *message; /* being received */
-	struct accept accept;
-	struct password *password;
-	struct event *delay;
-	enum waiting_for waiting;
-	const struct conf_user *user;
-	bool in_networks, is_counted, is_closing, is_conversing, has_no_memory, message_is_utf8;
-	char client_ip[64];
-	char client_name[80]; /* of limits: "client ADDRESS" */
-	char user_name[SMTP_CREDENTIAL_MAX + 8];
-	uint64_t timed_bytes;
-	bool timed_data;
-};
-
 static struct intake_session *
 session_of(void *arg)
 {
@@ -102,87 +35,10 @@ session_of(void *arg)
 	return s;
 }
 
-static int64_t
-mono(const struct intake_session *s)
-{
-	return clock_mono(s->in->conf.clock);
-}
-
-/* --- settings --- */
-
-static void
-settings_unref(struct intake_settings *st)
-{
-	size_t i;
-
-	if (st == NULL || --st->refs > 0)
-		return;
-	for (i = 0; i < st->conf->listen_count; i++)
-		SSL_CTX_free(st->tls[i]);
-	free(st->tls);
-	free(st->engine);
-	conf_unref(st->conf);
-	free(st);
-}
-
-static void
-engine_conf(const struct conf *c, const struct conf_listen *l, bool has_tls, struct smtp_server_conf *out)
-{
-	*out = (struct smtp_server_conf){
-		.hostname = {c->hostname, strnlen(c->hostname, SMTP_DOMAIN_MAX)},
-		.message_bytes_max = (uint64_t)l->message_max,
-		.rcpt_max = (uint32_t)l->recipients_max,
-		.mail_max = (uint32_t)l->messages_per_connection,
-		.error_max = (uint32_t)l->errors_max,
-		.junk_max = 100,
-		.has_starttls =
-			has_tls && (l->tls == CONF_LISTEN_TLS_MAY || l->tls == CONF_LISTEN_TLS_REQUIRED),
-		.has_auth = l->auth != CONF_AUTH_NONE && c->user_count > 0,
-		.auth_in_clear = l->auth_in_clear,
-		.auth_required = l->auth == CONF_AUTH_REQUIRED,
-		.tls_required = l->tls == CONF_LISTEN_TLS_REQUIRED,
-		.allow_bare_lf = l->bare_lf == CONF_BARE_LF_NORMALISE,
-		.text_line_max = (uint32_t)l->line_max,
-	};
-}
-
-static struct intake_settings *
-settings_create(const struct conf *conf, bool has_keys, char *why, size_t why_max)
-{
-	struct intake_settings *st = calloc(1, sizeof(*st));
-	size_t i;
-
-	if (st == NULL)
-		return NULL;
-	st->refs = 1;
-	st->conf = conf_ref(conf);
-	st->has_keys = has_keys;
-	st->tls = calloc(conf->listen_count + 1, sizeof(st->tls[0]));
-	st->engine = calloc(conf->listen_count + 1, sizeof(st->engine[0]));
-	for (i = 0; st->tls != NULL && st->engine != NULL && i < conf->listen_count; i++) {
-		const struct conf_listen *l = &conf->listens[i];
-
-		if (l->certificate[0] != '\0' && l->tls != CONF_LISTEN_TLS_NONE &&
-			(st->tls[i] = tls_server_create(l->certificate, l->key, why, why_max)) == NULL)
-			break;
-		engine_conf(conf, l, st->tls[i] != NULL, &st->engine[i]);
-	}
-	if (st->tls != NULL && st->engine != NULL && i == conf->listen_count)
-		return st;
-	if (st->tls == NULL) { /* settings_unref walks it */
-		conf_unref(st->conf);
-		free(st->engine);
-		free(st);
-	} else
-		settings_unref(st);
-	return NULL;
-}
-
 /* --- the end --- */
 
-/* Frees the session unless a letter is out; then its return does. */
-static void
-session_free_if_over(struct intake_session *s)
+void
+intake_session_free_if_over(struct intake_session *s)
 {
 	if (s->wire != NULL || s->waiting == WAIT_SPOOL || s->waiting == WAIT_PASSWORD)
 		return;
@@ -201,7 +57,7 @@ session_free_if_over(struct intake_session *s)
 	message_unref(s->message);
 	if (s->smtp != NULL)
 		smtp_server_destroy(&s->smtp);
-	settings_unref(s->settings);
+	intake_settings_unref(s->settings);
 	s->magic = 0;
 	free(s->password);
 	free(s);
@@ -214,7 +70,7 @@ session_close(struct intake_session *s)
 	if (s->waiting == WAIT_DELAY)
 		s->waiting = WAIT_NOTHING;
 	wire_destroy(&s->wire);
-	session_free_if_over(s);
+	intake_session_free_if_over(s);
 }
 
 /* --- answers --- */
@@ -493,7 +349,7 @@ on_password(struct intake_session *s)
 	s->waiting = WAIT_NOTHING;
 	if (s->wire == NULL) {
 		free(p);
-		session_free_if_over(s);
+		intake_session_free_if_over(s);
 		return;
 	}
 	if (!p->is_right || user == NULL)
@@ -712,196 +568,7 @@ on_down(void *arg, enum wire_down why, const char *detail)
 	session_close(s);
 }
 
-static const struct wire_ops wire_operations = {NULL, on_tls, on_bytes, on_pull, on_sent, on_down};
-
-/* --- accepting --- */
-
-static void *
-alloc_get(void *arg, size_t bytes)
-{
-	return calloc(1, bytes);
-}
-
-static void
-alloc_put(void *arg, void *ptr)
-{
-	free(ptr);
-}
-
-static void
-describe_client(struct intake_session *s, const struct sockaddr_storage *peer)
-{
-	const struct sockaddr_in6 *v6 = (const struct sockaddr_in6 *)peer;
-
-	if (peer->ss_family == AF_UNIX)
-		snprintf(s->client_ip, sizeof(s->client_ip), "local");
-	else if (peer->ss_family == AF_INET6 && IN6_IS_ADDR_V4MAPPED(&v6->sin6_addr))
-		(void)inet_ntop(AF_INET, v6->sin6_addr.s6_addr + 12, s->client_ip, sizeof(s->client_ip));
-	else
-		(void)inet_ntop(peer->ss_family,
-			peer->ss_family == AF_INET6
-				? (const void *)&v6->sin6_addr
-				: (const void *)&((const struct sockaddr_in *)peer)->sin_addr,
-			s->client_ip, sizeof(s->client_ip));
-	snprintf(s->client_name, sizeof(s->client_name), "client %s", s->client_ip);
-}
-
-static bool
-is_in_networks(const struct conf_listen *l, const struct sockaddr_storage *peer)
-{
-	struct sockaddr_in loopback = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-
-	if (l->auth == CONF_AUTH_REQUIRED)
-		return false;
-	return conf_network_has(&l->nets, peer->ss_family == AF_UNIX ? (const struct sockaddr *)&loopback
-								     : (const struct sockaddr *)peer);
-}
-
-static bool
-within_limits(struct intake_session *s)
-{
-	struct limits *limits = s->in->conf.limits;
-
-	if (!limits_connect(limits, s->client_name, s->listen->connections_per_client, mono(s)))
-		return false;
-	if (limits_connect(limits, s->listen->name, s->listen->connections_max, mono(s)))
-		return true;
-	limits_disconnect(limits, s->client_name);
-	return false;
-}
-
-static void
-refuse_connection(int fd, const struct conf *conf)
-{
-	char line[300];
-	int n = snprintf(
-		line, sizeof(line), "421 4.3.2 %s Too many connections, try again later\r\n", conf->hostname);
-
-	/* Cheaply: if the line does not fit into an empty socket buffer, the client does without. */
-	(void)!send(fd, line, (size_t)n, MSG_NOSIGNAL | MSG_DONTWAIT);
-	close(fd);
-}
-
-static void
-begin(const struct accepter *a, int fd, const struct sockaddr_storage *peer)
-{
-	static const struct smtp_alloc alloc = {alloc_get, alloc_put, NULL};
-	struct intake_session *s = calloc(1, sizeof(*s));
-	struct intake *in = a->in;
-	size_t listen = a->listen;
-
-	if (s == NULL) {
-		refuse_connection(fd, a->settings->conf);
-		return;
-	}
-	s->magic = INTAKE_MAGIC;
-	s->in = in;
-	s->settings = a->settings;
-	s->settings->refs++;
-	s->listen_index = listen;
-	s->listen = &s->settings->conf->listens[listen];
-	s->next = in->first;
-	s->prev = &in->first;
-	if (in->first != NULL)
-		in->first->prev = &s->next;
-	in->first = s;
-	in->count++;
-	describe_client(s, peer);
-	s->in_networks = is_in_networks(s->listen, peer);
-	s->is_counted = within_limits(s);
-	s->smtp = s->is_counted ? smtp_server_create(&alloc, &s->settings->engine[listen]) : NULL;
-	if (s->smtp == NULL) {
-		log_event(in->conf.log, LOG_EVENT_client_refused, "client=%s listen=%s", s->client_ip,
-			s->listen->name);
-		refuse_connection(fd, s->settings->conf);
-		session_free_if_over(s);
-		return;
-	}
-	if ((s->wire = wire_create(worker_base(in->conf.io), fd, &wire_operations, s)) == NULL) {
-		session_free_if_over(s);
-		return;
-	}
-	log_event(in->conf.log, LOG_EVENT_client_connected, "client=%s listen=%s", s->client_ip,
-		s->listen->name);
-	if (s->listen->tls == CONF_LISTEN_TLS_IMPLICIT && s->settings->tls[listen] != NULL)
-		(void)wire_start_tls_server(s->wire, s->settings->tls[listen]);
-	else
-		wire_send(s->wire);
-	wire_deadline(s->wire, s->listen->command_timeout);
-}
-
-static void
-pause_accepting(struct intake *in)
-{
-	struct timeval tv = {0, ACCEPT_PAUSE_US};
-	size_t i;
-
-	for (i = 0; i < in->accepter_count; i++)
-		event_del(in->accepters[i].event);
-	event_add(in->resume_accept, &tv);
-}
-
-static void
-on_resume_accept(evutil_socket_t fd, short what, void *arg)
-{
-	struct intake *in = arg;
-	size_t i;
-
-	if (in->is_stopping)
-		return;
-	for (i = 0; i < in->accepter_count; i++)
-		event_add(in->accepters[i].event, NULL);
-}
-
-static void
-on_acceptable(evutil_socket_t fd, short what, void *arg)
-{
-	struct accepter *a = arg;
-	struct sockaddr_storage peer;
-	socklen_t len;
-	int i, client;
-
-	for (i = 0; i < ACCEPTS_A_TURN; i++) {
-		len = sizeof(peer);
-		peer.ss_family = AF_UNIX;
-		client = accept4(a->fd, (struct sockaddr *)&peer, &len, SOCK_NONBLOCK | SOCK_CLOEXEC);
-		if (client >= 0) {
-			begin(a, client, &peer);
-			continue;
-		}
-		if (errno == EAGAIN)
-			return;
-		if (errno == EINTR || errno == ECONNABORTED)
-			continue;
-		/* EMFILE and its kin would make the loop spin: a moment's pause (I1). */
-		log_event(a->in->conf.log, LOG_EVENT_accept_failed, "why=\"%s\"", strerror(errno));
-		pause_accepting(a->in);
-		return;
-	}
-}
-
-bool
-intake_listen(struct intake *in, const struct listener_set *set)
-{
-	size_t i;
-
-	if ((in->accepters = calloc(set->count + 1, sizeof(in->accepters[0]))) == NULL)
-		return false;
-	for (i = 0; i < set->count; i++) {
-		struct accepter *a = &in->accepters[i];
-
-		a->in = in;
-		a->settings = in->settings;
-		a->settings->refs++;
-		a->fd = set->items[i].fd;
-		a->listen = set->items[i].listen;
-		a->event = event_new(worker_base(in->conf.io), a->fd, EV_READ | EV_PERSIST, on_acceptable, a);
-		in->accepter_count++;
-		if (a->event == NULL || event_add(a->event, NULL) != 0)
-			return false;
-	}
-	return true;
-}
+const struct wire_ops intake_wire_ops = {NULL, on_tls, on_bytes, on_pull, on_sent, on_down};
 
 /* --- letters --- */
 
@@ -950,7 +617,7 @@ on_accepted(struct intake_session *s)
 			log_event(s->in->conf.log, LOG_EVENT_reply_lost, "msg=%llx client=%s",
 				(unsigned long long)m->meta.id, s->client_ip);
 		message_unref(m);
-		session_free_if_over(s);
+		intake_session_free_if_over(s);
 		return;
 	}
 	if (s->accept.result == QUEUE_OK) {
@@ -999,80 +666,4 @@ intake_stop(struct intake *in, bool cut)
 			pump(s);
 		}
 	}
-}
-
-uint32_t
-intake_count(const struct intake *in)
-{
-	return in->count;
-}
-
-/* Blocks are found again by name: their order may be another now. One that has gone needs a restart
- * (conf_diff says so); until then it goes on as it was. */
-static void
-take_settings(struct accepter *a, struct intake_settings *fresh)
-{
-	const struct conf_listen *was = &a->settings->conf->listens[a->listen];
-	const struct conf *c = fresh->conf;
-	size_t i;
-
-	for (i = 0; i < c->listen_count && strcmp(c->listens[i].name, was->name) != 0; i++)
-		;
-	if (i == c->listen_count)
-		return;
-	fresh->refs++;
-	settings_unref(a->settings);
-	a->settings = fresh;
-	a->listen = i;
-}
-
-bool
-intake_reconfigure(struct intake *in, const struct conf *conf, bool has_keys, char *why, size_t why_max)
-{
-	struct intake_settings *fresh = settings_create(conf, has_keys, why, why_max);
-	size_t i;
-
-	if (fresh == NULL)
-		return false;
-	for (i = 0; i < in->accepter_count; i++)
-		take_settings(&in->accepters[i], fresh);
-	settings_unref(in->settings);
-	in->settings = fresh;
-	return true;
-}
-
-struct intake *
-intake_create(const struct intake_conf *conf)
-{
-	struct intake *in = calloc(1, sizeof(*in));
-
-	if (in == NULL)
-		return NULL;
-	in->conf = *conf;
-	in->resume_accept = event_new(worker_base(conf->io), -1, 0, on_resume_accept, in);
-	if (in->resume_accept == NULL)
-		intake_destroy(&in);
-	return in;
-}
-
-void
-intake_destroy(struct intake **inp)
-{
-	struct intake *in = *inp;
-	size_t i;
-
-	*inp = NULL;
-	if (in == NULL)
-		return;
-	assert(in->count == 0);
-	for (i = 0; i < in->accepter_count; i++) {
-		if (in->accepters[i].event != NULL)
-			event_free(in->accepters[i].event);
-		settings_unref(in->accepters[i].settings);
-	}
-	if (in->resume_accept != NULL)
-		event_free(in->resume_accept);
-	settings_unref(in->settings);
-	free(in->accepters);
-	free(in);
 }

@@ -1,0 +1,86 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef MTAD_INTAKE_SESSION_IMPL_H
+#define MTAD_INTAKE_SESSION_IMPL_H
+/*
+ * session_impl - what the two halves of intake share: accept.c (settings, sockets, how a session begins) and
+ * session.c (the conversation, and how it ends)
+ *
+ * Owner    session.h. Thread: its io thread's. Included by these two files only.
+ */
+#include "base/tls.h"
+#include "base/wire.h"
+#include "intake/auth.h"
+#include "intake/session.h"
+#include "smtp_server.h"
+
+struct event;
+
+#define INTAKE_MAGIC 0x494e544bu
+
+/* One configuration as the sessions of this thread see it. */
+struct intake_settings {
+	unsigned refs;
+	const struct conf *conf;
+	bool has_keys;
+	SSL_CTX **tls;                   /* of conf->listens[i]; NULL: no certificate */
+	struct smtp_server_conf *engine; /* of conf->listens[i] */
+};
+
+/* A listening socket, and the settings its next sessions get. */
+struct accepter {
+	struct intake *in;
+	struct event *event;
+	struct intake_settings *settings; /* a reference */
+	size_t listen;                    /* index in their conf->listens */
+	int fd;
+};
+
+struct intake {
+	struct intake_conf conf;
+	struct intake_settings *settings;
+	struct accepter *accepters;
+	size_t accepter_count;
+	struct event *resume_accept; /* after EMFILE */
+	struct intake_session *first;
+	uint32_t count;
+	size_t next_sign;
+	bool is_stopping;
+};
+
+enum waiting_for { WAIT_NOTHING, WAIT_SPOOL, WAIT_PASSWORD, WAIT_DELAY };
+
+struct intake_session {
+	unsigned magic;
+	struct intake_session *next, **prev;
+	struct intake *in;
+	struct intake_settings *settings;
+	const struct conf_listen *listen;
+	size_t listen_index;
+	struct wire *wire; /* NULL: the client has gone, a letter is still out */
+	struct smtp_server *smtp;
+	struct message *message; /* being received */
+	struct accept accept;
+	struct password *password;
+	struct event *delay;
+	enum waiting_for waiting;
+	const struct conf_user *user;
+	bool in_networks, is_counted, is_closing, is_conversing, has_no_memory, message_is_utf8;
+	char client_ip[64];
+	char client_name[80]; /* of limits: "client ADDRESS" */
+	char user_name[SMTP_CREDENTIAL_MAX + 8];
+	uint64_t timed_bytes;
+	bool timed_data;
+};
+
+static inline int64_t
+mono(const struct intake_session *s)
+{
+	return clock_mono(s->in->conf.clock);
+}
+
+/* accept.c */
+void intake_settings_unref(struct intake_settings *st);
+/* session.c: frees the session unless a letter is out; then its return does. */
+void intake_session_free_if_over(struct intake_session *s);
+extern const struct wire_ops intake_wire_ops;
+#endif
