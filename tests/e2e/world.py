@@ -64,6 +64,7 @@ class World:
         self.dir = pathlib.Path(tempfile.mkdtemp(prefix="mtad-e2e-"))
         self.port, self.dns_port, self.site_port = free_port(), free_port(), free_port()
         self.settings, self.delivery, self.listen, self.blocks = settings, delivery, listen, blocks
+        self.dns_servers = f'"127.0.0.1:{self.dns_port}"'
         self.daemon = self.simulator = None
         self.logs = []
         self.failed = False
@@ -129,7 +130,7 @@ spool-dir = "{self.dir}/spool"
 control-socket = "{self.dir}/control"
 accounting-file = "{self.dir}/acct.csv"
 accounting-json = "{self.dir}/acct.jsonl"
-dns-servers = {{ "127.0.0.1:{self.dns_port}" }}
+dns-servers = {{ {self.dns_servers} }}
 tls-ca-file = "{self.dir}/ca/ca.pem"
 log-level = debug
 io-threads = 2
@@ -140,7 +141,7 @@ listen submission {{
 }}
 domain "*" {{
     port = {self.site_port}
-    allow-private = yes
+{"" if "allow-private" in self.delivery else "    allow-private = yes"}
 {"" if "retry = {" in self.delivery else "    retry = { 1s, 2s }"}
 {self.delivery}
 }}

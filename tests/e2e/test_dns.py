@@ -1,0 +1,174 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Faults C, end to end: each domain of one world has its own trouble; what becomes of its mail."""
+import collections
+import time
+
+import pytest
+from tools import gives, running, wait_for
+
+SCRIPT = '''
+record "nomx.test" { a = "127.3.1.1" }
+record "noaddress.test" { txt = "there is a name, but no mail host" }
+record "skip.test" { mx = { "10 gone.skip.test", "20 mx1.good.mx.test" } }
+record "allgone.test" { mx = { "10 gone1.allgone.test", "20 gone2.allgone.test" } }
+record "halfknown.test" { mx = { "10 gone.halfknown.test", "20 ill.halfknown.test" } }
+record "ill.halfknown.test" { a = "127.3.1.1" fault = servfail }
+record "dotbeside.test" { mx = { "0 .", "10 mx1.good.mx.test" } }
+record "address.test" { mx = { "10 127.3.1.1" } }
+record "upper.test" { mx = { "10 MX1.GOOD.mx.Test." } }
+record "selfbest.test" { mx = { "10 mta.sender.test", "20 mx1.good.mx.test" } }
+record "selfworse.test" { mx = { "10 mx1.good.mx.test", "20 mta.sender.test", "30 gone.test" } }
+record "aliased.test" { mx = { "10 alias.good.test" } }
+record "alias.good.test" { cname = "mx1.good.mx.test" }
+site good { domains = { "good.test", "good2.test", "nomx.test", "skip.test", "dotbeside.test", "address.test", "upper.test",
+            "selfworse.test", "aliased.test", "allgone.test", "halfknown.test", "selfbest.test", "noaddress.test" } }
+site nullmx { domains = { "null.test" } dns { records = null-mx } }
+site servfail { domains = { "servfail.test" } dns { fault = servfail on = mx } }
+site silent { domains = { "silent.test" } dns { fault = timeout on = mx } }
+site refused { domains = { "refused.test" } dns { fault = refused on = mx } }
+site garbage { domains = { "garbage.test" } dns { fault = garbage on = mx } }
+site truncated { domains = { "truncated.test" } dns { fault = truncate on = mx } }
+site large { domains = { "large.test" } addresses = 60 }
+site implicit { domains = { "implicit.test" } dns { records = implicit } }
+site alias { domains = { "alias.test" } dns { records = cname } }
+site chain { domains = { "chain.test" } dns { records = cname cname-length = 30 } }
+site loop { domains = { "loop.test" } dns { records = cname cname-length = 0 } }
+site heals { domains = { "heals.test" } dns { fault = servfail on = mx heal = 3s } }
+'''
+
+DELIVERED = {"C2_no_mx_but_an_address": "nomx.test", "C2_implicit": "implicit.test", "C7_truncated_then_tcp": "truncated.test",
+             "C7_60_mx_records": "large.test", "C12_cname": "alias.test", "C13_mx_is_a_cname": "aliased.test",
+             "C14_one_mx_name_absent": "skip.test", "C17_null_mx_beside_another": "dotbeside.test",
+             "C19_ourselves_is_worse": "selfworse.test", "C27_upper_case_and_dot": "upper.test",
+             "C3_heals": "heals.test"}
+BOUNCED = {"C1_nxdomain": ("absent.nowhere", "5.1.2"), "C1_no_mx_no_address": ("noaddress.test", "5.1.2"),
+           "C15_all_mx_names_absent": ("allgone.test", "5.4.4"), "C16_null_mx": ("null.test", "5.1.10"),
+           "C19_ourselves_is_best": ("selfbest.test", "5.4.6"), "C20_mx_is_an_address": ("address.test", "5.4.4")}
+WAITING = {"C3_servfail": "servfail.test", "C3_timeout": "silent.test", "C4_refused": "refused.test",
+           "C9_garbage": "garbage.test", "C15_some_servfail": "halfknown.test", "C12_cname_loop": "loop.test",
+           "C12_long_cname_chain": "chain.test"}
+
+
+@pytest.fixture(scope="module")
+def w():
+    settings = "dns-retry = 1s\ndns-timeout = 200ms\ndns-tries = 2\n"
+    with running(SCRIPT, settings=settings) as world:
+        for domain in [*DELIVERED.values(), *[d for d, _ in BOUNCED.values()], *WAITING.values()]:
+            world.send("s@x.nowhere", [f"r@{domain}"])
+        time.sleep(1)
+        yield world
+
+
+@pytest.mark.parametrize("name", DELIVERED)
+def test_delivered(w, name):
+    gives(w, f"r@{DELIVERED[name]}")
+
+
+@pytest.mark.parametrize("name", BOUNCED)
+def test_bounced(w, name):
+    domain, esc = BOUNCED[name]
+    row = gives(w, f"r@{domain}", "b")
+    assert row["dsnStatus"] == esc and row["dsnDiag"].startswith("x-mtad;") and row["bounceCat"] == "routing-errors"
+
+
+@pytest.mark.parametrize("name", WAITING)
+def test_waiting(w, name):
+    domain = WAITING[name]
+    rows = w.ctl("queue", "--json")["rows"]
+    (row,) = [r for r in rows if r["domain"] == domain]
+    assert row["ready"] + row["waiting"] == 1 and row["reply"], row
+    assert not [r for r in w.rows() if r["rcpt"] == f"r@{domain}" and r["type"] in "db"]
+    assert not [a for a in w.arrived() if a["rcpt"] == f"r@{domain}"]
+
+
+PRIVATE = {"loopback": "127.3.1.1", "private_10": "10.1.2.3", "private_192": "192.168.1.1", "private_172": "172.16.0.1",
+           "zero": "0.0.0.0", "link_local": "169.254.1.1", "multicast": "224.0.0.1", "documentation": "192.0.2.1",
+           "broadcast": "255.255.255.255"}
+PRIVATE6 = {"v6_loopback": "::1", "v6_mapped": "::ffff:127.3.1.1", "v6_link_local": "fe80::1", "v6_unique_local": "fd00::1",
+            "nat64": "64:ff9b::7f03:101", "v6_multicast": "ff02::1", "v6_unspecified": "::"}
+
+
+def test_C18_addresses_we_do_not_go_to():
+    names = [*PRIVATE, *PRIVATE6]
+    script = "".join(f'record "{n.replace("_", "-")}.test" {{ mx = {{ "10 h.{n.replace("_", "-")}.test" }} }}\n'
+                     f'record "h.{n.replace("_", "-")}.test" {{ {"a" if n in PRIVATE else "aaaa"} = "{(PRIVATE | PRIVATE6)[n]}" }}\n'
+                     for n in names)
+    script += 'record "localhost.mx.test" { mx = { "10 localhost" } }\nsite a { domains = { "a.test" } }\n'
+    with running(script, delivery="allow-private = no", settings="dns-timeout = 200ms\n") as w:
+        domains = [f"{n.replace('_', '-')}.test" for n in names]
+        w.send("s@x.nowhere", [f"r@{d}" for d in domains] + ["r@localhost.mx.test", "r@a.test"])
+        for d in [*domains, "a.test"]:
+            assert gives(w, f"r@{d}", "b")["dsnStatus"] == "5.4.6", d
+        assert gives(w, "r@localhost.mx.test", "b")["dsnStatus"] in ("5.4.6", "5.4.4")
+        assert w.arrived() == []
+
+
+def test_C6_first_resolver_is_dead():
+    with running(settings="dns-timeout = 300ms\n",
+                 before=lambda w: setattr(w, "dns_servers", f'"127.0.0.1:1", "127.0.0.1:{w.dns_port}"')) as w:
+        begun = time.monotonic()
+        w.send("s@x.test", ["r@a.test"])
+        gives(w)
+        assert time.monotonic() - begun < 5
+
+
+def test_C5_all_resolvers_silent_then_back():
+    with running(settings="dns-retry = 1s\ndns-timeout = 100ms\ndns-tries = 1\n") as w:
+        w.simulator.kill()
+        w.simulator.wait()
+        w.send("s@x.test", ["r@a.test"])
+        time.sleep(2)
+        assert [r["type"] for r in w.rows() if r["rcpt"] == "r@a.test"] == ["r"]
+        lines = [l for l in w.log_text().splitlines() if "dns_trouble" in l]
+        assert 1 <= len(lines) <= 4, "a storm of queries"
+        w.sim('site a { domains = { "a.test" } }')
+        gives(w)
+
+
+def test_C23_one_question_for_many_messages():
+    """Many messages for one name at once: counted by a resolver of our own that answers late."""
+    import socket
+    import threading
+    import dns.message
+    import dns.rrset
+    from tools import free_port
+    counts = collections.Counter()
+    port = free_port()
+    s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    s.bind(("127.0.0.1", port))
+    stop = False
+
+    def serve():
+        while not stop:
+            data, peer = s.recvfrom(4096)
+            query = dns.message.from_wire(data)
+            question = query.question[0]
+            counts[(question.name.to_text(), question.rdtype)] += 1
+            time.sleep(0.05)
+            answer = dns.message.make_response(query)
+            if question.rdtype == 15:
+                answer.answer.append(dns.rrset.from_text(question.name, 60, "IN", "MX", "10 host.test."))
+            elif question.rdtype == 1:
+                answer.answer.append(dns.rrset.from_text(question.name, 60, "IN", "A", "127.3.1.1"))
+            s.sendto(answer.to_wire(), peer)
+    threading.Thread(target=serve, daemon=True).start()
+    with running(before=lambda w: setattr(w, "dns_servers", f'"127.0.0.1:{port}"')) as w:
+        with w.client() as c:
+            for n in range(200):
+                c.sendmail("s@x.test", [f"r{n}@a.test"], b"From: <s@x.test>\r\n\r\nhello\r\n")
+        wait_for("200 records", lambda: sum(r["type"] == "d" for r in w.rows()) == 200)
+        stop = True
+        assert counts[("a.test.", 15)] == 1 and max(counts.values()) <= 2, counts
+
+
+def test_C26_C28_names():
+    with running() as w:
+        with w.client() as c:
+            c.ehlo()
+            c.mail("s@x.test")
+            assert c.rcpt("r@under_score.test")[0] in (250, 501)
+            assert c.rcpt("r@a..test")[0] == 501
+            assert c.rcpt("r@" + ".".join(["d" * 60] * 5))[0] == 501
+            assert c.rcpt("r@A.TEST.")[0] in (250, 501)
+        w.send("s@x.test", ["r@A.Test"])
+        gives(w, "r@A.Test")

@@ -1,0 +1,262 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Faults B: messages. What is refused, what is added and taken out, what is signed, and that the rest stays as it was."""
+import base64
+import email
+import re
+import time
+
+import pytest
+from tools import A_TEST, MAIL, Talk, dkim_key, dkim_ok, gives, password_file, running, wait_for
+
+KEYS = {}
+
+
+@pytest.fixture(scope="module")
+def w():
+    """Signs sender.test with RSA and Ed25519 and *.wild.test with RSA; two pools; a site without 8BITMIME."""
+    def before(world):
+        blocks = ""
+        for domain, selector, algorithm in (("sender.test", "rsa", "rsa2048"), ("sender.test", "ed", "ed25519"),
+                                            ("*.wild.test", "any", "rsa2048")):
+            block, name, record = dkim_key(world.dir, domain, selector, algorithm)
+            blocks += block
+            KEYS[name.replace("*", "sub")] = record
+        world.listen = "message-max = 1MB"
+        world.blocks = blocks + 'source one { }\nsource two { ehlo = two.sender.test }\npool marketing { sources = { two } }\n'
+    script = A_TEST + '''
+        site ascii { domains = { "ascii.test" } eightbit = no smtputf8 = no }
+        site many { domain-pattern = "d%03d.test" domains-count = 500 }
+        site small { domains = { "small.test" } size-max = 10KB }
+    '''
+    with running(script, before=before) as world:
+        yield world
+
+
+@pytest.fixture
+def t(w):
+    with Talk(w.port) as talk:
+        talk.hello()
+        yield talk
+
+
+def submit(t, message, rcpt, pattern="250", options=""):
+    t.say(f"MAIL FROM:<s@sender.test>{options}", "250")
+    t.say(f"RCPT TO:<{rcpt}>", "250")
+    return t.data(re.sub(rb"(?m)^\.", b"..", message) + b".\r\n", pattern)
+
+
+def arrived(w, t, message, rcpt, options=""):
+    """The message as the site got it."""
+    marker = f"X-Case: {rcpt};\r\n".encode()
+    submit(t, marker + message, rcpt, options=options)
+    gives(w, rcpt)
+    (mail,) = [m for m in w.mails() if marker in m]
+    return mail
+
+
+def fields(mail):
+    return re.findall(rb"(?m)^([!-9;-~]+):", mail.split(b"\r\n\r\n")[0])
+
+
+REFUSED = {
+    "B1_no_header": b"hello\r\n",
+    "B1_no_from": b"Subject: x\r\n\r\nhello\r\n",
+    "B1_line_without_colon": b"From: <s@x.test>\r\nhello world\r\nSubject: x\r\n\r\nhello\r\n",
+    "B1_first_line_begins_with_blank": b" folded\r\nFrom: <s@x.test>\r\n\r\n",
+    "B1_space_in_field_name": b"From: <s@x.test>\r\nSub ject: x\r\n\r\n",
+    "B2_body_line_of_10_kB": b"From: <s@x.test>\r\n\r\n" + b"x" * 10000 + b"\r\n",
+    "B3_header_line_too_long": b"From: <s@x.test>\r\nSubject: " + b"x" * 10000 + b"\r\n\r\n",
+    "B3_2000_fields": b"From: <s@x.test>\r\n" + b"X-N: 1\r\n" * 2000 + b"\r\n",
+    "B3_header_block_of_600_kB": b"From: <s@x.test>\r\n" + (b"X-N: " + b"x" * 900 + b"\r\n") * 650 + b"\r\n",
+    "B4_two_from": b"From: <s@x.test>\r\nFrom: <t@x.test>\r\n\r\n",
+    "B12_empty": b"",
+    "B12_blank_lines_only": b"\r\n\r\n",
+    "B14_too_many_hops": b"Received: by a\r\n" * 60 + b"From: <s@x.test>\r\n\r\n",
+}
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_refused(w, t, name):
+    wanted = "554 5.4.6" if "B14" in name else "552 5.3.4|550 5.6.0" if "B3" in name else "550 5.6.0"
+    submit(t, REFUSED[name], f"{name}@a.test", wanted)
+    t.say("NOOP", "250")
+    assert not [a for a in w.arrived() if a["rcpt"] == f"{name}@a.test"]
+
+
+def test_B14_hops_below_the_limit_pass(w, t):
+    mail = arrived(w, t, b"Received: by a\r\n" * 40 + b"From: <s@x.test>\r\n\r\nhello\r\n", "hops@a.test")
+    assert fields(mail).count(b"Received") == 41
+
+
+def test_B3_many_folds_and_fields_pass(w, t):
+    message = b"From: <s@x.test>\r\n" + b"X-N: 1\r\n" * 500 + b"Subject: a" + b"\r\n b" * 5000 + b"\r\n\r\nhello\r\n"
+    begun = time.monotonic()
+    assert arrived(w, t, message, "folds@a.test").endswith(message)
+    assert time.monotonic() - begun < 5
+
+
+def test_B4_only_what_is_missing_is_added(w, t):
+    mail = arrived(w, t, b"From: <s@x.test>\r\n\r\nhello\r\n", "b4a@a.test")
+    assert fields(mail).count(b"Date") == fields(mail).count(b"Message-ID") == fields(mail).count(b"Received") == 1
+    assert b"127.0.0.1" not in mail and b"client.test" not in mail, "the submitter's address leaks"
+    message = b"From: <s@x.test>\r\ndate: Mon, 1 Jan 1970 00:00:00 +0000\r\nMESSAGE-ID: <mine@x.test>\r\n\r\nhello\r\n"
+    mail = arrived(w, t, message, "b4b@a.test")
+    assert mail.endswith(message) and fields(mail).count(b"Date") == 0 and b"Message-ID:" not in mail
+
+
+def test_B5_unwanted_fields_are_taken_out(w, t):
+    mail = arrived(w, t, b"From: <s@x.test>\r\nBcc: <hidden@x.test>,\r\n <more@x.test>\r\nReturn-Path: <r@x.test>\r\n"
+                   b"Content-Length: 5\r\nSubject: kept\r\n\r\nBcc: body\r\n", "b5@a.test")
+    assert not {b"Bcc", b"Return-Path", b"Content-Length"} & set(fields(mail))
+    assert b"hidden" not in mail and b"more@" not in mail
+    assert mail.endswith(b"Subject: kept\r\n\r\nBcc: body\r\n")
+
+
+def test_B6_routing_fields_of_a_trusted_client(w, t):
+    mail = arrived(w, t, b"From: <s@x.test>\r\nX-Job: winter-7\r\nX-Virtual-MTA: marketing\r\n\r\nhello\r\n", "b6@a.test")
+    assert b"X-Job" not in fields(mail) and b"X-Virtual-MTA" not in fields(mail)
+    row = gives(w, "b6@a.test")
+    assert (row["jobId"], row["vmtaPool"], row["vmta"]) == ("winter-7", "marketing", "two")
+    submit(t, b"From: <s@x.test>\r\nX-Virtual-MTA: nowhere\r\n\r\n", "b6@a.test", "550 5.7.1")
+    submit(t, b'From: <s@x.test>\r\nX-Job: a,"b"\r\n\r\n', "b6@a.test", "550 5.6.0")
+
+
+def test_B6_routing_fields_of_an_untrusted_client():
+    with running(listen="trusted = no", blocks="source one { }\nsource two { }\npool p { sources = { two } }") as w:
+        w.send("s@x.test", ["r@a.test"], headers="X-Job: j\r\nX-Virtual-MTA: p\r\nX-Mtad-Pool: nowhere\r\n")
+        row = gives(w)
+        assert (row["jobId"], row["vmtaPool"], row["vmta"]) == ("", "", "one")
+        assert not {b"X-Job", b"X-Virtual-MTA", b"X-Mtad-Pool"} & set(fields(w.mails()[0]))
+
+
+def test_B8_8_bit_body_to_a_site_without_8bitmime(w, t):
+    message = "From: <s@x.test>\r\nX-Case: b8@ascii.test;\r\nContent-Type: text/plain; charset=utf-8\r\n\r\nGrüße\r\n".encode()
+    submit(t, message, "b8@ascii.test", options=" BODY=8BITMIME")
+    row = wait_for("an end", lambda: next((r for r in w.rows() if r["rcpt"] == "b8@ascii.test" and r["type"] in "db"), None))
+    mails = [m for m in w.mails() if b"b8@ascii.test;" in m and b"report-type" not in m]
+    if row["type"] == "b":
+        assert row["dsnStatus"] == "5.6.3" and not mails
+    else:
+        assert all(b < 128 for b in mails[0])
+    assert "Grüße".encode() in arrived(w, t, b"From: <s@x.test>\r\n\r\n" + "Grüße\r\n".encode(), "b8@a.test", " BODY=8BITMIME")
+
+
+def test_B10_smtputf8_to_a_site_without_it(w, t):
+    t.say("MAIL FROM:<jürgen@sender.test> SMTPUTF8".encode() + b"\r\n", "250")
+    t.say("RCPT TO:<b10@ascii.test>", "250")
+    t.data(MAIL)
+    row = gives(w, "b10@ascii.test", "b")
+    assert row["dsnStatus"] == "5.6.7"
+    # Marked only where it is needed.
+    t.say("MAIL FROM:<s@sender.test> SMTPUTF8", "250")
+    t.say("RCPT TO:<b10plain@ascii.test>", "250")
+    t.data(MAIL)
+    gives(w, "b10plain@ascii.test")
+
+
+def test_B13_size_is_exact(w, t):
+    head = b"From: <s@x.test>\r\n\r\n"
+    for over in (-1, 0, 1):
+        left = (1 << 20) + over - len(head)
+        body = (b"x" * 98 + b"\r\n") * (left // 100)
+        body += b"y" * (left - len(body) - 2) + b"\r\n" if left - len(body) >= 2 else b""
+        pad = left - len(body)
+        assert pad == 0
+        submit(t, head + body, f"size{over}@a.test", "552 5.3.4" if over > 0 else "250")
+        assert f"SIZE {1 << 20}" in t.say("EHLO client.test")
+
+
+def test_B17_foreign_signature_stays_and_ours_stands_above(w, t):
+    mail = arrived(w, t, b"DKIM-Signature: v=1; a=rsa-sha256; d=other.test; s=x; h=from; bh=x; b=x\r\n"
+                   b"From: <s@sender.test>\r\n\r\nhello\r\n", "b17@a.test")
+    names = fields(mail)
+    assert names.count(b"DKIM-Signature") == 3 and names[0] == b"DKIM-Signature"
+    assert dkim_ok(mail, KEYS, 0) and dkim_ok(mail, KEYS, 1)
+
+
+BODIES = {"plain": b"hello\r\n", "empty": b"", "blank_lines_at_end": b"hello\r\n\r\n\r\n\r\n", "only_blank_lines": b"\r\n\r\n",
+          "blanks_at_line_ends": b"a  \t\r\n \t b\t\tc \r\n \r\n", "dots": b".\r\n..\r\n.x\r\n", "long": b"0123456789" * 90 + b"\r\n",
+          "large": (b"line of a large message " * 3 + b"\r\n") * 12000, "eight_bit": "Grüße\r\n".encode()}
+HEADERS = {"plain": b"From: <s@sender.test>\r\nTo: <r@a.test>\r\nSubject: hi\r\n",
+           "folded": b"from:\tSome One\r\n\t<s@Sender.TEST>\r\nSUBJECT:  two   blanks \r\n folded\t \r\nTo:r@a.test\r\n",
+           "unsubscribe": b"From: <s@sender.test>\r\nList-Unsubscribe: <https://x.test/u?1>\r\n"
+                          b"List-Unsubscribe-Post: List-Unsubscribe=One-Click\r\n",
+           "encoded": b"From: =?utf-8?q?a=0D=0ABcc:x?= <s@sender.test>\r\nSubject: =?utf-8?q?x=0AInjected:_1?=\r\n"}
+
+
+@pytest.mark.parametrize("header", HEADERS)
+@pytest.mark.parametrize("body", BODIES)
+def test_B18_signatures_verify(w, t, body, header):
+    rcpt = f"{body}-{header}@a.test"
+    message = HEADERS[header] + b"\r\n" + BODIES[body]
+    mail = arrived(w, t, message, rcpt, " BODY=8BITMIME")
+    assert mail.endswith(message), "the message was changed"
+    assert fields(mail)[:2] == [b"DKIM-Signature"] * 2
+    assert dkim_ok(mail, KEYS, 0) and dkim_ok(mail, KEYS, 1)
+    assert not dkim_ok(mail + b"x\r\n", KEYS, 0), "dkimpy lets everything pass"
+    # Oversigned: a second From or Subject breaks it.
+    assert not dkim_ok(mail.replace(b"\r\n\r\n", b"\r\nSubject: other\r\n\r\n", 1), KEYS, 0)
+    if header == "unsubscribe":
+        signed = email.message_from_bytes(mail)["DKIM-Signature"].lower()
+        assert "list-unsubscribe" in signed and "list-unsubscribe-post" in signed
+
+
+def test_B19_wildcard_key_and_long_header_list(w, t):
+    names = b"".join(b"X-Long-Field-Name-Number-%d: v\r\n" % n for n in range(60))
+    mail = arrived(w, t, b"From: <s@sub.wild.test>\r\n" + names + b"\r\nhello\r\n", "b19@a.test")
+    assert fields(mail).count(b"DKIM-Signature") == 1 and dkim_ok(mail, {"any._domainkey.wild.test": KEYS[
+        "any._domainkey.sub.wild.test"], **KEYS})
+    assert max(map(len, mail.split(b"\r\n"))) <= 998
+
+
+def test_B20_no_key_for_the_from_domain(w, t):
+    assert b"DKIM-Signature" not in fields(arrived(w, t, b"From: <s@other.test>\r\n\r\nhello\r\n", "b20@a.test"))
+
+
+def test_B22_null_sender_gets_no_report(w, t):
+    t.say("MAIL FROM:<>", "250")
+    t.say("RCPT TO:<x@nowhere.invalid-domain.test-none>", "250")
+    t.data(MAIL)
+    gives(w, "x@nowhere", "b")
+    time.sleep(0.3)
+    assert not [r for r in w.rows() if r["rcpt"] == ""]
+
+
+def test_B23_a_megabyte_to_a_thousand_recipients(w, t):
+    t.say("MAIL FROM:<s@x.test>", "250")
+    t.raw("".join(f"RCPT TO:<b23.{n}@d{n % 500:03d}.test>\r\n" for n in range(1000)))
+    for _ in range(1000):
+        t.expect("250")
+    body = (b"x" * 98 + b"\r\n") * 10000
+    begun = time.monotonic()
+    t.data(b"From: <s@x.test>\r\n\r\n" + body + b".\r\n")
+    assert time.monotonic() - begun < 3
+    assert w.ctl("status", "--json")["summary"]["spool"]["used_bytes"] < 8 << 20, "stored once for all"
+    wait_for("1000 deliveries", lambda: sum(r["type"] == "d" and r["rcpt"].startswith("b23.") for r in w.rows()) == 1000, 60)
+
+
+def test_B28_same_message_id(w, t):
+    for n in range(3):
+        submit(t, b"From: <s@x.test>\r\nMessage-ID: <same@x.test>\r\n\r\nhello\r\n", f"b28.{n}@a.test")
+    for n in range(3):
+        gives(w, f"b28.{n}@a.test")
+
+
+def test_D15_message_larger_than_the_site_takes(w, t):
+    submit(t, b"From: <s@x.test>\r\n\r\n" + (b"x" * 98 + b"\r\n") * 200, "big@small.test")
+    row = gives(w, "big@small.test", "b")
+    assert row["dsnStatus"] == "5.3.4"
+
+
+def test_show_client_and_protocol_words():
+    def before(world):
+        world.blocks = f'user shop {{ password-file = "{password_file(world.dir, "shop", "secret")}" }}'
+    with running(before=before, listen="show-client = yes  auth-in-clear = yes") as w:
+        with Talk(w.port) as t:
+            t.hello()
+            t.auth("shop", "secret")
+            t.envelope()
+            t.data(MAIL)
+        row = gives(w)
+        assert row["srcMta"] == "shop"
+        assert b"Received: from client.test (127.0.0.1)\r\n\tby mta.sender.test with ESMTPA id " in w.mails()[0]
