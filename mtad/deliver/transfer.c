@@ -121,7 +121,8 @@ transfer_result(struct transfer *t, const struct smtp_client_fact *fact)
 	len = reply_words(fact, words, sizeof(words));
 	if (len >= (int)sizeof(words))
 		len = sizeof(words) - 1;
-	job_answer(t->job, fact->rcpt_index, &out.verdict, out.verdict_class, out.esc, words, (size_t)len);
+	job_answer(t->job, fact->rcpt_index, &out.verdict, out.verdict_class, out.esc,
+		(struct queue_blob){words, (size_t)len});
 }
 
 struct job *

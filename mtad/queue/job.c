@@ -57,14 +57,13 @@ keep_text(struct job *job, const char *text, size_t len)
 
 void
 job_answer(struct job *job, uint32_t index, const struct queue_verdict *v, enum verdict_class verdict_class,
-	const char *esc, const char *text, size_t len)
+	const char *esc, struct queue_blob words)
 {
+	size_t len = words.len < QUEUE_REPLY_MAX ? words.len : QUEUE_REPLY_MAX;
 	struct job_rcpt *r = &job->rcpts[index];
 	struct job_rcpt *before = index > 0 ? &job->rcpts[index - 1] : NULL;
 
 	assert(index < job->rcpt_count);
-	if (len > QUEUE_REPLY_MAX)
-		len = QUEUE_REPLY_MAX;
 	r->verdict = *v;
 	r->code = v->code;
 	r->verdict_class = (uint8_t)verdict_class;
@@ -73,12 +72,12 @@ job_answer(struct job *job, uint32_t index, const struct queue_verdict *v, enum 
 	if (len == 0)
 		return;
 	if (before != NULL && before->reply_len == len &&
-		memcmp(job->texts + before->reply_at, text, len) == 0) {
+		memcmp(job->texts + before->reply_at, words.ptr, len) == 0) {
 		r->reply_at = before->reply_at;
 		r->reply_len = before->reply_len;
 		return;
 	}
-	if ((r->reply_at = keep_text(job, text, len)) != UINT32_MAX)
+	if ((r->reply_at = keep_text(job, words.ptr, len)) != UINT32_MAX)
 		r->reply_len = (uint32_t)len;
 	else
 		r->reply_at = 0;
@@ -123,5 +122,6 @@ job_answer_all(struct job *job, enum queue_verdict_kind kind, enum verdict_class
 	uint32_t i;
 
 	for (i = 0; i < job->rcpt_count; i++)
-		job_answer(job, i, &v, verdict_class, esc, words, strnlen(words, QUEUE_REPLY_MAX));
+		job_answer(job, i, &v, verdict_class, esc,
+			(struct queue_blob){words, strnlen(words, QUEUE_REPLY_MAX)});
 }

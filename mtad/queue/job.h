@@ -64,7 +64,7 @@ struct job *job_create(struct queue_lease *lease);
 void job_free(struct job *job); /* unrefs message and dsn */
 /* Stores a verdict; text is copied (bounded by QUEUE_REPLY_MAX). */
 void job_answer(struct job *job, uint32_t index, const struct queue_verdict *v,
-	enum verdict_class verdict_class, const char *esc, const char *text, size_t len);
+	enum verdict_class verdict_class, const char *esc, struct queue_blob words);
 /* PowerMTA's bounceCat for a verdict: "bad-mailbox", "routing-errors", "message-expired" ... "" for a
  * delivery. */
 const char *job_category(enum verdict_class verdict_class, enum queue_verdict_kind kind);

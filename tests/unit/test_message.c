@@ -174,7 +174,7 @@ answer(struct job *job, uint32_t i, const char *text)
 {
 	struct queue_verdict v = {.kind = QUEUE_VERDICT_LATER, .code = 451};
 
-	job_answer(job, i, &v, CLASS_REPLY, "4.7.1", text, strlen(text));
+	job_answer(job, i, &v, CLASS_REPLY, "4.7.1", (struct queue_blob){text, strlen(text)});
 }
 
 static void
