@@ -205,7 +205,7 @@ test_worker_never_started(void **state)
 static int64_t
 fake_us(void *arg)
 {
-	return *(int64_t *)arg;
+	return *(_Atomic int64_t *)arg;
 }
 static uint32_t
 fake_random(void *arg)
@@ -257,7 +257,7 @@ ask_until_ok(struct watchdog *w)
 static void
 test_watchdog(void **state)
 {
-	int64_t now_us = 1000000;
+	_Atomic int64_t now_us = 1000000;
 	struct clock clock = {fake_us, fake_us, fake_random, &now_us};
 	pthread_mutex_t until = PTHREAD_MUTEX_INITIALIZER;
 	struct stopper s = {.call = {.letter.kind = LETTER_CALL, .run = wait_for_it}, .until = &until};
