@@ -26,13 +26,14 @@ struct client {
 	struct client *next;
 	struct control *control;
 	struct event *read_event, *write_event;
+	struct event *deadline; /* of the request */
 	uint64_t number;
 	int fd;
 	char who[64];
 	char in[CTL_HEAD_BYTES + CTL_FRAME_MAX];
 	size_t in_len;
 	char *out; /* frames not yet written */
-	size_t out_len, out_sent;
+	size_t out_len, out_max, out_sent;
 	bool is_busy; /* a request is under way */
 	bool is_last; /* close when out is written */
 };
@@ -58,8 +59,12 @@ client_close(struct client *c)
 		p = &(*p)->next;
 	*p = c->next;
 	c->control->client_count--;
-	event_free(c->read_event);
-	event_free(c->write_event);
+	if (c->read_event != NULL)
+		event_free(c->read_event);
+	if (c->write_event != NULL)
+		event_free(c->write_event);
+	if (c->deadline != NULL)
+		event_free(c->deadline);
 	close(c->fd);
 	free(c->out);
 	free(c);
@@ -103,18 +108,24 @@ on_client_writable(evutil_socket_t fd, short what, void *arg)
 static bool
 out_add(struct client *c, const json_t *object)
 {
-	size_t len;
-	char *frame = ctl_write_frame(object, &len), *grown = NULL;
+	size_t len = 0, max = c->out_max > 0 ? c->out_max : 4096;
+	char *frame = ctl_write_frame(object, &len), *grown;
+	bool ok = frame != NULL;
 
-	if (frame != NULL)
-		grown = realloc(c->out, c->out_len + len);
-	if (grown != NULL) {
-		c->out = grown;
+	while (max - c->out_len < len)
+		max *= 2;
+	if (ok && max > c->out_max) {
+		if ((ok = (grown = realloc(c->out, max)) != NULL)) {
+			c->out = grown;
+			c->out_max = max;
+		}
+	}
+	if (ok) {
 		memcpy(c->out + c->out_len, frame, len);
 		c->out_len += len;
 	}
 	free(frame);
-	return grown != NULL;
+	return ok;
 }
 
 static void
@@ -143,6 +154,8 @@ request_free(struct ctl_request *r)
 {
 	json_decref(r->args);
 	json_decref(r->frames);
+	json_decref(r->part);
+	free(r->state);
 	free(r);
 }
 
@@ -156,9 +169,14 @@ finish(struct control *control, struct ctl_request *r)
 	for (c = control->clients; c != NULL && c->number != r->client; c = c->next)
 		;
 	if (c != NULL) {
+		bool whole = true;
+
 		for (i = 0; i < json_array_size(r->frames); i++)
-			(void)out_add(c, json_array_get(r->frames, i));
-		send_end(c, r->exit_code);
+			whole = out_add(c, json_array_get(r->frames, i)) && whole;
+		if (whole)
+			send_end(c, r->exit_code);
+		else
+			refuse(c, "a part of the answer is missing: it is too long, or there is no memory");
 	}
 	request_free(r);
 }
@@ -206,6 +224,7 @@ begin(struct client *c, json_t *take_args)
 	r->call.run = run_request;
 	r->app = control->app;
 	r->back = &control->back;
+	r->slow = control->slow;
 	r->client = c->number;
 	r->args = take_args;
 	r->run = command->run;
@@ -234,11 +253,8 @@ on_client_readable(evutil_socket_t fd, short what, void *arg)
 	ssize_t n;
 	int used;
 
-	if ((what & EV_TIMEOUT) != 0) {
-		if (!c->is_busy)
-			client_close(c);
-		return;
-	}
+	if (c->is_busy || c->is_last) /* one request a connection; what follows it is read over its bytes */
+		c->in_len = 0;
 	n = read(c->fd, c->in + c->in_len, sizeof(c->in) - c->in_len);
 	if (n < 0 && (errno == EAGAIN || errno == EINTR))
 		return;
@@ -246,14 +262,23 @@ on_client_readable(evutil_socket_t fd, short what, void *arg)
 		client_close(c);
 		return;
 	}
-	if (c->is_busy || c->is_last) /* one request a connection; anything more is not ours to understand */
+	if (c->is_busy || c->is_last)
 		return;
 	c->in_len += (size_t)n;
 	used = ctl_read_frame(c->in, c->in_len, &args);
+	if (used != 0)
+		event_del(c->deadline);
 	if (used > 0)
 		begin(c, args);
 	else if (used < 0)
 		refuse(c, ctl_err_text(used));
+}
+
+/* A byte now and then is no request either. */
+static void
+on_client_late(evutil_socket_t fd, short what, void *arg)
+{
+	client_close(arg);
 }
 
 /* root, our own account, or one named in control-users. */
@@ -299,7 +324,9 @@ on_acceptable(evutil_socket_t listening, short what, void *arg)
 	control->client_count++;
 	c->read_event = event_new(control->app->base, fd, EV_READ | EV_PERSIST, on_client_readable, c);
 	c->write_event = event_new(control->app->base, fd, EV_WRITE, on_client_writable, c);
-	if (c->read_event == NULL || c->write_event == NULL || event_add(c->read_event, &tv) != 0) {
+	c->deadline = event_new(control->app->base, -1, 0, on_client_late, c);
+	if (c->read_event == NULL || c->write_event == NULL || c->deadline == NULL ||
+		event_add(c->read_event, NULL) != 0 || event_add(c->deadline, &tv) != 0) {
 		client_close(c);
 		return;
 	}
@@ -321,6 +348,7 @@ bind_socket(struct control *control, char *why, size_t why_max)
 	const char *path = control->app->conf->control_socket;
 	char folder[sizeof(control->address.sun_path)];
 	const char *slash = strrchr(path, '/');
+	struct stat st;
 	int probe;
 
 	control->address.sun_family = AF_UNIX;
@@ -334,9 +362,15 @@ bind_socket(struct control *control, char *why, size_t why_max)
 		path);
 	if (mkdir(folder, 0755) == 0)
 		(void)chmod(folder, 0755);
-	probe = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	if (lstat(path, &st) == 0 && !S_ISSOCK(st.st_mode)) {
+		snprintf(why, why_max, "control-socket %s: there is something that is no socket", path);
+		return false;
+	}
+	/* Without waiting: a daemon whose backlog is full (EAGAIN) lives too. */
+	probe = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	if (probe >= 0 &&
-		connect(probe, (const struct sockaddr *)&control->address, sizeof(control->address)) == 0) {
+		(connect(probe, (const struct sockaddr *)&control->address, sizeof(control->address)) == 0 ||
+			errno == EAGAIN)) {
 		close(probe);
 		snprintf(why, why_max, "control-socket %s: another mtad answers there", path);
 		return false;

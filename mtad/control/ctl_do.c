@@ -15,7 +15,11 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { PORTION = 500, SCAN_PORTION = 1000 };
+enum {
+	PORTION = 500, /* recipients removed at a time */
+	SCAN_PORTION = 1000,
+	SLICE_US = 5000,
+};
 
 static void
 log_change(const struct ctl_request *r, const char *what)
@@ -40,159 +44,163 @@ finish(struct ctl_request *r, const char *what)
 	return true;
 }
 
-/* --- by sender: the spool knows senders, the schedule does not --- */
+/* --- counting, retrying, holding, releasing, removing: what is done to those a filter names --- */
 
+/* False: there is more of the same to do. */
+typedef bool apply_fn(struct ctl_request *r, const struct queue_filter *f);
+
+static bool
+apply_count(struct ctl_request *r, const struct queue_filter *f)
+{
+	r->done += queue_sched_count(dispatch_sched(r->app->dispatch), f);
+	return true;
+}
+
+static bool
+apply_retry(struct ctl_request *r, const struct queue_filter *f)
+{
+	r->done += dispatch_retry(r->app->dispatch, f);
+	return true;
+}
+
+static bool
+apply_hold(struct ctl_request *r, const struct queue_filter *f)
+{
+	r->done += dispatch_hold(r->app->dispatch, f, true);
+	return true;
+}
+
+static bool
+apply_release(struct ctl_request *r, const struct queue_filter *f)
+{
+	r->done += dispatch_hold(r->app->dispatch, f, false);
+	return true;
+}
+
+static bool
+apply_remove(struct ctl_request *r, const struct queue_filter *f)
+{
+	bool bounce = strcmp(ctl_arg(r, "command"), "bounce") == 0;
+	const char *reason = ctl_arg(r, "reason");
+	uint64_t busy = 0, removed;
+
+	if (reason[0] == '\0')
+		reason = bounce ? "returned by the operator" : "deleted by the operator";
+	removed = dispatch_remove(r->app->dispatch, f, bounce ? QUEUE_VERDICT_FAILED : QUEUE_VERDICT_DROPPED,
+		reason, PORTION, &busy);
+	r->done += removed;
+	r->busy += busy;
+	return removed < PORTION;
+}
+
+static const struct {
+	const char *command;
+	apply_fn *apply;
+} verbs[] = {{"count", apply_count}, {"retry", apply_retry}, {"hold", apply_hold}, {"release", apply_release},
+	{"bounce", apply_remove}, {"delete", apply_remove}};
+
+static bool
+apply(struct ctl_request *r, const struct queue_filter *f)
+{
+	size_t i = 0;
+
+	while (strcmp(verbs[i].command, ctl_arg(r, "command")) != 0)
+		i++; /* this file is asked for these commands alone */
+	return verbs[i].apply(r, f);
+}
+
+static bool
+finish_verb(struct ctl_request *r)
+{
+	const char *what = ctl_arg(r, "command");
+
+	if (strcmp(what, "count") != 0)
+		return finish(r, what);
+	ctl_summary(r, json_pack("{s:I}", "count", (json_int_t)r->done));
+	return true;
+}
+
+/* The spool knows senders, the schedule does not: the ids of a portion are read there, then used here. */
 struct sender_scan {
 	struct ctl_request *r;
 	size_t len;
 	queue_id ids[SCAN_PORTION];
-	uint32_t count;
+	uint32_t count, at;
+	bool is_end;
 };
 
 static bool
 match_sender(void *arg, const struct queue_message *m, const struct queue_rcpt *rcpts, uint32_t rcpt_count)
 {
 	struct sender_scan *s = arg;
+	const struct ctl_request *r = s->r;
 
-	if (m->sender.len == s->len && strncasecmp(m->sender.ptr, s->r->sender, s->len) == 0)
+	if ((r->filter.id == 0 || r->filter.id == m->id) && m->sender.len == s->len &&
+		strncasecmp(m->sender.ptr, r->sender, s->len) == 0)
 		s->ids[s->count++] = m->id;
 	return true;
 }
 
-typedef void apply_fn(struct ctl_request *r, const struct queue_filter *f);
+static bool sender_apply(struct ctl_request *r);
 
-/* One portion of the spool; true when the end is reached. */
+/* In the control side's thread. */
 static bool
-by_sender(struct ctl_request *r, apply_fn *apply)
+sender_read(struct ctl_request *r)
 {
-	struct sender_scan s = {.r = r, .len = strnlen(r->sender, QUEUE_ADDRESS_MAX + 1)};
-	struct queue_filter f = r->filter;
+	struct sender_scan *s = r->state;
 	queue_id last = r->cursor;
-	uint32_t i;
-	int n = queue_store_scan(r->app->store, r->cursor, SCAN_PORTION, match_sender, &s, &last);
+	int n = queue_store_scan(
+		r->app->store, r->cursor, r->filter.id != 0 ? 1 : SCAN_PORTION, match_sender, s, &last);
 
-	for (i = 0; i < s.count; i++) {
-		f.id = s.ids[i];
-		f.n = -1;
-		apply(r, &f);
-	}
+	s->at = 0;
+	s->is_end = r->filter.id != 0 || n < SCAN_PORTION;
 	r->cursor = last;
-	return n < SCAN_PORTION;
+	if (n < 0)
+		(void)ctl_error(r, "the spool cannot be read: %s", queue_err_text(n));
+	return ctl_go_on(r, dispatch_worker(r->app->dispatch), sender_apply);
 }
 
-static void
-apply_count(struct ctl_request *r, const struct queue_filter *f)
-{
-	r->done += queue_sched_count(dispatch_sched(r->app->dispatch), f);
-}
-
-static void
-apply_retry(struct ctl_request *r, const struct queue_filter *f)
-{
-	r->done += dispatch_retry(r->app->dispatch, f);
-}
-
-static void
-apply_hold(struct ctl_request *r, const struct queue_filter *f)
-{
-	r->done += dispatch_hold(r->app->dispatch, f, true);
-}
-
-static void
-apply_release(struct ctl_request *r, const struct queue_filter *f)
-{
-	r->done += dispatch_hold(r->app->dispatch, f, false);
-}
-
+/* In the queue thread, for a few milliseconds at a time. */
 static bool
-whole(struct ctl_request *r, apply_fn *apply, const char *what)
+sender_apply(struct ctl_request *r)
 {
-	if (!ctl_filter(r))
-		return true;
-	if (r->sender[0] != '\0') {
-		if (!by_sender(r, apply))
+	struct sender_scan *s = r->state;
+	int64_t until_us = clock_mono(r->app->clock) + SLICE_US;
+	struct queue_filter f = r->filter;
+
+	while (s->at < s->count) {
+		f.id = s->ids[s->at];
+		s->at += apply(r, &f) ? 1 : 0;
+		if (clock_mono(r->app->clock) > until_us)
 			return false;
-	} else
-		apply(r, &r->filter);
-	return finish(r, what);
-}
-
-bool
-ctl_count(struct ctl_request *r)
-{
-	if (!ctl_filter(r))
-		return true;
-	if (r->sender[0] == '\0')
-		apply_count(r, &r->filter);
-	else if (!by_sender(r, apply_count))
-		return false;
-	ctl_summary(r, json_pack("{s:I}", "count", (json_int_t)r->done));
-	return true;
-}
-
-bool
-ctl_retry(struct ctl_request *r)
-{
-	return whole(r, apply_retry, "retry");
-}
-
-bool
-ctl_hold(struct ctl_request *r)
-{
-	return whole(r, apply_hold, "hold");
-}
-
-bool
-ctl_release(struct ctl_request *r)
-{
-	return whole(r, apply_release, "release");
-}
-
-/* --- removals --- */
-
-static void
-remove_some(struct ctl_request *r, const struct queue_filter *f, uint64_t limit)
-{
-	bool bounce = strcmp(ctl_arg(r, "command"), "bounce") == 0;
-	const char *reason = ctl_arg(r, "reason");
-	uint64_t busy = 0;
-
-	if (reason[0] == '\0')
-		reason = bounce ? "returned by the operator" : "deleted by the operator";
-	r->done += dispatch_remove(r->app->dispatch, f, bounce ? QUEUE_VERDICT_FAILED : QUEUE_VERDICT_DROPPED,
-		reason, limit, &busy);
-	r->busy += busy;
-}
-
-static void
-apply_remove(struct ctl_request *r, const struct queue_filter *f)
-{
-	remove_some(r, f, UINT64_MAX);
+	}
+	s->count = 0;
+	return s->is_end ? finish_verb(r) : ctl_go_on(r, r->slow, sender_read);
 }
 
 static bool
-removal(struct ctl_request *r, const char *what)
+by_filter(struct ctl_request *r)
 {
-	uint64_t before = r->done;
+	return apply(r, &r->filter) ? finish_verb(r) : false;
+}
+
+bool
+ctl_change(struct ctl_request *r)
+{
+	struct sender_scan *s;
 
 	if (!ctl_filter(r))
 		return true;
-	if (r->sender[0] != '\0')
-		return by_sender(r, apply_remove) ? finish(r, what) : false;
-	remove_some(r, &r->filter, PORTION);
-	return r->done - before < PORTION ? finish(r, what) : false;
-}
-
-bool
-ctl_bounce(struct ctl_request *r)
-{
-	return removal(r, "bounce");
-}
-
-bool
-ctl_delete(struct ctl_request *r)
-{
-	return removal(r, "delete");
+	if (strcmp(ctl_arg(r, "command"), "count") != 0 && dispatch_is_recovering(r->app->dispatch))
+		return ctl_error(r, "the index is still being read from the spool: try again in a moment");
+	if (r->sender[0] == '\0')
+		return ctl_go_on(r, r->worker, by_filter);
+	if ((s = r->state = calloc(1, sizeof(*s))) == NULL)
+		return ctl_error(r, "out of memory");
+	s->r = r;
+	s->len = strnlen(r->sender, QUEUE_ADDRESS_MAX + 1);
+	r->cursor = r->filter.id != 0 ? r->filter.id - 1 : 0;
+	return ctl_go_on(r, r->slow, sender_read);
 }
 
 /* --- pauses --- */
@@ -222,20 +230,41 @@ text(const char *s)
 	return (struct queue_blob){s, strnlen(s, 300)};
 }
 
+/* The name as the schedule spells it; an error was set when it can be none. */
+static bool
+pause_name(struct ctl_request *r, int kind, struct queue_blob *out)
+{
+	const char *name = ctl_arg(r, "name");
+	int len;
+
+	*out = text(name);
+	if (kind != QUEUE_PAUSE_ALL && out->len == 0)
+		return !ctl_error(r, "%s: a name is needed", pause_kinds[kind]);
+	if (kind != QUEUE_PAUSE_DOMAIN)
+		return true;
+	if ((len = domain_normalise(out->ptr, out->len, r->domain, sizeof(r->domain))) < 0)
+		return !ctl_error(r, "\"%s\" is no domain", name);
+	*out = (struct queue_blob){r->domain, (size_t)len};
+	return true;
+}
+
 bool
 ctl_pause(struct ctl_request *r)
 {
 	int kind = pause_kind(r);
 	int64_t for_us = ctl_arg_int(r, "for_us", 0);
 	int64_t until_us = for_us > 0 ? clock_now(r->app->clock) + for_us : INT64_MAX;
+	struct queue_blob name;
 
 	if (kind < 0)
 		return ctl_error(r, "pause what? domain, site, source, job, user or all");
-	if (!dispatch_pause(r->app->dispatch, (enum queue_pause_kind)kind, text(ctl_arg(r, "name")), until_us,
+	if (!pause_name(r, kind, &name))
+		return true;
+	if (!dispatch_pause(r->app->dispatch, (enum queue_pause_kind)kind, name, until_us,
 		    text(ctl_arg(r, "reason"))))
 		return ctl_error(r, "%s \"%s\": %s", ctl_arg(r, "kind"), ctl_arg(r, "name"),
 			kind == QUEUE_PAUSE_SOURCE ? "there is no such source in the configuration"
-						   : "a name is needed");
+						   : "out of memory");
 	r->done = 1;
 	return finish(r, "pause");
 }
@@ -244,10 +273,13 @@ bool
 ctl_resume(struct ctl_request *r)
 {
 	int kind = pause_kind(r);
+	struct queue_blob name;
 
 	if (kind < 0)
 		return ctl_error(r, "resume what? domain, site, source, job, user or all");
-	if (!dispatch_resume(r->app->dispatch, (enum queue_pause_kind)kind, text(ctl_arg(r, "name"))))
+	if (!pause_name(r, kind, &name))
+		return true;
+	if (!dispatch_resume(r->app->dispatch, (enum queue_pause_kind)kind, name))
 		return ctl_error(r, "%s \"%s\" was not paused", ctl_arg(r, "kind"), ctl_arg(r, "name"));
 	r->done = 1;
 	return finish(r, "resume");
@@ -326,6 +358,7 @@ ctl_rotate(struct ctl_request *r)
 
 struct dkim_look_up {
 	struct ctl_request *r;
+	const struct conf *conf; /* a reference: key points into it, and a reload may come first */
 	struct dkim_key_conf key;
 	char name[300];
 };
@@ -346,13 +379,14 @@ on_txt(void *arg, const char *txt, const char *why)
 		r->exit_code = 1;
 	ctl_row(r, json_pack("{s:s,s:s,s:s,s:b,s:s}", "domain", l->key.domain, "selector", l->key.selector,
 			   "record", l->name, "good", (int)(same == 0), "why", words));
+	conf_unref(l->conf);
 	free(l);
 	if (--r->busy == 0)
 		mailbox_post(r->back, &r->call.letter);
 }
 
 static bool
-look_up(struct ctl_request *r, const struct conf_dkim *d)
+look_up(struct ctl_request *r, const struct conf *conf, const struct conf_dkim *d)
 {
 	struct dkim_look_up *l = calloc(1, sizeof(*l));
 
@@ -364,6 +398,7 @@ look_up(struct ctl_request *r, const struct conf_dkim *d)
 		free(l);
 		return false;
 	}
+	l->conf = conf_ref(conf);
 	r->busy++;
 	route_txt(dispatch_route(r->app->dispatch), l->name, on_txt, l);
 	return true;
@@ -379,7 +414,7 @@ ctl_dkim_check(struct ctl_request *r)
 
 	for (i = 0; i < c->dkim_count; i++)
 		if (domain[0] == '\0' || strcasecmp(c->dkims[i].name, domain) == 0)
-			(void)look_up(r, &c->dkims[i]);
+			(void)look_up(r, c, &c->dkims[i]);
 	if (r->busy == 0)
 		return ctl_error(r, "no dkim block for \"%s\" in the configuration", domain);
 	r->is_pending = true;

@@ -4,23 +4,25 @@
  */
 #include "control/ctl_request.h"
 
+#include "base/domain.h"
+
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 static const struct ctl_command commands[] = {
-	{"status", CTL_QUEUE, ctl_status},
+	{"status", CTL_SLOW, ctl_status},
 	{"queue", CTL_QUEUE, ctl_queue},
 	{"sites", CTL_QUEUE, ctl_sites},
 	{"list", CTL_QUEUE, ctl_list},
 	{"show", CTL_SLOW, ctl_show},
-	{"count", CTL_QUEUE, ctl_count},
-	{"retry", CTL_QUEUE, ctl_retry},
-	{"hold", CTL_QUEUE, ctl_hold},
-	{"release", CTL_QUEUE, ctl_release},
-	{"bounce", CTL_QUEUE, ctl_bounce},
-	{"delete", CTL_QUEUE, ctl_delete},
+	{"count", CTL_QUEUE, ctl_change},
+	{"retry", CTL_QUEUE, ctl_change},
+	{"hold", CTL_QUEUE, ctl_change},
+	{"release", CTL_QUEUE, ctl_change},
+	{"bounce", CTL_QUEUE, ctl_change},
+	{"delete", CTL_QUEUE, ctl_change},
 	{"pause", CTL_QUEUE, ctl_pause},
 	{"resume", CTL_QUEUE, ctl_resume},
 	{"pauses", CTL_QUEUE, ctl_pauses},
@@ -77,6 +79,14 @@ ctl_error(struct ctl_request *r, const char *format, ...)
 	return true;
 }
 
+bool
+ctl_go_on(struct ctl_request *r, struct worker *worker, bool (*next)(struct ctl_request *r))
+{
+	r->worker = worker;
+	r->run = next;
+	return false;
+}
+
 const char *
 ctl_arg(const struct ctl_request *r, const char *name)
 {
@@ -108,7 +118,7 @@ ctl_blob(struct queue_blob b)
 	for (i = 0; i < b.len; i++) {
 		unsigned char c = ((const unsigned char *)b.ptr)[i];
 
-		copy[i] = c >= ' ' && c < 127 ? (char)c : '?';
+		copy[i] = (c >= ' ' && c < 127) || c == '\r' || c == '\n' || c == '\t' ? (char)c : '?';
 	}
 	text = json_stringn(copy, b.len);
 	free(copy);
@@ -125,12 +135,76 @@ arg_blob(const struct ctl_request *r, const char *name)
 	return (struct queue_blob){json_string_value(v), json_string_length(v)};
 }
 
+/* What any request may hold, and how. Nothing else is let pass: an argument that is overlooked would widen a
+ * filter. */
+static const struct {
+	const char *name;
+	json_type type;
+	bool is_filter;
+} arguments[] = {{"command", JSON_STRING, false}, {"all", JSON_TRUE, true}, {"id", JSON_INTEGER, true},
+	{"n", JSON_INTEGER, false}, {"domain", JSON_STRING, true}, {"site", JSON_STRING, true},
+	{"user", JSON_STRING, true}, {"job", JSON_STRING, true}, {"sender", JSON_STRING, true},
+	{"held", JSON_TRUE, true}, {"waiting", JSON_TRUE, true}, {"limit", JSON_INTEGER, false},
+	{"reason", JSON_STRING, false}};
+
+static bool
+check_argument(struct ctl_request *r, const char *name, const json_t *value, bool *is_filter)
+{
+	size_t i;
+
+	for (i = 0; i < sizeof(arguments) / sizeof(arguments[0]); i++)
+		if (strcmp(arguments[i].name, name) == 0)
+			break;
+	if (i == sizeof(arguments) / sizeof(arguments[0])) {
+		(void)ctl_error(r, "this mtad does not know the argument \"%.100s\"", name);
+		return false;
+	}
+	if (json_typeof(value) != arguments[i].type) {
+		(void)ctl_error(r, "the argument \"%s\" is of the wrong type", name);
+		return false;
+	}
+	if (arguments[i].is_filter && json_is_string(value) && json_string_length(value) == 0) {
+		(void)ctl_error(r, "\"%s\" is empty; everything is meant with --all", name);
+		return false;
+	}
+	*is_filter = *is_filter || arguments[i].is_filter;
+	return true;
+}
+
+static bool
+check_numbers(struct ctl_request *r)
+{
+	int64_t id = ctl_arg_int(r, "id", 1), n = ctl_arg_int(r, "n", 0);
+
+	if (id <= 0 || n < 0 || n >= QUEUE_RCPTS_MAX)
+		return !ctl_error(r, "no message or recipient has this number");
+	if (json_object_get(r->args, "n") != NULL && json_object_get(r->args, "id") == NULL)
+		return !ctl_error(r, "a recipient's number needs its message's id");
+	return true;
+}
+
 bool
 ctl_filter(struct ctl_request *r)
 {
+	bool is_filter = strcmp(ctl_arg(r, "command"), "list") == 0, ok = true;
+	struct queue_blob domain = arg_blob(r, "domain");
+	const char *name;
+	json_t *value;
+	int len;
+
+	json_object_foreach(r->args, name, value) ok = ok && check_argument(r, name, value, &is_filter);
+	if (!ok || !check_numbers(r))
+		return false;
+	if (!is_filter)
+		return !ctl_error(r, "which recipients? Give a filter, or all");
+	if (domain.len > 0 &&
+		(len = domain_normalise(domain.ptr, domain.len, r->domain, sizeof(r->domain))) < 0)
+		return !ctl_error(r, "\"%s\" is no domain", ctl_arg(r, "domain"));
+	if (domain.len > 0)
+		domain = (struct queue_blob){r->domain, (size_t)len};
 	r->filter = (struct queue_filter){.id = (queue_id)ctl_arg_int(r, "id", 0),
 		.n = (int32_t)ctl_arg_int(r, "n", -1),
-		.domain = arg_blob(r, "domain"),
+		.domain = domain,
 		.site = arg_blob(r, "site"),
 		.user = arg_blob(r, "user"),
 		.job = arg_blob(r, "job"),

@@ -10,6 +10,7 @@
  * Owner    whichever thread has it. Memory: rows are bounded by the request's limit.
  */
 #include "app.h"
+#include "base/domain.h"
 #include "queue/letters.h"
 #include "queue_sched.h"
 #include "queue_sched_admin.h"
@@ -26,7 +27,9 @@ struct ctl_request {
 	struct call call; /* first: it travels as a letter */
 	struct app *app;
 	struct mailbox *back;
-	struct worker *worker; /* where it runs, to be posted again */
+	struct worker *worker; /* where it runs; run() may name another thread, and another run, before it
+				  returns false */
+	struct worker *slow;   /* the control side's own thread */
 	uint64_t client;
 	json_t *args;
 	json_t *frames; /* array: rows and texts */
@@ -35,8 +38,11 @@ struct ctl_request {
 	/* Parsed filter; text lives in args. */
 	struct queue_filter filter;
 	const char *sender;
-	uint64_t done, busy; /* of work in portions */
+	char domain[DOMAIN_MAX]; /* of the filter, normalised */
+	uint64_t done, busy;     /* of work in portions */
 	uint64_t cursor;
+	void *state;     /* of a command that goes through several threads: freed with it */
+	json_t *part;    /* likewise: of the summary */
 	bool is_pending; /* run() has begun something that will post the request back itself */
 	char who[64];
 };
@@ -55,11 +61,14 @@ void ctl_row(struct ctl_request *r, json_t *take_row);
 void ctl_summary(struct ctl_request *r, json_t *take_summary);
 /* {"error": text} and the exit code 1. */
 bool ctl_error(struct ctl_request *r, const char *format, ...) __attribute__((format(printf, 2, 3)));
+/* Goes on with `next` in another thread: a step returns what this returns. */
+bool ctl_go_on(struct ctl_request *r, struct worker *worker, bool (*next)(struct ctl_request *r));
 /* "" when absent. */
 const char *ctl_arg(const struct ctl_request *r, const char *name);
 int64_t ctl_arg_int(const struct ctl_request *r, const char *name, int64_t absent);
 json_t *ctl_blob(struct queue_blob b);
-/* From args: id, n, domain, site, job, user, held, sender. False: an error was set. */
+/* From args: all, id, n, domain, site, job, user, held, waiting, sender. False: an error was set: something
+ * that is empty, of the wrong type or not known, or (but for list) no filter at all. */
 bool ctl_filter(struct ctl_request *r);
 
 bool ctl_status(struct ctl_request *r);
@@ -67,12 +76,7 @@ bool ctl_queue(struct ctl_request *r);
 bool ctl_sites(struct ctl_request *r);
 bool ctl_list(struct ctl_request *r);
 bool ctl_show(struct ctl_request *r);
-bool ctl_count(struct ctl_request *r);
-bool ctl_retry(struct ctl_request *r);
-bool ctl_hold(struct ctl_request *r);
-bool ctl_release(struct ctl_request *r);
-bool ctl_bounce(struct ctl_request *r);
-bool ctl_delete(struct ctl_request *r);
+bool ctl_change(struct ctl_request *r); /* and count: all that is done to a filter */
 bool ctl_pause(struct ctl_request *r);
 bool ctl_resume(struct ctl_request *r);
 bool ctl_pauses(struct ctl_request *r);

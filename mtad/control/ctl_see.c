@@ -83,8 +83,9 @@ count_pause(void *arg, const struct queue_pause_view *v)
 	return true;
 }
 
-bool
-ctl_status(struct ctl_request *r)
+/* In the queue thread. */
+static bool
+status_schedule(struct ctl_request *r)
 {
 	struct app *a = r->app;
 	struct queue_sched_stats q;
@@ -113,10 +114,18 @@ ctl_status(struct ctl_request *r)
 	set(o, "memory_bytes", json_integer(atomic_load(&a->memory.used_bytes)));
 	set(o, "memory_max_bytes", json_integer(atomic_load(&a->memory.max_bytes)));
 	set(o, "schedule_bytes", json_integer(number(q.bytes)));
-	set(o, "spool", status_store(a));
+	set(o, "spool", json_incref(r->part));
 	set(o, "accounting_failed", json_boolean(rep.is_failed));
 	ctl_summary(r, o);
 	return true;
+}
+
+/* A store that fails lets its readers wait: so it is asked here, where nobody waits for us. */
+bool
+ctl_status(struct ctl_request *r)
+{
+	r->part = status_store(r->app);
+	return ctl_go_on(r, dispatch_worker(r->app->dispatch), status_schedule);
 }
 
 /* --- queue --- */
@@ -183,8 +192,8 @@ struct list_entry {
 };
 
 struct list_collector {
-	struct list_entry *entries;
 	size_t count, max;
+	struct list_entry entries[];
 };
 
 static bool
@@ -199,22 +208,43 @@ collect(void *arg, const struct queue_view *v)
 	return true;
 }
 
+/* By message, so that each is read once. */
+static int
+compare_entries(const void *a, const void *b)
+{
+	const struct list_entry *x = a, *y = b;
+
+	if (x->id != y->id)
+		return x->id < y->id ? -1 : 1;
+	return (x->n > y->n) - (x->n < y->n);
+}
+
+static int
+compare_rcpts(const void *key, const void *rcpt)
+{
+	uint16_t n = *(const uint16_t *)key, other = ((const struct queue_rcpt *)rcpt)->n;
+
+	return (n > other) - (n < other);
+}
+
+/* A recipient that ended between the two looks has no row. */
 static void
 list_row(struct ctl_request *r, const struct list_entry *e, const struct queue_loaded *loaded)
 {
-	json_t *o = json_pack("{s:o,s:i,s:s,s:i,s:I,s:I}", "id", id_text(e->id), "n", (int)e->n, "state",
-		e->state, "attempts", (int)e->attempts, "due_us", (json_int_t)e->due_us, "arrived_us",
-		(json_int_t)e->arrived_us);
-	uint32_t i;
+	const struct queue_rcpt *rcpt =
+		bsearch(&e->n, loaded->rcpts, loaded->rcpt_count, sizeof(*rcpt), compare_rcpts);
+	json_t *o;
 
+	if (rcpt == NULL)
+		return;
+	o = json_pack("{s:o,s:i,s:s,s:i,s:I,s:I}", "id", id_text(e->id), "n", (int)e->n, "state", e->state,
+		"attempts", (int)e->attempts, "due_us", (json_int_t)e->due_us, "arrived_us",
+		(json_int_t)e->arrived_us);
 	set(o, "sender", ctl_blob(loaded->message.sender));
 	set(o, "job", ctl_blob(loaded->message.job));
 	set(o, "bytes", json_integer((json_int_t)loaded->message.body_bytes));
-	for (i = 0; i < loaded->rcpt_count; i++)
-		if (loaded->rcpts[i].n == e->n) {
-			set(o, "rcpt", ctl_blob(loaded->rcpts[i].address));
-			set(o, "reply", ctl_blob(loaded->rcpts[i].reply));
-		}
+	set(o, "rcpt", ctl_blob(rcpt->address));
+	set(o, "reply", ctl_blob(rcpt->reply));
 	ctl_row(r, o);
 }
 
@@ -227,32 +257,55 @@ sender_matches(const struct ctl_request *r, const struct queue_loaded *loaded)
 				   strncasecmp(loaded->message.sender.ptr, r->sender, len) == 0);
 }
 
-/* In the queue thread: bounded by limit, and each message is one warm read of some microseconds. */
+static size_t
+list_limit(const struct ctl_request *r)
+{
+	int64_t limit = ctl_arg_int(r, "limit", LIST_DEFAULT);
+
+	return limit > 0 && limit < ROWS_MAX ? (size_t)limit : ROWS_MAX;
+}
+
+/* In the control side's thread: the disk may be slow, and a message may have 50,000 recipients. */
+static bool
+list_rows(struct ctl_request *r)
+{
+	const struct list_collector *c = r->state;
+	struct queue_loaded *loaded = NULL;
+	queue_id id = 0;
+	size_t i;
+
+	for (i = 0; i < c->count && json_array_size(r->frames) < list_limit(r); i++) {
+		if (c->entries[i].id != id) {
+			queue_loaded_free(&loaded);
+			id = c->entries[i].id;
+			if (queue_store_load(r->app->store, id, false, &loaded) != QUEUE_OK)
+				loaded = NULL;
+		}
+		if (loaded != NULL && sender_matches(r, loaded))
+			list_row(r, &c->entries[i], loaded);
+	}
+	queue_loaded_free(&loaded);
+	ctl_summary(r, json_pack("{s:I}", "now_us", (json_int_t)clock_now(r->app->clock)));
+	return true;
+}
+
+/* In the queue thread: only what the schedule knows. */
 bool
 ctl_list(struct ctl_request *r)
 {
-	int64_t limit = ctl_arg_int(r, "limit", LIST_DEFAULT);
-	struct list_collector c = {NULL, 0, (size_t)(limit > 0 && limit < ROWS_MAX ? limit : ROWS_MAX)};
-	struct queue_loaded *loaded;
-	size_t i;
+	struct list_collector *c;
+	size_t max;
 
 	if (!ctl_filter(r))
 		return true;
-	if (r->sender[0] != '\0')
-		c.max = ROWS_MAX;
-	if ((c.entries = calloc(c.max, sizeof(c.entries[0]))) == NULL)
+	max = r->sender[0] != '\0' ? ROWS_MAX : list_limit(r);
+	if ((c = r->state = malloc(sizeof(*c) + max * sizeof(c->entries[0]))) == NULL)
 		return ctl_error(r, "out of memory");
-	queue_sched_each(dispatch_sched(r->app->dispatch), &r->filter, (uint32_t)c.max, collect, &c);
-	for (i = 0; i < c.count && (int64_t)json_array_size(r->frames) < limit; i++) {
-		if (queue_store_load(r->app->store, c.entries[i].id, false, &loaded) != QUEUE_OK)
-			continue;
-		if (sender_matches(r, loaded))
-			list_row(r, &c.entries[i], loaded);
-		queue_loaded_free(&loaded);
-	}
-	free(c.entries);
-	ctl_summary(r, json_pack("{s:I}", "now_us", (json_int_t)clock_now(r->app->clock)));
-	return true;
+	c->count = 0;
+	c->max = max;
+	queue_sched_each(dispatch_sched(r->app->dispatch), &r->filter, (uint32_t)max, collect, c);
+	qsort(c->entries, c->count, sizeof(c->entries[0]), compare_entries);
+	return ctl_go_on(r, r->slow, list_rows);
 }
 
 /* --- show --- */
@@ -275,7 +328,7 @@ rcpt_object(const struct queue_rcpt *r)
 static json_t *
 message_text(const struct queue_loaded *loaded, bool with_body)
 {
-	size_t len = loaded->body.len, max = 20000;
+	size_t len = loaded->body.len, max = 10000; /* as JSON, a byte may take six */
 	const char *end = memmem(loaded->body.ptr, len, "\r\n\r\n", 4);
 
 	if (!with_body && end != NULL)
@@ -308,31 +361,5 @@ ctl_show(struct ctl_request *r)
 		ctl_row(r, rcpt_object(&loaded->rcpts[i]));
 	ctl_summary(r, o);
 	queue_loaded_free(&loaded);
-	return true;
-}
-
-/* --- audit --- */
-
-bool
-ctl_audit(struct ctl_request *r)
-{
-	struct queue_totals t;
-	uint64_t queued, ended = 0;
-	size_t i;
-	bool balanced;
-	int err = queue_store_audit(r->app->store, &t, &queued);
-
-	if (err != QUEUE_OK)
-		return ctl_error(r, "the spool cannot be read: %s", queue_err_text(err));
-	for (i = 0; i < QUEUE_END_COUNT; i++)
-		ended += t.ended[i];
-	balanced = t.accepted == ended + queued + t.quarantined;
-	r->exit_code = balanced ? 0 : 1;
-	ctl_summary(
-		r, json_pack("{s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:b}", "accepted", number(t.accepted), "delivered",
-			   number(t.ended[QUEUE_END_DELIVERED]), "bounced",
-			   number(t.ended[QUEUE_END_BOUNCED]), "expired", number(t.ended[QUEUE_END_EXPIRED]),
-			   "dropped", number(t.ended[QUEUE_END_DROPPED]), "queued", number(queued),
-			   "quarantined", number(t.quarantined), "balanced", (int)balanced));
 	return true;
 }

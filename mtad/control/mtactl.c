@@ -143,7 +143,14 @@ mtactl_ask(const struct mtactl *m, json_t *take_request, int *out_exit)
 {
 	json_t *answer = json_pack("{s:[]}", "rows");
 	int fd = connect_daemon(m);
-	bool ok = fd >= 0 && send_request(fd, take_request) && read_answer(fd, answer, out_exit);
+	bool ok = false;
+
+	/* A daemon that refuses us may close before it has read all: its reasons are there to be read all the
+	 * same. */
+	if (fd >= 0) {
+		(void)send_request(fd, take_request);
+		ok = read_answer(fd, answer, out_exit);
+	}
 
 	json_decref(take_request);
 	if (fd >= 0) {
@@ -165,7 +172,7 @@ mtactl_ask(const struct mtactl *m, json_t *take_request, int *out_exit)
 struct options {
 	const char *by, *reason, *duration;
 	int64_t limit;
-	bool body, all;
+	bool body;
 	json_t *filter; /* fields of the request */
 	int count;      /* of filters given */
 	char **words;
@@ -211,15 +218,15 @@ take_option(struct mtactl *m, struct options *o, int option)
 		return true;
 	case 'b':
 		o->by = optarg;
-		return true;
+		return strcmp(optarg, "domain") == 0 || strcmp(optarg, "site") == 0;
 	case 'l':
 		o->limit = strtoll(optarg, NULL, 10);
-		return true;
+		return strspn(optarg, "0123456789") == strnlen(optarg, 10) && optarg[0] != '\0';
 	case 'B':
 		o->body = true;
 		return true;
 	case 'A':
-		o->all = true;
+		(void)json_object_set_new(o->filter, "all", json_true());
 		o->count++;
 		return true;
 	case 'R':
@@ -258,18 +265,20 @@ take_filter(struct options *o, int option)
 static bool
 take_id(struct options *o, const char *word)
 {
-	char *end;
-	unsigned long long id = strtoull(word, &end, 16), n;
+	size_t digits = strspn(word, "0123456789abcdefABCDEF");
+	const char *n = word + digits + 1;
 
-	if (end == word || id == 0 || (*end != '\0' && *end != '/'))
+	if (digits == 0 || digits > 15 || strtoull(word, NULL, 16) == 0)
 		return false;
-	(void)json_object_set_new(o->filter, "id", json_integer((json_int_t)id));
+	(void)json_object_set_new(o->filter, "id", json_integer((json_int_t)strtoull(word, NULL, 16)));
 	o->count++;
-	if (*end == '\0')
+	if (word[digits] == '\0')
 		return true;
-	n = strtoull(end + 1, &end, 10);
-	(void)json_object_set_new(o->filter, "n", json_integer((json_int_t)n));
-	return *end == '\0';
+	digits = strspn(n, "0123456789");
+	if (n[-1] != '/' || digits == 0 || digits > 5 || n[digits] != '\0')
+		return false;
+	(void)json_object_set_new(o->filter, "n", json_integer((json_int_t)strtoull(n, NULL, 10)));
+	return true;
 }
 
 /* "90s", "30m", "2h", "1d" as microseconds; 0: not a duration. */
@@ -398,6 +407,10 @@ change(const struct mtactl *m, const struct options *o, const char *command)
 	}
 	if ((count = count_matching(m, o)) < 0)
 		return 2;
+	if (count == 0 && !m->json) {
+		fputs("mtactl: no recipient in the queue matches\n", stderr);
+		return 1;
+	}
 	if (m->dry_run) {
 		if (m->json)
 			printf("{\"count\": %lld}\n", (long long)count);
@@ -423,8 +436,8 @@ change(const struct mtactl *m, const struct options *o, const char *command)
 		const json_t *s = json_object_get(answer, "summary");
 		int64_t busy = json_integer_value(json_object_get(s, "busy"));
 
-		printf("%s: %lld recipients\n", command,
-			(long long)json_integer_value(json_object_get(s, "count")));
+		count = json_integer_value(json_object_get(s, "count"));
+		printf("%s: %lld recipient%s\n", command, (long long)count, count == 1 ? "" : "s");
 		if (busy > 0)
 			printf("%lld more are being delivered just now and follow if that fails\n",
 				(long long)busy);
@@ -483,6 +496,10 @@ run(struct mtactl *m, struct options *o, const char *command)
 			(void)json_object_set_new(r, "domain", json_string(o->words[1]));
 		return look(m, o, "dkim-check", r);
 	}
+	if (o->word_count > 1) {
+		fprintf(stderr, "mtactl: %s takes one id at a time\n", command);
+		return 2;
+	}
 	for (i = 0; i < o->word_count; i++)
 		if (!take_id(o, o->words[i])) {
 			fprintf(stderr,
@@ -530,18 +547,18 @@ look_at_terminal(struct mtactl *m)
 		m->width = 1000;
 }
 
-int
-main(int argc, char **argv)
+static int
+run_line(struct mtactl *m, struct options *o, int argc, char **argv)
 {
-	struct mtactl m = {.conf_file = "/etc/mtad/mtad.conf"};
-	struct options o = {.by = "domain", .limit = -1, .filter = json_object()};
 	const char *command;
 	int option;
 
-	look_at_terminal(&m);
 	/* keygen has options of its own, and needs no daemon. */
-	if (argc >= 3 && strcmp(argv[1], "dkim") == 0 && strcmp(argv[2], "keygen") == 0)
-		return mtactl_dkim_keygen(&m, argc - 2, argv + 2);
+	for (option = 1; option + 1 < argc; option++)
+		if (strcmp(argv[option], "dkim") == 0 && strcmp(argv[option + 1], "keygen") == 0) {
+			m->json = option > 1 && strcmp(argv[option - 1], "--json") == 0;
+			return mtactl_dkim_keygen(m, argc - option - 1, argv + option + 1);
+		}
 	while ((option = getopt_long(argc, argv, "c:hn:", long_options, NULL)) != -1) {
 		if (option == 'h') {
 			usage(stdout);
@@ -551,7 +568,7 @@ main(int argc, char **argv)
 			puts("mtactl " MTAD_VERSION);
 			return 0;
 		}
-		if (!take_option(&m, &o, option) && !take_filter(&o, option)) {
+		if (!take_option(m, o, option) && !take_filter(o, option)) {
 			usage(stderr);
 			return 2;
 		}
@@ -561,8 +578,8 @@ main(int argc, char **argv)
 		return 2;
 	}
 	command = argv[optind];
-	o.words = argv + optind + 1;
-	o.word_count = argc - optind - 1;
+	o->words = argv + optind + 1;
+	o->word_count = argc - optind - 1;
 	if (strcmp(command, "passwd") == 0)
 		return mtactl_passwd();
 	if (strcmp(command, "help") == 0 || strcmp(command, "version") == 0) {
@@ -572,5 +589,18 @@ main(int argc, char **argv)
 			puts("mtactl " MTAD_VERSION);
 		return 0;
 	}
-	return find_socket(&m) ? run(&m, &o, command) : 2;
+	return find_socket(m) ? run(m, o, command) : 2;
+}
+
+int
+main(int argc, char **argv)
+{
+	struct mtactl m = {.conf_file = "/etc/mtad/mtad.conf"};
+	struct options o = {.by = "domain", .limit = -1, .filter = json_object()};
+	int code;
+
+	look_at_terminal(&m);
+	code = run_line(&m, &o, argc, argv);
+	json_decref(o.filter);
+	return code;
 }

@@ -68,8 +68,8 @@ mtactl_dkim_keygen(const struct mtactl *m, int argc, char **argv)
 	printf("key      %s (mode 0600)\n", path);
 	if (dkim_record_zone(&key, record, zone, sizeof(zone)) >= 0)
 		printf("publish  %s", zone);
-	printf("mtad.conf\n    dkim %s { selector = %s  key = \"%s\" }\nthen     mtactl dkim check %s && "
-	       "mtactl reload\n",
+	printf("mtad.conf\n    dkim %s { selector = %s  key = \"%s\" }\nthen     mtactl reload && mtactl "
+	       "dkim check %s\n",
 		key.domain, selector, path, key.domain);
 	return 0;
 }
@@ -97,6 +97,10 @@ read_secret(const char *prompt, char *buf, size_t max)
 	if (!ok)
 		return false;
 	len = strnlen(buf, max);
+	if (len == max - 1 && buf[len - 1] != '\n') {
+		fprintf(stderr, "mtactl: a password has at most %zu bytes\n", max - 2);
+		return false;
+	}
 	if (len > 0 && buf[len - 1] == '\n')
 		buf[len - 1] = '\0';
 	return true;

@@ -33,6 +33,18 @@ text(const json_t *o, const char *name)
 	return s != NULL ? s : "";
 }
 
+/* Bytes of the control character at s, 0: none. C0, DEL, and C1 (UTF-8: c2 and one of 80..9f), which some
+ * terminals obey too. */
+static size_t
+control_len(const char *s)
+{
+	const unsigned char *p = (const unsigned char *)s;
+
+	if (p[0] == 0xc2 && p[1] >= 0x80 && p[1] < 0xa0)
+		return 2;
+	return p[0] < ' ' || p[0] == 127 ? 1 : 0;
+}
+
 static void
 write_text(char *buf, size_t max, const json_t *row, const char *field, int64_t now_us)
 {
@@ -40,8 +52,28 @@ write_text(char *buf, size_t max, const json_t *row, const char *field, int64_t 
 
 	snprintf(buf, max, "%s", text(row, field));
 	for (i = 0; buf[i] != '\0'; i++)
-		if ((unsigned char)buf[i] < ' ' || buf[i] == 127)
-			buf[i] = ' ';
+		if (control_len(buf + i) > 0)
+			memset(buf + i, ' ', control_len(buf + i));
+}
+
+/* What others wrote, line by line: nothing of it may command the terminal. */
+static void
+print_text(const char *s)
+{
+	size_t len;
+
+	for (; *s != '\0'; s += len > 0 ? len : 1) {
+		len = *s == '\n' || *s == '\t' ? 0 : control_len(s);
+		if (*s != '\r')
+			putchar(len == 0 ? *s : '?');
+	}
+}
+
+/* The number of a recipient: 0 is one like the others. */
+static void
+write_n(char *buf, size_t max, const json_t *row, const char *field, int64_t now_us)
+{
+	snprintf(buf, max, "%lld", (long long)integer(row, field));
 }
 
 static void
@@ -390,11 +422,11 @@ mtactl_show_sites(const struct mtactl *m, const json_t *answer)
 void
 mtactl_show_list(const struct mtactl *m, const json_t *answer)
 {
-	static const struct column columns[] = {{"ID", "id", write_text, true},
-		{"N", "n", write_number, true}, {"STATE", "state", write_text, false},
-		{"TRIES", "attempts", write_number, true}, {"AGE", "arrived_us", write_age, true},
-		{"NEXT", "due_us", write_until, true}, {"RECIPIENT", "rcpt", write_text, false},
-		{"SENDER", "sender", write_text, false}, {"LAST REPLY", "reply", write_text, false}};
+	static const struct column columns[] = {{"ID", "id", write_text, true}, {"N", "n", write_n, true},
+		{"STATE", "state", write_text, false}, {"TRIES", "attempts", write_number, true},
+		{"AGE", "arrived_us", write_age, true}, {"NEXT", "due_us", write_until, true},
+		{"RECIPIENT", "rcpt", write_text, false}, {"SENDER", "sender", write_text, false},
+		{"LAST REPLY", "reply", write_text, false}};
 
 	if (json_array_size(rows_of(answer)) == 0)
 		puts("nothing in the queue matches");
@@ -405,7 +437,7 @@ mtactl_show_list(const struct mtactl *m, const json_t *answer)
 void
 mtactl_show_message(const struct mtactl *m, const json_t *answer)
 {
-	static const struct column columns[] = {{"N", "n", write_number, true},
+	static const struct column columns[] = {{"N", "n", write_n, true},
 		{"RECIPIENT", "rcpt", write_text, false}, {"TRIES", "attempts", write_number, true},
 		{"LAST", "last_us", write_age, true}, {"NEXT", "due_us", write_until, true},
 		{"HOST", "host", write_text, false}, {"LAST REPLY", "reply", write_text, false}};
@@ -425,7 +457,9 @@ mtactl_show_message(const struct mtactl *m, const json_t *answer)
 		line(m, "pool", "%s", text(s, "pool"));
 	putchar('\n');
 	TABLE(m, columns, rows_of(answer), integer(s, "now_us"));
-	printf("\n%s%s%s", dim(m), text(s, "text"), plain(m));
+	printf("\n%s", dim(m));
+	print_text(text(s, "text"));
+	fputs(plain(m), stdout);
 }
 
 void
@@ -456,6 +490,9 @@ mtactl_show_audit(const struct mtactl *m, const json_t *answer)
 			: i == 1 ? "="
 				 : "+",
 			names[i], (long long)integer(s, names[i]));
+	printf("\ncounted on disk %11lld  %s\nin the schedule %11lld  %s\n", (long long)integer(s, "counted"),
+		json_is_true(json_object_get(s, "records_counted")) ? "right" : "WRONG",
+		(long long)integer(s, "scheduled"), text(s, "schedule"));
 	printf("%s%s%s\n", ok ? green(m) : red(m), ok ? "the books balance" : "THE BOOKS DO NOT BALANCE",
 		plain(m));
 }
