@@ -86,6 +86,8 @@ apply_remove(struct ctl_request *r, const struct queue_filter *f)
 
 	if (reason[0] == '\0')
 		reason = bounce ? "returned by the operator" : "deleted by the operator";
+	if (dispatch_is_backlogged(r->app->dispatch))
+		return false; /* the spool first */
 	removed = dispatch_remove(r->app->dispatch, f, bounce ? QUEUE_VERDICT_FAILED : QUEUE_VERDICT_DROPPED,
 		reason, PORTION, &busy);
 	r->done += removed;

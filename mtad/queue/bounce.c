@@ -18,15 +18,13 @@ slice(struct queue_blob b)
 	return (struct smtp_slice){b.ptr, b.len};
 }
 
-bool
-bounce_load(struct job *job, const struct bounce_conf *c)
+/* False: the spool cannot be read just now. */
+static bool
+load(struct job *job, const struct bounce_conf *c, bool with_body)
 {
 	struct queue_loaded *loaded;
-	int err;
+	int err = queue_store_load(c->store, job->id, with_body, &loaded);
 
-	if (job->message != NULL)
-		return true;
-	err = queue_store_load(c->store, job->id, true, &loaded);
 	if (err == QUEUE_EDAMAGED || err == QUEUE_ENOTFOUND) {
 		job->is_damaged = true;
 		return true;
@@ -141,6 +139,21 @@ write_text(struct message *m, const struct smtp_dsn *d)
 	m->body[0] = (struct queue_blob){m->buffer, m->buffer_len};
 	m->meta.body_bytes = m->buffer_len;
 	return true;
+}
+
+bool
+bounce_load(struct job *job, const struct bounce_conf *c)
+{
+	if (job->message != NULL)
+		return true;
+	/* The bytes only when a notification will quote them: thousands of recipients may expire at once. */
+	if (!load(job, c, false))
+		return false;
+	if (job->is_damaged || !bounce_is_wanted(job))
+		return true;
+	message_unref(job->message);
+	job->message = NULL;
+	return load(job, c, true);
 }
 
 bool

@@ -57,6 +57,8 @@ const struct conf *dispatch_current_conf(struct dispatch *d);
  * many were, and how many are under way and follow when they come back. */
 uint64_t dispatch_remove(struct dispatch *d, const struct queue_filter *f, enum queue_verdict_kind kind,
 	const char *words, uint64_t limit, uint64_t *out_busy);
+/* So many outcomes wait for the spool that a removal of many should go on later. */
+bool dispatch_is_backlogged(const struct dispatch *d);
 /* Hold or release; written to the spool too. */
 uint64_t dispatch_hold(struct dispatch *d, const struct queue_filter *f, bool hold);
 uint64_t dispatch_retry(struct dispatch *d, const struct queue_filter *f);

@@ -106,6 +106,12 @@ dispatch_restore_pause(void *arg, struct queue_blob name, struct queue_blob valu
 
 /* --- operators --- */
 
+bool
+dispatch_is_backlogged(const struct dispatch *d)
+{
+	return d->unrecorded >= UNRECORDED_MAX / 2;
+}
+
 uint64_t
 dispatch_remove(struct dispatch *d, const struct queue_filter *f, enum queue_verdict_kind kind,
 	const char *words, uint64_t limit, uint64_t *out_busy)
