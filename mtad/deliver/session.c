@@ -27,6 +27,7 @@ enum {
 	HOSTS_KNOWN = 2048,
 	TLS_SESSIONS = 4096,
 	TRANSFERS = 2,
+	FALL_OVER_US = 5000000,   /* wait for a connection while there are other addresses */
 	QUIT_WAIT_US = 5000000,   /* D31: a site that does not answer QUIT is not waited for */
 	IDLE_WAIT_US = 600000000, /* the queue closes idle sessions long before */
 	BODY_BLOCK_BYTES =
@@ -381,6 +382,15 @@ breaks_on_ehlo(const struct deliver_session *s, const struct smtp_client_fact *f
 	       tls_wish(s) != SMTP_CLIENT_TLS_MUST && (s->faults & HOSTS_HELO_ONLY) == 0;
 }
 
+/* E1: the host offers STARTTLS and then closes, stalls or talks nonsense. Under `may` that is a broken
+ * handshake. */
+static bool
+breaks_on_starttls(const struct deliver_session *s, const struct smtp_client_fact *fact)
+{
+	return fact->phase == SMTP_PHASE_STARTTLS && fact->reply.code == 0 &&
+	       tls_wish(s) == SMTP_CLIENT_TLS_MAY;
+}
+
 static void
 on_ready(struct deliver_session *s)
 {
@@ -417,6 +427,8 @@ on_engine_down(struct deliver_session *s, const struct smtp_client_fact *fact)
 	}
 	if (breaks_on_ehlo(s, fact))
 		learn_and_repeat(s, HOSTS_HELO_ONLY);
+	else if (breaks_on_starttls(s, fact))
+		learn_and_repeat(s, HOSTS_TLS_BROKEN);
 	address_failed(s,
 		fact->phase == SMTP_PHASE_STARTTLS ? CLASS_TLS
 		: fact->reply.code != 0            ? CLASS_REPLY
@@ -603,6 +615,16 @@ describe_peer(struct deliver_session *s)
 	s->faults = hosts_faults(s->d->hosts, s->host, clock_mono(s->d->conf.clock));
 }
 
+/* While another address is left, one that does not answer (a family without a way out, a dead host) is left
+ * soon. */
+static int64_t
+connect_timeout(const struct deliver_session *s)
+{
+	int64_t all_us = s->o->settings.connect_timeout;
+
+	return s->order_next < s->order_count && all_us > FALL_OVER_US ? FALL_OVER_US : all_us;
+}
+
 /* One address. True: connecting, or the session has ended. */
 static bool
 connect_one(struct deliver_session *s)
@@ -623,7 +645,7 @@ connect_one(struct deliver_session *s)
 	if (s->wire != NULL) {
 		s->state = SS_CONNECTING;
 		s->timed_phase = SMTP_PHASE_CONNECT;
-		wire_deadline(s->wire, s->o->settings.connect_timeout);
+		wire_deadline(s->wire, connect_timeout(s));
 		return true;
 	}
 	err = errno;
