@@ -65,6 +65,7 @@ class World:
         self.port, self.dns_port, self.site_port = free_port(), free_port(), free_port()
         self.settings, self.delivery, self.listen, self.blocks = settings, delivery, listen, blocks
         self.dns_servers = f'"127.0.0.1:{self.dns_port}"'
+        self.ca_file = self.dir / "ca" / "ca.pem"
         self.daemon = self.simulator = None
         self.logs = []
         self.failed = False
@@ -131,7 +132,7 @@ control-socket = "{self.dir}/control"
 accounting-file = "{self.dir}/acct.csv"
 accounting-json = "{self.dir}/acct.jsonl"
 dns-servers = {{ {self.dns_servers} }}
-tls-ca-file = "{self.dir}/ca/ca.pem"
+tls-ca-file = "{self.ca_file}"
 log-level = debug
 io-threads = 2
 {self.settings}

@@ -1,0 +1,363 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Faults E: TLS on both sides, and sites (written here) that do what no site should."""
+import smtplib
+import socket
+import ssl
+import subprocess
+import threading
+import time
+
+import pytest
+from tools import A_TEST, MAIL, Talk, certificate, free_port, gives, password_file, program, running, wait_for
+
+HABITS = {
+    "good": "",
+    "none_offered": "tls = none",
+    "expired": "tls = expired",
+    "self_signed": "tls = self-signed",
+    "wrong_name": "tls = wrong-name",
+    "broken_handshake": "tls = broken",
+    "refused_454": 'rule { on = starttls reply = "454 4.7.0 not now" }',
+    "refused_502": 'rule { on = starttls reply = "502 5.5.1 what?" }',
+    "closes": "rule { on = starttls do = drop }",
+    "garbage": "rule { on = starttls do = garbage }",
+    "stalls": "rule { on = starttls do = stall }",
+    "tls_12": "tls-12-only = yes",
+    "required": "tls-required = yes",
+}
+ENCRYPTED = {"may": ("good", "expired", "self_signed", "wrong_name", "tls_12", "required"),
+             "encrypt": ("good", "expired", "self_signed", "wrong_name", "tls_12", "required"),
+             "verify": ("good", "tls_12", "required")}
+
+
+@pytest.fixture(scope="module")
+def w():
+    script = "".join(f'site {n.replace("_", "")}{p} {{ domains = {{ "{n.replace("_", "-")}.{p}.test" }} {lines} }}\n'
+                     for n, lines in HABITS.items() for p in ENCRYPTED)
+    blocks = "".join(f'domain "*.{p}.test" {{ tls = {p} }}\n' for p in ENCRYPTED)
+    with running(script, blocks=blocks, delivery="command-timeout = 1s  retry = { 1s, 1s, 1h }") as world:
+        for p in ENCRYPTED:
+            for n in HABITS:
+                world.send("", [f"r@{n.replace('_', '-')}.{p}.test"])
+        yield world
+
+
+@pytest.mark.parametrize("policy", ENCRYPTED)
+@pytest.mark.parametrize("habit", HABITS)
+def test_E1_E2_E3_E6_E21_policy(w, habit, policy):
+    rcpt = f"r@{habit.replace('_', '-')}.{policy}.test"
+    if habit in ENCRYPTED[policy]:
+        gives(w, rcpt)
+        (arrived,) = [a for a in w.arrived() if a["rcpt"] == rcpt]
+        assert arrived["tls"] == ("TLSv1.2" if habit == "tls_12" else "TLSv1.3")
+        (event,) = [e for e in w.events() if e["rcpt"] == rcpt and e["event"] == "delivered"]
+        assert event["tls"].startswith(arrived["tls"])
+    elif policy == "may":
+        gives(w, rcpt)
+        (arrived,) = [a for a in w.arrived() if a["rcpt"] == rcpt]
+        assert arrived["tls"] == "-"
+        if habit in ("broken_handshake", "refused_454", "refused_502", "none_offered"):
+            assert not [r for r in w.rows() if r["rcpt"] == rcpt and r["type"] == "t"], "clear text in the same attempt"
+    else:
+        row = gives(w, rcpt, "t")
+        assert row["dsnStatus"].startswith("4.")
+        assert not [a for a in w.arrived() if a["rcpt"] == rcpt], "sent although TLS was demanded"
+
+
+def test_E28_no_ca_file():
+    with running() as w:
+        w.ca_file, w.delivery = w.dir / "absent.pem", "tls = verify"
+        done = subprocess.run([program("mtad"), "-t", "-c", str(w.write_config())], capture_output=True, text=True)
+        assert done.returncode == 1 and "absent.pem cannot be opened" in done.stderr
+        assert w.ctl("reload", check=False).returncode == 1
+
+
+def test_tls_none_never_encrypts():
+    with running(A_TEST, delivery="tls = none") as w:
+        w.send("s@x.test", ["r@a.test"])
+        gives(w)
+        assert w.arrived()[0]["tls"] == "-"
+
+
+# --- the listening side ---
+
+def listening(listen, **options):
+    def before(w):
+        cert, key = certificate(w.dir)
+        w.listen = f'certificate = "{cert}"  key = "{key}"  ' + listen
+        w.blocks = f'user shop {{ password-file = "{password_file(w.dir, "shop", "secret")}" }}'
+    return running(before=before, **options)
+
+
+def test_E25_implicit_tls_port():
+    def before(w):
+        cert, key = certificate(w.dir)
+        w.implicit = free_port()
+        w.blocks = (f'listen tls {{ address = {{ "127.0.0.1:{w.implicit}" }} tls = implicit certificate = "{cert}" '
+                    f'key = "{key}" }}')
+    with running(before=before) as w:
+        with smtplib.SMTP_SSL("127.0.0.1", w.implicit, context=ssl._create_unverified_context(), timeout=10) as c:
+            c.sendmail("s@x.test", ["r@a.test"], b"From: <s@x.test>\r\n\r\nhello\r\n")
+        gives(w)
+        assert b" with ESMTPS id " in w.mails()[0]
+        with Talk(w.implicit, greeting=False) as t:
+            t.raw(b"EHLO client.test\r\n" * 20)
+            assert b"250" not in t.rest()
+
+
+def test_tls_required_before_mail_and_auth():
+    with listening("tls = required") as w, Talk(w.port) as t:
+        t.hello()
+        t.say("MAIL FROM:<s@x.test>", "530 5.7.0")
+        t.auth("shop", "secret", "530 5.7.0|538")
+        t.starttls()
+        t.hello()
+        t.auth("shop", "secret")
+        t.envelope()
+        t.data(MAIL)
+        gives(w)
+        assert b" with ESMTPSA id " in w.mails()[0]
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+@pytest.mark.parametrize("name", ["old_version", "random", "split_in_bytes", "half_and_gone"])
+def test_E24_bad_client_hellos(name):
+    with listening("") as w:
+        t = Talk(w.port)
+        t.hello()
+        t.say("STARTTLS", "220")
+        if name == "old_version":
+            context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+            context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+            context.minimum_version = context.maximum_version = ssl.TLSVersion.TLSv1
+            context.set_ciphers("ALL:@SECLEVEL=0")
+            with pytest.raises((ssl.SSLError, ConnectionError)):
+                context.wrap_socket(t.socket)
+        elif name == "random":
+            t.raw(b"\x16\x03\x01\x00\x05nonsense and no TLS at all" * 50)
+            assert b"250" not in t.rest()
+        elif name == "split_in_bytes":
+            inside, outside = ssl.MemoryBIO(), ssl.MemoryBIO()
+            context = ssl._create_unverified_context()
+            tls = context.wrap_bio(inside, outside, server_hostname="mta.sender.test")
+            with pytest.raises(ssl.SSLWantReadError):
+                tls.do_handshake()
+            for byte in outside.read():
+                t.raw(bytes([byte]))
+            while True:
+                inside.write(t.socket.recv(65536))
+                try:
+                    tls.do_handshake()
+                    break
+                except ssl.SSLWantReadError:
+                    continue
+            t.raw(outside.read())
+            tls.write(b"EHLO client.test\r\n")
+            t.raw(outside.read())
+        else:
+            t.raw(b"\x16\x03\x01\x02\x00\x01\x00")
+        t.close()
+        with Talk(w.port) as other:
+            other.hello()
+
+
+def test_E26_certificate_renewed_and_mismatched_at_reload():
+    with listening("") as w:
+        def subject():
+            with Talk(w.port) as t:
+                t.hello()
+                t.starttls()
+                return ssl.DER_cert_to_PEM_cert(t.socket.getpeercert(True))
+        first = subject()
+        certificate(w.dir)
+        w.ctl("reload")
+        second = wait_for("the new certificate", lambda: (s := subject()) != first and s)
+        _, key = certificate(w.dir, stem="other")
+        (w.dir / "server.key").write_bytes(key.read_bytes())
+        assert w.ctl("reload", check=False).returncode == 1
+        assert subject() == second
+
+
+# --- sites of our own making, reached by a route ---
+
+class Peer:
+    """A listening thread that runs serve(connection file, socket) for each connection."""
+
+    def __init__(self, serve):
+        self.listener = socket.create_server(("127.0.0.1", 0))
+        self.port = self.listener.getsockname()[1]
+        self.connections, self.heard = 0, []
+        self.serve = serve
+        threading.Thread(target=self.run, daemon=True).start()
+
+    def run(self):
+        while True:
+            connection, _ = self.listener.accept()
+            self.connections += 1
+            threading.Thread(target=self.one, args=(connection,), daemon=True).start()
+
+    def one(self, connection):
+        try:
+            self.serve(self, connection)
+        except OSError:
+            pass
+        connection.close()
+
+    def route(self, more=""):
+        return f'route peer {{ domains = {{ "*" }} hosts = {{ "127.0.0.1:{self.port}" }} {more} }}'
+
+    def talk(self, connection, answers, greeting="220 peer\r\n", count=100):
+        """Answers each command by its verb; a dot by "." until it says so no more."""
+        connection.sendall(greeting.encode())
+        f = connection.makefile("rb")
+        in_data = False
+        for line in f:
+            if in_data:
+                if line != b".\r\n":
+                    continue
+                verb, in_data = ".", False
+            else:
+                verb = line.split(b" ")[0].strip().decode(errors="replace").upper()
+            self.heard.append(verb)
+            answer = answers.get(verb, "250 ok\r\n")
+            if answer is None:
+                return
+            connection.sendall(answer if isinstance(answer, bytes) else answer.encode())
+            if verb == "DATA" and answer.startswith("354"):
+                in_data = True
+
+
+NORMAL = {"EHLO": "250-peer\r\n250 PIPELINING\r\n", "DATA": "354 go\r\n", "QUIT": "221 bye\r\n"}
+ODD = {
+    "D22_250_to_data": {"DATA": "250 fine\r\n"},
+    "D22_354_to_rcpt": {"RCPT": "354 go on\r\n"},
+    "D23_two_replies_to_rcpt": {"RCPT": "250 ok\r\n250 ok\r\n250 ok\r\n"},
+    "D11_code_25": {"MAIL": "25 ok\r\n"},
+    "D11_code_999": {"MAIL": "999 ok\r\n"},
+    "D11_code_2x0": {"MAIL": "2x0 ok\r\n"},
+    "D11_nul": {"MAIL": b"250 o\0k\r\n250\0"},
+    "D11_code_changes": {"MAIL": "250-a\r\n451 b\r\n"},
+    "D11_no_end": {"MAIL": "250-a\r\n"},
+    "D12_http": {"MAIL": "HTTP/1.1 400 Bad Request\r\n\r\n"},
+    "D46_reflects_commands": {"MAIL": "MAIL FROM:<>\r\n", "RCPT": "RCPT TO:<>\r\n"},
+    "D14_ehlo_1000_keywords": {"EHLO": "".join(f"250-KEYWORD{n} {'x' * 50}\r\n" for n in range(1000)) + "250 PIPELINING\r\n"},
+    "D14_ehlo_long_keyword": {"EHLO": "250-peer\r\n250-" + "K" * 512 + "\r\n250-SIZE 99999999999999999999999\r\n250 \r\n"},
+    "D27_closes_after_250": {".": "250 ok\r\n", "QUIT": None},
+    "D51_byte_by_byte": {},
+}
+FINE = ("D14_ehlo_1000_keywords", "D14_ehlo_long_keyword", "D27_closes_after_250", "D51_byte_by_byte")
+
+
+@pytest.mark.parametrize("name", ODD)
+def test_odd_site(name):
+    answers = NORMAL | ODD[name]
+
+    def serve(peer, connection):
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        if name != "D51_byte_by_byte":
+            peer.talk(connection, answers)
+            return
+
+        class Slow:
+            makefile = connection.makefile
+
+            def sendall(self, data):
+                for byte in data:
+                    connection.sendall(bytes([byte]))
+                    time.sleep(0.001)
+        peer.talk(Slow(), answers)
+    peer = Peer(serve)
+    with running(blocks=peer.route(), delivery="command-timeout = 1s") as w:
+        w.send("", ["r@a.test"])
+        kind = "d" if name in FINE else None
+        row = wait_for("a record", lambda: next((r for r in w.rows() if r["rcpt"] == "r@a.test" and r["type"] in "dbt"), None))
+        if kind == "d":
+            assert row["type"] == "d", row
+        elif name == "D11_code_changes":
+            assert row["type"] in "td"
+        elif name == "D23_two_replies_to_rcpt":
+            assert row["type"] in "td", row
+        else:
+            assert row["type"] == "t", row
+        assert w.daemon.poll() is None
+
+
+def test_E4_bytes_glued_behind_220_ready():
+    def serve(peer, connection):
+        peer.talk(connection, NORMAL | {"EHLO": "250-peer\r\n250 STARTTLS\r\n", "STARTTLS": "220 ready\r\n250-evil\r\n250 PIPELINING\r\n"})
+    peer = Peer(serve)
+    with running(blocks=peer.route(), delivery="command-timeout = 1s") as w:
+        w.send("", ["r@a.test"])
+        row = wait_for("a record", lambda: next((r for r in w.rows() if r["rcpt"] == "r@a.test" and r["type"] in "dbt"), None))
+        assert row["type"] == "t" and "bytes behind the reply" in row["dsnDiag"], row
+
+
+def test_D16_site_that_breaks_with_pipelining():
+    """Takes one command a segment and throws away the rest: after the first break, mail goes without."""
+    def serve(peer, connection):
+        connection.sendall(b"220 peer\r\n")
+        in_data, tail = False, b""
+        while got := connection.recv(65536):
+            if in_data:
+                tail = (tail + got)[-5:]
+                if tail == b"\r\n.\r\n":
+                    connection.sendall(b"250 ok\r\n")
+                    in_data = False
+                continue
+            verb = got.split(b"\r\n")[0].split(b" ")[0].upper()
+            peer.heard.append(got.count(b"\r\n"))
+            connection.sendall({b"EHLO": b"250-peer\r\n250 PIPELINING\r\n", b"DATA": b"354 go\r\n"}.get(verb, b"250 ok\r\n"))
+            in_data, tail = verb == b"DATA", b""
+    peer = Peer(serve)
+    with running(blocks=peer.route(), delivery="command-timeout = 1s  retry = { 1s }") as w:
+        w.send("", ["r@a.test"])
+        gives(w)
+        assert sum(r["type"] == "t" for r in w.rows()) <= 4, "each of two threads learns twice"
+
+
+@pytest.mark.parametrize("tls", ["may", "verify"])
+def test_E22_login_goes_only_over_tls_that_is_proven(tls):
+    """The smarthost's certificate is nobody's: with the default (verify) no password leaves."""
+    def before(w):
+        w.cert, w.key = certificate(w.dir, "smart.test")
+        (w.dir / "pw").write_text("geheim\n")
+        (w.dir / "pw").chmod(0o600)
+        peer.context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        peer.context.load_cert_chain(w.cert, w.key)
+        w.blocks = peer.route(f'user = "me" password-file = "{w.dir}/pw"' + (" tls = may" if tls == "may" else ""))
+
+    def serve(peer, connection):
+        connection.sendall(b"220 smart\r\n")
+        f = connection.makefile("rb")
+        for line in f:
+            if line.startswith(b"STARTTLS"):
+                connection.sendall(b"220 ready\r\n")
+                inner = peer.context.wrap_socket(connection, server_side=True)
+                peer.talk(inner, NORMAL | {"EHLO": "250-smart\r\n250 AUTH PLAIN LOGIN\r\n", "AUTH": "235 welcome\r\n"}, greeting="")
+                return
+            connection.sendall(b"250-smart\r\n250 STARTTLS\r\n")
+    peer = Peer(serve)
+    with running(before=before) as w:
+        w.send("", ["r@a.test"])
+        if tls == "may":
+            gives(w)
+            assert "AUTH" in peer.heard
+        else:
+            gives(w, "r@a.test", "t")
+            assert "AUTH" not in peer.heard
+
+
+def test_D48_smarthost_refuses_the_login():
+    def serve(peer, connection):
+        peer.talk(connection, NORMAL | {"EHLO": "250-smart\r\n250 AUTH PLAIN LOGIN\r\n", "AUTH": "535 5.7.8 wrong\r\n"})
+
+    def before(w):
+        (w.dir / "pw").write_text("geheim\n")
+        (w.dir / "pw").chmod(0o600)
+        w.blocks = peer.route(f'user = "me" password-file = "{w.dir}/pw" tls = none')
+    peer = Peer(serve)
+    with running(before=before) as w:
+        w.send("", ["r@a.test"])
+        row = wait_for("a record", lambda: next((r for r in w.rows() if r["type"] in "tb"), None))
+        assert row["type"] == "t", "mail must wait, not bounce"
+
