@@ -197,6 +197,16 @@ def test_D1_dead_first_mx_then_the_second():
             w.wait_row(type="d", rcpt=f"r{n}@a.test")
 
 
+def test_D2_a_host_that_does_not_answer_is_left_soon():
+    with World(delivery="family = any") as w:
+        w.sim('site a { domains = { "a.test" } tls = none addresses = 2 host { number = 1 fault = hang } }\n')
+        w.start()
+        for n in range(4):
+            w.send("s@x.test", [f"r{n}@a.test"])
+        for n in range(4):
+            w.wait_row(type="d", rcpt=f"r{n}@a.test", seconds=15)
+
+
 # --- TLS ---------------------------------------------------------------------------------------------------------
 
 @pytest.mark.parametrize("site_tls,policy,arrives,tls", [
