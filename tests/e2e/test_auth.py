@@ -1,0 +1,219 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Faults A17-A22: who may send, as whom, how much. And programs people use as clients."""
+import base64
+import shutil
+import smtplib
+import ssl
+import subprocess
+import time
+
+import pytest
+from tools import A_TEST, MAIL, Talk, certificate, gives, password_file, running
+
+
+@pytest.fixture(scope="module")
+def w():
+    """Nobody is trusted for his address."""
+    def before(world):
+        cert, key = certificate(world.dir)
+        world.listen = f'networks = {{ 10.9.9.0/24 }}  certificate = "{cert}"  key = "{key}"  tls = required'
+        world.blocks = f'''
+            user shop {{ password-file = "{password_file(world.dir, "shop", "secret")}"
+                senders = {{ "@shop.test", "boss@x.test" }} }}
+            user any {{ password-file = "{password_file(world.dir, "any", "pässwörd ünd blanks")}" }}
+            user small {{ password-file = "{password_file(world.dir, "small", "secret")}"
+                message-max = 2KB  recipients-max = 2  message-rate = 2/h  connections-max = 1 }}
+        '''
+    with running(before=before) as world:
+        yield world
+
+
+@pytest.fixture
+def t(w):
+    with Talk(w.port) as talk:
+        talk.hello()
+        talk.starttls()
+        talk.hello()
+        yield talk
+
+
+def b64(text):
+    return base64.b64encode(text.encode() if isinstance(text, str) else text).decode()
+
+
+def test_plain_and_login(w, t):
+    t.say("AUTH LOGIN", "334 VXNlcm5hbWU6")
+    t.say(b64("any"), "334 UGFzc3dvcmQ6")
+    t.say(b64("pässwörd ünd blanks"), "235 2.7.0")
+    t.say("AUTH PLAIN x", "503")
+    t.envelope("s@anything.test", ["login@a.test"])
+    t.data(MAIL)
+    assert gives(w, "login@a.test")["srcMta"] == "any"
+
+
+def test_plain_with_prompt_and_authzid(t):
+    t.say("AUTH PLAIN", "334")
+    t.say(b64("shop\0shop\0secret"), "235")
+
+
+ABUSE = {"bad_base64": ("AUTH PLAIN !!!!", "501"), "no_nul": ("AUTH PLAIN " + b64("abc"), "501"),
+         "one_nul": ("AUTH PLAIN " + b64("a\0b"), "501"), "three_nuls": ("AUTH PLAIN " + b64("\0any\0a\0b"), "50|535"),
+         "empty": ("AUTH PLAIN =", "535|501"), "empty_user": ("AUTH PLAIN " + b64("\0\0x"), "535"),
+         "other_authzid": ("AUTH PLAIN " + b64("root\0shop\0secret"), "535"), "unknown": ("AUTH CRAM-MD5", "504"),
+         "too_long": ("AUTH PLAIN " + "A" * 10000, "500"), "no_mechanism": ("AUTH", "501")}
+
+
+@pytest.mark.parametrize("name", ABUSE)
+def test_A18_abuse(t, name):
+    said, wanted = ABUSE[name]
+    t.say(said, wanted)
+    t.say("NOOP", "250")
+    t.say("MAIL FROM:<s@x.test>", "530")
+
+
+def test_A18_cancelled(t):
+    t.say("AUTH LOGIN", "334")
+    t.say("*", "501")
+    t.say("AUTH LOGIN", "334")
+    t.say(b64("shop"), "334")
+    t.say("*", "501")
+    t.auth("shop", "secret")
+
+
+def test_A20_login_belongs_to_the_connection(w, t):
+    t.auth("any", "pässwörd ünd blanks")
+    with Talk(w.port) as other:
+        other.hello()
+        other.starttls()
+        other.hello()
+        other.say("MAIL FROM:<s@x.test>", "530 5.7.0")
+    t.envelope()
+    t.say("RSET", "250")
+
+
+def test_A21_senders_of_a_user(w, t):
+    t.auth("shop", "secret")
+    for sender in ("s@other.test", "s@sub.shop.test", "s@shop.test.evil.test", "Boss@x.test.evil"):
+        t.say(f"MAIL FROM:<{sender}>", "553 5.7.1")
+    t.say("MAIL FROM:<boss@x.test>", "250")
+    t.say("RSET", "250")
+    t.say("MAIL FROM:<>", "250")
+    t.say("RSET", "250")
+    t.envelope("news@SHOP.test", ["owned@a.test"])
+    t.data(MAIL)
+    gives(w, "owned@a.test")
+
+
+RELAY = ["victim@other.test", "victim%other.test@a.test", "@a.test:victim@other.test", "other.test!victim",
+         '"victim@other.test"', '"victim@other.test"@a.test', "victim@[127.0.0.1]", "victim@other.test@a.test", "postmaster"]
+
+
+@pytest.mark.parametrize("sender", ["s@x.test", "", "postmaster@mta.sender.test", "s@localhost"])
+def test_A22_no_open_relay(w, t, sender):
+    for rcpt in RELAY:
+        t.say(f"MAIL FROM:<{sender}>", "530 5.7.0")
+        t.say(f"RCPT TO:<{rcpt}>", "503|501|421|530")
+        if rcpt == RELAY[5]:
+            t.say("RSET", "250")
+    assert not [r for r in w.rows() if "other" in r["rcpt"]]
+
+
+def test_limits_of_a_user(w, t):
+    t.auth("small", "secret")
+    with Talk(w.port) as other:
+        other.hello()
+        other.starttls()
+        other.hello()
+        other.auth("small", "secret", "454 4.7.0|421")
+    t.say("MAIL FROM:<s@x.test> SIZE=3000", "552 5.3.4")
+    t.say("MAIL FROM:<s@x.test>", "250")
+    t.say("RCPT TO:<s1@a.test>", "250")
+    t.say("RCPT TO:<s2@a.test>", "250")
+    t.say("RCPT TO:<s3@a.test>", "452 4.5.3")
+    t.data(b"From: <s@x.test>\r\n\r\n" + b"x" * 900 + b"\r\n" + b"x" * 900 + b"\r\n" + b"x" * 900 + b"\r\n.\r\n", "552 5.3.4")
+    replies = []
+    for _ in range(3):
+        replies.append(t.say("MAIL FROM:<s@x.test>")[:9])
+        t.say("RSET", "250")
+    assert replies[-1] == "451 4.7.1"
+
+
+def test_A19_wrong_passwords_cost_time_and_are_logged(w):
+    with running(listen="auth-in-clear = yes  networks = { 10.9.9.0/24 }", before=lambda x: setattr(
+            x, "blocks", f'user shop {{ password-file = "{password_file(x.dir, "shop", "secret")}" }}')) as w2:
+        with Talk(w2.port) as t, Talk(w2.port) as other:
+            t.hello()
+            times = []
+            for password in ("wrong", "also wrong"):
+                begun = time.monotonic()
+                t.auth("shop", password, "535 5.7.8")
+                times.append(time.monotonic() - begun)
+            assert times[0] >= 0.9 and times[1] >= 1.9
+            begun = time.monotonic()
+            other.hello()
+            assert time.monotonic() - begun < 0.5, "others wait too"
+            t.auth("nobody", "secret", "535 5.7.8")
+            t.auth("shop", "secret")
+        log = w2.log_text()
+        assert log.count("login_failed") == 3 and 'client=127.0.0.1' in log and "secret" not in log and "wrong" not in log
+
+
+def test_message_rate_of_a_client():
+    with running(listen="message-rate = 3/h") as w, Talk(w.port) as t:
+        t.hello()
+        replies = []
+        for _ in range(5):
+            replies.append(t.say("MAIL FROM:<s@x.test>")[:9])
+            t.say("RSET", "250")
+        assert replies[0].startswith("250") and replies[-1] == "451 4.7.1"
+
+
+# --- programs ---
+
+@pytest.fixture(scope="module")
+def office():
+    def before(world):
+        cert, key = certificate(world.dir)
+        world.cert = cert
+        world.listen = f'networks = {{ 10.9.9.0/24 }}  certificate = "{cert}"  key = "{key}"'
+        world.blocks = f'user shop {{ password-file = "{password_file(world.dir, "shop", "secret")}" }}'
+    with running(before=before) as world:
+        yield world
+
+
+def test_smtplib(office):
+    context = ssl.create_default_context(cafile=str(office.cert))
+    context.check_hostname = False
+    with smtplib.SMTP("127.0.0.1", office.port, timeout=10) as c:
+        c.starttls(context=context)
+        c.login("shop", "secret")
+        c.sendmail("s@x.test", ["smtplib@a.test"], b"From: <s@x.test>\r\n\r\n.hello\r\n")
+    gives(office, "smtplib@a.test")
+
+
+@pytest.mark.skipif(not shutil.which("swaks"), reason="no swaks")
+@pytest.mark.parametrize("mechanism", ["PLAIN", "LOGIN"])
+def test_swaks(office, mechanism):
+    subprocess.run(["swaks", "--server", "127.0.0.1", "--port", str(office.port), "--tls", "--auth", mechanism, "--auth-user",
+                    "shop", "--auth-password", "secret", "--from", "s@x.test", "--to", f"swaks-{mechanism}@a.test", "--helo",
+                    "client.test", "--body", "hello\\n.\\nworld"], check=True, capture_output=True, timeout=30)
+    gives(office, f"swaks-{mechanism}@a.test")
+
+
+@pytest.mark.skipif(not shutil.which("msmtp"), reason="no msmtp")
+def test_msmtp(office):
+    subprocess.run(["msmtp", "-C", "/dev/null", "--host=127.0.0.1", f"--port={office.port}", "--tls=on", "--tls-certcheck=off",
+                    "--auth=plain", "--user=shop", "--passwordeval=echo secret", "--from=s@x.test", "msmtp@a.test"],
+                   input=b"From: <s@x.test>\nSubject: hi\n\nhello\n.\nend\n", check=True, capture_output=True, timeout=30)
+    gives(office, "msmtp@a.test")
+    assert any(m.endswith(b"\r\n\r\nhello\r\n.\r\nend\r\n") for m in office.mails())
+
+
+@pytest.mark.skipif(not shutil.which("s-nail"), reason="no s-nail")
+def test_s_nail(office):
+    done = subprocess.run(["s-nail", "-:/", "-Sv15-compat", f"-Smta=smtp://shop:secret@127.0.0.1:{office.port}",
+                           "-Ssmtp-use-starttls", "-Stls-verify=ignore", "-Ssmtp-auth=login", "-Sfrom=s@x.test", "-Shostname=x.test",
+                           "-Ssendwait", "-Ssendcharsets=utf-8", "-s", "Grüße", "nail@a.test"], input="hello\n.two\n".encode(), capture_output=True,
+                          timeout=30, env={"HOME": str(office.dir), "PATH": "/usr/bin:/bin", "LC_ALL": "C.UTF-8"})
+    assert done.returncode == 0, done.stderr
+    gives(office, "nail@a.test")

@@ -1,0 +1,183 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Faults G: what mtad -t says about configurations, and what a reload does."""
+import signal
+import subprocess
+import time
+
+import pytest
+from tools import Talk, free_port, gives, program, running, wait_for
+
+GOOD = 'hostname = a.test\nspool-dir = "spool"\nlisten s { address = { 127.0.0.1:5870 } }\n'
+
+
+def check(path):
+    done = subprocess.run([program("mtad"), "-t", "-c", str(path)], capture_output=True, text=True, timeout=20)
+    assert done.returncode in (0, 1), f"{done.returncode} {done.stderr}"
+    return done.returncode, done.stdout + done.stderr
+
+
+# name: (text, words of the message); the place is always c.conf:LINE with the line of the text that has "#!" (or any)
+BAD = {
+    "G1_unknown_setting": (GOOD + "conections-total = 7 #!\n", '"connections-total"'),
+    "G1_unknown_block": (GOOD + 'domian "a.test" { } #!\n', '"domain"'),
+    "G1_unknown_choice": (GOOD + 'domain "*" {\n tls = maybe #!\n}\n', "none/may/encrypt/verify"),
+    "G2_right_setting_wrong_block": (GOOD + 'domain "*" {\n hostname = b.test #!\n}\n', "hostname"),
+    "G2_delivery_at_top_level": (GOOD + "retry = { 1h } #!\n", "domain"),
+    "G3_listener_twice": (GOOD + "listen s { address = { 127.0.0.1:5871 } } #!\n", "s"),
+    "G4_no_unit": (GOOD + "stop-timeout = 30 #!\n", "s"),
+    "G4_negative": (GOOD + "stop-timeout = -30s #!\n", ""),
+    "G4_overflow": (GOOD + "stop-timeout = 99999999999999d #!\n", ""),
+    "G4_below_minimum": (GOOD + "dns-tries = 0 #!\n", "1"),
+    "G4_zero_message_max": (GOOD + "listen t { address = { 127.0.0.1:5871 } message-max = 0 } #!\n", ""),
+    "G5_missing_include": (GOOD + 'include("absent.conf") #!\n', "absent.conf"),
+    "G6_nul": (GOOD + "stop-timeout = 3\0s #!\n", ""),
+    "G6_not_closed": (GOOD + 'domain "*" { connections = 1\n', ""),
+    "G6_string_not_closed": (GOOD + 'hostname = "abc\n', ""),
+    "G7_pool_without_sources": (GOOD + "pool p { } #!\n", "source"),
+    "G7_pool_with_unknown_source": (GOOD + "source one { }\npool p { sources = { two } } #!\n", "two"),
+    "G7_unknown_pool": (GOOD + "listen t { address = { 127.0.0.1:5871 } pool = q } #!\n", "q"),
+    "G14_open_relay_v4": (GOOD + "listen t { address = { *:5871 } networks = { 0.0.0.0/0 } } #!\n", "relay"),
+    "G14_open_relay_v6": (GOOD + 'listen t { address = { *:5871 } networks = { "::/0" } } #!\n', "relay"),
+    "G15_key_readable_by_others": (GOOD + 'listen t { address = { 127.0.0.1:5871 } certificate = "cert.pem" key = "open.key" } #!\n',
+                                   "open.key"),
+    "G15_password_readable_by_others": (GOOD + 'user u { password-file = "open.key" } #!\n', "open.key"),
+    "G26_route_without_hosts": (GOOD + 'route r { domains = { "*" } } #!\n', "host"),
+    "dkim_key_missing": (GOOD + 'dkim a.test { selector = s key = "absent.pem" } #!\n', "absent.pem"),
+    "dkim_key_is_none": (GOOD + 'dkim a.test { selector = s key = "junk.key" } #!\n', "junk.key"),
+    "address_taken_twice": (GOOD + "listen t { address = { 127.0.0.1:5870 } } #!\n", "5870"),
+}
+
+
+@pytest.mark.parametrize("name", BAD)
+def test_bad(tmp_path, name):
+    text, words = BAD[name]
+    (tmp_path / "open.key").write_text("$y$j9T$x\n")
+    (tmp_path / "open.key").chmod(0o644)
+    (tmp_path / "cert.pem").write_text("x\n")
+    (tmp_path / "junk.key").write_text("junk\n")
+    (tmp_path / "junk.key").chmod(0o600)
+    (tmp_path / "c.conf").write_text(text.replace(" #!", ""))
+    code, said = check(tmp_path / "c.conf")
+    line = next((n for n, l in enumerate(text.split("\n"), 1) if "#!" in l), None)
+    assert code == 1 and words in said, said
+    # Keys are read after the file, so only the file is named.
+    assert f"c.conf:{line}:" in said if line is not None and name != "dkim_key_is_none" else "c.conf" in said, said
+
+
+FINE = {"G6_crlf": GOOD.replace("\n", "\r\n"), "G6_bom": "\ufeff" + GOOD, "G17_least": 'listen s { address = { 127.0.0.1:5870 } }\n',
+        "comments": GOOD + "# a comment\n/* and\nanother */\n// third\n"}
+
+
+@pytest.mark.parametrize("name", FINE)
+def test_fine(tmp_path, name):
+    (tmp_path / "c.conf").write_bytes(FINE[name].encode())
+    code, said = check(tmp_path / "c.conf")
+    assert code == 0, said
+
+
+def test_G5_include_loop_and_junk(tmp_path):
+    (tmp_path / "c.conf").write_text(GOOD + 'include("d.conf")\n')
+    (tmp_path / "d.conf").write_text('include("c.conf")\n')
+    code, said = check(tmp_path / "c.conf")
+    assert code == 1 and "d.conf" in said
+    (tmp_path / "d.conf").write_text("dns-tries = many\n")
+    code, said = check(tmp_path / "c.conf")
+    assert code == 1 and "d.conf:1:" in said, said
+
+
+def test_G16_many_blocks(tmp_path):
+    (tmp_path / "c.conf").write_text(GOOD + "".join(f'domain "d{n}.test" {{ connections = 3 }}\n' for n in range(20000)))
+    begun = time.monotonic()
+    assert check(tmp_path / "c.conf")[0] == 0
+    assert time.monotonic() - begun < 8
+
+
+def rewrite(w, old, new):
+    path = w.dir / "mtad.conf"
+    text = path.read_text()
+    assert old in text
+    path.write_text(text.replace(old, new))
+
+
+def test_G9_reload_is_a_transaction():
+    with running(listen="recipients-max = 3") as w:
+        rewrite(w, "recipients-max = 3", "recipients-max = 5\nnonsense = 3")
+        done = w.ctl("reload", check=False)
+        assert done.returncode == 1 and "mtad.conf:" in done.stdout + done.stderr
+
+        def limit():
+            with Talk(w.port) as t:
+                t.hello()
+                t.say("MAIL FROM:<s@x.test>", "250")
+                n = 0
+                while t.say(f"RCPT TO:<r{n}@a.test>").startswith("250"):
+                    n += 1
+                return n
+        assert limit() == 3
+        rewrite(w, "nonsense = 3", "")
+        w.daemon.send_signal(signal.SIGHUP)
+        wait_for("the new limit", lambda: limit() == 5)
+        w.send("s@x.test", ["r@a.test"])
+        gives(w)
+
+
+def test_G10_reload_takes_a_source_with_queued_mail_away():
+    blocks = "source one { }\nsource two { }\npool p { sources = { two } }\npool q { sources = { one } }"
+    with running('site a { domains = { "a.test" } rule { on = rcpt reply = "451 4.7.1 later" count = 1 } }', blocks=blocks,
+                 delivery="retry = { 2s }  idle = 0s") as w:
+        w.send("s@x.test", ["r@a.test"], headers="X-Virtual-MTA: p\r\n")
+        assert gives(w, "r@a.test", "t")["vmta"] == "two"
+        rewrite(w, blocks, "source one { }\npool q { sources = { one } }")
+        w.ctl("reload")
+        assert gives(w)["vmta"] == "one"
+
+
+def test_G12_reloads_under_load():
+    with running('site a { domains = { "a.test" } latency = 5ms }') as w:
+        with w.client() as c:
+            for n in range(300):
+                if n % 3 == 0:
+                    w.daemon.send_signal(signal.SIGHUP)
+                c.sendmail("s@x.test", [f"r{n}@a.test"], b"From: <s@x.test>\r\n\r\nhello\r\n")
+        wait_for("300 records", lambda: sum(r["type"] == "d" for r in w.rows()) == 300)
+        assert not [r for r in w.rows() if r["type"] in "tb"]
+        assert len(w.arrived()) == 300
+        # SIGHUPs that came together count once; the daemon is still itself.
+        wait_for("calm", lambda: w.ctl("audit", "--json")["summary"]["balanced"])
+
+
+def test_G13_listener_that_cannot_be_bound():
+    port = free_port()
+    with running() as w:
+        w.blocks = f'listen more {{ address = {{ "127.0.0.1:{port}" }} }}'
+        w.write_config()
+        done = w.ctl("reload", check=False)
+        said = done.stdout + done.stderr
+        assert "restart" in said, said
+        with Talk(w.port) as t:
+            t.hello()
+    with running() as one:
+        with running(before=lambda w: setattr(w, "port", one.port)) as two:
+            assert two.daemon.wait(timeout=10) == 1
+            assert f"cannot bind 127.0.0.1:{one.port}" in two.log_text()
+
+
+def test_G18_the_shipped_configurations_load():
+    import pathlib
+    conf = pathlib.Path(__file__).resolve().parents[2] / "conf"
+    for path in sorted(conf.rglob("*.conf")):
+        done = subprocess.run([program("mtad"), "-t", "-c", str(path)], capture_output=True, text=True)
+        words = done.stdout + done.stderr
+        assert done.returncode == 0 or "cannot be opened" in words or "No such file" in words, words
+
+
+def test_H6_signals():
+    with running() as w:
+        for name in ("SIGUSR2", "SIGPIPE", "SIGCHLD", "SIGWINCH"):
+            w.daemon.send_signal(getattr(signal, name))
+        for _ in range(50):
+            w.daemon.send_signal(signal.SIGHUP)
+        time.sleep(0.3)
+        w.send("s@x.test", ["r@a.test"])
+        gives(w)
+        w.stop()
