@@ -195,10 +195,16 @@ main(int argc, char **argv)
 		usage(stderr);
 		return 2;
 	}
-	if ((d->app.conf = conf_load(d->app.conf_file, stderr)) == NULL)
+	if ((d->app.conf = conf_load(d->app.conf_file, stderr)) == NULL) {
+		free(d);
 		return 1;
-	if (test)
-		return check(d->app.conf_file, d->app.conf);
+	}
+	if (test) {
+		option = check(d->app.conf_file, d->app.conf);
+		conf_unref(d->app.conf);
+		free(d);
+		return option;
+	}
 	if (!foreground)
 		d->ready_fd = go_background();
 	option = run(d);
