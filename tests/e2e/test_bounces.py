@@ -21,7 +21,7 @@ def w():
     def before(world):
         world.listen = "auth-in-clear = yes"
         world.blocks = f'user quiet {{ password-file = "{password_file(world.dir, "quiet", "secret")}" bounces = no }}'
-    with running(SCRIPT, before=before, delivery="expire = 4s\ndelay-notice = 1s") as world:
+    with running(SCRIPT, before=before, settings="retry-jitter = 0\n", delivery="expire = 4s\ndelay-notice = 1s") as world:
         yield world
 
 

@@ -42,7 +42,7 @@ def test_look_hold_release_retry_remove():
         assert w.ctl("bounce", "--job", "job0", "--yes", "--json")["summary"]["count"] == 5
         assert w.ctl("delete", "--domain", "a.test", "--yes", "--json")["summary"]["count"] == 5
         wait_for("bounce mails", lambda: len([r for r in w.rows() if r["type"] == "d" and r["rcpt"] == "s@x.test"]) == 5)
-        assert len([r for r in w.rows() if r["type"] == "b"]) == 10
+        wait_for("ten ends", lambda: len([r for r in w.rows() if r["type"] == "b"]) == 10)
         wait_for("balance", lambda: w.ctl("audit", "--json")["summary"]["queued"] == 0)
 
 
