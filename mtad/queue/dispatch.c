@@ -203,7 +203,8 @@ record(struct dispatch *d, struct job *job)
 {
 	struct worker *to = d->peers.spool;
 
-	d->unrecorded++;
+	if (d->unrecorded++ == 0)
+		d->recorded_us = clock_mono(d->clock);
 	job->letter.kind = LETTER_RECORD;
 	if (needs_sign_thread(job)) {
 		job->letter.kind = LETTER_BOUNCE;
@@ -277,6 +278,7 @@ on_recorded(struct dispatch *d, struct job *job)
 {
 	assert(d->unrecorded > 0);
 	d->unrecorded--;
+	d->recorded_us = clock_mono(d->clock);
 	if (job->dsn != NULL) {
 		on_fresh(d, job->dsn);
 		job->dsn = NULL;
@@ -464,7 +466,8 @@ on_routed(void *arg, const char *domain, struct route_result *result)
 	}
 	if (r.kind == QUEUE_ROUTE_WAIT)
 		log_event(d->log, LOG_EVENT_dns_trouble, "domain=%s why=\"%s\"", domain, why);
-	if (queue_sched_routed(d->sched, dispatch_text(domain), &r, clock_now(d->clock)) < 0)
+	/* QUEUE_ENOTFOUND: its last recipient went while the answer was under way. */
+	if (queue_sched_routed(d->sched, dispatch_text(domain), &r, clock_now(d->clock)) == QUEUE_ENOMEM)
 		log_event(d->log, LOG_EVENT_dns_trouble, "domain=%s why=\"out of memory\"", domain);
 	event_active(d->wake, EV_TIMEOUT, 1);
 }
@@ -568,12 +571,20 @@ has_memory(struct dispatch *d)
 	return memory_percent(d->memory) < 100 || d->jobs_out == 0;
 }
 
+/* True while more leases would only add to what a crash repeats. */
+static bool
+is_spool_behind(const struct dispatch *d)
+{
+	return d->unrecorded >= UNRECORDED_MAX ||
+	       (d->unrecorded > 0 && clock_mono(d->clock) - d->recorded_us >= UNRECORDED_US);
+}
+
 static void
 turn(struct dispatch *d)
 {
 	int i;
 
-	if (d->spool_failed || d->is_stopping || d->unrecorded >= UNRECORDED_MAX || !has_memory(d)) {
+	if (d->spool_failed || d->is_stopping || is_spool_behind(d) || !has_memory(d)) {
 		sleep_until(d, INT64_MAX);
 		return;
 	}

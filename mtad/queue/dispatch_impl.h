@@ -10,9 +10,12 @@
 #include "queue/policy.h"
 
 enum {
-	ORDERS_A_TURN = 256,    /* then letters get their turn */
-	UNRECORDED_MAX = 20000, /* jobs the spool has not recorded yet, before no more leases are ordered */
-	EVICT_PERCENT = 70,     /* of memory-max */
+	ORDERS_A_TURN = 256, /* then letters get their turn */
+	/* What the spool has not recorded would be sent again after a crash. No more leases are ordered with
+	 * this many jobs unrecorded, or when none was recorded for so long (a commit that hangs). */
+	UNRECORDED_MAX = 4096,
+	UNRECORDED_US = 250000,
+	EVICT_PERCENT = 70, /* of memory-max */
 	EVICT_COUNT = 64,
 	HOSTS_REMEMBERED = 1024,
 	LANES_REMEMBERED = 4096,
@@ -54,7 +57,9 @@ struct dispatch {
 	struct message *stalled;  /* committed, but there was no memory to schedule them: again in a second */
 	int64_t stalled_until_us; /* monotonic */
 	uint64_t unrecorded;
-	uint64_t jobs_out; /* leases in the hands of io threads */
+	int64_t recorded_us; /* monotonic: when a job was recorded last, or the first of those unrecorded came
+			      */
+	uint64_t jobs_out;   /* leases in the hands of io threads */
 	size_t next_io, next_sign;
 	uint32_t pool_turn;
 	bool spool_failed, is_recovering, is_stopping;
