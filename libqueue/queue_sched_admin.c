@@ -2,9 +2,13 @@
 /*
  * What operators do to recipients chosen by a filter.
  *
- * A filter is narrowed first by the index it names (id, domain, site, streams of a user or job) to cells, and
- * a cell matches or does not as a whole; only `n` and the states tell recipients of a cell apart. So the work
- * is that of the recipients concerned, plus the cells looked at.
+ * A filter with an id looks at one message, one with a domain at the domain's cells, any other at the table
+ * of all cells, bucket by bucket. A cell matches or does not as a whole; only `n` and the states tell
+ * recipients of a cell apart.
+ *
+ * Portions: a place (a bucket, or the cells of the domain) is left only when all is done there. What changes
+ * recipients takes them out of the lists it looks at, so that a place can be begun anew where the portion
+ * before had to stop; what is done to whole cells is done when the place is entered.
  */
 #include "queue_sched_int.h"
 
@@ -20,9 +24,10 @@ typedef bool on_rcpt(struct queue_sched *q, struct sched_rcpt *r, void *arg);
 struct scan {
 	struct queue_sched *q;
 	const struct queue_filter *f;
-	unsigned states;    /* which lists of a cell are looked at */
-	on_rcpt *on_rcpt;   /* either this for each recipient ... */
-	uint64_t *cell_sum; /* ... or only the sum of the cells' counts */
+	unsigned states;  /* which lists of a cell are looked at */
+	on_rcpt *on_rcpt; /* for each recipient in them; NULL: for none */
+	/* For each cell, before its recipients; NULL: nothing. With an id it is not called. */
+	void (*on_cell)(const struct scan *sc, struct sched_cell *cell);
 	void *arg;
 };
 
@@ -67,15 +72,9 @@ scan_cell(const struct scan *sc, struct sched_cell *cell)
 	struct queue_link *l, *next;
 	int state;
 
-	if (!cell_matches(cell, sc->f))
-		return true;
 	for (state = 0; state < SCHED_STATES; state++) {
 		if ((sc->states & IN(state)) == 0)
 			continue;
-		if (sc->on_rcpt == NULL) {
-			*sc->cell_sum += cell->counts[state];
-			continue;
-		}
 		for (l = cell->lists[state].next; l != &cell->lists[state]; l = next) {
 			struct sched_rcpt *r = QUEUE_OF(l, struct sched_rcpt, link);
 
@@ -87,33 +86,37 @@ scan_cell(const struct scan *sc, struct sched_cell *cell)
 	return true;
 }
 
-/* What was found in goes to the front of its list: who comes back for more, as take does, finds it at once.
- */
 static bool
-scan_cells_of_domain(const struct scan *sc, struct sched_domain *d)
+enter_cell(const struct scan *sc, struct sched_cell *cell)
 {
-	struct queue_link *l;
-
-	for (l = d->cells.next; l != &d->cells; l = l->next)
-		if (!scan_cell(sc, QUEUE_OF(l, struct sched_cell, of_domain))) {
-			queue_link_remove(l);
-			queue_link_front(&d->cells, l);
-			return false;
-		}
+	sc->on_cell(sc, cell);
 	return true;
 }
 
+typedef bool visit_cell(const struct scan *sc, struct sched_cell *cell);
+
+/* The matching cells of a place. */
 static bool
-scan_cells_of_stream(const struct scan *sc, struct sched_stream *s)
+each_cell(const struct scan *sc, const struct sched_domain *d, uint64_t at, visit_cell *visit)
 {
+	const struct queue_map *cells = &sc->q->cells;
+	struct queue_map_node *n = d == NULL ? cells->buckets[at & cells->mask] : NULL;
 	struct queue_link *l;
 
-	for (l = s->cells.next; l != &s->cells; l = l->next)
-		if (!scan_cell(sc, QUEUE_OF(l, struct sched_cell, of_stream))) {
-			queue_link_remove(l);
-			queue_link_front(&s->cells, l);
+	for (; n != NULL; n = n->next) {
+		struct sched_cell *cell = QUEUE_OF(n, struct sched_cell, node);
+
+		if (cell_matches(cell, sc->f) && !visit(sc, cell))
 			return false;
-		}
+	}
+	if (d == NULL)
+		return true;
+	for (l = d->cells.next; l != &d->cells; l = l->next) {
+		struct sched_cell *cell = QUEUE_OF(l, struct sched_cell, of_domain);
+
+		if (cell_matches(cell, sc->f) && !visit(sc, cell))
+			return false;
+	}
 	return true;
 }
 
@@ -132,66 +135,51 @@ scan_message(const struct scan *sc, struct sched_message *m)
 	return true;
 }
 
+/* One portion. False: on_rcpt stopped it, and the walk stands where it was. */
 static bool
-stream_matches(const struct sched_stream *s, const struct queue_filter *f)
+scan_cells(const struct scan *sc, struct queue_walk *w)
 {
-	return (f->user.len == 0 || sched_name_is(s->names, s->user_len, f->user)) &&
-	       (f->job.len == 0 || sched_name_is(s->names + s->user_len, s->job_len, f->job));
-}
+	const struct sched_domain *d = NULL;
+	uint32_t left = w->limit;
 
-static bool
-scan_site(const struct scan *sc, struct sched_site *site)
-{
-	struct queue_link *l;
-
-	for (l = site->domains.next; l != &site->domains; l = l->next)
-		if (!scan_cells_of_domain(sc, QUEUE_OF(l, struct sched_domain, of_site))) {
-			queue_link_remove(l);
-			queue_link_front(&site->domains, l);
+	if (sc->f->domain.len > 0 && (d = sched_domain_find(sc->q, sc->f->domain)) == NULL) {
+		w->is_end = true;
+		return true;
+	}
+	do {
+		if (!w->is_inside && sc->on_cell != NULL)
+			(void)each_cell(sc, d, w->at, enter_cell);
+		w->is_inside = true;
+		if (sc->on_rcpt != NULL && !each_cell(sc, d, w->at, scan_cell))
 			return false;
-		}
-	return true;
-}
-
-/* False: on_rcpt stopped it. */
-static bool
-scan_all(const struct scan *sc)
-{
-	struct queue_sched *q = sc->q;
-	const struct queue_filter *f = sc->f;
-	struct sched_domain *d;
-	struct sched_site *site;
-	struct queue_link *l;
-
-	if (f->domain.len > 0) {
-		d = sched_domain_find(q, f->domain);
-		return d == NULL || scan_cells_of_domain(sc, d);
-	}
-	if (f->site.len > 0) {
-		site = sched_site_find(q, f->site);
-		return site == NULL || scan_site(sc, site);
-	}
-	for (l = q->all_streams.next; l != &q->all_streams; l = l->next) {
-		struct sched_stream *s = QUEUE_OF(l, struct sched_stream, all);
-
-		if (!stream_matches(s, f) || scan_cells_of_stream(sc, s))
-			continue;
-		queue_link_remove(l);
-		queue_link_front(&q->all_streams, l);
-		return false;
-	}
+		w->is_inside = false;
+		w->at = d != NULL ? 0 : sched_walk_next(&sc->q->cells, w->at);
+	} while (w->at != 0 && --left > 0);
+	w->is_end = w->at == 0;
 	return true;
 }
 
 static bool
 scan(const struct scan *sc)
 {
+	struct queue_walk whole = {.limit = UINT32_MAX}, *w = sc->f->walk != NULL ? sc->f->walk : &whole;
 	struct sched_message *m;
 
+	assert(!w->is_end && w->limit > 0);
 	if (sc->f->id == 0)
-		return scan_all(sc);
+		return scan_cells(sc, w);
 	m = sched_message_find(sc->q, sc->f->id);
-	return m == NULL || scan_message(sc, m);
+	if (m != NULL && !scan_message(sc, m))
+		return false;
+	w->is_end = true;
+	return true;
+}
+
+/* What is changed in one call; 0: all. */
+static uint64_t
+portion(const struct queue_filter *f)
+{
+	return f->walk != NULL ? f->walk->limit : 0;
 }
 
 /* --- look --- */
@@ -203,16 +191,30 @@ count_one(struct queue_sched *q, struct sched_rcpt *r, void *arg)
 	return true;
 }
 
+/* By the cells' own counts. Of the leased, only those are held that will be when they come back. */
+static void
+count_cell(const struct scan *sc, struct sched_cell *cell)
+{
+	struct queue_link *list = &cell->lists[SCHED_LEASED], *l;
+	uint64_t *count = sc->arg;
+	int state;
+
+	for (state = 0; state < SCHED_STATES; state++)
+		if ((sc->states & IN(state)) != 0 && (state != SCHED_LEASED || !sc->f->held_only))
+			*count += cell->counts[state];
+	if ((sc->states & IN(SCHED_LEASED)) != 0 && sc->f->held_only)
+		for (l = list->next; l != list; l = l->next)
+			*count += (QUEUE_OF(l, struct sched_rcpt, link)->flags & QUEUE_RCPT_HELD) != 0;
+}
+
 uint64_t
 queue_sched_count(struct queue_sched *q, const struct queue_filter *f)
 {
 	uint64_t count = 0;
-	struct scan sc = {.q = q, .f = f, .states = filter_states(f), .on_rcpt = count_one, .arg = &count};
+	struct scan sc = {.q = q, .f = f, .states = filter_states(f), .on_cell = count_cell, .arg = &count};
 
-	if (f->id == 0 && !f->held_only) {
-		sc.on_rcpt = NULL;
-		sc.cell_sum = &count;
-	}
+	if (f->id != 0)
+		sc.on_rcpt = count_one;
 	scan(&sc);
 	return count;
 }
@@ -290,54 +292,78 @@ queue_sched_each(struct queue_sched *q, const struct queue_filter *f, uint32_t l
 
 /* --- retry --- */
 
-static bool
-is_behind_wait(const struct queue_sched *q, const struct sched_cell *cell)
-{
-	if (cell->lane != NULL)
-		return cell->lane->wait_until_us > q->now_us;
-	return cell->domain->route == SCHED_ROUTE_WAIT && cell->domain->until_us > q->now_us;
-}
-
-static bool
-count_retry(struct queue_sched *q, struct sched_rcpt *r, void *arg)
-{
-	if (r->state == SCHED_WAITING || is_behind_wait(q, r->cell))
-		++*(uint64_t *)arg;
-	return true;
-}
+struct retry {
+	uint64_t count, limit;
+};
 
 /* Retrying means retrying now: a wait for DNS or after failed connections ends too. Limits hold as ever. */
-static bool
-retry_one(struct queue_sched *q, struct sched_rcpt *r, void *arg)
+static void
+end_wait(struct queue_sched *q, struct sched_cell *cell)
 {
-	struct sched_cell *cell = r->cell;
+	struct queue_lane *lane = cell->lane;
 
-	if (is_behind_wait(q, cell) && cell->lane != NULL) {
-		cell->lane->wait_until_us = 0;
-		sched_lane_kick(q, cell->lane);
-	} else if (is_behind_wait(q, cell)) {
+	if (lane != NULL && lane->wait_until_us > q->now_us) {
+		lane->wait_until_us = 0;
+		sched_lane_kick(q, lane);
+	} else if (lane == NULL && cell->domain->route == SCHED_ROUTE_WAIT &&
+		   cell->domain->until_us > q->now_us) {
 		cell->domain->until_us = q->now_us;
 		sched_domain_want(q, cell->domain);
 	}
+}
+
+static void
+retry_cell(const struct scan *sc, struct sched_cell *cell)
+{
+	struct retry *retry = sc->arg;
+
+	if (cell->counts[SCHED_READY] + cell->counts[SCHED_WAITING] > 0)
+		end_wait(sc->q, cell);
+	if (!sc->f->waiting_only)
+		retry->count += cell->counts[SCHED_READY];
+}
+
+static bool
+retry_one(struct queue_sched *q, struct sched_rcpt *r, void *arg)
+{
+	struct retry *retry = arg;
+
 	if (r->state == SCHED_WAITING) {
 		r->due_us = q->now_us;
 		sched_rcpt_move(q, r, SCHED_READY);
 	}
+	retry->count++;
+	return --retry->limit != 0;
+}
+
+/* With an id there are no cells to go through. */
+static bool
+retry_of_message(struct queue_sched *q, struct sched_rcpt *r, void *arg)
+{
+	end_wait(q, r->cell);
+	(void)retry_one(q, r, arg);
 	return true;
 }
 
 uint64_t
 queue_sched_retry(struct queue_sched *q, const struct queue_filter *f, int64_t now_us)
 {
-	uint64_t count = 0;
-	struct scan sc = {.q = q, .f = f, .on_rcpt = count_retry, .arg = &count};
+	struct retry retry = {.limit = portion(f)};
+	struct scan sc = {.q = q,
+		.f = f,
+		.states = IN(SCHED_WAITING),
+		.on_rcpt = retry_one,
+		.on_cell = retry_cell,
+		.arg = &retry};
 
 	sched_clock(q, now_us);
-	sc.states = filter_states(f) & (IN(SCHED_READY) | IN(SCHED_WAITING));
+	sc.states &= filter_states(f);
+	if (f->id != 0) {
+		sc.on_rcpt = retry_of_message;
+		sc.states = filter_states(f) & (IN(SCHED_READY) | IN(SCHED_WAITING));
+	}
 	scan(&sc);
-	sc.on_rcpt = retry_one;
-	scan(&sc);
-	return count;
+	return retry.count;
 }
 
 /* --- hold and release --- */
@@ -367,7 +393,7 @@ uint64_t
 queue_sched_hold(struct queue_sched *q, const struct queue_filter *f, bool hold, int64_t now_us,
 	queue_sched_visit *changed, void *arg)
 {
-	struct holder h = {.hold = hold, .changed = {.visit = changed, .arg = arg}};
+	struct holder h = {.hold = hold, .changed = {.visit = changed, .arg = arg, .limit = portion(f)}};
 	struct scan sc = {.q = q, .f = f, .on_rcpt = hold_one, .arg = &h};
 
 	sched_clock(q, now_us);
@@ -381,10 +407,17 @@ queue_sched_hold(struct queue_sched *q, const struct queue_filter *f, bool hold,
 
 /* --- take --- */
 
+struct taker {
+	struct sched_rcpt *found;
+	uint64_t *busy;
+};
+
 static bool
 find_one(struct queue_sched *q, struct sched_rcpt *r, void *arg)
 {
-	*(struct sched_rcpt **)arg = r;
+	struct taker *t = arg;
+
+	t->found = r;
 	return false;
 }
 
@@ -397,32 +430,59 @@ doom_one(struct queue_sched *q, struct sched_rcpt *r, void *arg)
 	return true;
 }
 
+/* On its way in, take marks what is leased; so nothing of the cell escapes, whether it comes back before the
+ * walk has ended or after. */
+static void
+doom_cell(const struct scan *sc, struct sched_cell *cell)
+{
+	const struct taker *t = sc->arg;
+	struct scan doom = {.q = sc->q,
+		.f = sc->f,
+		.states = filter_states(sc->f) & IN(SCHED_LEASED),
+		.on_rcpt = doom_one,
+		.arg = t->busy};
+
+	(void)scan_cell(&doom, cell);
+}
+
+/* All of the message that the filter names, but not more than a lease holds. */
+static struct queue_lease *
+lease_of(struct scan *sc, struct sched_rcpt *r)
+{
+	struct sched_message *m = sched_message_of(r);
+	struct queue_lease *l = sched_lease_create(sc->q, m, m->live < TAKE_MAX ? m->live : TAKE_MAX);
+	uint32_t i;
+
+	if (l == NULL)
+		return NULL;
+	sched_lease_add(sc->q, l, r);
+	for (i = 1; i < m->rcpt_count && i < TAKE_SCAN && l->count < l->room; i++) {
+		r = &m->rcpts[(l->index[0] + i) % m->rcpt_count];
+		if (rcpt_matches(r, sc) && cell_matches(r->cell, sc->f))
+			sched_lease_add(sc->q, l, r);
+	}
+	return l;
+}
+
 struct queue_lease *
 queue_sched_take(struct queue_sched *q, const struct queue_filter *f, uint64_t *out_busy)
 {
-	struct sched_rcpt *r = NULL;
-	struct scan sc = {.q = q, .f = f, .on_rcpt = find_one, .arg = &r};
-	struct sched_message *m;
-	struct queue_lease *l;
-	uint32_t i;
+	struct taker t = {.busy = out_busy};
+	struct scan sc = {.q = q, .f = f, .on_rcpt = find_one, .arg = &t};
+	struct queue_filter leased = *f;
+	bool in_portions = f->walk != NULL && f->id == 0;
 
 	*out_busy = 0;
 	sc.states = filter_states(f) & ~IN(SCHED_LEASED);
-	if (scan(&sc)) {
+	if (in_portions)
+		sc.on_cell = doom_cell;
+	if (!scan(&sc))
+		return lease_of(&sc, t.found);
+	if (!in_portions) {
+		leased.walk = NULL;
+		sc = (struct scan){.q = q, .f = &leased, .on_rcpt = doom_one, .arg = out_busy};
 		sc.states = filter_states(f) & IN(SCHED_LEASED);
-		sc.on_rcpt = doom_one;
-		sc.arg = out_busy;
-		scan(&sc);
-		return NULL;
+		(void)scan(&sc);
 	}
-	m = sched_message_of(r);
-	if ((l = sched_lease_create(q, m, m->live < TAKE_MAX ? m->live : TAKE_MAX)) == NULL)
-		return NULL;
-	sched_lease_add(q, l, r);
-	for (i = 1; i < m->rcpt_count && i < TAKE_SCAN && l->count < l->room; i++) {
-		r = &m->rcpts[(l->index[0] + i) % m->rcpt_count];
-		if (rcpt_matches(r, &sc) && cell_matches(r->cell, f))
-			sched_lease_add(q, l, r);
-	}
-	return l;
+	return NULL;
 }

@@ -14,6 +14,15 @@
 struct queue_sched;
 struct queue_lease;
 
+/* How far something has got that goes through a large queue in portions. All zero but `limit` to begin with;
+ * given again until is_end. What is queued all the while is met once; what comes meanwhile, perhaps. */
+struct queue_walk {
+	uint32_t limit; /* of one portion: places looked at, and recipients changed */
+	bool is_end;
+	bool is_inside; /* the place at `at` was begun already */
+	uint64_t at;
+};
+
 /* Which recipients; empty or zero fields match all. */
 struct queue_filter {
 	queue_id id; /* 0: any */
@@ -23,6 +32,7 @@ struct queue_filter {
 	struct queue_blob user;
 	struct queue_blob job;
 	bool held_only, waiting_only;
+	struct queue_walk *walk; /* only its next portion; NULL: everything in this call */
 };
 /* How many match. */
 uint64_t queue_sched_count(struct queue_sched *q, const struct queue_filter *f);
@@ -40,17 +50,18 @@ typedef bool queue_sched_visit(void *arg, const struct queue_view *v);
 void queue_sched_each(struct queue_sched *q, const struct queue_filter *f, uint32_t limit,
 	queue_sched_visit *visit, void *arg);
 /* Make waiting ones ready now, and end the wait for DNS or after failed connections of the others. Returns
- * how many recipients waited in one of these ways. The host stores nothing for it. */
+ * how many recipients are ready for it. The host stores nothing. */
 uint64_t queue_sched_retry(struct queue_sched *q, const struct queue_filter *f, int64_t now_us);
 /* Hold or release; `changed` is called for each recipient whose record the host must update. Leased ones are
  * held after. */
 uint64_t queue_sched_hold(struct queue_sched *q, const struct queue_filter *f, bool hold, int64_t now_us,
 	queue_sched_visit *changed, void *arg);
 /* Take recipients out for an operator's bounce or delete: one lease a call (recipients of one message), NULL
- * when no unleased recipient matches. Held and paused recipients can be taken. The host settles the lease as
- * FAILED or DROPPED before the next call. Leased ones cannot be taken: the call that returns NULL marks them,
- * and *out_busy is their number (else 0); when their lease is settled as LATER, UNCERTAIN or RETURN the
- * settled kind becomes DROPPED. A call costs the same however many match. NULL also without memory. */
+ * when no unleased recipient matches (in this portion of the walk). Held and paused recipients can be taken.
+ * The host settles the lease as FAILED or DROPPED before the next call. Leased ones cannot be taken but are
+ * marked (without a walk: by the call that returns NULL), and *out_busy is how many this call marked: when
+ * their lease is settled as LATER, UNCERTAIN or RETURN the settled kind becomes DROPPED. NULL also without
+ * memory. */
 struct queue_lease *queue_sched_take(struct queue_sched *q, const struct queue_filter *f, uint64_t *out_busy);
 
 /* Pause and resume: until_us INT64_MAX: until resumed. Kinds combine; an expired pause lifts itself. `name`
@@ -82,8 +93,9 @@ void queue_sched_each_pause(
 struct queue_domain_view {
 	struct queue_blob domain, site, why; /* why: route trouble */
 	uint64_t ready, waiting, leased, held;
-	int64_t next_us;   /* earliest due of the waiting; 0: none waits */
-	int64_t oldest_us; /* arrival of the oldest; 0: none is queued */
+	uint64_t paused, unrouted; /* of the ready: what only a resume or a route lets go */
+	int64_t next_us;           /* earliest due of the waiting; 0: none waits */
+	int64_t oldest_us;         /* arrival of the oldest; 0: none is queued */
 	int64_t route_until_us;
 	struct queue_blob last_reply;
 	uint16_t last_code;
@@ -92,17 +104,21 @@ struct queue_domain_view {
 };
 /* False: not known (no mail for it now or a short time ago). */
 bool queue_sched_domain_find(struct queue_sched *q, struct queue_blob domain, struct queue_domain_view *out);
-void queue_sched_each_domain(
-	struct queue_sched *q, bool (*visit)(void *arg, const struct queue_domain_view *v), void *arg);
+/* Returning false stops. */
+typedef bool queue_sched_visit_domain(void *arg, const struct queue_domain_view *v);
+void queue_sched_each_domain(struct queue_sched *q, queue_sched_visit_domain *visit, void *arg);
+/* A portion; the visitor's false ends the walk. */
+void queue_sched_walk_domains(
+	struct queue_sched *q, struct queue_walk *walk, queue_sched_visit_domain *visit, void *arg);
 struct queue_site_view {
 	struct queue_blob site, last_reply, why;
 	uint32_t sessions, sessions_ready, domains;
-	uint64_t ready, leased;
+	uint64_t ready;        /* and not paused */
 	int64_t wait_until_us; /* lane back-off after failed connections */
 	bool is_paused;
 	bool is_starved; /* would open a connection, but connections_total is used up */
 };
 bool queue_sched_site_find(struct queue_sched *q, struct queue_blob site, struct queue_site_view *out);
-void queue_sched_each_site(
-	struct queue_sched *q, bool (*visit)(void *arg, const struct queue_site_view *v), void *arg);
+void queue_sched_walk_sites(struct queue_sched *q, struct queue_walk *walk,
+	bool (*visit)(void *arg, const struct queue_site_view *v), void *arg);
 #endif

@@ -56,8 +56,33 @@ domain_oldest_us(const struct sched_domain *d)
 	return oldest_us;
 }
 
+uint64_t
+sched_walk_next(const struct queue_map *m, uint64_t at)
+{
+	uint64_t bit;
+
+	/* Counts from the highest bit downwards. When the table doubles, a bucket becomes two that follow
+	 * each other in this order; so the buckets that were visited stay those before `at`. */
+	for (bit = (m->mask + 1) / 2; (at & bit) != 0; bit /= 2)
+		at &= ~bit;
+	return at | bit;
+}
+
+/* Ready, but a pause or a missing route keeps it: as queue_view.state says it of one recipient. */
 static void
-domain_view(const struct sched_domain *d, struct queue_domain_view *out)
+add_ready(const struct queue_sched *q, const struct sched_cell *cell, struct queue_domain_view *out)
+{
+	uint64_t ready = cell->counts[SCHED_READY];
+
+	out->ready += ready;
+	if (q->is_paused || !cell->is_runnable || (cell->lane != NULL && sched_lane_is_paused(cell->lane)))
+		out->paused += ready;
+	else if (cell->lane == NULL)
+		out->unrouted += ready;
+}
+
+static void
+domain_view(const struct queue_sched *q, const struct sched_domain *d, struct queue_domain_view *out)
 {
 	struct queue_link *c;
 
@@ -76,7 +101,7 @@ domain_view(const struct sched_domain *d, struct queue_domain_view *out)
 	for (c = d->cells.next; c != &d->cells; c = c->next) {
 		struct sched_cell *cell = QUEUE_OF(c, struct sched_cell, of_domain);
 
-		out->ready += cell->counts[SCHED_READY];
+		add_ready(q, cell, out);
 		out->waiting += cell->counts[SCHED_WAITING];
 		out->leased += cell->counts[SCHED_LEASED];
 		out->held += cell->counts[SCHED_HELD];
@@ -96,28 +121,45 @@ queue_sched_domain_find(struct queue_sched *q, struct queue_blob domain, struct 
 
 	if (d == NULL)
 		return false;
-	domain_view(d, out);
+	domain_view(q, d, out);
 	return true;
 }
 
 void
-queue_sched_each_domain(
-	struct queue_sched *q, bool (*visit)(void *arg, const struct queue_domain_view *v), void *arg)
+queue_sched_walk_domains(
+	struct queue_sched *q, struct queue_walk *walk, queue_sched_visit_domain *visit, void *arg)
 {
 	struct queue_domain_view v;
 	struct queue_map_node *n;
+	uint32_t left = walk->limit;
 
-	for (n = queue_map_each(&q->domains, NULL); n != NULL; n = queue_map_each(&q->domains, n)) {
-		domain_view(QUEUE_OF(n, struct sched_domain, node), &v);
-		if (!visit(arg, &v))
-			return;
-	}
+	do {
+		for (n = q->domains.buckets[walk->at & q->domains.mask]; n != NULL; n = n->next) {
+			domain_view(q, QUEUE_OF(n, struct sched_domain, node), &v);
+			if (!visit(arg, &v)) {
+				walk->is_end = true;
+				return;
+			}
+		}
+		walk->at = sched_walk_next(&q->domains, walk->at);
+	} while (walk->at != 0 && --left > 0);
+	walk->is_end = walk->at == 0;
 }
 
+void
+queue_sched_each_domain(struct queue_sched *q, queue_sched_visit_domain *visit, void *arg)
+{
+	struct queue_walk walk = {.limit = UINT32_MAX};
+
+	while (!walk.is_end)
+		queue_sched_walk_domains(q, &walk, visit, arg);
+}
+
+/* From its lanes, which are few; of domains it may have a million. */
 static void
 site_view(const struct sched_site *s, struct queue_site_view *out)
 {
-	struct queue_link *l, *c;
+	struct queue_link *l;
 
 	*out = (struct queue_site_view){
 		.site = {s->name, s->name_len},
@@ -129,19 +171,12 @@ site_view(const struct sched_site *s, struct queue_site_view *out)
 	for (l = s->lanes.next; l != &s->lanes; l = l->next) {
 		const struct queue_lane *lane = QUEUE_OF(l, struct queue_lane, of_site);
 
+		out->ready += lane->ready;
 		out->sessions += lane->sessions;
 		out->sessions_ready += lane->sessions - lane->opening;
 		out->is_starved = out->is_starved || lane->turn_state == SCHED_TURN_STARVED;
 		if (lane->wait_until_us > out->wait_until_us)
 			out->wait_until_us = lane->wait_until_us;
-	}
-	for (l = s->domains.next; l != &s->domains; l = l->next) {
-		const struct sched_domain *d = QUEUE_OF(l, struct sched_domain, of_site);
-
-		for (c = d->cells.next; c != &d->cells; c = c->next) {
-			out->ready += QUEUE_OF(c, struct sched_cell, of_domain)->counts[SCHED_READY];
-			out->leased += QUEUE_OF(c, struct sched_cell, of_domain)->counts[SCHED_LEASED];
-		}
 	}
 }
 
@@ -157,17 +192,24 @@ queue_sched_site_find(struct queue_sched *q, struct queue_blob site, struct queu
 }
 
 void
-queue_sched_each_site(
-	struct queue_sched *q, bool (*visit)(void *arg, const struct queue_site_view *v), void *arg)
+queue_sched_walk_sites(struct queue_sched *q, struct queue_walk *walk,
+	bool (*visit)(void *arg, const struct queue_site_view *v), void *arg)
 {
 	struct queue_site_view v;
 	struct queue_map_node *n;
+	uint32_t left = walk->limit;
 
-	for (n = queue_map_each(&q->sites, NULL); n != NULL; n = queue_map_each(&q->sites, n)) {
-		site_view(QUEUE_OF(n, struct sched_site, node), &v);
-		if (!visit(arg, &v))
-			return;
-	}
+	do {
+		for (n = q->sites.buckets[walk->at & q->sites.mask]; n != NULL; n = n->next) {
+			site_view(QUEUE_OF(n, struct sched_site, node), &v);
+			if (!visit(arg, &v)) {
+				walk->is_end = true;
+				return;
+			}
+		}
+		walk->at = sched_walk_next(&q->sites, walk->at);
+	} while (walk->at != 0 && --left > 0);
+	walk->is_end = walk->at == 0;
 }
 
 void

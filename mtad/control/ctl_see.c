@@ -165,10 +165,10 @@ site_row(void *arg, const struct queue_site_view *v)
 
 	if (json_array_size(r->frames) >= ROWS_MAX)
 		return false;
-	o = json_pack("{s:o,s:I,s:I,s:I,s:I,s:I,s:I,s:b}", "site", ctl_blob(v->site), "domains",
-		number(v->domains), "ready", number(v->ready), "in_flight", number(v->leased), "sessions",
-		number(v->sessions), "sessions_ready", number(v->sessions_ready), "wait_until_us",
-		(json_int_t)v->wait_until_us, "paused", (int)v->is_paused);
+	o = json_pack("{s:o,s:I,s:I,s:I,s:I,s:I,s:b}", "site", ctl_blob(v->site), "domains",
+		number(v->domains), "ready", number(v->ready), "sessions", number(v->sessions),
+		"sessions_ready", number(v->sessions_ready), "wait_until_us", (json_int_t)v->wait_until_us,
+		"paused", (int)v->is_paused);
 	set(o, "reply", v->why.len > 0 ? ctl_blob(v->why) : ctl_blob(v->last_reply));
 	ctl_row(r, o);
 	return true;
@@ -177,7 +177,9 @@ site_row(void *arg, const struct queue_site_view *v)
 bool
 ctl_sites(struct ctl_request *r)
 {
-	queue_sched_each_site(dispatch_sched(r->app->dispatch), site_row, r);
+	struct queue_walk walk = {.limit = UINT32_MAX};
+
+	queue_sched_walk_sites(dispatch_sched(r->app->dispatch), &walk, site_row, r);
 	ctl_summary(r, json_pack("{s:I}", "now_us", (json_int_t)clock_now(r->app->clock)));
 	return true;
 }
