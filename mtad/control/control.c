@@ -1,13 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The socket, its clients, and requests out and back. A client is known by number, so an answer that comes
- * after it has left finds nobody and is dropped; the work it asked for is done all the same.
+ * after it has left finds nobody. A request is in another thread, or parked here with a client that has not
+ * read the rows so far; so no more than the rows of one portion are held for it. When the client goes, a
+ * parked request ends at once and one that is away at its next step.
  */
 #include "control/control.h"
 
 #include "control/ctl_proto.h"
 #include "control/ctl_request.h"
 #include "queue/dispatch.h"
+#include "queue_store.h"
 
 #include <assert.h>
 #include <errno.h>
@@ -20,7 +23,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-enum { CLIENTS_MAX = 32, REQUEST_SECONDS = 30, SOCKET_BACKLOG = 16 };
+enum { CLIENTS_MAX = 32, REQUEST_SECONDS = 30, SOCKET_BACKLOG = 16, ACCEPT_PAUSE_SECONDS = 1 };
 
 struct client {
 	struct client *next;
@@ -34,8 +37,9 @@ struct client {
 	size_t in_len;
 	char *out; /* frames not yet written */
 	size_t out_len, out_max, out_sent;
-	bool is_busy; /* a request is under way */
-	bool is_last; /* close when out is written */
+	struct ctl_request *request; /* under way */
+	bool is_parked;              /* the request goes on when out is written */
+	bool is_last;                /* close when out is written */
 };
 
 struct control {
@@ -43,12 +47,34 @@ struct control {
 	struct worker *slow; /* reads of the spool */
 	struct mailbox back;
 	struct event *accept_event, *back_event;
+	struct event *resume_event; /* accepts again */
 	struct client *clients;
 	unsigned client_count;
 	uint64_t next_number;
 	int fd;
 	struct sockaddr_un address;
 };
+
+static void
+request_free(struct ctl_request *r)
+{
+	json_decref(r->args);
+	json_decref(r->frames);
+	json_decref(r->part);
+	queue_loaded_free(&r->loaded);
+	ctl_walk_free(r->walk);
+	free(r->state);
+	free(r);
+}
+
+/* Nobody waits for it any more. */
+static void
+request_end(struct ctl_request *r)
+{
+	if (!r->is_done)
+		ctl_left(r);
+	request_free(r);
+}
 
 static void
 client_close(struct client *c)
@@ -59,6 +85,10 @@ client_close(struct client *c)
 		p = &(*p)->next;
 	*p = c->next;
 	c->control->client_count--;
+	if (c->is_parked)
+		request_end(c->request);
+	else if (c->request != NULL)
+		atomic_store(&c->request->is_left, true);
 	if (c->read_event != NULL)
 		event_free(c->read_event);
 	if (c->write_event != NULL)
@@ -90,8 +120,13 @@ client_write(struct client *c)
 		}
 		c->out_sent += (size_t)n;
 	}
-	if (c->is_last)
+	c->out_len = c->out_sent = 0;
+	if (c->is_last) {
 		client_close(c);
+	} else if (c->is_parked) {
+		c->is_parked = false;
+		worker_post(c->request->worker, &c->request->call.letter);
+	}
 }
 
 static void
@@ -149,47 +184,50 @@ refuse(struct client *c, const char *words)
 	send_end(c, 2);
 }
 
+/* A portion is done: to the client, if it is still there. */
 static void
-request_free(struct ctl_request *r)
+take_back(struct control *control, struct ctl_request *r)
 {
-	json_decref(r->args);
-	json_decref(r->frames);
-	json_decref(r->part);
-	free(r->state);
-	free(r);
-}
-
-/* The work is done: to the client, if it is still there. */
-static void
-finish(struct control *control, struct ctl_request *r)
-{
+	bool whole = true;
 	struct client *c;
 	size_t i;
 
 	for (c = control->clients; c != NULL && c->number != r->client; c = c->next)
 		;
-	if (c != NULL) {
-		bool whole = true;
-
-		for (i = 0; i < json_array_size(r->frames); i++)
-			whole = out_add(c, json_array_get(r->frames, i)) && whole;
-		if (whole)
-			send_end(c, r->exit_code);
-		else
-			refuse(c, "a part of the answer is missing: it is too long, or there is no memory");
+	if (c == NULL) {
+		request_end(r);
+		return;
 	}
-	request_free(r);
+	for (i = 0; i < json_array_size(r->frames); i++)
+		whole = out_add(c, json_array_get(r->frames, i)) && whole;
+	json_array_clear(r->frames);
+	if (whole && !r->is_done) {
+		c->is_parked = true;
+		client_write(c);
+		return;
+	}
+	c->request = NULL;
+	if (whole)
+		send_end(c, r->exit_code);
+	else
+		refuse(c, "a part of the answer is missing: it is too long, or there is no memory");
+	request_end(r);
 }
 
-/* In the thread where the request belongs. */
+/* In the thread where the request belongs. Without rows to send it goes straight on. */
 static void
 run_request(struct call *call)
 {
 	struct ctl_request *r = (struct ctl_request *)call;
 
-	if (!r->run(r))
-		worker_post(r->worker, &r->call.letter);
-	else if (!r->is_pending)
+	if (!atomic_load(&r->is_left)) {
+		r->is_done = r->run(r);
+		if (!r->is_done && json_array_size(r->frames) == 0) {
+			worker_post(r->worker, &r->call.letter);
+			return;
+		}
+	}
+	if (!r->is_pending)
 		mailbox_post(r->back, &r->call.letter);
 }
 
@@ -201,7 +239,7 @@ on_back(evutil_socket_t fd, short what, void *arg)
 
 	for (; l != NULL; l = next) {
 		next = l->next;
-		finish(control, (struct ctl_request *)l);
+		take_back(control, (struct ctl_request *)l);
 	}
 }
 
@@ -219,7 +257,7 @@ begin(struct client *c, json_t *take_args)
 		refuse(c, command == NULL ? "unknown command (is mtactl newer than mtad?)" : "out of memory");
 		return;
 	}
-	c->is_busy = true;
+	c->request = r;
 	r->call.letter.kind = LETTER_CALL;
 	r->call.run = run_request;
 	r->app = control->app;
@@ -231,9 +269,8 @@ begin(struct client *c, json_t *take_args)
 	memcpy(r->who, c->who, sizeof(r->who));
 	switch (command->place) {
 	case CTL_MAIN:
-		while (!r->run(r))
-			;
-		finish(control, r);
+		r->is_done = r->run(r);
+		take_back(control, r);
 		return;
 	case CTL_QUEUE:
 		r->worker = dispatch_worker(control->app->dispatch);
@@ -253,7 +290,8 @@ on_client_readable(evutil_socket_t fd, short what, void *arg)
 	ssize_t n;
 	int used;
 
-	if (c->is_busy || c->is_last) /* one request a connection; what follows it is read over its bytes */
+	if (c->request != NULL ||
+		c->is_last) /* one request a connection; what follows it is read over its bytes */
 		c->in_len = 0;
 	n = read(c->fd, c->in + c->in_len, sizeof(c->in) - c->in_len);
 	if (n < 0 && (errno == EAGAIN || errno == EINTR))
@@ -262,7 +300,7 @@ on_client_readable(evutil_socket_t fd, short what, void *arg)
 		client_close(c);
 		return;
 	}
-	if (c->is_busy || c->is_last)
+	if (c->request != NULL || c->is_last)
 		return;
 	c->in_len += (size_t)n;
 	used = ctl_read_frame(c->in, c->in_len, &args);
@@ -302,6 +340,25 @@ may_ask(const struct conf *conf, int fd, char *who, size_t who_max)
 	return false;
 }
 
+/* Without descriptors accept() fails as long as somebody waits: the loop would spin. */
+static void
+pause_accepting(struct control *control)
+{
+	struct timeval tv = {ACCEPT_PAUSE_SECONDS, 0};
+
+	log_event(control->app->log, LOG_EVENT_accept_failed, "listen=control why=\"%s\"", strerror(errno));
+	event_del(control->accept_event);
+	event_add(control->resume_event, &tv);
+}
+
+static void
+on_resume_accept(evutil_socket_t fd, short what, void *arg)
+{
+	struct control *control = arg;
+
+	event_add(control->accept_event, NULL);
+}
+
 static void
 on_acceptable(evutil_socket_t listening, short what, void *arg)
 {
@@ -310,8 +367,11 @@ on_acceptable(evutil_socket_t listening, short what, void *arg)
 	int fd = accept4(listening, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
 	struct client *c;
 
-	if (fd < 0)
+	if (fd < 0) {
+		if (errno != EAGAIN && errno != EINTR && errno != ECONNABORTED)
+			pause_accepting(control);
 		return;
+	}
 	if (control->client_count >= CLIENTS_MAX || (c = calloc(1, sizeof(*c))) == NULL) {
 		close(fd);
 		return;
@@ -412,9 +472,10 @@ control_start(struct control *control)
 		event_new(control->app->base, control->fd, EV_READ | EV_PERSIST, on_acceptable, control);
 	control->back_event =
 		event_new(control->app->base, control->back.fd, EV_READ | EV_PERSIST, on_back, control);
+	control->resume_event = event_new(control->app->base, -1, 0, on_resume_accept, control);
 	return control->accept_event != NULL && control->back_event != NULL &&
-	       event_add(control->accept_event, NULL) == 0 && event_add(control->back_event, NULL) == 0 &&
-	       worker_start(control->slow);
+	       control->resume_event != NULL && event_add(control->accept_event, NULL) == 0 &&
+	       event_add(control->back_event, NULL) == 0 && worker_start(control->slow);
 }
 
 void
@@ -438,6 +499,8 @@ control_destroy(struct control **cp)
 	}
 	if (control->accept_event != NULL)
 		event_free(control->accept_event);
+	if (control->resume_event != NULL)
+		event_free(control->resume_event);
 	if (control->back_event != NULL)
 		event_free(control->back_event);
 	if (control->back.fd >= 0)

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What an operator changes. Each change is logged with who asked for it; removals and sender filters go in
- * portions, so that the queue thread is not held up by a million recipients.
+ * What an operator changes. Each change is logged with who asked for it, also when it was broken off.
  */
 #include "control/ctl_request.h"
 #include "daemon.h"
@@ -14,12 +13,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-
-enum {
-	PORTION = 500, /* recipients removed at a time */
-	SCAN_PORTION = 1000,
-	SLICE_US = 5000,
-};
 
 static void
 log_change(const struct ctl_request *r, const char *what)
@@ -44,165 +37,95 @@ finish(struct ctl_request *r, const char *what)
 	return true;
 }
 
-/* --- counting, retrying, holding, releasing, removing: what is done to those a filter names --- */
-
-/* False: there is more of the same to do. */
-typedef bool apply_fn(struct ctl_request *r, const struct queue_filter *f);
-
-static bool
-apply_count(struct ctl_request *r, const struct queue_filter *f)
+void
+ctl_left(struct ctl_request *r)
 {
-	r->done += queue_sched_count(dispatch_sched(r->app->dispatch), f);
-	return true;
+	char what[64];
+
+	if (!r->is_change || r->done + r->busy == 0)
+		return;
+	snprintf(what, sizeof(what), "%.40s broken_off=yes", ctl_arg(r, "command"));
+	log_change(r, what);
 }
 
-static bool
+/* --- retrying, holding, releasing, removing: what is done to those a filter names --- */
+
+static enum ctl_next
 apply_retry(struct ctl_request *r, const struct queue_filter *f)
 {
 	r->done += dispatch_retry(r->app->dispatch, f);
-	return true;
+	return CTL_ON;
 }
 
-static bool
+static enum ctl_next
 apply_hold(struct ctl_request *r, const struct queue_filter *f)
 {
 	r->done += dispatch_hold(r->app->dispatch, f, true);
-	return true;
+	return CTL_ON;
 }
 
-static bool
+static enum ctl_next
 apply_release(struct ctl_request *r, const struct queue_filter *f)
 {
 	r->done += dispatch_hold(r->app->dispatch, f, false);
-	return true;
+	return CTL_ON;
 }
 
-static bool
+static enum ctl_next
 apply_remove(struct ctl_request *r, const struct queue_filter *f)
 {
 	bool bounce = strcmp(ctl_arg(r, "command"), "bounce") == 0;
 	const char *reason = ctl_arg(r, "reason");
-	uint64_t busy = 0, removed;
+	uint64_t busy = 0;
 
 	if (reason[0] == '\0')
 		reason = bounce ? "returned by the operator" : "deleted by the operator";
 	if (dispatch_is_backlogged(r->app->dispatch))
-		return false; /* the spool first */
-	removed = dispatch_remove(r->app->dispatch, f, bounce ? QUEUE_VERDICT_FAILED : QUEUE_VERDICT_DROPPED,
-		reason, PORTION, &busy);
-	r->done += removed;
+		return CTL_WAIT; /* the spool first */
+	r->done += dispatch_remove(r->app->dispatch, f, bounce ? QUEUE_VERDICT_FAILED : QUEUE_VERDICT_DROPPED,
+		reason, f->walk->limit, &busy);
 	r->busy += busy;
-	return removed < PORTION;
+	return CTL_ON;
 }
 
 static const struct {
 	const char *command;
-	apply_fn *apply;
-} verbs[] = {{"count", apply_count}, {"retry", apply_retry}, {"hold", apply_hold}, {"release", apply_release},
+	ctl_apply *apply;
+} verbs[] = {{"retry", apply_retry}, {"hold", apply_hold}, {"release", apply_release},
 	{"bounce", apply_remove}, {"delete", apply_remove}};
 
 static bool
-apply(struct ctl_request *r, const struct queue_filter *f)
+finish_change(struct ctl_request *r)
 {
-	size_t i = 0;
-
-	while (strcmp(verbs[i].command, ctl_arg(r, "command")) != 0)
-		i++; /* this file is asked for these commands alone */
-	return verbs[i].apply(r, f);
-}
-
-static bool
-finish_verb(struct ctl_request *r)
-{
-	const char *what = ctl_arg(r, "command");
-
-	if (strcmp(what, "count") != 0)
-		return finish(r, what);
-	ctl_summary(r, json_pack("{s:I}", "count", (json_int_t)r->done));
-	return true;
-}
-
-/* The spool knows senders, the schedule does not: the ids of a portion are read there, then used here. */
-struct sender_scan {
-	struct ctl_request *r;
-	size_t len;
-	queue_id ids[SCAN_PORTION];
-	uint32_t count, at;
-	bool is_end;
-};
-
-static bool
-match_sender(void *arg, const struct queue_message *m, const struct queue_rcpt *rcpts, uint32_t rcpt_count)
-{
-	struct sender_scan *s = arg;
-	const struct ctl_request *r = s->r;
-
-	if ((r->filter.id == 0 || r->filter.id == m->id) && m->sender.len == s->len &&
-		strncasecmp(m->sender.ptr, r->sender, s->len) == 0)
-		s->ids[s->count++] = m->id;
-	return true;
-}
-
-static bool sender_apply(struct ctl_request *r);
-
-/* In the control side's thread. */
-static bool
-sender_read(struct ctl_request *r)
-{
-	struct sender_scan *s = r->state;
-	queue_id last = r->cursor;
-	int n = queue_store_scan(
-		r->app->store, r->cursor, r->filter.id != 0 ? 1 : SCAN_PORTION, match_sender, s, &last);
-
-	s->at = 0;
-	s->is_end = r->filter.id != 0 || n < SCAN_PORTION;
-	r->cursor = last;
-	if (n < 0)
-		(void)ctl_error(r, "the spool cannot be read: %s", queue_err_text(n));
-	return ctl_go_on(r, dispatch_worker(r->app->dispatch), sender_apply);
-}
-
-/* In the queue thread, for a few milliseconds at a time. */
-static bool
-sender_apply(struct ctl_request *r)
-{
-	struct sender_scan *s = r->state;
-	int64_t until_us = clock_mono(r->app->clock) + SLICE_US;
-	struct queue_filter f = r->filter;
-
-	while (s->at < s->count) {
-		f.id = s->ids[s->at];
-		s->at += apply(r, &f) ? 1 : 0;
-		if (clock_mono(r->app->clock) > until_us)
-			return false;
-	}
-	s->count = 0;
-	return s->is_end ? finish_verb(r) : ctl_go_on(r, r->slow, sender_read);
-}
-
-static bool
-by_filter(struct ctl_request *r)
-{
-	return apply(r, &r->filter) ? finish_verb(r) : false;
+	return finish(r, ctl_arg(r, "command"));
 }
 
 bool
 ctl_change(struct ctl_request *r)
 {
-	struct sender_scan *s;
+	size_t i = 0;
 
 	if (!ctl_filter(r))
 		return true;
-	if (strcmp(ctl_arg(r, "command"), "count") != 0 && dispatch_is_recovering(r->app->dispatch))
+	if (dispatch_is_recovering(r->app->dispatch))
 		return ctl_error(r, "the index is still being read from the spool: try again in a moment");
-	if (r->sender[0] == '\0')
-		return ctl_go_on(r, r->worker, by_filter);
-	if ((s = r->state = calloc(1, sizeof(*s))) == NULL)
-		return ctl_error(r, "out of memory");
-	s->r = r;
-	s->len = strnlen(r->sender, QUEUE_ADDRESS_MAX + 1);
-	r->cursor = r->filter.id != 0 ? r->filter.id - 1 : 0;
-	return ctl_go_on(r, r->slow, sender_read);
+	while (strcmp(verbs[i].command, ctl_arg(r, "command")) != 0)
+		i++; /* this file is asked for these commands alone */
+	r->is_change = true;
+	return ctl_walk(r, verbs[i].apply, finish_change);
+}
+
+static bool
+finish_count(struct ctl_request *r)
+{
+	ctl_summary(r, json_pack("{s:I}", "count", (json_int_t)r->done));
+	return true;
+}
+
+bool
+ctl_count(struct ctl_request *r)
+{
+	return ctl_filter(r) ? ctl_walk(r, ctl_apply_count, finish_count) : true;
 }
 
 /* --- pauses --- */
@@ -316,10 +239,12 @@ ctl_reload(struct ctl_request *r)
 {
 	char *words = NULL;
 	size_t len = 0;
-	FILE *out = open_memstream(&words, &len);
+	FILE *out;
 	bool ok;
 
-	if (out == NULL)
+	if (r->app->is_stopping)
+		return ctl_error(r, "mtad is stopping: nothing is read again");
+	if ((out = open_memstream(&words, &len)) == NULL)
 		return ctl_error(r, "out of memory");
 	ok = app_reload(r->app, out);
 	fclose(out);
@@ -334,10 +259,13 @@ ctl_reload(struct ctl_request *r)
 bool
 ctl_stop(struct ctl_request *r)
 {
+	bool again = r->app->is_stopping;
+
 	r->done = 1;
 	log_change(r, "stop");
 	app_stop(r->app);
-	ctl_summary(r, json_pack("{s:b}", "stopping", 1));
+	ctl_summary(r, json_pack("{s:b,s:b,s:I}", "stopping", 1, "cut", (int)again, "within_us",
+			       (json_int_t)(again ? 0 : r->app->conf->stop_timeout)));
 	return true;
 }
 
@@ -352,6 +280,8 @@ ctl_rotate(struct ctl_request *r)
 {
 	if (!daemon_call(report_worker(r->app->report), r->app->report, rotate_reports, false))
 		return ctl_error(r, "out of memory");
+	r->done = 1;
+	log_change(r, "rotate");
 	ctl_summary(r, json_pack("{s:b}", "rotating", 1));
 	return true;
 }

@@ -16,8 +16,8 @@ static const struct ctl_command commands[] = {
 	{"queue", CTL_QUEUE, ctl_queue},
 	{"sites", CTL_QUEUE, ctl_sites},
 	{"list", CTL_QUEUE, ctl_list},
-	{"show", CTL_SLOW, ctl_show},
-	{"count", CTL_QUEUE, ctl_change},
+	{"show", CTL_QUEUE, ctl_show},
+	{"count", CTL_QUEUE, ctl_count},
 	{"retry", CTL_QUEUE, ctl_change},
 	{"hold", CTL_QUEUE, ctl_change},
 	{"release", CTL_QUEUE, ctl_change},
@@ -183,6 +183,17 @@ check_numbers(struct ctl_request *r)
 	return true;
 }
 
+/* "<>" is the null sender; the brackets of an address may stand there or not. */
+static void
+take_sender(struct ctl_request *r)
+{
+	r->sender = arg_blob(r, "sender");
+	r->has_sender = r->sender.len > 0;
+	if (r->sender.len >= 2 && ((const char *)r->sender.ptr)[0] == '<' &&
+		((const char *)r->sender.ptr)[r->sender.len - 1] == '>')
+		r->sender = (struct queue_blob){(const char *)r->sender.ptr + 1, r->sender.len - 2};
+}
+
 bool
 ctl_filter(struct ctl_request *r)
 {
@@ -210,6 +221,6 @@ ctl_filter(struct ctl_request *r)
 		.job = arg_blob(r, "job"),
 		.held_only = json_is_true(json_object_get(r->args, "held")),
 		.waiting_only = json_is_true(json_object_get(r->args, "waiting"))};
-	r->sender = ctl_arg(r, "sender");
+	take_sender(r);
 	return true;
 }

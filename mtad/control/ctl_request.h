@@ -5,9 +5,10 @@
  * ctl_request - one request of mtactl on its way: main thread -> the thread that can answer it -> main thread
  *
  * Work that may be long is done in portions: `run` returns false to be called again after other letters had
- * their turn.
+ * their turn. The rows of a portion go to the client first and the next one waits until it has read them;
+ * when the client has gone no further portion is begun.
  *
- * Owner    whichever thread has it. Memory: rows are bounded by the request's limit.
+ * Owner    whichever thread has it. Memory: the rows of one portion, and what `state` says.
  */
 #include "app.h"
 #include "base/domain.h"
@@ -16,6 +17,13 @@
 #include "queue_sched_admin.h"
 
 #include <jansson.h>
+#include <stdatomic.h>
+
+/* A portion: a slice of the queue thread's time, and rows. */
+enum { CTL_SLICE_US = 2000, CTL_ROWS = 256 };
+
+struct ctl_walk;
+struct queue_loaded;
 
 enum ctl_place {
 	CTL_MAIN,  /* at once, in the main thread */
@@ -35,15 +43,21 @@ struct ctl_request {
 	json_t *frames; /* array: rows and texts */
 	int exit_code;
 	bool (*run)(struct ctl_request *r); /* true: done */
+	bool is_done;                       /* run() has returned true */
+	bool is_change;                     /* of mail: said in the log even when it is broken off */
+	_Atomic bool is_left;               /* the client has gone; set by the main thread */
 	/* Parsed filter; text lives in args. */
 	struct queue_filter filter;
-	const char *sender;
-	char domain[DOMAIN_MAX]; /* of the filter, normalised */
-	uint64_t done, busy;     /* of work in portions */
-	uint64_t cursor;
-	void *state;     /* of a command that goes through several threads: freed with it */
-	json_t *part;    /* likewise: of the summary */
-	bool is_pending; /* run() has begun something that will post the request back itself */
+	struct queue_blob sender; /* when has_sender; empty: the null sender */
+	bool has_sender;
+	char domain[DOMAIN_MAX];     /* of the filter, normalised */
+	uint64_t done, busy;         /* recipients, so far */
+	size_t at;                   /* rows sent */
+	struct ctl_walk *walk;       /* of ctl_walk(): freed with the request; so are: */
+	void *state;                 /* of a command that takes several steps */
+	json_t *part;                /* likewise: JSON of it */
+	struct queue_loaded *loaded; /* likewise: a message */
+	bool is_pending;             /* run() has begun something that will post the request back itself */
 	char who[64];
 };
 
@@ -71,12 +85,29 @@ json_t *ctl_blob(struct queue_blob b);
  * that is empty, of the wrong type or not known, or (but for list) no filter at all. */
 bool ctl_filter(struct ctl_request *r);
 
+/* Goes through what the filter and the sender name: `apply` is called in the queue thread, a portion a call
+ * (f has a walk), and `end` after it. A step returns what this returns. */
+enum ctl_next {
+	CTL_ON,
+	CTL_WAIT,   /* for the spool: the same portion again in a moment */
+	CTL_ENOUGH, /* `end` now */
+};
+typedef enum ctl_next ctl_apply(struct ctl_request *r, const struct queue_filter *f);
+bool ctl_walk(struct ctl_request *r, ctl_apply *apply, bool (*end)(struct ctl_request *r));
+void ctl_walk_free(struct ctl_walk *w);
+/* An apply: adds to r->done. */
+enum ctl_next ctl_apply_count(struct ctl_request *r, const struct queue_filter *f);
+
+/* The client has gone before the request was done: what it has changed is logged. */
+void ctl_left(struct ctl_request *r);
+
 bool ctl_status(struct ctl_request *r);
 bool ctl_queue(struct ctl_request *r);
 bool ctl_sites(struct ctl_request *r);
 bool ctl_list(struct ctl_request *r);
 bool ctl_show(struct ctl_request *r);
-bool ctl_change(struct ctl_request *r); /* and count: all that is done to a filter */
+bool ctl_count(struct ctl_request *r);
+bool ctl_change(struct ctl_request *r); /* all that is done to a filter */
 bool ctl_pause(struct ctl_request *r);
 bool ctl_resume(struct ctl_request *r);
 bool ctl_pauses(struct ctl_request *r);

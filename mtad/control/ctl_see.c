@@ -1,13 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What an operator looks at. Views of the schedule are taken in the queue thread; addresses and replies stand
- * in the spool and are read message by message, one short read transaction each.
+ * What an operator looks at, message by message. Views of the schedule are taken in the queue thread;
+ * addresses and replies stand in the spool and are read there message by message, one short read transaction
+ * each. Tables of domains and sites: ctl_tables.c.
  */
 #include "control/ctl_request.h"
 #include "io.h"
 #include "queue/dispatch.h"
 #include "queue/spool.h"
 #include "queue_store.h"
+#include "report/event.h"
 #include "report/report.h"
 
 #include <stdio.h>
@@ -15,7 +17,7 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { ROWS_MAX = 100000, LIST_DEFAULT = 100 };
+enum { LIST_MAX = 100000, LIST_DEFAULT = 100 };
 
 static json_int_t
 number(uint64_t v)
@@ -96,6 +98,8 @@ status_schedule(struct ctl_request *r)
 	queue_sched_stats(dispatch_sched(a->dispatch), &q);
 	queue_sched_each_pause(dispatch_sched(a->dispatch), count_pause, &pauses);
 	report_stats(a->report, &rep);
+	set(o, "now_us", json_integer((json_int_t)clock_now(a->clock)));
+	set(o, "deferrals", json_integer(number(rep.events[EVENT_TRANSIENT])));
 	set(o, "version", json_string(MTAD_VERSION));
 	set(o, "hostname", json_string(dispatch_current_conf(a->dispatch)->hostname));
 	set(o, "pid", json_integer(getpid()));
@@ -128,62 +132,6 @@ ctl_status(struct ctl_request *r)
 	return ctl_go_on(r, dispatch_worker(r->app->dispatch), status_schedule);
 }
 
-/* --- queue --- */
-
-static bool
-queue_row(void *arg, const struct queue_domain_view *v)
-{
-	struct ctl_request *r = arg;
-	json_t *o;
-
-	if (v->ready + v->waiting + v->leased + v->held == 0)
-		return true;
-	if (json_array_size(r->frames) >= ROWS_MAX)
-		return false;
-	o = json_pack("{s:o,s:o,s:I,s:I,s:I,s:I,s:I,s:I,s:b,s:i}", "domain", ctl_blob(v->domain), "site",
-		ctl_blob(v->site), "ready", number(v->ready), "waiting", number(v->waiting), "in_flight",
-		number(v->leased), "held", number(v->held), "next_us", (json_int_t)v->next_us, "oldest_us",
-		(json_int_t)v->oldest_us, "paused", (int)v->is_paused, "code", (int)v->last_code);
-	set(o, "reply", v->why.len > 0 ? ctl_blob(v->why) : ctl_blob(v->last_reply));
-	ctl_row(r, o);
-	return true;
-}
-
-bool
-ctl_queue(struct ctl_request *r)
-{
-	queue_sched_each_domain(dispatch_sched(r->app->dispatch), queue_row, r);
-	ctl_summary(r, json_pack("{s:I}", "now_us", (json_int_t)clock_now(r->app->clock)));
-	return true;
-}
-
-static bool
-site_row(void *arg, const struct queue_site_view *v)
-{
-	struct ctl_request *r = arg;
-	json_t *o;
-
-	if (json_array_size(r->frames) >= ROWS_MAX)
-		return false;
-	o = json_pack("{s:o,s:I,s:I,s:I,s:I,s:I,s:b}", "site", ctl_blob(v->site), "domains",
-		number(v->domains), "ready", number(v->ready), "sessions", number(v->sessions),
-		"sessions_ready", number(v->sessions_ready), "wait_until_us", (json_int_t)v->wait_until_us,
-		"paused", (int)v->is_paused);
-	set(o, "reply", v->why.len > 0 ? ctl_blob(v->why) : ctl_blob(v->last_reply));
-	ctl_row(r, o);
-	return true;
-}
-
-bool
-ctl_sites(struct ctl_request *r)
-{
-	struct queue_walk walk = {.limit = UINT32_MAX};
-
-	queue_sched_walk_sites(dispatch_sched(r->app->dispatch), &walk, site_row, r);
-	ctl_summary(r, json_pack("{s:I}", "now_us", (json_int_t)clock_now(r->app->clock)));
-	return true;
-}
-
 /* --- list: the schedule says which, the spool says who --- */
 
 struct list_entry {
@@ -193,19 +141,32 @@ struct list_entry {
 	int64_t due_us, arrived_us;
 };
 
-struct list_collector {
+/* Lives in the request's state. */
+struct list {
 	size_t count, max;
+	bool is_cut; /* there are more */
 	struct list_entry entries[];
 };
+
+static struct list *
+list_create(struct ctl_request *r, size_t max)
+{
+	struct list *list = r->state = malloc(sizeof(*list) + max * sizeof(list->entries[0]));
+
+	if (list != NULL)
+		*list = (struct list){.max = max};
+	return list;
+}
 
 static bool
 collect(void *arg, const struct queue_view *v)
 {
-	struct list_collector *c = arg;
+	struct list *list = arg;
 
-	if (c->count == c->max)
+	list->is_cut = list->count == list->max;
+	if (list->is_cut)
 		return false;
-	c->entries[c->count++] =
+	list->entries[list->count++] =
 		(struct list_entry){v->id, v->n, v->attempts, v->state, v->due_us, v->arrived_us};
 	return true;
 }
@@ -231,8 +192,9 @@ compare_rcpts(const void *key, const void *rcpt)
 
 /* A recipient that ended between the two looks has no row. */
 static void
-list_row(struct ctl_request *r, const struct list_entry *e, const struct queue_loaded *loaded)
+list_row(struct ctl_request *r, const struct list_entry *e)
 {
+	const struct queue_loaded *loaded = r->loaded;
 	const struct queue_rcpt *rcpt =
 		bsearch(&e->n, loaded->rcpts, loaded->rcpt_count, sizeof(*rcpt), compare_rcpts);
 	json_t *o;
@@ -251,74 +213,108 @@ list_row(struct ctl_request *r, const struct list_entry *e, const struct queue_l
 }
 
 static bool
-sender_matches(const struct ctl_request *r, const struct queue_loaded *loaded)
+list_is_loaded(struct ctl_request *r, queue_id id)
 {
-	size_t len = strnlen(r->sender, QUEUE_ADDRESS_MAX + 1);
-
-	return len == 0 || (loaded->message.sender.len == len &&
-				   strncasecmp(loaded->message.sender.ptr, r->sender, len) == 0);
-}
-
-static size_t
-list_limit(const struct ctl_request *r)
-{
-	int64_t limit = ctl_arg_int(r, "limit", LIST_DEFAULT);
-
-	return limit > 0 && limit < ROWS_MAX ? (size_t)limit : ROWS_MAX;
+	if (r->loaded != NULL && r->loaded->message.id == id)
+		return true;
+	queue_loaded_free(&r->loaded);
+	return queue_store_load(r->app->store, id, false, &r->loaded) == QUEUE_OK;
 }
 
 /* In the control side's thread: the disk may be slow, and a message may have 50,000 recipients. */
 static bool
 list_rows(struct ctl_request *r)
 {
-	const struct list_collector *c = r->state;
-	struct queue_loaded *loaded = NULL;
-	queue_id id = 0;
-	size_t i;
+	const struct list *list = r->state;
+	json_t *o;
 
-	for (i = 0; i < c->count && json_array_size(r->frames) < list_limit(r); i++) {
-		if (c->entries[i].id != id) {
-			queue_loaded_free(&loaded);
-			id = c->entries[i].id;
-			if (queue_store_load(r->app->store, id, false, &loaded) != QUEUE_OK)
-				loaded = NULL;
-		}
-		if (loaded != NULL && sender_matches(r, loaded))
-			list_row(r, &c->entries[i], loaded);
+	while (r->at < list->count && json_array_size(r->frames) < CTL_ROWS) {
+		const struct list_entry *e = &list->entries[r->at++];
+
+		if (list_is_loaded(r, e->id))
+			list_row(r, e);
 	}
-	queue_loaded_free(&loaded);
-	ctl_summary(r, json_pack("{s:I}", "now_us", (json_int_t)clock_now(r->app->clock)));
+	if (r->at < list->count)
+		return false;
+	o = json_pack("{s:I,s:I,s:b}", "now_us", (json_int_t)clock_now(r->app->clock), "shown",
+		(json_int_t)list->count, "cut", (int)list->is_cut);
+	if (!list->is_cut || r->done > 0)
+		set(o, "matching", json_integer(number(list->is_cut ? r->done : list->count)));
+	ctl_summary(r, o);
 	return true;
 }
 
-/* In the queue thread: only what the schedule knows. */
+static bool
+list_sort(struct ctl_request *r)
+{
+	struct list *list = r->state;
+
+	qsort(list->entries, list->count, sizeof(list->entries[0]), compare_entries);
+	return ctl_go_on(r, r->slow, list_rows);
+}
+
+static bool
+list_end(struct ctl_request *r)
+{
+	return ctl_go_on(r, r->slow, list_sort);
+}
+
+static enum ctl_next
+apply_list(struct ctl_request *r, const struct queue_filter *f)
+{
+	struct list *list = r->state;
+
+	queue_sched_each(dispatch_sched(r->app->dispatch), f, 0, collect, list);
+	return list->is_cut ? CTL_ENOUGH : CTL_ON;
+}
+
+/* How many there are besides is counted, but not by sender: that would be a look at the whole spool. */
+static bool
+list_collected(struct ctl_request *r)
+{
+	const struct list *list = r->state;
+
+	if (!list->is_cut || r->has_sender)
+		return list_end(r);
+	return ctl_walk(r, ctl_apply_count, list_end);
+}
+
 bool
 ctl_list(struct ctl_request *r)
 {
-	struct list_collector *c;
-	size_t max;
+	int64_t limit = ctl_arg_int(r, "limit", LIST_DEFAULT);
 
 	if (!ctl_filter(r))
 		return true;
-	max = r->sender[0] != '\0' ? ROWS_MAX : list_limit(r);
-	if ((c = r->state = malloc(sizeof(*c) + max * sizeof(c->entries[0]))) == NULL)
+	if (list_create(r, limit > 0 && limit < LIST_MAX ? (size_t)limit : LIST_MAX) == NULL)
 		return ctl_error(r, "out of memory");
-	c->count = 0;
-	c->max = max;
-	queue_sched_each(dispatch_sched(r->app->dispatch), &r->filter, (uint32_t)max, collect, c);
-	qsort(c->entries, c->count, sizeof(c->entries[0]), compare_entries);
-	return ctl_go_on(r, r->slow, list_rows);
+	return ctl_walk(r, apply_list, list_collected);
 }
 
 /* --- show --- */
 
-static json_t *
-rcpt_object(const struct queue_rcpt *r)
+/* What the schedule says of a recipient; it may have ended meanwhile, or not be read in yet. */
+static const char *
+state_of(const struct list *list, uint16_t n)
 {
-	json_t *o = json_pack("{s:i,s:o,s:i,s:I,s:I,s:b,s:b}", "n", (int)r->n, "rcpt", ctl_blob(r->address),
-		"attempts", (int)r->attempts, "due_us", (json_int_t)r->due_us, "last_us",
-		(json_int_t)r->last_us, "held", (int)((r->flags & QUEUE_RCPT_HELD) != 0), "uncertain",
-		(int)((r->flags & QUEUE_RCPT_UNCERTAIN) != 0));
+	struct list_entry key = {.n = n};
+	const struct list_entry *e;
+
+	if (list->count == 0)
+		return "-";
+	key.id = list->entries[0].id;
+	e = bsearch(&key, list->entries, list->count, sizeof(key), compare_entries);
+	return e != NULL ? e->state : "ended";
+}
+
+static json_t *
+rcpt_object(const struct queue_rcpt *r, const char *state)
+{
+	json_t *o =
+		json_pack("{s:i,s:o,s:s,s:i,s:I,s:I,s:b,s:b}", "n", (int)r->n, "rcpt", ctl_blob(r->address),
+			"state", state, "attempts", (int)r->attempts, "due_us", (json_int_t)r->due_us,
+			"last_us", (json_int_t)r->last_us, "held", (int)((r->flags & QUEUE_RCPT_HELD) != 0),
+			"uncertain", (int)((r->flags & QUEUE_RCPT_UNCERTAIN) != 0));
 
 	set(o, "reply", ctl_blob(r->reply));
 	set(o, "host", ctl_blob(r->host));
@@ -338,30 +334,56 @@ message_text(const struct queue_loaded *loaded, bool with_body)
 	return ctl_blob((struct queue_blob){loaded->body.ptr, len < max ? len : max});
 }
 
-bool
-ctl_show(struct ctl_request *r)
+static bool
+show_rows(struct ctl_request *r)
 {
-	queue_id id = (queue_id)ctl_arg_int(r, "id", 0);
-	struct queue_loaded *loaded;
-	const struct queue_message *m;
-	uint32_t i;
+	const struct queue_loaded *loaded = r->loaded;
+	const struct queue_message *m = &loaded->message;
 	json_t *o;
-	int err = queue_store_load(r->app->store, id, true, &loaded);
 
-	if (err != QUEUE_OK)
-		return ctl_error(r, "message %llx: %s", (unsigned long long)id,
-			err == QUEUE_ENOTFOUND ? "not in the queue (ended, or never accepted)"
-					       : queue_err_text(err));
-	m = &loaded->message;
+	while (r->at < loaded->rcpt_count && json_array_size(r->frames) < CTL_ROWS) {
+		const struct queue_rcpt *rcpt = &loaded->rcpts[r->at++];
+
+		ctl_row(r, rcpt_object(rcpt, state_of(r->state, rcpt->n)));
+	}
+	if (r->at < loaded->rcpt_count)
+		return false;
 	o = json_pack("{s:o,s:o,s:o,s:o,s:o,s:o,s:I,s:I,s:i,s:I}", "id", id_text(m->id), "sender",
 		ctl_blob(m->sender), "user", ctl_blob(m->user), "job", ctl_blob(m->job), "pool",
 		ctl_blob(m->pool), "envid", ctl_blob(m->envid), "arrived_us", (json_int_t)m->arrived_us,
 		"bytes", (json_int_t)m->body_bytes, "recipients_at_accept", (int)m->rcpt_count, "now_us",
 		(json_int_t)clock_now(r->app->clock));
 	set(o, "text", message_text(loaded, json_is_true(json_object_get(r->args, "body"))));
-	for (i = 0; i < loaded->rcpt_count; i++)
-		ctl_row(r, rcpt_object(&loaded->rcpts[i]));
 	ctl_summary(r, o);
-	queue_loaded_free(&loaded);
 	return true;
+}
+
+/* In the control side's thread. */
+static bool
+show_load(struct ctl_request *r)
+{
+	struct list *list = r->state;
+	int err = queue_store_load(r->app->store, r->filter.id, true, &r->loaded);
+
+	if (err != QUEUE_OK)
+		return ctl_error(r, "message %llx: %s", (unsigned long long)r->filter.id,
+			err == QUEUE_ENOTFOUND ? "not in the queue (ended, or never accepted)"
+					       : queue_err_text(err));
+	qsort(list->entries, list->count, sizeof(list->entries[0]), compare_entries);
+	return ctl_go_on(r, r->slow, show_rows);
+}
+
+bool
+ctl_show(struct ctl_request *r)
+{
+	struct queue_sched *q = dispatch_sched(r->app->dispatch);
+	struct list *list;
+
+	r->filter = (struct queue_filter){.id = (queue_id)ctl_arg_int(r, "id", 0), .n = -1};
+	if (r->filter.id == 0)
+		return ctl_error(r, "which message? Give its id");
+	if ((list = list_create(r, queue_sched_count(q, &r->filter))) == NULL)
+		return ctl_error(r, "out of memory");
+	queue_sched_each(q, &r->filter, 0, collect, list);
+	return ctl_go_on(r, r->slow, show_load);
 }

@@ -117,12 +117,14 @@ dispatch_remove(struct dispatch *d, const struct queue_filter *f, enum queue_ver
 	const char *words, uint64_t limit, uint64_t *out_busy)
 {
 	struct queue_lease *lease;
-	uint64_t removed = 0;
+	uint64_t removed = 0, busy;
 	struct job *job;
 
 	*out_busy = 0;
-	while (removed < limit && (lease = queue_sched_take(d->sched, f, out_busy)) != NULL) {
-		if ((job = dispatch_make_job(d, lease)) == NULL)
+	while (removed < limit) {
+		lease = queue_sched_take(d->sched, f, &busy);
+		*out_busy += busy;
+		if (lease == NULL || (job = dispatch_make_job(d, lease)) == NULL)
 			break;
 		removed += job->rcpt_count;
 		job_answer_all(
