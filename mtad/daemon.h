@@ -20,15 +20,16 @@ struct daemon {
 	struct listener_set *listeners;
 	struct worker **io_workers, **sign_workers;
 	struct watchdog *watchdog;
-	struct event *signals[5], *tick, *watch;
+	struct event *signals[4], *tick, *watch;
 	int64_t stop_begun_us; /* monotonic */
 	int ready_fd;          /* of the waiting parent; -1: foreground */
 	bool is_cut;
+	bool has_threads; /* the workers may run */
 };
 
 /* daemon_start.c: everything in order; false and words: the process ends. */
 bool daemon_start(struct daemon *d, char *why, size_t why_max);
-/* The same list read upwards, after the loop has ended. */
+/* The same list read upwards, after the loop has ended or a start has failed, wherever that was. */
 void daemon_end(struct daemon *d);
 /* daemon_reload.c: certificates and keys of a configuration are tried before anything uses it. */
 bool daemon_check_secrets(const struct conf *conf, char *why, size_t why_max);

@@ -278,7 +278,10 @@ daemon_start(struct daemon *d, char *why, size_t why_max)
 	report_connect(a->report, spool_worker(a->spool));
 	dispatch_connect(a->dispatch, &peers);
 	a->recover = recover_create(a->store, dispatch_worker(a->dispatch), a->log, a->clock);
-	return a->recover != NULL && add_events(d) && start_workers(d) && control_start(a->control);
+	if (a->recover == NULL || !add_events(d))
+		return false;
+	d->has_threads = true;
+	return start_workers(d) && control_start(a->control);
 }
 
 /* --- end: daemon_start read upwards --- */
@@ -296,13 +299,12 @@ flush_reports(void *object, bool flag)
 	report_flush(object);
 }
 
-void
-daemon_end(struct daemon *d)
+static void
+end_threads(struct daemon *d)
 {
 	struct app *a = &d->app;
 	size_t i;
 
-	recover_destroy(&a->recover);
 	for (i = 0; i < a->io_count; i++)
 		end_worker(d->io_workers[i]);
 	for (i = 0; i < a->signer_count; i++)
@@ -312,10 +314,28 @@ daemon_end(struct daemon *d)
 	(void)daemon_call(report_worker(a->report), a->report, flush_reports, false);
 	end_worker(report_worker(a->report));
 	end_worker(spool_worker(a->spool));
+}
+
+static void
+free_event(struct event *e)
+{
+	if (e != NULL)
+		event_free(e);
+}
+
+void
+daemon_end(struct daemon *d)
+{
+	struct app *a = &d->app;
+	size_t i;
+
+	recover_destroy(&a->recover);
+	if (d->has_threads)
+		end_threads(d);
 	control_destroy(&a->control);
-	for (i = 0; i < a->io_count; i++)
+	for (i = 0; a->ios != NULL && i < a->io_count; i++)
 		io_destroy(&a->ios[i]);
-	for (i = 0; i < a->signer_count; i++)
+	for (i = 0; a->signers != NULL && i < a->signer_count; i++)
 		signer_destroy(&a->signers[i]);
 	dispatch_destroy(&a->dispatch);
 	spool_destroy(&a->spool);
@@ -326,11 +346,11 @@ daemon_end(struct daemon *d)
 	limits_destroy(&a->limits);
 	signer_keys_unref(a->keys);
 	for (i = 0; i < sizeof(d->signals) / sizeof(d->signals[0]); i++)
-		if (d->signals[i] != NULL)
-			event_free(d->signals[i]);
-	event_free(d->tick);
-	event_free(d->watch);
-	event_base_free(a->base);
+		free_event(d->signals[i]);
+	free_event(d->tick);
+	free_event(d->watch);
+	if (a->base != NULL)
+		event_base_free(a->base);
 	free(a->ios);
 	free(a->signers);
 	free(d->io_workers);

@@ -111,6 +111,7 @@ run(struct daemon *d)
 {
 	struct app *a = &d->app;
 	char why[DAEMON_WHY_MAX];
+	bool started;
 
 	a->clock = clock_real();
 	a->started_us = clock_now(a->clock);
@@ -123,20 +124,21 @@ run(struct daemon *d)
 	block_signals(true);
 	(void)umask(077);
 	(void)prctl(PR_SET_DUMPABLE, 0); /* K5: keys and passwords stay out of core files */
-	if (!daemon_start(d, why, sizeof(why))) {
+	if ((started = daemon_start(d, why, sizeof(why)))) {
+		block_signals(false);
+		log_event(a->log, LOG_EVENT_started, "version=%s pid=%d spool=%s hostname=%s", MTAD_VERSION,
+			(int)getpid(), a->conf->spool_dir, a->conf->hostname);
+		tell_ready(d);
+		event_base_dispatch(a->base);
+	} else {
 		say("cannot start", why);
-		return 1;
 	}
-	block_signals(false);
-	log_event(a->log, LOG_EVENT_started, "version=%s pid=%d spool=%s hostname=%s", MTAD_VERSION,
-		(int)getpid(), a->conf->spool_dir, a->conf->hostname);
-	tell_ready(d);
-	event_base_dispatch(a->base);
 	daemon_end(d);
-	log_event(a->log, LOG_EVENT_stopped, "forced=no");
+	if (started)
+		log_event(a->log, LOG_EVENT_stopped, "forced=no");
 	log_destroy(&a->log);
 	conf_unref(a->conf);
-	return 0;
+	return started ? 0 : 1;
 }
 
 /* What a start would find out: certificates and keys too. */

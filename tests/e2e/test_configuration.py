@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Faults G: what mtad -t says about configurations, and what a reload does."""
 import signal
+import socket
 import subprocess
 import time
 
@@ -90,6 +91,30 @@ def test_G16_many_blocks(tmp_path):
     begun = time.monotonic()
     assert check(tmp_path / "c.conf")[0] == 0
     assert time.monotonic() - begun < 8
+
+
+# Where a start fails, from early to late: (what is replaced in GOOD, by what, words).
+FAILED_STARTS = {
+    "port": ("5870", "{taken}", "c.conf:4: listen s cannot bind 127.0.0.1:"),
+    "control_socket": ('"control"', '"/proc/control"', "control-socket"),
+    "spool": ('"spool"', '"/proc/spool"', "spool"),
+    "accounting": ("= none", "= /proc/none/acct.csv", "accounting"),
+}
+
+
+@pytest.mark.parametrize("name", FAILED_STARTS)
+def test_failed_start(tmp_path, name):
+    """One line says why, and all that was made until then is given back (LeakSanitizer would say more)."""
+    old, new, words = FAILED_STARTS[name]
+    good = GOOD.replace("listen", 'control-socket = "control" accounting-file = none\nlisten')
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        text = good.replace(old, new.format(taken=taken.getsockname()[1])).replace("5870", str(free_port()))
+        assert text != good
+        (tmp_path / "c.conf").write_text(text)
+        done = subprocess.run([program("mtad"), "-f", "-c", tmp_path / "c.conf"], capture_output=True, text=True, timeout=20)
+    said = [line for line in done.stderr.splitlines() if " info " not in line and " error listen_failed " not in line]
+    assert done.returncode == 1 and len(said) == 1, done.stderr
+    assert said[0].startswith("mtad: cannot start: ") and words in said[0], said
 
 
 def rewrite(w, old, new):
