@@ -217,7 +217,7 @@ validate_text(cfg_t *cfg, cfg_opt_t *opt)
 	return 0;
 }
 
-static void
+__attribute__((format(printf, 2, 0))) static void
 on_parse_error(cfg_t *cfg, const char *format, va_list args)
 {
 	fprintf(stderr, "mtasim: %s:%d: ", cfg->filename != NULL ? cfg->filename : "script", cfg->line);
