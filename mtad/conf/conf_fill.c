@@ -29,8 +29,7 @@ conf_block_at(struct conf *c, int kind, size_t n)
 	return *(char **)((char *)c + k->items) + n * k->bytes;
 }
 
-/* Relative paths start at the folder of the file they are written in; the daemon changes its own folder
- * later. */
+/* Relative paths start at the folder of the file they are written in, wherever the daemon is started. */
 const char *
 conf_folder_of(struct conf_loader *l, const char *file)
 {

@@ -244,6 +244,8 @@ say_error(struct parse *p, struct conf_place at, int kind, const char *message)
 			return false;
 		}
 		say_unknown(p, at, kind, word);
+	} else if (strncmp(message, "missing equal sign", 18) == 0 && strncmp(word, "include", 8) == 0) {
+		conf_error(p->report, at, "\"include\" needs brackets: include(\"FILE\")");
 	} else if (strncmp(message, "missing equal sign", 18) == 0) {
 		conf_error(p->report, at, "\"%s\" needs a \"=\": %s = VALUE", word, word);
 	} else if (strncmp(message, "missing title", 13) == 0) {
@@ -337,8 +339,13 @@ copy_includes(struct parse *p, cfg_opt_t *o)
 		int folder_len = slash != NULL ? (int)(slash + 1 - p->file->path) : 0;
 		const char *path = conf_arena_printf(
 			p->arena, "%.*s%s", word[0] == '/' ? 0 : folder_len, p->file->path, word);
+		struct conf_place at = {p->file->path, line};
 
-		add_file(p, path, p->file, (struct conf_place){p->file->path, line});
+		if (strpbrk(word, "*?") != NULL)
+			conf_error(p->report, at, "include takes the name of one file, no pattern: \"%.60s\"",
+				word);
+		else
+			add_file(p, path, p->file, at);
 	}
 }
 
