@@ -222,6 +222,10 @@ parse_route_host(struct conf_loader *l, struct conf_place at, const char *text, 
 			domain_normalise(text, host_len, host, sizeof(host)) > 0) {
 			out->name = conf_arena_text(&l->owner->arena, host, strnlen(host, sizeof(host)));
 			out->port = (uint16_t)port;
+			if (port == 465)
+				conf_warn(&l->report, at,
+					"port 465 wants TLS from the first byte, mtad says STARTTLS; use "
+					"port 587");
 			return true;
 		}
 	}

@@ -9,6 +9,7 @@
 #include <crypt.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <pwd.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -43,12 +44,27 @@ conf_check_readable(struct conf_loader *l, struct conf_place at, const char *pat
 	return fd >= 0;
 }
 
+/* Root reads everything; after the start the file is run-as's to read, and at a reload again. */
+static bool
+is_anothers(const struct conf *c, const struct stat *st)
+{
+	const struct passwd *account = geteuid() == 0 && c->run_as[0] != '\0' ? getpwnam(c->run_as) : NULL;
+
+	return account != NULL && account->pw_uid != 0 && account->pw_uid != st->st_uid;
+}
+
 static int
 open_secret(struct conf_loader *l, struct conf_place at, const char *path)
 {
 	struct stat st;
 	int fd = open_file(l, at, path, &st);
 
+	if (fd >= 0 && is_anothers(l->conf, &st)) {
+		conf_error(&l->report, at, "%s is not readable by %s (run-as); run: chown %s %s", path,
+			l->conf->run_as, l->conf->run_as, path);
+		close(fd);
+		return -1;
+	}
 	if (fd >= 0 && (st.st_mode & 077) != 0) {
 		conf_error(&l->report, at, "%s can be read by others (mode %04o); run: chmod 600 %s", path,
 			(unsigned)(st.st_mode & 07777), path);

@@ -1,12 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """Faults G: what mtad -t says about configurations, and what a reload does."""
+import os
+import shutil
 import signal
 import socket
 import subprocess
 import time
 
 import pytest
-from tools import Talk, free_port, gives, program, running, wait_for
+from tools import Talk, dkim_key, free_port, gives, program, running, wait_for
 
 GOOD = 'hostname = a.test\nspool-dir = "spool"\nlisten s { address = { 127.0.0.1:5870 } }\n'
 
@@ -63,6 +65,17 @@ def test_bad(tmp_path, name):
     assert code == 1 and words in said, said
     # Keys are read after the file, so only the file is named.
     assert f"c.conf:{line}:" in said if line is not None and name != "dkim_key_is_none" else "c.conf" in said, said
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can change accounts")
+def test_secret_that_run_as_cannot_read(tmp_path):
+    block, *_ = dkim_key(tmp_path)
+    key = next(tmp_path.glob("*.pem"))
+    (tmp_path / "c.conf").write_text(f"{GOOD}run-as = nobody\n{block}")
+    code, said = check(tmp_path / "c.conf")
+    assert code == 1 and f"c.conf:5: {key} is not readable by nobody (run-as); run: chown nobody {key}\n" in said, said
+    shutil.chown(key, "nobody")
+    assert check(tmp_path / "c.conf")[0] == 0
 
 
 FINE = {"G6_crlf": GOOD.replace("\n", "\r\n"), "G6_bom": "\ufeff" + GOOD, "G17_least": 'listen s { address = { 127.0.0.1:5870 } }\n',

@@ -617,6 +617,8 @@ static const struct {
 	{"route for nobody", HOST "route r { hosts = h.example }", "mtad.conf:2: route \"r\" has no domains"},
 	{"route to a wrong port", HOST "route r { domains = { * } hosts = { h.example:0 } }",
 		"mtad.conf:2: \"h.example:0\": a port is a number from 1 to 65535\n"},
+	{"TLS from the first byte at a route", HOST "route r {\n domains = { * } hosts = h.example:465 }",
+		"mtad.conf:3: warning: port 465 wants TLS from the first byte"},
 	{"log-in at a route without TLS",
 		HOST "route r { domains = { * } hosts = h.example user = u password-file = secrets/smarthost "
 		     "tls = may }",
