@@ -117,21 +117,23 @@ make_folder_of(const char *file, const struct passwd *owner, char *why, size_t w
 	return access(folder, F_OK) == 0 || make_dir(folder, owner, why, why_max);
 }
 
+/* Also makes the folders that this account may not be able to make afterwards. */
 static bool
 drop_root(const struct conf *conf, char *why, size_t why_max)
 {
-	const struct passwd *owner;
+	bool drops = geteuid() == 0 && conf->run_as[0] != '\0';
+	const struct passwd *owner = drops ? getpwnam(conf->run_as) : NULL;
 
-	if (geteuid() != 0 || conf->run_as[0] == '\0')
-		return true;
-	if ((owner = getpwnam(conf->run_as)) == NULL) {
+	if (drops && owner == NULL) {
 		snprintf(why, why_max, "run-as: there is no account \"%s\"", conf->run_as);
 		return false;
 	}
-	if (!make_dir(conf->spool_dir, owner, why, why_max) ||
+	if ((drops && !make_dir(conf->spool_dir, owner, why, why_max)) ||
 		!make_folder_of(conf->accounting_file, owner, why, why_max) ||
 		!make_folder_of(conf->accounting_json, owner, why, why_max))
 		return false;
+	if (!drops)
+		return true;
 	if (initgroups(owner->pw_name, owner->pw_gid) != 0 || setgid(owner->pw_gid) != 0 ||
 		setuid(owner->pw_uid) != 0 || setuid(0) == 0) {
 		snprintf(why, why_max, "cannot become %s: %s", owner->pw_name, strerror(errno));

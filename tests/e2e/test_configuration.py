@@ -111,8 +111,21 @@ FAILED_STARTS = {
     "port": ("5870", "{taken}", "c.conf:4: listen s cannot bind 127.0.0.1:"),
     "control_socket": ('"control"', '"/proc/control"', "control-socket"),
     "spool": ('"spool"', '"/proc/spool"', "spool"),
-    "accounting": ("= none", "= /proc/none/acct.csv", "accounting"),
+    "accounting_folder": ("= none", "= /proc/none/acct.csv", "/proc/none"),
+    "accounting": ("= none", "= /proc/acct.csv", "accounting"),
 }
+
+
+def test_start_makes_the_folder_of_the_accounting(tmp_path):
+    """The defaults name /var/log/mtad, which a fresh machine does not have."""
+    text = GOOD.replace("5870", str(free_port())) + 'control-socket = "control"\naccounting-file = new/acct.csv\n'
+    (tmp_path / "c.conf").write_text(text)
+    with subprocess.Popen([program("mtad"), "-f", "-c", tmp_path / "c.conf"]) as daemon:
+        try:
+            wait_for("the file", lambda: daemon.poll() is not None or (tmp_path / "new" / "acct.csv").exists())
+        finally:
+            daemon.terminate()
+    assert (tmp_path / "new" / "acct.csv").exists() and daemon.returncode == 0
 
 
 @pytest.mark.parametrize("name", FAILED_STARTS)
