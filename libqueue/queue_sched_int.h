@@ -239,8 +239,7 @@ struct queue_lease *sched_lease_create(struct queue_sched *q, struct sched_messa
 void sched_lease_add(struct queue_sched *q, struct queue_lease *l, struct sched_rcpt *r);
 void sched_lease_free(struct queue_sched *q, struct queue_lease *l);
 
-/* queue_sched_view.c */
-/* Buckets of a map in an order that a growing table does not disturb: begins with 0, ends with 0. */
+/* queue_sched_view.c: buckets in an order that a growing table does not disturb; begins and ends with 0 */
 uint64_t sched_walk_next(const struct queue_map *m, uint64_t at);
 
 /* queue_sched_pause.c */

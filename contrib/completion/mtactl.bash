@@ -38,18 +38,21 @@ _mtactl()
 
 	case $prev in
 	-c|--socket|--out) compopt -o filenames 2>/dev/null; COMPREPLY=($(compgen -f -- "$cur")); return ;;
-	--by) COMPREPLY=($(compgen -W 'domain site' -- "$cur")); return ;;
+	--by) COMPREPLY=($(compgen -W 'domain site state' -- "$cur")); return ;;
 	--algorithm) COMPREPLY=($(compgen -W 'rsa2048 rsa4096 ed25519' -- "$cur")); return ;;
 	--for) COMPREPLY=($(compgen -W '10m 30m 1h 2h 6h 1d' -- "$cur")); return ;;
-	--domain) COMPREPLY=($(compgen -W "$(_mtactl_ask domain queue)" -- "$cur")); return ;;
-	--site) COMPREPLY=($(compgen -W "$(_mtactl_ask site sites)" -- "$cur")); return ;;
+	--domain) COMPREPLY=($(compgen -W "$(_mtactl_ask domain queue --limit 500)" -- "$cur")); return ;;
+	--site) COMPREPLY=($(compgen -W "$(_mtactl_ask site sites --limit 500)" -- "$cur")); return ;;
 	--job) COMPREPLY=($(compgen -W "$(_mtactl_ask job list)" -- "$cur")); return ;;
 	--sender|--user|--limit|--reason|--selector) return ;;
 	esac
 
 	case $command in
 	'') COMPREPLY=($(compgen -W "$looks $changes $others -c --socket --json --help --version" -- "$cur")) ;;
-	queue) COMPREPLY=($(compgen -W '--by --limit --json' -- "$cur")) ;;
+	status|pauses) COMPREPLY=($(compgen -W '--watch --json' -- "$cur")) ;;
+	queue) COMPREPLY=($(compgen -W '--by --limit --watch --json' -- "$cur")) ;;
+	sites) COMPREPLY=($(compgen -W '--limit --watch --json' -- "$cur")) ;;
+	stop) COMPREPLY=($(compgen -W '--no-wait --json' -- "$cur")) ;;
 	list)
 		if [[ $cur == -* ]]; then
 			COMPREPLY=($(compgen -W "$filters --limit --json" -- "$cur"))
@@ -81,9 +84,9 @@ _mtactl()
 			if [[ $command == resume ]]; then
 				COMPREPLY=($(compgen -W "$(_mtactl_ask name pauses)" -- "$cur"))
 			elif [[ $prev == domain ]]; then
-				COMPREPLY=($(compgen -W "$(_mtactl_ask domain queue)" -- "$cur"))
+				COMPREPLY=($(compgen -W "$(_mtactl_ask domain queue --limit 500)" -- "$cur"))
 			elif [[ $prev == site ]]; then
-				COMPREPLY=($(compgen -W "$(_mtactl_ask site sites)" -- "$cur"))
+				COMPREPLY=($(compgen -W "$(_mtactl_ask site sites --limit 500)" -- "$cur"))
 			fi
 		else
 			COMPREPLY=($(compgen -W "$options" -- "$cur"))

@@ -23,7 +23,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-enum { CLIENTS_MAX = 32, REQUEST_SECONDS = 30, SOCKET_BACKLOG = 16, ACCEPT_PAUSE_SECONDS = 1 };
+enum { CLIENTS_MAX = 32, REQUEST_SECONDS = 30, SOCKET_BACKLOG = 64, ACCEPT_PAUSE_SECONDS = 1 };
 
 struct client {
 	struct client *next;
@@ -263,6 +263,7 @@ begin(struct client *c, json_t *take_args)
 	r->app = control->app;
 	r->back = &control->back;
 	r->slow = control->slow;
+	r->is_stopping = control->app->is_stopping;
 	r->client = c->number;
 	r->args = take_args;
 	r->run = command->run;

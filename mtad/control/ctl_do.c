@@ -205,7 +205,8 @@ ctl_resume(struct ctl_request *r)
 	if (!pause_name(r, kind, &name))
 		return true;
 	if (!dispatch_resume(r->app->dispatch, (enum queue_pause_kind)kind, name))
-		return ctl_error(r, "%s \"%s\" was not paused", ctl_arg(r, "kind"), ctl_arg(r, "name"));
+		return ctl_error(r, "%s%s%s was not paused", ctl_arg(r, "kind"), name.len > 0 ? " " : "",
+			ctl_arg(r, "name"));
 	r->done = 1;
 	return finish(r, "resume");
 }
@@ -348,7 +349,8 @@ ctl_dkim_check(struct ctl_request *r)
 		if (domain[0] == '\0' || strcasecmp(c->dkims[i].name, domain) == 0)
 			(void)look_up(r, c, &c->dkims[i]);
 	if (r->busy == 0)
-		return ctl_error(r, "no dkim block for \"%s\" in the configuration", domain);
+		return ctl_error(r, "no dkim block%s%s in the configuration",
+			domain[0] != '\0' ? " for " : "", domain);
 	r->is_pending = true;
 	return true;
 }

@@ -44,6 +44,7 @@ struct ctl_request {
 	int exit_code;
 	bool (*run)(struct ctl_request *r); /* true: done */
 	bool is_done;                       /* run() has returned true */
+	bool is_stopping;                   /* the daemon, when it was asked */
 	bool is_change;                     /* of mail: said in the log even when it is broken off */
 	_Atomic bool is_left;               /* the client has gone; set by the main thread */
 	/* Parsed filter; text lives in args. */

@@ -202,7 +202,10 @@ finish(struct table *t)
 
 	if (t->by_state)
 		state_rows(t);
-	json_array_foreach(r->part, i, row) ctl_row(r, json_incref(row));
+	json_array_foreach(r->part, i, row)
+	{
+		ctl_row(r, json_incref(row));
+	}
 	(void)json_object_set_new(
 		o, t->walk == walk_sites ? "sites" : "domains", json_integer(number(t->rows)));
 	(void)json_object_set_new(o, "now_us", json_integer((json_int_t)clock_now(r->app->clock)));

@@ -2,7 +2,7 @@
 #ifndef MTAD_CONTROL_MTACTL_H
 #define MTAD_CONTROL_MTACTL_H
 /*
- * mtactl - what the parts of the command share: asking the daemon, showing its answers
+ * mtactl - what the parts of the command share: asking the daemon, showing its answers, doing what was asked
  *
  * Owner    the process; it ends with the answer.
  */
@@ -10,29 +10,80 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/types.h>
 
 struct mtactl {
 	const char *socket; /* path of the control socket */
 	const char *conf_file;
-	bool json, yes, dry_run, colour;
-	int width; /* of the terminal */
+	bool json, colour;
+	bool is_quiet; /* what goes wrong with asking is not said */
+	int width;     /* of the terminal */
+	pid_t daemon;  /* who answered last; 0: cannot be seen from here */
 };
 
+/* What the command line says behind the command. */
+struct mtactl_options {
+	const char *command;
+	const char *by, *reason, *duration;
+	int64_t limit; /* -1: not given */
+	bool body, watch, yes, dry_run, no_wait;
+	json_t *filter; /* fields of the request */
+	int count;      /* of filters given */
+	char **words;   /* what is no option, behind the command */
+	int word_count;
+};
+
+/* --- asking (mtactl_ask.c) --- */
+
+/* A row of the answer, as it comes; NULL: appended to its "rows". */
+typedef void mtactl_on_row(json_t *answer, json_t *row);
 /* The whole answer: {"rows": [...], "summary": {...}, "error": "..."}; the exit code of the daemon in
  * *out_exit. NULL: the daemon cannot be asked; that was said on stderr. */
-json_t *mtactl_ask(const struct mtactl *m, json_t *take_request, int *out_exit);
+json_t *mtactl_ask(struct mtactl *m, json_t *take_request, mtactl_on_row *on_row, int *out_exit);
+
+/* --- doing (mtactl_do.c): exit codes --- */
+
+/* Asks and shows. */
+int mtactl_look(struct mtactl *m, const struct mtactl_options *o);
+/* retry, hold, release, bounce, delete: counted, confirmed, done. */
+int mtactl_change(struct mtactl *m, const struct mtactl_options *o);
+int mtactl_pause_or_resume(struct mtactl *m, const struct mtactl_options *o);
+int mtactl_stop(struct mtactl *m, const struct mtactl_options *o);
+int mtactl_dkim_check(struct mtactl *m, const struct mtactl_options *o);
 
 /* --- showing (mtactl_show.c) --- */
-void mtactl_show_status(const struct mtactl *m, const json_t *answer);
-void mtactl_show_queue(const struct mtactl *m, const json_t *answer, const char *by, int64_t limit);
-void mtactl_show_sites(const struct mtactl *m, const json_t *answer);
-void mtactl_show_list(const struct mtactl *m, const json_t *answer);
-void mtactl_show_message(const struct mtactl *m, const json_t *answer);
-void mtactl_show_pauses(const struct mtactl *m, const json_t *answer);
-void mtactl_show_audit(const struct mtactl *m, const json_t *answer);
-void mtactl_show_dkim(const struct mtactl *m, const json_t *answer);
+
+void mtactl_show(const struct mtactl *m, const struct mtactl_options *o, const json_t *answer);
+/* Adds up the domains of each site into one row. */
+void mtactl_row_by_site(json_t *answer, json_t *row);
+/* Largest first, at most o->limit. */
+void mtactl_sort_rows(const struct mtactl_options *o, json_t *answer);
+/* "1,234,567" */
+const char *mtactl_count(char *buf, size_t max, int64_t v);
+
+/* --- tables (mtactl_table.c) --- */
+
+struct mtactl_column {
+	const char *title, *field;
+	void (*write)(char *buf, size_t max, const json_t *row, const char *field, int64_t now_us);
+	bool is_right;
+	int least;        /* it may be cut to so many characters; 0: never cut */
+	bool is_optional; /* left out where the others would not fit even when cut */
+};
+/* Widths are measured first; what does not fit the terminal is cut, and marked. A row with a member "is_sum"
+ * stands out. */
+void mtactl_table(const struct mtactl *m, const struct mtactl_column *columns, size_t count,
+	const json_t *rows, int64_t now_us);
+/* Bytes of the control character at s, 0: none. */
+size_t mtactl_control_len(const char *s);
+const char *mtactl_bold(const struct mtactl *m);
+const char *mtactl_dim(const struct mtactl *m);
+const char *mtactl_red(const struct mtactl *m);
+const char *mtactl_green(const struct mtactl *m);
+const char *mtactl_plain(const struct mtactl *m);
 
 /* --- local work (mtactl_local.c): exit codes --- */
+
 int mtactl_dkim_keygen(const struct mtactl *m, int argc, char **argv);
 int mtactl_passwd(void);
 #endif

@@ -1,23 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Tables for people. A column knows how to make its text from a row; widths are measured first, and the last
- * column takes what the terminal has left. Colours only on a terminal and not with NO_COLOR.
+ * What each answer looks like to people: numbers in thousands, sizes and times in the unit that fits.
  */
 #include "control/mtactl.h"
 
 #include <stdarg.h>
-
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-
-enum { CELL_MAX = 600, COLUMNS_MAX = 12 };
-
-struct column {
-	const char *title, *field;
-	void (*write)(char *buf, size_t max, const json_t *row, const char *field, int64_t now_us);
-	bool is_right;
-};
 
 static int64_t
 integer(const json_t *o, const char *name)
@@ -33,18 +23,6 @@ text(const json_t *o, const char *name)
 	return s != NULL ? s : "";
 }
 
-/* Bytes of the control character at s, 0: none. C0, DEL, and C1 (UTF-8: c2 and one of 80..9f), which some
- * terminals obey too. */
-static size_t
-control_len(const char *s)
-{
-	const unsigned char *p = (const unsigned char *)s;
-
-	if (p[0] == 0xc2 && p[1] >= 0x80 && p[1] < 0xa0)
-		return 2;
-	return p[0] < ' ' || p[0] == 127 ? 1 : 0;
-}
-
 static void
 write_text(char *buf, size_t max, const json_t *row, const char *field, int64_t now_us)
 {
@@ -52,8 +30,8 @@ write_text(char *buf, size_t max, const json_t *row, const char *field, int64_t 
 
 	snprintf(buf, max, "%s", text(row, field));
 	for (i = 0; buf[i] != '\0'; i++)
-		if (control_len(buf + i) > 0)
-			memset(buf + i, ' ', control_len(buf + i));
+		if (mtactl_control_len(buf + i) > 0)
+			memset(buf + i, ' ', mtactl_control_len(buf + i));
 }
 
 /* What others wrote, line by line: nothing of it may command the terminal. */
@@ -63,10 +41,18 @@ print_text(const char *s)
 	size_t len;
 
 	for (; *s != '\0'; s += len > 0 ? len : 1) {
-		len = *s == '\n' || *s == '\t' ? 0 : control_len(s);
+		len = *s == '\n' || *s == '\t' ? 0 : mtactl_control_len(s);
 		if (*s != '\r')
 			putchar(len == 0 ? *s : '?');
 	}
+}
+
+static void
+write_sender(char *buf, size_t max, const json_t *row, const char *field, int64_t now_us)
+{
+	write_text(buf, max, row, field, now_us);
+	if (buf[0] == '\0')
+		snprintf(buf, max, "<>");
 }
 
 /* The number of a recipient: 0 is one like the others. */
@@ -74,6 +60,22 @@ static void
 write_n(char *buf, size_t max, const json_t *row, const char *field, int64_t now_us)
 {
 	snprintf(buf, max, "%lld", (long long)integer(row, field));
+}
+
+const char *
+mtactl_count(char *buf, size_t max, int64_t v)
+{
+	char digits[24];
+	int len = snprintf(digits, sizeof(digits), "%lld", (long long)v), i;
+	size_t at = 0;
+
+	for (i = 0; i < len && at + 2 < max; i++) {
+		buf[at++] = digits[i];
+		if ((len - i) % 3 == 1 && i + 1 < len && digits[i] != '-')
+			buf[at++] = ',';
+	}
+	buf[at] = '\0';
+	return buf;
 }
 
 static void
@@ -84,7 +86,7 @@ write_number(char *buf, size_t max, const json_t *row, const char *field, int64_
 	if (v == 0)
 		snprintf(buf, max, "-");
 	else
-		snprintf(buf, max, "%lld", (long long)v);
+		mtactl_count(buf, max, v);
 }
 
 static void
@@ -135,113 +137,15 @@ write_size(char *buf, size_t max, const json_t *row, const char *field, int64_t 
 	double v = (double)integer(row, field);
 	size_t i = 0;
 
-	while (v >= 10000 && i < 4) {
+	while (v >= 1000 && i < 4) {
 		v /= 1024;
 		i++;
 	}
-	snprintf(buf, max, "%.0f%s", v, units[i]);
+	snprintf(buf, max, i > 0 && v < 9.95 ? "%.1f%s" : "%.0f%s", v, units[i]);
 }
 
-static const char *
-bold(const struct mtactl *m)
-{
-	return m->colour ? "\033[1m" : "";
-}
-
-static const char *
-dim(const struct mtactl *m)
-{
-	return m->colour ? "\033[2m" : "";
-}
-
-static const char *
-red(const struct mtactl *m)
-{
-	return m->colour ? "\033[31m" : "";
-}
-
-static const char *
-green(const struct mtactl *m)
-{
-	return m->colour ? "\033[32m" : "";
-}
-
-static const char *
-plain(const struct mtactl *m)
-{
-	return m->colour ? "\033[0m" : "";
-}
-
-static void
-measure(const struct column *columns, size_t count, const json_t *rows, int64_t now_us, int *widths)
-{
-	char cell[CELL_MAX];
-	const json_t *row;
-	size_t i, k;
-	int len;
-
-	for (i = 0; i < count; i++) {
-		widths[i] = (int)strnlen(columns[i].title, CELL_MAX);
-		json_array_foreach(rows, k, row)
-		{
-			columns[i].write(cell, sizeof(cell), row, columns[i].field, now_us);
-			len = (int)strnlen(cell, sizeof(cell));
-			if (len > widths[i])
-				widths[i] = len;
-		}
-	}
-}
-
-/* The last column is cut to what the terminal has left. */
-static void
-fit(const struct mtactl *m, size_t count, int *widths)
-{
-	int used = 0, left;
-	size_t i;
-
-	for (i = 0; i + 1 < count; i++)
-		used += widths[i] + 2;
-	left = m->width - used;
-	if (widths[count - 1] > left)
-		widths[count - 1] = left > 20 ? left : 20;
-}
-
-static void
-print_cell(const char *s, int width, bool is_right, bool is_last)
-{
-	if (is_right)
-		printf("%*.*s", width, width, s);
-	else if (is_last)
-		printf("%.*s", width, s);
-	else
-		printf("%-*.*s", width, width, s);
-	fputs(is_last ? "\n" : "  ", stdout);
-}
-
-static void
-table(const struct mtactl *m, const struct column *columns, size_t count, const json_t *rows, int64_t now_us)
-{
-	int widths[COLUMNS_MAX];
-	char cell[CELL_MAX];
-	const json_t *row;
-	size_t i, k;
-
-	measure(columns, count, rows, now_us, widths);
-	fit(m, count, widths);
-	fputs(bold(m), stdout);
-	for (i = 0; i < count; i++)
-		print_cell(columns[i].title, widths[i], columns[i].is_right, i + 1 == count);
-	fputs(plain(m), stdout);
-	json_array_foreach(rows, k, row)
-	{
-		for (i = 0; i < count; i++) {
-			columns[i].write(cell, sizeof(cell), row, columns[i].field, now_us);
-			print_cell(cell, widths[i], columns[i].is_right, i + 1 == count);
-		}
-	}
-}
-
-#define TABLE(m, columns, rows, now_us) table(m, columns, sizeof(columns) / sizeof(columns[0]), rows, now_us)
+#define TABLE(m, columns, rows, now_us)                                                                      \
+	mtactl_table(m, columns, sizeof(columns) / sizeof(columns[0]), rows, now_us)
 
 static const json_t *
 rows_of(const json_t *answer)
@@ -265,182 +169,335 @@ line(const struct mtactl *m, const char *name, const char *format, ...)
 {
 	va_list ap;
 
-	printf("%s%-12s%s", bold(m), name, plain(m));
+	printf("%s%-12s%s", mtactl_bold(m), name, mtactl_plain(m));
 	va_start(ap, format);
 	vprintf(format, ap);
 	va_end(ap);
 	putchar('\n');
 }
 
-void
-mtactl_show_status(const struct mtactl *m, const json_t *answer)
-{
-	const json_t *s = json_object_get(answer, "summary"), *spool = json_object_get(s, "spool");
-	const json_t *sessions = json_object_get(s, "sessions");
-	char up[32], used[32], disk[32], memory[32], memory_max[32];
+/* "12 ready, 3 waiting": the members of these names that are not nought; the first always. */
+struct part {
+	const char *field, *words;
+};
 
-	span(up, sizeof(up), integer(s, "uptime_s") * 1000000);
+static void
+parts(const struct mtactl *m, const char *name, const json_t *o, const struct part *list, size_t count)
+{
+	char text_[400] = "", number[32];
+	size_t at = 0, i;
+
+	for (i = 0; i < count && at < sizeof(text_); i++)
+		if (i == 0 || integer(o, list[i].field) != 0)
+			at += (size_t)snprintf(text_ + at, sizeof(text_) - at, "%s%s %s", i > 0 ? ", " : "",
+				mtactl_count(number, sizeof(number), integer(o, list[i].field)),
+				list[i].words);
+	line(m, name, "%s", text_);
+}
+
+#define PARTS(m, name, o, list) parts(m, name, o, list, sizeof(list) / sizeof(list[0]))
+
+static bool
+is_true(const json_t *o, const char *name)
+{
+	return json_is_true(json_object_get(o, name));
+}
+
+static void
+status_room(const struct mtactl *m, const json_t *s, const json_t *spool)
+{
+	char used[32], disk[32], memory[32], memory_max[32], schedule[32], events[32];
+
 	write_size(used, sizeof(used), spool, "used_bytes", 0);
 	write_size(disk, sizeof(disk), spool, "disk_free_bytes", 0);
 	write_size(memory, sizeof(memory), s, "memory_bytes", 0);
 	write_size(memory_max, sizeof(memory_max), s, "memory_max_bytes", 0);
-	line(m, "mtad", "%s on %s, pid %lld, up %s%s", text(s, "version"), text(s, "hostname"),
-		(long long)integer(s, "pid"), up,
-		json_is_true(json_object_get(s, "recovering")) ? ", still reading the spool" : "");
-	line(m, "queued",
-		"%lld recipients of %lld messages: %lld ready, %lld waiting, %lld in flight, %lld held",
-		(long long)integer(s, "recipients"), (long long)integer(s, "messages"),
-		(long long)integer(s, "ready"), (long long)integer(s, "waiting"),
-		(long long)integer(s, "in_flight"), (long long)integer(s, "held"));
-	line(m, "since ever", "%lld accepted, %lld delivered, %lld bounced, %lld expired, %lld dropped",
-		(long long)integer(spool, "accepted"), (long long)integer(spool, "delivered"),
-		(long long)integer(spool, "bounced"), (long long)integer(spool, "expired"),
-		(long long)integer(spool, "dropped"));
-	line(m, "sessions", "%lld submitting, %lld delivering, to %lld sites for %lld domains",
+	write_size(schedule, sizeof(schedule), s, "schedule_bytes", 0);
+	line(m, "spool", "%s used, %s free on its disk%s%s%s%s", used, disk, mtactl_red(m),
+		is_true(spool, "failed") ? "  FAILED: clients get 4xx until it is verified" : "",
+		is_true(spool, "full") ? "  FULL: clients get 452" : "", mtactl_plain(m));
+	line(m, "memory", "%s of %s for messages, %s for the schedule", memory, memory_max, schedule);
+	line(m, "accounting", "%s%s%s, %s events not yet in the files",
+		is_true(s, "accounting_failed") ? mtactl_red(m) : "",
+		is_true(s, "accounting_failed") ? "FAILED" : "fine", mtactl_plain(m),
+		mtactl_count(events, sizeof(events), integer(spool, "unreported")));
+}
+
+static void
+show_status(const struct mtactl *m, const struct mtactl_options *o, const json_t *answer)
+{
+	static const struct part queued[] = {{"recipients", "recipients"}, {"messages", "messages"},
+		{"ready", "ready"}, {"waiting", "waiting"}, {"in_flight", "in flight"}, {"held", "held"}};
+	static const struct part ever[] = {{"accepted", "accepted"}, {"delivered", "delivered"},
+		{"bounced", "bounced"}, {"expired", "expired"}, {"dropped", "dropped"}};
+	static const struct part rates[] = {{"accepted", "accepted"}, {"delivered", "delivered"},
+		{"deferred", "deferred"}, {"bounced", "bounced"}, {"expired", "expired"},
+		{"dropped", "dropped"}};
+	const json_t *s = json_object_get(answer, "summary"), *spool = json_object_get(s, "spool");
+	const json_t *sessions = json_object_get(s, "sessions"), *rate = json_object_get(s, "rates");
+	char up[32], sites[32], domains[32];
+
+	span(up, sizeof(up), integer(s, "uptime_s") * 1000000);
+	line(m, "mtad", "%s on %s, pid %lld, up %s%s%s%s%s", text(s, "version"), text(s, "hostname"),
+		(long long)integer(s, "pid"), up, mtactl_bold(m),
+		is_true(s, "recovering") ? ", still reading the spool" : "",
+		is_true(s, "stopping") ? ", stopping" : "", mtactl_plain(m));
+	PARTS(m, "queued", s, queued);
+	if (rate != NULL)
+		PARTS(m, "a second", rate, rates);
+	PARTS(m, "since ever", spool, ever);
+	line(m, "sessions", "%lld submitting, %lld delivering; %s sites, %s domains",
 		(long long)integer(sessions, "submitting"), (long long)integer(sessions, "delivering"),
-		(long long)integer(s, "sites"), (long long)integer(s, "domains"));
-	line(m, "spool", "%s used, %s free on its disk%s%s%s%s", used, disk, red(m),
-		json_is_true(json_object_get(spool, "failed"))
-			? "  FAILED: clients get 4xx until it is verified"
-			: "",
-		json_is_true(json_object_get(spool, "full")) ? "  FULL: clients get 452" : "", plain(m));
-	line(m, "memory", "%s of %s for bodies in flight", memory, memory_max);
-	line(m, "accounting", "%s%s%s, %lld events not yet in the files",
-		json_is_true(json_object_get(s, "accounting_failed")) ? red(m) : "",
-		json_is_true(json_object_get(s, "accounting_failed")) ? "FAILED" : "fine", plain(m),
-		(long long)integer(spool, "unreported"));
+		mtactl_count(sites, sizeof(sites), integer(s, "sites")),
+		mtactl_count(domains, sizeof(domains), integer(s, "domains")));
+	status_room(m, s, spool);
 	if (integer(s, "pauses") > 0)
 		line(m, "pauses", "%lld (mtactl pauses)", (long long)integer(s, "pauses"));
 	if (integer(spool, "quarantined") > 0)
-		line(m, "quarantine", "%s%lld damaged recipients set aside%s", red(m),
-			(long long)integer(spool, "quarantined"), plain(m));
+		line(m, "quarantine", "%s%lld damaged recipients set aside%s", mtactl_red(m),
+			(long long)integer(spool, "quarantined"), mtactl_plain(m));
 }
 
-/* --- queue --- */
+/* --- queue and sites --- */
+
+static const char *
+name_of(const json_t *row)
+{
+	return text(row, json_object_get(row, "domain") != NULL ? "domain" : "site");
+}
 
 static int64_t
-row_total(const json_t *row)
+weight_of(const json_t *row)
 {
-	return integer(row, "ready") + integer(row, "waiting") + integer(row, "in_flight") +
-	       integer(row, "held");
+	return json_object_get(row, "recipients") != NULL ? integer(row, "recipients")
+							  : integer(row, "ready") + integer(row, "sessions");
 }
 
 static int
 compare_rows(const void *a, const void *b)
 {
-	int64_t x = row_total(*(json_t *const *)a), y = row_total(*(json_t *const *)b);
+	int64_t x = weight_of(*(json_t *const *)a), y = weight_of(*(json_t *const *)b);
 
-	return x < y   ? 1
-	       : x > y ? -1
-		       : strcmp(text(*(json_t *const *)a, "domain"), text(*(json_t *const *)b, "domain"));
+	return x < y ? 1 : x > y ? -1 : strcmp(name_of(*(json_t *const *)a), name_of(*(json_t *const *)b));
 }
 
-/* Largest first. */
-static json_t *
-sorted(const json_t *rows)
+void
+mtactl_sort_rows(const struct mtactl_options *o, json_t *answer)
 {
-	size_t n = json_array_size(rows), i;
-	json_t **list = calloc(n + 1, sizeof(*list)), *out = json_array();
+	json_t *rows = json_object_get(answer, "rows"), **list, *out = json_array();
+	size_t n = json_array_size(rows), i, max = n;
 
-	for (i = 0; list != NULL && i < n; i++)
-		list[i] = json_array_get(rows, i);
-	if (list != NULL)
-		qsort(list, n, sizeof(*list), compare_rows);
-	for (i = 0; list != NULL && i < n; i++)
-		(void)json_array_append(out, list[i]);
-	free(list);
-	return out;
-}
-
-/* Sums the rows of a site into one. */
-static json_t *
-by_site(const json_t *rows)
-{
-	static const char *const sums[] = {"ready", "waiting", "in_flight", "held"};
-	json_t *sites = json_object(), *out = json_array(), *site;
-	const json_t *row;
-	const char *name;
-	size_t i, k;
-
-	json_array_foreach(rows, i, row)
-	{
-		name = text(row, "site")[0] != '\0' ? text(row, "site") : "(no route yet)";
-		if ((site = json_object_get(sites, name)) == NULL) {
-			site = json_copy((json_t *)(uintptr_t)row);
-			(void)json_object_set_new(site, "domain", json_string(name));
-			(void)json_object_set_new(sites, name, site);
-			(void)json_array_append(out, site);
-			continue;
-		}
-		for (k = 0; k < sizeof(sums) / sizeof(sums[0]); k++)
-			(void)json_object_set_new(
-				site, sums[k], json_integer(integer(site, sums[k]) + integer(row, sums[k])));
+	if (o->limit > 0 && (size_t)o->limit < n)
+		max = (size_t)o->limit;
+	if ((list = calloc(n + 1, sizeof(json_t *))) != NULL) {
+		for (i = 0; i < n; i++)
+			list[i] = json_array_get(rows, i);
+		qsort(list, n, sizeof(json_t *), compare_rows);
+		for (i = 0; i < n && i < max; i++)
+			(void)json_array_append(out, list[i]);
+		(void)json_object_set(answer, "rows", out);
 	}
-	json_decref(sites);
-	return out;
+	free(list);
+	json_decref(out);
+}
+
+/* The earlier of two times, of which 0 is none. */
+static void
+set_earlier(json_t *to, const json_t *from, const char *field)
+{
+	int64_t now = integer(to, field), other = integer(from, field);
+
+	if (now == 0 || (other != 0 && other < now))
+		(void)json_object_set_new(to, field, json_integer(other));
+}
+
+static void
+set_sum(json_t *to, const json_t *from, const char *field)
+{
+	(void)json_object_set_new(to, field, json_integer(integer(to, field) + integer(from, field)));
 }
 
 void
-mtactl_show_queue(const struct mtactl *m, const json_t *answer, const char *by, int64_t limit)
+mtactl_row_by_site(json_t *answer, json_t *row)
 {
-	static const struct column columns[] = {{"DOMAIN", "domain", write_text, false},
-		{"READY", "ready", write_number, true}, {"WAITING", "waiting", write_number, true},
-		{"FLYING", "in_flight", write_number, true}, {"HELD", "held", write_number, true},
-		{"OLDEST", "oldest_us", write_age, true}, {"NEXT", "next_us", write_until, true},
-		{"SITE", "site", write_text, false}, {"LAST REPLY", "reply", write_text, false}};
-	bool sites = strcmp(by, "site") == 0;
-	json_t *grouped = sites ? by_site(rows_of(answer)) : NULL;
-	json_t *rows = sorted(grouped != NULL ? grouped : rows_of(answer));
-	size_t hidden = 0;
+	static const char *const sums[] = {
+		"recipients", "ready", "waiting", "in_flight", "held", "paused", "unrouted", "domains"};
+	const char *name = text(row, "site");
+	json_t *sites, *site;
+	size_t i;
 
-	if (limit > 0)
-		while (json_array_size(rows) > (size_t)limit) {
-			(void)json_array_remove(rows, json_array_size(rows) - 1);
-			hidden++;
-		}
-	if (json_array_size(rows) == 0)
+	if ((sites = json_object_get(answer, "sites")) == NULL) {
+		sites = json_object();
+		(void)json_object_set_new(answer, "sites", sites);
+	}
+	(void)json_object_del(row, "domain");
+	(void)json_object_set_new(row, "domains", json_integer(1));
+	if ((site = json_object_get(sites, name)) == NULL) {
+		(void)json_object_set(sites, name, row);
+		(void)json_array_append(json_object_get(answer, "rows"), row);
+		return;
+	}
+	/* The words of the domain that holds up most. */
+	if (integer(row, "recipients") > integer(site, "most") && text(row, "reply")[0] != '\0') {
+		(void)json_object_set_new(site, "most", json_integer(integer(row, "recipients")));
+		(void)json_object_set(site, "reply", json_object_get(row, "reply"));
+		(void)json_object_set(site, "code", json_object_get(row, "code"));
+	}
+	for (i = 0; i < sizeof(sums) / sizeof(sums[0]); i++)
+		set_sum(site, row, sums[i]);
+	set_earlier(site, row, "next_us");
+	set_earlier(site, row, "oldest_us");
+}
+
+/* The sums of all, also of what is not shown, as the last row: "17 domains", or "all" when `what` is NULL. */
+static json_t *
+with_sum(const json_t *answer, const char *field, const char *what)
+{
+	json_t *rows = json_copy((json_t *)(uintptr_t)rows_of(answer));
+	json_t *sum = json_copy(json_object_get(answer, "summary"));
+	char number[32], words[64];
+
+	if (json_array_size(rows) > 1 || (what != NULL && integer(sum, what) > 1)) {
+		snprintf(words, sizeof(words), "%s %s",
+			what != NULL ? mtactl_count(number, sizeof(number), integer(sum, what)) : "all",
+			what != NULL ? what : "");
+		(void)json_object_set_new(sum, field, json_string(words));
+		(void)json_object_set_new(sum, "is_sum", json_true());
+		(void)json_array_append(rows, sum);
+	}
+	json_decref(sum);
+	return rows;
+}
+
+static void
+show_more(const struct mtactl *m, int64_t all, int64_t shown)
+{
+	char number[32];
+
+	if (all > shown)
+		printf("%s... and %s more (--limit 0 shows all)%s\n", mtactl_dim(m),
+			mtactl_count(number, sizeof(number), all - shown), mtactl_plain(m));
+}
+
+#define COUNTS                                                                                               \
+	{"READY", "ready", write_number, true, 0, false},                                                    \
+		{"WAITING", "waiting", write_number, true, 0, false},                                        \
+		{"FLYING", "in_flight", write_number, true, 0, false},                                       \
+		{"HELD", "held", write_number, true, 0, false},                                              \
+		{"OLDEST", "oldest_us", write_age, true, 0, false},                                          \
+	{                                                                                                    \
+		"NEXT", "next_us", write_until, true, 0, false                                               \
+	}
+
+static const struct mtactl_column domain_columns[] = {{"DOMAIN", "domain", write_text, false, 16, false},
+	COUNTS, {"SITE", "site", write_text, false, 12, true},
+	{"LAST REPLY", "reply", write_text, false, 20, false}};
+static const struct mtactl_column site_columns[] = {{"SITE", "site", write_text, false, 16, false},
+	{"DOMAINS", "domains", write_number, true, 0, true}, COUNTS,
+	{"LAST REPLY", "reply", write_text, false, 20, false}};
+static const struct mtactl_column state_columns[] = {{"STATE", "state", write_text, false, 0, false},
+	{"RECIPIENTS", "recipients", write_number, true, 0, false},
+	{"DOMAINS", "domains", write_number, true, 0, false}};
+
+static void
+show_queue(const struct mtactl *m, const struct mtactl_options *o, const json_t *answer)
+{
+	const json_t *s = json_object_get(answer, "summary");
+	bool by_site = strcmp(o->by, "site") == 0, by_state = strcmp(o->by, "state") == 0;
+	json_t *rows;
+
+	if (integer(s, "recipients") == 0) {
 		puts("the queue is empty");
+		return;
+	}
+	if (by_state) {
+		rows = with_sum(answer, "state", NULL);
+		TABLE(m, state_columns, rows, now_of(answer));
+		json_decref(rows);
+		return;
+	}
+	rows = with_sum(answer, by_site ? "site" : "domain", by_site ? "sites" : "domains");
+	if (by_site)
+		TABLE(m, site_columns, rows, now_of(answer));
 	else
-		TABLE(m, columns, rows, now_of(answer));
-	if (hidden > 0)
-		printf("%s... and %zu more (--limit 0 shows all)%s\n", dim(m), hidden, plain(m));
+		TABLE(m, domain_columns, rows, now_of(answer));
 	json_decref(rows);
-	json_decref(grouped);
+	show_more(m, integer(s, by_site ? "sites" : "domains"), (int64_t)json_array_size(rows_of(answer)));
 }
 
-void
-mtactl_show_sites(const struct mtactl *m, const json_t *answer)
+static void
+write_site_reply(char *buf, size_t max, const json_t *row, const char *field, int64_t now_us)
 {
-	static const struct column columns[] = {{"SITE", "site", write_text, false},
-		{"DOMAINS", "domains", write_number, true}, {"READY", "ready", write_number, true},
-		{"FLYING", "in_flight", write_number, true}, {"SESSIONS", "sessions", write_number, true},
-		{"WAITS", "wait_until_us", write_until, true}, {"LAST REPLY", "reply", write_text, false}};
-
-	TABLE(m, columns, rows_of(answer), now_of(answer));
-}
-
-void
-mtactl_show_list(const struct mtactl *m, const json_t *answer)
-{
-	static const struct column columns[] = {{"ID", "id", write_text, true}, {"N", "n", write_n, true},
-		{"STATE", "state", write_text, false}, {"TRIES", "attempts", write_number, true},
-		{"AGE", "arrived_us", write_age, true}, {"NEXT", "due_us", write_until, true},
-		{"RECIPIENT", "rcpt", write_text, false}, {"SENDER", "sender", write_text, false},
-		{"LAST REPLY", "reply", write_text, false}};
-
-	if (json_array_size(rows_of(answer)) == 0)
-		puts("nothing in the queue matches");
+	if (is_true(row, "is_paused"))
+		snprintf(buf, max, "(paused)");
+	else if (is_true(row, "starved"))
+		snprintf(buf, max, "(waits for connections-total)");
 	else
-		TABLE(m, columns, rows_of(answer), now_of(answer));
+		write_text(buf, max, row, field, now_us);
 }
 
-void
-mtactl_show_message(const struct mtactl *m, const json_t *answer)
+static void
+show_sites(const struct mtactl *m, const struct mtactl_options *o, const json_t *answer)
 {
-	static const struct column columns[] = {{"N", "n", write_n, true},
-		{"RECIPIENT", "rcpt", write_text, false}, {"TRIES", "attempts", write_number, true},
-		{"LAST", "last_us", write_age, true}, {"NEXT", "due_us", write_until, true},
-		{"HOST", "host", write_text, false}, {"LAST REPLY", "reply", write_text, false}};
+	static const struct mtactl_column columns[] = {{"SITE", "site", write_text, false, 16, false},
+		{"DOMAINS", "domains", write_number, true, 0, false},
+		{"READY", "ready", write_number, true, 0, false},
+		{"SESSIONS", "sessions", write_number, true, 0, false},
+		{"WAITS", "wait_until_us", write_until, true, 0, false},
+		{"LAST REPLY", "reply", write_site_reply, false, 20, false}};
+
+	if (json_array_size(rows_of(answer)) == 0) {
+		puts("no mail goes anywhere, and none has gone for a while");
+		return;
+	}
+	TABLE(m, columns, rows_of(answer), now_of(answer));
+	show_more(m, integer(json_object_get(answer, "summary"), "sites"),
+		(int64_t)json_array_size(rows_of(answer)));
+}
+
+/* --- messages --- */
+
+static void
+show_list(const struct mtactl *m, const struct mtactl_options *o, const json_t *answer)
+{
+	static const struct mtactl_column columns[] = {{"ID", "id", write_text, true, 0, false},
+		{"N", "n", write_n, true, 0, false}, {"STATE", "state", write_text, false, 0, false},
+		{"TRIES", "attempts", write_number, true, 0, false},
+		{"AGE", "arrived_us", write_age, true, 0, false},
+		{"NEXT", "due_us", write_until, true, 0, false}, {"SIZE", "bytes", write_size, true, 0, true},
+		{"RECIPIENT", "rcpt", write_text, false, 16, false},
+		{"SENDER", "sender", write_sender, false, 16, true},
+		{"LAST REPLY", "reply", write_text, false, 20, false}};
+	const json_t *s = json_object_get(answer, "summary");
+	char shown[32], all[32];
+
+	if (json_array_size(rows_of(answer)) == 0) {
+		puts("nothing in the queue matches");
+		return;
+	}
+	TABLE(m, columns, rows_of(answer), now_of(answer));
+	if (!is_true(s, "cut"))
+		return;
+	mtactl_count(shown, sizeof(shown), (int64_t)json_array_size(rows_of(answer)));
+	if (json_object_get(s, "matching") != NULL)
+		printf("%s%s of %s shown (--limit shows up to 100,000)%s\n", mtactl_dim(m), shown,
+			mtactl_count(all, sizeof(all), integer(s, "matching")), mtactl_plain(m));
+	else
+		printf("%sthe first %s found; there are more (--limit shows up to 100,000)%s\n",
+			mtactl_dim(m), shown, mtactl_plain(m));
+}
+
+static void
+show_message(const struct mtactl *m, const struct mtactl_options *o, const json_t *answer)
+{
+	static const struct mtactl_column columns[] = {{"N", "n", write_n, true, 0, false},
+		{"RECIPIENT", "rcpt", write_text, false, 16, false},
+		{"STATE", "state", write_text, false, 0, false},
+		{"TRIES", "attempts", write_number, true, 0, false},
+		{"LAST", "last_us", write_age, true, 0, false},
+		{"NEXT", "due_us", write_until, true, 0, false},
+		{"HOST", "host", write_text, false, 12, true},
+		{"LAST REPLY", "reply", write_text, false, 20, false}};
 	const json_t *s = json_object_get(answer, "summary");
 	char age[32], size[32];
 
@@ -457,17 +514,18 @@ mtactl_show_message(const struct mtactl *m, const json_t *answer)
 		line(m, "pool", "%s", text(s, "pool"));
 	putchar('\n');
 	TABLE(m, columns, rows_of(answer), integer(s, "now_us"));
-	printf("\n%s", dim(m));
+	printf("\n%s", mtactl_dim(m));
 	print_text(text(s, "text"));
-	fputs(plain(m), stdout);
+	fputs(mtactl_plain(m), stdout);
 }
 
-void
-mtactl_show_pauses(const struct mtactl *m, const json_t *answer)
+static void
+show_pauses(const struct mtactl *m, const struct mtactl_options *o, const json_t *answer)
 {
-	static const struct column columns[] = {{"KIND", "kind", write_text, false},
-		{"NAME", "name", write_text, false}, {"LIFTS IN", "until_us", write_until, true},
-		{"REASON", "reason", write_text, false}};
+	static const struct mtactl_column columns[] = {{"KIND", "kind", write_text, false, 0, false},
+		{"NAME", "name", write_text, false, 16, false},
+		{"LIFTS IN", "until_us", write_until, true, 0, false},
+		{"REASON", "reason", write_text, false, 20, false}};
 
 	if (json_array_size(rows_of(answer)) == 0)
 		puts("nothing is paused");
@@ -475,30 +533,34 @@ mtactl_show_pauses(const struct mtactl *m, const json_t *answer)
 		TABLE(m, columns, rows_of(answer), now_of(answer));
 }
 
-void
-mtactl_show_audit(const struct mtactl *m, const json_t *answer)
+static void
+show_audit(const struct mtactl *m, const struct mtactl_options *o, const json_t *answer)
 {
 	static const char *const names[] = {
 		"accepted", "delivered", "bounced", "expired", "dropped", "queued", "quarantined"};
 	const json_t *s = json_object_get(answer, "summary");
-	bool ok = json_is_true(json_object_get(s, "balanced"));
+	bool ok = is_true(s, "balanced");
+	char number[32];
 	size_t i;
 
 	for (i = 0; i < sizeof(names) / sizeof(names[0]); i++)
-		printf("%s %-12s %12lld\n",
+		printf("%s %-16s %14s\n",
 			i == 0   ? " "
 			: i == 1 ? "="
 				 : "+",
-			names[i], (long long)integer(s, names[i]));
-	printf("\ncounted on disk %11lld  %s\nin the schedule %11lld  %s\n", (long long)integer(s, "counted"),
-		json_is_true(json_object_get(s, "records_counted")) ? "right" : "WRONG",
-		(long long)integer(s, "scheduled"), text(s, "schedule"));
-	printf("%s%s%s\n", ok ? green(m) : red(m), ok ? "the books balance" : "THE BOOKS DO NOT BALANCE",
-		plain(m));
+			names[i], mtactl_count(number, sizeof(number), integer(s, names[i])));
+	printf("\n  %-16s %14s  %s\n", "counted on disk",
+		mtactl_count(number, sizeof(number), integer(s, "counted")),
+		is_true(s, "records_counted") ? "right" : "WRONG");
+	printf("  %-16s %14s  %s%s\n", "in the schedule",
+		mtactl_count(number, sizeof(number), integer(s, "scheduled")), text(s, "schedule"),
+		integer(s, "scheduled") != integer(s, "queued") ? ", a moment later" : "");
+	printf("%s%s%s\n", ok ? mtactl_green(m) : mtactl_red(m),
+		ok ? "the books balance" : "THE BOOKS DO NOT BALANCE", mtactl_plain(m));
 }
 
-void
-mtactl_show_dkim(const struct mtactl *m, const json_t *answer)
+static void
+show_dkim(const struct mtactl *m, const struct mtactl_options *o, const json_t *answer)
 {
 	const json_t *row;
 	size_t i;
@@ -507,7 +569,42 @@ mtactl_show_dkim(const struct mtactl *m, const json_t *answer)
 	{
 		bool ok = json_is_true(json_object_get(row, "good"));
 
-		printf("%s%-4s%s %s %s\n", ok ? green(m) : red(m), ok ? "good" : "BAD", plain(m),
-			text(row, "record"), text(row, "why"));
+		printf("%s%-4s%s %s %s\n", ok ? mtactl_green(m) : mtactl_red(m), ok ? "good" : "BAD",
+			mtactl_plain(m), text(row, "record"), text(row, "why"));
 	}
+}
+
+/* Of the commands that only do something. */
+static void
+show_done(const struct mtactl *m, const struct mtactl_options *o, const json_t *answer)
+{
+	static const char *const words[][2] = {
+		{"pause", "paused"}, {"resume", "resumed"}, {"rotate", "new accounting files begun"}};
+	const char *report = text(json_object_get(answer, "summary"), "text");
+	size_t i;
+
+	for (i = 0; i < sizeof(words) / sizeof(words[0]); i++)
+		if (strcmp(o->command, words[i][0]) == 0)
+			puts(words[i][1]);
+	if (strcmp(o->command, "reload") == 0)
+		print_text(report[0] != '\0' ? report : "reloaded; nothing was different\n");
+}
+
+void
+mtactl_show(const struct mtactl *m, const struct mtactl_options *o, const json_t *answer)
+{
+	static const struct {
+		const char *command;
+		void (*show)(const struct mtactl *m, const struct mtactl_options *o, const json_t *answer);
+	} table[] = {{"status", show_status}, {"queue", show_queue}, {"sites", show_sites},
+		{"list", show_list}, {"show", show_message}, {"pauses", show_pauses}, {"audit", show_audit},
+		{"dkim", show_dkim}};
+	size_t i;
+
+	for (i = 0; i < sizeof(table) / sizeof(table[0]); i++)
+		if (strcmp(table[i].command, o->command) == 0) {
+			table[i].show(m, o, answer);
+			return;
+		}
+	show_done(m, o, answer);
 }

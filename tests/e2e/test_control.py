@@ -1,13 +1,18 @@
 # SPDX-License-Identifier: Apache-2.0
 """Faults H: the operator's command and its socket. What is common stands in test_operator.py."""
 import concurrent.futures
+import json
 import os
+import re
+import resource
+import signal
 import socket
 import struct
 import subprocess
 import time
 
 import pytest
+from disk import Disk
 from tools import Talk, gives, program, running, wait_for
 
 LATER = '''
@@ -57,6 +62,93 @@ def test_filters_and_tables(w):
     assert shown["summary"]["sender"] == "s@x.test" and shown["rows"][0]["rcpt"] == "r1@a.test"
     assert "451 4.7.1 later" in shown["rows"][0]["reply"] and "From: <s@x.test>" in shown["summary"]["text"]
     assert "hello" in w.ctl("show", first["id"], "--body") and "hello" not in w.ctl("show", first["id"])
+
+
+def test_queue_by_site_and_state(w):
+    rows = {r["site"]: r for r in w.ctl("queue", "--by", "site", "--json")["rows"]}
+    domains = {r["domain"]: r for r in w.ctl("queue", "--json")["rows"]}
+    a, one, two = rows["mx1.a.mx.test"], domains["a.test"], domains["aa.test"]
+    assert (a["waiting"], a["domains"], rows["mx1.b.mx.test"]["waiting"]) == (2, 2, 2)
+    assert a["next_us"] == min(one["next_us"], two["next_us"]) and a["oldest_us"] == min(one["oldest_us"], two["oldest_us"])
+    whole = w.ctl("queue", "--json", "--limit", "1")
+    assert [r["domain"] for r in whole["rows"]] == ["b.test"] and whole["summary"]["domains"] == 3
+    assert whole["summary"]["recipients"] == whole["summary"]["waiting"] == 4
+    assert re.search(r"(?m)^3 domains .* 4 ", w.ctl("queue", "--limit", "1")) and "2 more" in w.ctl("queue", "--limit", "1")
+    assert re.search(r"(?m)^2 sites .* 4 ", w.ctl("queue", "--by", "site"))
+    w.ctl("hold", "--domain", "a.test")
+    w.ctl("pause", "all")
+    w.send("s@x.test", ["r5@x.test"])
+    def states():
+        return {r["state"]: (r["recipients"], r["domains"]) for r in w.ctl("queue", "--by", "state", "--json")["rows"] if r["recipients"]}
+    wait_for("each in its state", lambda: states() == {"waiting": (3, 2), "held": (1, 1), "paused": (1, 1)})
+
+
+def test_show_has_the_state_of_each_recipient(w):
+    w.ctl("pause", "domain", "x.test")
+    w.send("s@x.test", ["h1@a.test", "h2@b.test", "h3@x.test"])
+    wait_for("two deferrals", lambda: sum(r["type"] == "t" for r in w.rows()) == 6)
+    id = next(r["id"] for r in w.ctl("list", "--domain", "x.test", "--json")["rows"])
+    w.ctl("hold", f"{id}/0")
+    assert {r["rcpt"]: r["state"] for r in w.ctl("show", id, "--json")["rows"]} == {
+        "h1@a.test": "held", "h2@b.test": "waiting", "h3@x.test": "paused"}
+    w.ctl("delete", f"{id}/0")
+    gives(w, "h1@a.test", "b")
+    assert [r["rcpt"] for r in w.ctl("show", id, "--json")["rows"]] == ["h2@b.test", "h3@x.test"]
+
+
+def test_null_sender_is_a_filter(w):
+    assert listed(w, "--sender", "<>") == ["r4@b.test"]
+    assert listed(w, "--sender", "<t@x.test>") == ["r3@b.test"]
+    assert w.ctl("hold", "--sender", "<>", "--json")["summary"]["count"] == 1
+    assert listed(w, "--held") == ["r4@b.test"]
+    assert w.ctl("release", "--sender", "<>", "--json")["summary"]["count"] == 1
+    assert w.ctl("retry", "--sender", "<>", "--json")["summary"]["count"] == 1
+    wait_for("it waits again", lambda: summary(w)["waiting"] == 4)
+    w.ctl("delete", "--sender", "<>", "--domain", "b.test")
+    gives(w, "r4@b.test", "b")
+    assert listed(w) == ["r1@a.test", "r2@aa.test", "r3@b.test"]
+    assert w.ctl("list", "--sender", "", check=False).returncode == 1
+
+
+def test_a_cut_list_says_so(w):
+    assert "2 of 4 shown" in w.ctl("list", "--limit", "2")
+    assert "shown" not in w.ctl("list") and "shown" not in w.ctl("list", "--limit", "4")
+    found = w.ctl("list", "--sender", "s@x.test", "--limit", "1", "--json")
+    assert len(found["rows"]) == 1 and found["summary"]["cut"]
+    assert "there are more" in w.ctl("list", "--sender", "s@x.test", "--limit", "1")
+    assert not w.ctl("list", "--sender", "t@x.test", "--limit", "1", "--json")["summary"]["cut"]
+
+
+WRONG = {("statsu",): "status", ("queue", "--by", "sites"): "site", ("queue", "--limt", "3"): "limit", ("pause", "domian", "x"): "domain",
+         ("queue", "--job", "x"): "takes no --job", ("status", "now"): "now", ("delete", "--job"): "needs a value",
+         ("queue", "--limit", "many"): "number", ("show",): "id", ("pause", "domain", "x", "--for", "soon"): "30m"}
+
+
+def test_wrong_words_are_refused_with_the_nearest():
+    for arguments, words in WRONG.items():
+        done = subprocess.run([program("mtactl"), "--socket", "/nonexistent", *arguments], capture_output=True, text=True)
+        assert done.returncode == 2 and words in done.stderr and "usage" not in done.stderr, (arguments, done.stderr)
+
+
+def test_tables_fit_the_terminal(w):
+    for columns in 80, 120:
+        for command in ("status", "queue", "sites", "list", "audit"):
+            done = subprocess.run([program("mtactl"), "--socket", str(w.dir / "control"), command], capture_output=True, text=True,
+                                  env={**os.environ, "COLUMNS": str(columns)})
+            assert max(map(len, done.stdout.splitlines())) <= columns, done.stdout
+            assert not re.search(r"(?m) $", done.stdout), "spaces at the end"
+
+
+def test_status_watch_shows_rates(w):
+    watching = subprocess.Popen([program("mtactl"), "--socket", str(w.dir / "control"), "status", "--watch", "--json"],
+                                stdout=subprocess.PIPE, text=True)
+    assert "rates" not in json.loads(watching.stdout.readline())["summary"]
+    for n in range(60):
+        w.send("s@x.test", [f"w{n}.{k}@x.test" for k in range(5)])
+    rates = [json.loads(watching.stdout.readline())["summary"]["rates"] for _ in range(3)]
+    watching.kill()
+    assert max(r["accepted"] for r in rates) > 20 and max(r["delivered"] for r in rates) > 0
+    assert watching.wait() != 0
 
 
 def test_bounce_and_delete_leave_records_and_the_books_balance(w):
@@ -170,6 +262,92 @@ def test_H8_silent_clients_stall_nobody():
             s.close()
 
 
+def frame(**request):
+    body = json.dumps(request).encode()
+    return struct.pack("<II", 0x6d746300 | 1, len(body)) + body
+
+
+def connected(w):
+    s = socket.socket(socket.AF_UNIX)
+    s.settimeout(20)
+    s.connect(str(w.dir / "control"))
+    return s
+
+
+def test_H8_slow_reader_gets_all_and_holds_up_nobody():
+    """An answer that its client does not read waits in the daemon by the portion; one that leaves is forgotten."""
+    with running(LATER, delivery="retry = { 1h }") as w:
+        w.ctl("pause", "all")
+        with w.client() as c:
+            for n in range(30):
+                c.sendmail("s@x.test", [f"a-rather-long-name-of-a-recipient.{n}.{k}@a.test" for k in range(100)], b"From: <s@x.test>\r\n\r\nx\r\n")
+        wait_for("3,000 recipients", lambda: summary(w)["recipients"] == 3000)
+        leavers = [connected(w) for _ in range(20)]
+        with connected(w) as reader:
+            for s in [*leavers, reader]:
+                s.sendall(frame(command="list", limit=5000))
+            time.sleep(0.5)
+            for s in leavers:
+                s.close()
+            assert summary(w)["recipients"] == 3000
+            answer = b""
+            while got := reader.recv(4096):
+                answer += got
+        assert answer.count(b'"rcpt"') == 3000 and b'"end"' in answer
+        assert summary(w)["recipients"] == 3000 and w.ctl("audit", "--json")["summary"]["balanced"]
+
+
+def test_H14_interrupted_removal_ends_and_says_how_far():
+    with running(LATER, delivery="retry = { 1h }") as w:
+        w.stop()
+        disk = Disk(w)
+        w.start(wrapper=disk.wrapper)
+        w.ctl("pause", "all")
+        def send(k):
+            with w.client() as c:
+                for n in range(700):
+                    c.sendmail("s@x.test", [f"r{k}.{n}@a.test"], b"From: <s@x.test>\r\n\r\nx\r\n")
+        with concurrent.futures.ThreadPoolExecutor(4) as pool:
+            list(pool.map(send, range(4)))
+        disk.becomes("hanging")
+        removing = subprocess.Popen([program("mtactl"), "--socket", str(w.dir / "control"), "delete", "--all", "--yes"],
+                                    stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        time.sleep(1.5)
+        assert removing.poll() is None, "it waits for the spool"
+        removing.send_signal(signal.SIGINT)
+        removing.wait()
+        line = wait_for("its line in the log", lambda: re.search(r"what=delete broken_off=yes count=(\d+)", w.log_text()))
+        disk.becomes("well")
+        removed = int(line[1])
+        assert 0 < removed < 2800
+        wait_for("all recorded", lambda: w.ctl("audit", "--json")["summary"]["dropped"] == removed)
+        time.sleep(0.5)
+        audit = w.ctl("audit", "--json")["summary"]
+        assert audit["queued"] == 2800 - removed and audit["balanced"]
+
+
+def cpu_seconds(pid):
+    fields = open(f"/proc/{pid}/stat").read().rsplit(")", 1)[1].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def test_I1_no_descriptors_for_the_control_socket():
+    with running() as w:
+        limits = resource.prlimit(w.daemon.pid, resource.RLIMIT_NOFILE)
+        used = max(int(fd) for fd in os.listdir(f"/proc/{w.daemon.pid}/fd")) + 1
+        holes = used - len(os.listdir(f"/proc/{w.daemon.pid}/fd"))
+        resource.prlimit(w.daemon.pid, resource.RLIMIT_NOFILE, (used, limits[1]))
+        waiting = [connected(w) for _ in range(holes + 3)]
+        wait_for("the failed accept", lambda: "accept_failed listen=control" in w.log_text())
+        before = cpu_seconds(w.daemon.pid)
+        time.sleep(1.5)
+        assert cpu_seconds(w.daemon.pid) - before < 0.5, "it spins"
+        resource.prlimit(w.daemon.pid, resource.RLIMIT_NOFILE, limits)
+        assert summary(w)["recipients"] == 0
+        for s in waiting:
+            s.close()
+
+
 def test_H9_others_are_refused():
     with running() as w:
         assert (w.dir / "spool").stat().st_mode & 0o077 == 0
@@ -192,8 +370,28 @@ def test_H5_stop_by_command_and_second_signal():
         assert w.daemon.wait(timeout=10) == 0 and time.monotonic() - begun < 5
         w.start()
         assert summary(w)["recipients"] == 1
-        w.ctl("stop")
-        assert w.daemon.wait(timeout=10) == 0
+        assert w.ctl("stop").strip() == "stopped"
+        assert w.daemon.wait(timeout=1) == 0
+
+
+def test_H5_stop_waits_and_reload_is_refused_meanwhile():
+    with running('site a { domains = { "a.test" } rule { on = dot do = stall } }', settings="stop-timeout = 3s\n") as w:
+        w.send("s@x.test", ["r@a.test"])
+        wait_for("a session at the dot", lambda: summary(w)["in_flight"] == 1)
+        w.ctl("rotate")
+        assert w.ctl("stop", "--no-wait").strip() == "stopping"
+        assert summary(w)["stopping"]
+        refused = w.ctl("reload", check=False)
+        assert refused.returncode == 1 and "stopping" in refused.stderr
+        assert w.daemon.wait(timeout=15) == 0
+        for what in ("stop", "rotate"):
+            assert f"what={what} " in w.log_text()
+        w.start()
+        w.send("s@x.test", ["r2@a.test"])
+        wait_for("a session at the dot", lambda: summary(w)["in_flight"] == 1)
+        begun = time.monotonic()
+        assert w.ctl("stop", "--json")["summary"]["stopped"] and time.monotonic() - begun > 1
+        assert w.daemon.wait(timeout=1) == 0
 
 
 def test_H5_stop_under_load_loses_nothing():
