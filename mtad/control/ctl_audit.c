@@ -8,7 +8,7 @@
  * time in a row that nothing was under way.
  */
 #include "control/ctl_request.h"
-#include "queue/dispatch.h"
+#include "queue/operate.h"
 #include "queue/spool.h"
 #include "queue_store.h"
 
@@ -21,7 +21,7 @@ struct audit {
 	struct queue_totals before, now;
 	uint64_t queued, counted, scheduled;
 	bool is_balanced, is_counted_right;
-	bool is_recovering;
+	bool is_recovering, is_recorded;
 	unsigned looks, differed; /* differed: in a row, while nothing moved */
 	bool is_schedule_right;
 };
@@ -81,7 +81,7 @@ compare_schedule(struct ctl_request *r)
 
 	if (err != QUEUE_OK)
 		return ctl_error(r, "the spool cannot be read: %s", queue_err_text(err));
-	is_quiet = then.accepted == a->now.accepted && ended(&then) == ended(&a->now) &&
+	is_quiet = a->is_recorded && then.accepted == a->now.accepted && ended(&then) == ended(&a->now) &&
 		   spool_pending(r->app->spool) == 0;
 	a->is_schedule_right = a->scheduled == queued;
 	a->differed = is_quiet && !a->is_schedule_right ? a->differed + 1 : 0;
@@ -101,6 +101,7 @@ look_at_schedule(struct ctl_request *r)
 	queue_sched_stats(dispatch_sched(r->app->dispatch), &st);
 	a->scheduled = st.rcpts;
 	a->is_recovering = dispatch_is_recovering(r->app->dispatch);
+	a->is_recorded = dispatch_is_recorded(r->app->dispatch);
 	return ctl_go_on(r, r->slow, compare_schedule);
 }
 

@@ -322,8 +322,8 @@ mtactl_row_by_site(json_t *answer, json_t *row)
 {
 	static const char *const sums[] = {
 		"recipients", "ready", "waiting", "in_flight", "held", "paused", "unrouted", "domains"};
-	const char *name = text(row, "site");
 	json_t *sites, *site;
+	const char *name;
 	size_t i;
 
 	if ((sites = json_object_get(answer, "sites")) == NULL) {
@@ -331,6 +331,9 @@ mtactl_row_by_site(json_t *answer, json_t *row)
 		(void)json_object_set_new(answer, "sites", sites);
 	}
 	(void)json_object_del(row, "domain");
+	if (text(row, "site")[0] == '\0')
+		(void)json_object_set_new(row, "site", json_string("(no route yet)"));
+	name = text(row, "site");
 	(void)json_object_set_new(row, "domains", json_integer(1));
 	if ((site = json_object_get(sites, name)) == NULL) {
 		(void)json_object_set(sites, name, row);

@@ -3,6 +3,8 @@
  * What operators ask of the queue thread: pauses that outlive a restart, holds that stand in the spool,
  * removals that end in a record like any other recipient's end.
  */
+#include "queue/operate.h"
+
 #include "queue/dispatch_impl.h"
 
 #include <event2/event.h>
@@ -105,6 +107,12 @@ dispatch_restore_pause(void *arg, struct queue_blob name, struct queue_blob valu
 }
 
 /* --- operators --- */
+
+bool
+dispatch_is_recorded(const struct dispatch *d)
+{
+	return d->unrecorded == 0;
+}
 
 bool
 dispatch_is_backlogged(const struct dispatch *d)

@@ -3,6 +3,7 @@
 import concurrent.futures
 import json
 import os
+import pathlib
 import re
 import resource
 import signal
@@ -324,6 +325,56 @@ def test_H14_interrupted_removal_ends_and_says_how_far():
         time.sleep(0.5)
         audit = w.ctl("audit", "--json")["summary"]
         assert audit["queued"] == 2800 - removed and audit["balanced"]
+
+
+def test_audit_waits_for_what_the_spool_has_not_recorded():
+    with running(LATER, delivery="retry = { 1h }") as w:
+        w.stop()
+        disk = Disk(w)
+        w.start(wrapper=disk.wrapper)
+        w.ctl("pause", "all")
+        for n in range(3):
+            w.send("s@x.test", [f"r{n}@a.test"])
+        disk.becomes("hanging")
+        w.ctl("hold", "1")
+        w.ctl("delete", "2")
+        audit = w.ctl("audit", "--json")["summary"]
+        assert (audit["queued"], audit["scheduled"], audit["schedule"], audit["balanced"]) == (3, 2, "moving", True)
+        disk.becomes("well")
+        wait_for("all recorded", lambda: w.ctl("audit", "--json")["summary"]["schedule"] == "right")
+
+
+def words_of_help():
+    text = subprocess.run([program("mtactl"), "--help"], capture_output=True, text=True, check=True).stdout
+    commands = {line[8:].split()[0] for line in text.split("FILTER  ID")[0].splitlines()[1:]}
+    return commands, set(re.findall(r"--([a-z-]+)", text))
+
+
+def test_help_manual_and_completion_agree():
+    here = pathlib.Path(__file__).resolve().parents[2]
+    manual = (here / "mtad/man/mtactl.8").read_text()
+    completion = (here / "contrib/completion/mtactl.bash").read_text()
+    commands, options = words_of_help()
+    assert len(commands) > 15 and len(options) > 15
+    for command in commands:
+        assert re.search(rf"(?m)^\.It Ic {command}\b", manual) and re.search(rf"\b{command}\b", completion), command
+    for option in options:
+        assert re.search(rf"Fl -{option}\b", manual) and f"--{option}" in completion, option
+    assert set(re.findall(r"Fl -([a-z-]+)", manual)) - options <= {"version", "help"}
+
+
+COMPLETED = {"mtactl st": {"status", "stop"}, "mtactl queue --b": {"--by"}, "mtactl queue --by s": {"site", "state"},
+             "mtactl stop --n": {"--no-wait"}, "mtactl status --w": {"--watch"}, "mtactl list --se": {"--sender"},
+             "mtactl pause s": {"site", "source"}, "mtactl dkim k": {"keygen"}}
+
+
+@pytest.mark.parametrize("line", COMPLETED)
+def test_completion(line):
+    here = pathlib.Path(__file__).resolve().parents[2]
+    script = f"""source {here}/contrib/completion/mtactl.bash
+        COMP_WORDS=({line}) COMP_CWORD=$(( ${{#COMP_WORDS[@]}} - 1 )); _mtactl; printf '%s\\n' "${{COMPREPLY[@]}}" """
+    done = subprocess.run(["bash", "-c", script], capture_output=True, text=True)
+    assert set(done.stdout.split()) == COMPLETED[line], done.stderr
 
 
 def cpu_seconds(pid):
