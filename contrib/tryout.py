@@ -124,7 +124,8 @@ class Site:
 
 
 def cut(text, width):
-    return text if len(text) <= width else text[:width - 3].rsplit(" ", 1)[0] + " ..."
+    """Whole words of a text, and "..." for the rest."""
+    return text if len(text) <= width else (text[:width - 3].rpartition(" ")[0] + " ...").strip()
 
 
 def short_reason(event):
@@ -196,8 +197,8 @@ class Screen:
     def __init__(self, plain):
         size = shutil.get_terminal_size((100, 24))
         self.width = size.columns
-        self.live = not plain and sys.stdout.isatty() and size.lines >= len(SITES) + 3 and \
-            os.environ.get("TERM") != "dumb"
+        self.live = not plain and sys.stdout.isatty() and os.environ.get("TERM") != "dumb" and \
+            size.lines >= len(SITES) + 3 and size.columns >= 75
         self.colour = not plain and sys.stdout.isatty() and not os.environ.get("NO_COLOR")
         self.height, self.last = 0, 0.0
 
@@ -210,7 +211,7 @@ class Screen:
 
     def show(self, books, seconds, now=False):
         wait = 0.5 if self.live else 2.0
-        if not now and seconds - self.last < wait:
+        if seconds - self.last < (0.1 if now else wait):
             return
         elapsed, self.last = max(seconds - self.last, 0.1), seconds
         for site in books.sites.values():
@@ -227,7 +228,7 @@ class Screen:
             s = books.sites[name]
             lines.append(f"{name:<16}" + self.cell("0", s.accepted - s.ended, 8) + self.cell("32", s.counts["delivered"]) +
                          self.cell("33", len(s.waiting)) + self.cell("31", s.failed) + self.cell("0", f"{s.rate:.0f}", 8) +
-                         self.paint("2", "  " + what[:max(0, self.width - 65)]))
+                         self.paint("2", "  " + cut(what, self.width - 65)))
         lines.append(self.paint("1", f"{'all':<16}{accepted - delivered - failed:>8}{delivered:>10}{waiting:>10}{failed:>10}"
                                      f"{books.total(lambda s: s.rate):>8.0f}  {seconds:.0f} s"))
         up = f"\x1b[{self.height}A" if self.height else ""
@@ -349,8 +350,9 @@ class Tryout:
             problems.append("mtactl audit says no")
         print(f"\n{self.screen.paint('1', 'mtactl audit')}\n" + (audit.stdout + audit.stderr).strip())
         submitted = sum(self.books.acked_rcpts.values())
+        twice = f" ({arrived - different} twice: the connection broke after the final dot)" if arrived > different else ""
         print(f"\n{submitted} messages acknowledged to the application, {different} arrived by the simulator's own ledger"
-              f" ({arrived - different} twice: the connection broke after the final dot), {seconds:.0f} s")
+              f"{twice}, {seconds:.0f} s")
         if problems:
             print(self.screen.paint("31", "The books do not balance: " + "; ".join(problems)))
         else:
@@ -387,7 +389,7 @@ Ctrl-C ends it and removes that folder.""", flush=True)
             print("""
 Next
     contrib/tryout --keep       the same, and the daemon stays: look around with mtactl
-    README, "USE IT"            ten lines of configuration for real mail
+    README                      ten lines of configuration for real mail
     conf/mtad.conf              every setting, explained""")
         return 0 if good else 1
 
@@ -412,16 +414,21 @@ def main():
     options.messages = options.messages or (800 if options.ci else 4000)
     if options.messages < 1:
         parser.error("--messages wants a positive number")
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, lambda got, _: sys.exit(128 + got))
     tryout = Tryout(options)
     try:
         return tryout.run()
     except KeyboardInterrupt:
         print("\ntryout: stopped, cleaning up")
         return 0 if options.keep else 130
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 141
     finally:
-        # Once more Ctrl-C must not leave processes behind.
-        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        # Neither a second Ctrl-C nor a terminal that goes away must leave processes behind.
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            signal.signal(number, signal.SIG_IGN)
         tryout.close()
 
 
