@@ -25,6 +25,28 @@
 
 enum { CLIENTS_MAX = 32, REQUEST_SECONDS = 30, SOCKET_BACKLOG = 64, ACCEPT_PAUSE_SECONDS = 1 };
 
+static const struct ctl_command commands[] = {
+	{"status", CTL_SLOW, ctl_status},
+	{"queue", CTL_QUEUE, ctl_queue},
+	{"sites", CTL_QUEUE, ctl_sites},
+	{"list", CTL_QUEUE, ctl_list},
+	{"show", CTL_QUEUE, ctl_show},
+	{"count", CTL_QUEUE, ctl_count},
+	{"retry", CTL_QUEUE, ctl_change},
+	{"hold", CTL_QUEUE, ctl_change},
+	{"release", CTL_QUEUE, ctl_change},
+	{"bounce", CTL_QUEUE, ctl_change},
+	{"delete", CTL_QUEUE, ctl_change},
+	{"pause", CTL_QUEUE, ctl_pause},
+	{"resume", CTL_QUEUE, ctl_resume},
+	{"pauses", CTL_QUEUE, ctl_pauses},
+	{"reload", CTL_MAIN, ctl_reload},
+	{"stop", CTL_MAIN, ctl_stop},
+	{"rotate", CTL_MAIN, ctl_rotate},
+	{"audit", CTL_SLOW, ctl_audit},
+	{"dkim-check", CTL_QUEUE, ctl_dkim_check},
+};
+
 struct client {
 	struct client *next;
 	struct control *control;
@@ -243,12 +265,23 @@ on_back(evutil_socket_t fd, short what, void *arg)
 	}
 }
 
+static const struct ctl_command *
+command_find(const char *name)
+{
+	size_t i;
+
+	for (i = 0; i < sizeof(commands) / sizeof(commands[0]); i++)
+		if (strcmp(commands[i].name, name) == 0)
+			return &commands[i];
+	return NULL;
+}
+
 static void
 begin(struct client *c, json_t *take_args)
 {
 	const json_t *name = json_object_get(take_args, "command");
 	const struct ctl_command *command =
-		json_is_string(name) ? ctl_command_find(json_string_value(name)) : NULL;
+		json_is_string(name) ? command_find(json_string_value(name)) : NULL;
 	struct control *control = c->control;
 	struct ctl_request *r;
 

@@ -149,6 +149,9 @@ pause_kind(const struct ctl_request *r)
 	return -1;
 }
 
+/* What the spool remembers of a name. */
+enum { PAUSE_NAME_MAX = 180 };
+
 static struct queue_blob
 text(const char *s)
 {
@@ -165,6 +168,8 @@ pause_name(struct ctl_request *r, int kind, struct queue_blob *out)
 	*out = text(name);
 	if (kind != QUEUE_PAUSE_ALL && out->len == 0)
 		return !ctl_error(r, "%s: a name is needed", pause_kinds[kind]);
+	if (out->len > PAUSE_NAME_MAX)
+		return !ctl_error(r, "%s: no name is as long as this", pause_kinds[kind]);
 	if (kind != QUEUE_PAUSE_DOMAIN)
 		return true;
 	if ((len = domain_normalise(out->ptr, out->len, r->domain, sizeof(r->domain))) < 0)
@@ -173,16 +178,21 @@ pause_name(struct ctl_request *r, int kind, struct queue_blob *out)
 	return true;
 }
 
+#define PAUSE_MAX_US (INT64_C(10) * 365 * 86400 * 1000000)
+
 bool
 ctl_pause(struct ctl_request *r)
 {
 	int kind = pause_kind(r);
 	int64_t for_us = ctl_arg_int(r, "for_us", 0);
-	int64_t until_us = for_us > 0 ? clock_now(r->app->clock) + for_us : INT64_MAX;
 	struct queue_blob name;
+	int64_t until_us;
 
 	if (kind < 0)
 		return ctl_error(r, "pause what? domain, site, source, job, user or all");
+	if (for_us < 0 || for_us > PAUSE_MAX_US)
+		return ctl_error(r, "a pause lasts ten years at most, or until it is lifted");
+	until_us = for_us > 0 ? clock_now(r->app->clock) + for_us : INT64_MAX;
 	if (!pause_name(r, kind, &name))
 		return true;
 	if (!dispatch_pause(r->app->dispatch, (enum queue_pause_kind)kind, name, until_us,

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The table of commands and what they share: arguments, filters, rows.
+ * What requests share: arguments, filters, rows.
  */
 #include "control/ctl_request.h"
 
@@ -10,39 +10,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-
-static const struct ctl_command commands[] = {
-	{"status", CTL_SLOW, ctl_status},
-	{"queue", CTL_QUEUE, ctl_queue},
-	{"sites", CTL_QUEUE, ctl_sites},
-	{"list", CTL_QUEUE, ctl_list},
-	{"show", CTL_QUEUE, ctl_show},
-	{"count", CTL_QUEUE, ctl_count},
-	{"retry", CTL_QUEUE, ctl_change},
-	{"hold", CTL_QUEUE, ctl_change},
-	{"release", CTL_QUEUE, ctl_change},
-	{"bounce", CTL_QUEUE, ctl_change},
-	{"delete", CTL_QUEUE, ctl_change},
-	{"pause", CTL_QUEUE, ctl_pause},
-	{"resume", CTL_QUEUE, ctl_resume},
-	{"pauses", CTL_QUEUE, ctl_pauses},
-	{"reload", CTL_MAIN, ctl_reload},
-	{"stop", CTL_MAIN, ctl_stop},
-	{"rotate", CTL_MAIN, ctl_rotate},
-	{"audit", CTL_SLOW, ctl_audit},
-	{"dkim-check", CTL_QUEUE, ctl_dkim_check},
-};
-
-const struct ctl_command *
-ctl_command_find(const char *name)
-{
-	size_t i;
-
-	for (i = 0; i < sizeof(commands) / sizeof(commands[0]); i++)
-		if (strcmp(commands[i].name, name) == 0)
-			return &commands[i];
-	return NULL;
-}
 
 static void
 add(struct ctl_request *r, const char *kind, json_t *take_value)

@@ -67,8 +67,6 @@ struct ctl_command {
 	enum ctl_place place;
 	bool (*run)(struct ctl_request *r);
 };
-/* NULL: unknown. */
-const struct ctl_command *ctl_command_find(const char *name);
 
 /* An object with a "row" member; takes it. */
 void ctl_row(struct ctl_request *r, json_t *take_row);

@@ -275,6 +275,40 @@ def connected(w):
     return s
 
 
+LARGEST = 2**63 - 1
+ODD = [{}, {"command": 1}, {"command": "nonsense"}, {"command": "show"}, {"command": "show", "id": -1}, {"command": "show", "id": "1"},
+       {"command": "count"}, {"command": "count", "all": False}, {"command": "count", "id": 1, "n": LARGEST},
+       {"command": "delete", "domain": ""}, {"command": "delete", "sender": ""}, {"command": "delete", "surprise": True, "all": True},
+       {"command": "hold", "domain": "x" * 5000}, {"command": "pause", "kind": "all", "name": "", "for_us": LARGEST},
+       {"command": "pause", "kind": "all", "name": "", "for_us": -1}, {"command": "pause", "kind": "domain", "name": "a" * 5000},
+       {"command": "resume", "kind": "job", "name": ""}, {"command": "pause", "kind": "source", "name": "none"}]
+HARMLESS = [{"command": "list", "limit": -5}, {"command": "queue", "limit": LARGEST, "by": 7}, {"command": "sites", "limit": -LARGEST},
+            {"command": "list", "limit": LARGEST, "sender": "<"}, {"command": "count", "id": LARGEST}]
+
+
+def answer(w, request):
+    with connected(w) as s:
+        s.sendall(frame(**request))
+        got, texts = b"", []
+        while more := s.recv(65536):
+            got += more
+    while got:
+        length = struct.unpack_from("<II", got)[1]
+        texts.append(json.loads(got[8:8 + length]))
+        got = got[8 + length:]
+    return texts
+
+
+def test_H8_odd_requests_are_refused():
+    with running() as w:
+        for request in ODD:
+            texts = answer(w, request)
+            assert any("error" in t for t in texts) and texts[-1]["end"] != 0, (request, texts)
+        for request in HARMLESS:
+            assert answer(w, request)[-1] == {"end": 0}, request
+        assert w.ctl("pauses", "--json")["rows"] == [] and w.daemon.poll() is None
+
+
 def test_H8_slow_reader_gets_all_and_holds_up_nobody():
     """An answer that its client does not read waits in the daemon by the portion; one that leaves is forgotten."""
     with running(LATER, delivery="retry = { 1h }") as w:
