@@ -119,6 +119,7 @@ struct queue_site_view {
 	bool is_starved; /* would open a connection, but connections_total is used up */
 };
 bool queue_sched_site_find(struct queue_sched *q, struct queue_blob site, struct queue_site_view *out);
-void queue_sched_walk_sites(struct queue_sched *q, struct queue_walk *walk,
-	bool (*visit)(void *arg, const struct queue_site_view *v), void *arg);
+typedef bool queue_sched_visit_site(void *arg, const struct queue_site_view *v);
+void queue_sched_walk_sites(
+	struct queue_sched *q, struct queue_walk *walk, queue_sched_visit_site *visit, void *arg);
 #endif

@@ -125,25 +125,50 @@ queue_sched_domain_find(struct queue_sched *q, struct queue_blob domain, struct 
 	return true;
 }
 
-void
-queue_sched_walk_domains(
-	struct queue_sched *q, struct queue_walk *walk, queue_sched_visit_domain *visit, void *arg)
+/* A portion of a table; the view of a node is made and shown by `show`. */
+struct viewer {
+	struct queue_sched *q;
+	const struct queue_map *map;
+	bool (*show)(const struct viewer *v, struct queue_map_node *n);
+	queue_sched_visit_domain *on_domain;
+	queue_sched_visit_site *on_site;
+	void *arg;
+};
+
+static void
+walk_table(const struct viewer *v, struct queue_walk *walk)
 {
-	struct queue_domain_view v;
 	struct queue_map_node *n;
 	uint32_t left = walk->limit;
 
 	do {
-		for (n = q->domains.buckets[walk->at & q->domains.mask]; n != NULL; n = n->next) {
-			domain_view(q, QUEUE_OF(n, struct sched_domain, node), &v);
-			if (!visit(arg, &v)) {
+		for (n = v->map->buckets[walk->at & v->map->mask]; n != NULL; n = n->next)
+			if (!v->show(v, n)) {
 				walk->is_end = true;
 				return;
 			}
-		}
-		walk->at = sched_walk_next(&q->domains, walk->at);
+		walk->at = sched_walk_next(v->map, walk->at);
 	} while (walk->at != 0 && --left > 0);
 	walk->is_end = walk->at == 0;
+}
+
+static bool
+show_domain(const struct viewer *v, struct queue_map_node *n)
+{
+	struct queue_domain_view out;
+
+	domain_view(v->q, QUEUE_OF(n, struct sched_domain, node), &out);
+	return v->on_domain(v->arg, &out);
+}
+
+void
+queue_sched_walk_domains(
+	struct queue_sched *q, struct queue_walk *walk, queue_sched_visit_domain *visit, void *arg)
+{
+	const struct viewer v = {
+		.q = q, .map = &q->domains, .show = show_domain, .on_domain = visit, .arg = arg};
+
+	walk_table(&v, walk);
 }
 
 void
@@ -191,25 +216,22 @@ queue_sched_site_find(struct queue_sched *q, struct queue_blob site, struct queu
 	return true;
 }
 
-void
-queue_sched_walk_sites(struct queue_sched *q, struct queue_walk *walk,
-	bool (*visit)(void *arg, const struct queue_site_view *v), void *arg)
+static bool
+show_site(const struct viewer *v, struct queue_map_node *n)
 {
-	struct queue_site_view v;
-	struct queue_map_node *n;
-	uint32_t left = walk->limit;
+	struct queue_site_view out;
 
-	do {
-		for (n = q->sites.buckets[walk->at & q->sites.mask]; n != NULL; n = n->next) {
-			site_view(QUEUE_OF(n, struct sched_site, node), &v);
-			if (!visit(arg, &v)) {
-				walk->is_end = true;
-				return;
-			}
-		}
-		walk->at = sched_walk_next(&q->sites, walk->at);
-	} while (walk->at != 0 && --left > 0);
-	walk->is_end = walk->at == 0;
+	site_view(QUEUE_OF(n, struct sched_site, node), &out);
+	return v->on_site(v->arg, &out);
+}
+
+void
+queue_sched_walk_sites(
+	struct queue_sched *q, struct queue_walk *walk, queue_sched_visit_site *visit, void *arg)
+{
+	const struct viewer v = {.q = q, .map = &q->sites, .show = show_site, .on_site = visit, .arg = arg};
+
+	walk_table(&v, walk);
 }
 
 void
