@@ -7,11 +7,13 @@
  * Invariant: struct conf is the first member of its owner, and nobody but conf_unref frees an owner that was
  * given out.
  */
+#include "conf/conf_check.h"
 #include "conf/conf_load.h"
 
 #include "base/domain.h"
 
 #include <assert.h>
+#include <errno.h>
 #include <limits.h>
 #include <netdb.h>
 #include <stdlib.h>
@@ -130,6 +132,36 @@ conf_load_bytes(const char *file, const char *bytes, size_t len, FILE *out)
 	loader_init(&l, file, out);
 	conf_parse_bytes(&l.raw, &l.scratch, file, bytes, len, &l.report);
 	return loader_finish(&l);
+}
+
+char *
+conf_control_socket(const char *file, FILE *out)
+{
+	FILE *nowhere = fopen("/dev/null", "we");
+	struct conf_loader l;
+	bool is_known;
+	char *path;
+
+	if (nowhere == NULL || access(file, R_OK) != 0) {
+		fprintf(out, "%s: cannot be opened: %s\n", file, strerror(errno));
+		if (nowhere != NULL)
+			fclose(nowhere);
+		return NULL;
+	}
+	loader_init(&l, file, nowhere);
+	conf_parse_file(&l.raw, &l.scratch, file, &l.report);
+	is_known =
+		l.report.error_count == 0 || conf_place_of(&l, CONF_KIND_TOP, 0, "control-socket").line > 0;
+	conf_fill(&l);
+	if (!is_known) /* the default might be another daemon's */
+		fprintf(out, "%s: has errors, mtad -t says them, and no control-socket that can be read\n",
+			file);
+	path = is_known ? strdup(l.conf->control_socket) : NULL;
+	conf_arena_fini(&l.owner->arena);
+	free(l.owner);
+	conf_arena_fini(&l.scratch);
+	fclose(nowhere);
+	return path;
 }
 
 /* The count is the only part of a configuration that changes. */

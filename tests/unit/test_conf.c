@@ -958,6 +958,42 @@ load_tree_file(const struct folder *f, const char *name)
 	conf_unref(c);
 }
 
+/* mtactl has to find a daemon that runs, also while its file is being edited. */
+static void
+test_control_socket(void **state)
+{
+	static const struct {
+		const char *text, *want;
+	} rows[] = {
+		{"", "/run/mtad/control"},
+		{"control-socket = /x/y\n", "/x/y"},
+		{"hostnam = a\ncontrol-socket = /x/y\ndkim a.test { selector = s key = absent.pem }\n",
+			"/x/y"},
+	};
+	const struct folder *f = *state;
+	char path[512], *said = NULL, *socket;
+	size_t said_len;
+	FILE *out = open_memstream(&said, &said_len);
+
+	snprintf(path, sizeof(path), "%s/socket.conf", f->path);
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		put_text(f, "socket.conf", rows[i].text, 0600);
+		socket = conf_control_socket(path, out);
+		assert_non_null(socket);
+		assert_string_equal(socket, rows[i].want);
+		free(socket);
+	}
+	fflush(out);
+	assert_string_equal(said, "");
+	assert_null(conf_control_socket("/nowhere/mtad.conf", out));
+	put_text(f, "socket.conf", "control-socket = /x/y\ndomain * {\n", 0600);
+	assert_null(conf_control_socket(path, out));
+	fclose(out);
+	assert_memory_equal(said, "/nowhere/mtad.conf: cannot be opened: No such file or directory\n", 64);
+	assert_non_null(strstr(said, "socket.conf: has errors, mtad -t says them, and no control-socket"));
+	free(said);
+}
+
 static void
 test_tree(void **state)
 {
@@ -1104,6 +1140,7 @@ main(void)
 		WITH_FOLDER(test_tree),
 		WITH_FOLDER(test_commented_file),
 		WITH_FOLDER(test_file_is_complete),
+		WITH_FOLDER(test_control_socket),
 		cmocka_unit_test(test_manual),
 		cmocka_unit_test(test_distance),
 	};
