@@ -411,7 +411,8 @@ def main():
     parser.add_argument("--keep", action="store_true")
     parser.add_argument("--ci", action="store_true")
     options = parser.parse_args()
-    options.messages = options.messages or (800 if options.ci else 4000)
+    if options.messages is None:
+        options.messages = 800 if options.ci else 4000
     if options.messages < 1:
         parser.error("--messages wants a positive number")
     for number in (signal.SIGTERM, signal.SIGHUP):
