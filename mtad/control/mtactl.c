@@ -317,17 +317,12 @@ check_words(const struct command *c, struct mtactl_options *o)
 static bool
 find_socket(struct mtactl *m)
 {
-	const struct conf *c;
-
 	if (m->socket != NULL)
 		return true;
-	if ((c = conf_load(m->conf_file, stderr)) == NULL) {
+	m->socket = m->found_socket = conf_control_socket(m->conf_file, stderr);
+	if (m->socket == NULL)
 		fputs("mtactl: name another configuration with -c FILE, or the socket with --socket PATH\n",
 			stderr);
-		return false;
-	}
-	m->socket = strdup(c->control_socket);
-	conf_unref(c);
 	return m->socket != NULL;
 }
 
@@ -451,5 +446,6 @@ main(int argc, char **argv)
 	look_at_terminal(&m);
 	code = run_line(&m, &o, argc, argv);
 	json_decref(o.filter);
+	free(m.found_socket);
 	return code;
 }

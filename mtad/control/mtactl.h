@@ -14,6 +14,7 @@
 
 struct mtactl {
 	const char *socket; /* path of the control socket */
+	char *found_socket; /* when it is from the configuration */
 	const char *conf_file;
 	bool json, colour;
 	bool is_quiet; /* what goes wrong with asking is not said */
