@@ -617,7 +617,7 @@ try_image(const struct model *m, const char *dir, uint64_t seed, uint32_t image)
 	uint64_t cut = choose_cut(&random);
 	struct allowed a = {0};
 	char path[300];
-	int status;
+	int status = -1;
 	pid_t pid;
 
 	empty_dir(dir);
