@@ -110,7 +110,7 @@ status_schedule(struct ctl_request *r)
 	set(o, "recipients", json_integer(number(q.rcpts)));
 	set(o, "ready", json_integer(number(q.ready)));
 	set(o, "waiting", json_integer(number(q.waiting)));
-	set(o, "in_flight", json_integer(number(q.leased)));
+	set(o, "leased", json_integer(number(q.leased)));
 	set(o, "held", json_integer(number(q.held)));
 	set(o, "domains", json_integer(number(q.domains)));
 	set(o, "sites", json_integer(number(q.sites)));

@@ -22,7 +22,7 @@ struct table {
 	size_t limit; /* 0: every row goes out at once */
 	size_t least; /* of weights, when all places are taken */
 	struct queue_domain_view sum;
-	uint64_t rows, waiting_domains, held_domains, flying_domains, paused_domains, unrouted_domains,
+	uint64_t rows, waiting_domains, held_domains, leased_domains, paused_domains, unrouted_domains,
 		ready_domains;
 	uint64_t weights[TOP_MAX];
 };
@@ -93,7 +93,7 @@ add_up(struct table *t, const struct queue_domain_view *v)
 	sum->unrouted += v->unrouted;
 	t->ready_domains += v->ready > v->paused + v->unrouted;
 	t->waiting_domains += v->waiting > 0;
-	t->flying_domains += v->leased > 0;
+	t->leased_domains += v->leased > 0;
 	t->held_domains += v->held > 0;
 	t->paused_domains += v->paused > 0;
 	t->unrouted_domains += v->unrouted > 0;
@@ -108,7 +108,7 @@ counts(const struct queue_domain_view *v)
 {
 	return json_pack("{s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I}", "recipients",
 		number(v->ready + v->waiting + v->leased + v->held), "ready", number(v->ready), "waiting",
-		number(v->waiting), "in_flight", number(v->leased), "held", number(v->held), "paused",
+		number(v->waiting), "leased", number(v->leased), "held", number(v->held), "paused",
 		number(v->paused), "unrouted", number(v->unrouted), "next_us", (json_int_t)v->next_us,
 		"oldest_us", (json_int_t)v->oldest_us);
 }
@@ -157,7 +157,7 @@ state_rows(const struct table *t)
 	state_row(t->r, "ready", sum->ready - sum->paused - sum->unrouted, t->ready_domains);
 	state_row(t->r, "unrouted", sum->unrouted, t->unrouted_domains);
 	state_row(t->r, "paused", sum->paused, t->paused_domains);
-	state_row(t->r, "leased", sum->leased, t->flying_domains);
+	state_row(t->r, "leased", sum->leased, t->leased_domains);
 	state_row(t->r, "waiting", sum->waiting, t->waiting_domains);
 	state_row(t->r, "held", sum->held, t->held_domains);
 }

@@ -227,7 +227,7 @@ static void
 show_status(const struct mtactl *m, const struct mtactl_options *o, const json_t *answer)
 {
 	static const struct part queued[] = {{"recipients", "recipients"}, {"messages", "messages"},
-		{"ready", "ready"}, {"waiting", "waiting"}, {"in_flight", "in flight"}, {"held", "held"}};
+		{"ready", "ready"}, {"waiting", "waiting"}, {"leased", "leased"}, {"held", "held"}};
 	static const struct part ever[] = {{"accepted", "accepted"}, {"delivered", "delivered"},
 		{"bounced", "bounced"}, {"expired", "expired"}, {"dropped", "dropped"}};
 	static const struct part rates[] = {{"accepted", "accepted"}, {"delivered", "delivered"},
@@ -321,7 +321,7 @@ void
 mtactl_row_by_site(json_t *answer, json_t *row)
 {
 	static const char *const sums[] = {
-		"recipients", "ready", "waiting", "in_flight", "held", "paused", "unrouted", "domains"};
+		"recipients", "ready", "waiting", "leased", "held", "paused", "unrouted", "domains"};
 	json_t *sites, *site;
 	const char *name;
 	size_t i;
@@ -385,7 +385,7 @@ show_more(const struct mtactl *m, int64_t all, int64_t shown)
 #define COUNTS                                                                                               \
 	{"READY", "ready", write_number, true, 0, false},                                                    \
 		{"WAITING", "waiting", write_number, true, 0, false},                                        \
-		{"FLYING", "in_flight", write_number, true, 0, false},                                       \
+		{"LEASED", "leased", write_number, true, 0, false},                                          \
 		{"HELD", "held", write_number, true, 0, false},                                              \
 		{"OLDEST", "oldest_us", write_age, true, 0, false},                                          \
 	{                                                                                                    \

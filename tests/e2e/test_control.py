@@ -207,7 +207,7 @@ def test_H1_in_flight(operation):
         site b { domains = { "b.test" } rule { on = dot reply = "451 4.3.0 later" delay = 1s } }\nsite x { domains = { "x.test" } }'''
     with running(script, delivery="retry = { 1h }") as w:
         w.send("s@x.test", ["r@a.test", "r@b.test"])
-        wait_for("both in flight", lambda: summary(w)["in_flight"] == 2)
+        wait_for("both in flight", lambda: summary(w)["leased"] == 2)
         w.ctl(operation, "--all", "--yes")
         gives(w, "r@a.test")
         if operation == "hold":
@@ -446,7 +446,7 @@ def test_H9_others_are_refused():
 def test_H5_stop_by_command_and_second_signal():
     with running('site a { domains = { "a.test" } rule { on = dot do = stall } }', settings="stop-timeout = 30s\n") as w:
         w.send("s@x.test", ["r@a.test"])
-        wait_for("a session at the dot", lambda: summary(w)["in_flight"] == 1)
+        wait_for("a session at the dot", lambda: summary(w)["leased"] == 1)
         time.sleep(0.3)
         w.daemon.terminate()
         time.sleep(0.5)
@@ -462,7 +462,7 @@ def test_H5_stop_by_command_and_second_signal():
 def test_H5_stop_waits_and_reload_is_refused_meanwhile():
     with running('site a { domains = { "a.test" } rule { on = dot do = stall } }', settings="stop-timeout = 3s\n") as w:
         w.send("s@x.test", ["r@a.test"])
-        wait_for("a session at the dot", lambda: summary(w)["in_flight"] == 1)
+        wait_for("a session at the dot", lambda: summary(w)["leased"] == 1)
         w.ctl("rotate")
         assert w.ctl("stop", "--no-wait").strip() == "stopping"
         assert summary(w)["stopping"]
@@ -473,7 +473,7 @@ def test_H5_stop_waits_and_reload_is_refused_meanwhile():
             assert f"what={what} " in w.log_text()
         w.start()
         w.send("s@x.test", ["r2@a.test"])
-        wait_for("a session at the dot", lambda: summary(w)["in_flight"] == 1)
+        wait_for("a session at the dot", lambda: summary(w)["leased"] == 1)
         begun = time.monotonic()
         assert w.ctl("stop", "--json")["summary"]["stopped"] and time.monotonic() - begun > 1
         assert w.daemon.wait(timeout=1) == 0
