@@ -46,6 +46,7 @@ enum step_id {
 	ST_UNFIT, /* silent: the mail is refused by us */
 	ST_RCPT,
 	ST_SKIP, /* silent: the recipient is refused by us */
+	ST_REST, /* silent: recipients beyond the peer's RCPTMAX, for another transaction */
 	ST_DATA,
 	ST_BODY,     /* the message, its final dot, and the reply to that */
 	ST_LONE_DOT, /* D19: 354 although no recipient was accepted */
@@ -98,6 +99,7 @@ struct smtp_client {
 
 	struct smtp_client_mail *mails[2];
 	uint32_t mail_count;
+	uint32_t mails_taken;       /* in all */
 	uint32_t mails_said;        /* of those inside: all of their commands were said */
 	uint32_t rcpts_said;        /* of the mail whose commands are being said */
 	struct smtp_data_look look; /* of the same mail */
@@ -124,6 +126,8 @@ static const struct smtp_reply refused_no_auth = {
 static const struct smtp_reply refused_clear = {.code = 451,
 	.esc = {4, 7, 0},
 	.text = SMTP_LIT("4.7.0 password not sent: the connection is not encrypted")};
+
+static const struct smtp_reply no_reply;
 
 static bool
 has_pipelining(const struct smtp_client *c)
@@ -244,10 +248,9 @@ fall(struct smtp_client *c, enum smtp_client_outcome outcome, const struct smtp_
 static void
 fall_broken(struct smtp_client *c, struct smtp_slice why)
 {
-	static const struct smtp_reply none;
 	bool was_piping = has_pipelining(c) && (c->mail_count > 0 || !c->no_mail_yet);
 
-	fall(c, SMTP_OUTCOME_LOST, &none, why);
+	fall(c, SMTP_OUTCOME_LOST, &no_reply, why);
 	c->down.pipeline_broken = c->down.pipeline_broken || was_piping;
 }
 
@@ -266,13 +269,11 @@ fallen_outcome(const struct smtp_client *c)
 static enum smtp_client_event
 take_fall(struct smtp_client *c, struct smtp_client_fact *out_fact)
 {
-	static const struct smtp_reply none;
-
 	if (c->mail_count > 0 && c->heard_mail.answered < c->mails[0]->rcpt_count) {
 		enum smtp_client_outcome outcome = fallen_outcome(c);
 
 		settle_all(c, outcome, outcome == SMTP_OUTCOME_UNTRIED ? SMTP_PHASE_MAIL : c->down.phase,
-			outcome == SMTP_OUTCOME_REPLY ? &c->down.reply : &none);
+			outcome == SMTP_OUTCOME_REPLY ? &c->down.reply : &no_reply);
 		if (take_result(c, out_fact))
 			return SMTP_CLIENT_RESULT;
 	}
@@ -551,7 +552,9 @@ say_rcpt(struct smtp_client *c)
 		smtp_envelope_put_rcpt(&c->pipe, mail, &c->ehlo, c->rcpts_said);
 		smtp_pipe_say(&c->pipe, ST_RCPT);
 	}
-	return ++c->rcpts_said < mail->rcpt_count ? ST_RCPT : ST_DATA;
+	if (++c->rcpts_said == mail->rcpt_count)
+		return ST_DATA;
+	return c->rcpts_said == c->ehlo.rcpt_max ? ST_REST : ST_RCPT;
 }
 
 static enum step_id
@@ -575,6 +578,21 @@ hear_skip(struct smtp_client *c, const struct smtp_reply *reply)
 
 	assert(refusal != NULL);
 	settle(c, index, index + 1, SMTP_OUTCOME_REFUSED, SMTP_PHASE_RCPT, refusal);
+	return ST_STAY;
+}
+
+static enum step_id
+say_rest(struct smtp_client *c)
+{
+	smtp_pipe_say_nothing(&c->pipe, ST_REST);
+	return ST_DATA;
+}
+
+static enum step_id
+hear_rest(struct smtp_client *c, const struct smtp_reply *reply)
+{
+	settle(c, c->heard_mail.rcpts, c->mails[0]->rcpt_count, SMTP_OUTCOME_UNTRIED, SMTP_PHASE_RCPT,
+		&no_reply);
 	return ST_STAY;
 }
 
@@ -671,7 +689,8 @@ hear_quit(struct smtp_client *c, const struct smtp_reply *reply)
 #define ANY      (B(2) | B(3) | B(4) | B(5))
 #define NEXT     (TO(RSET) | TO(MAIL) | TO(QUIT) | TO(IDLE))
 #define LOGIN    (TO(AUTH_PLAIN) | TO(AUTH_LOGIN) | NEXT)
-#define GIVEN    (TO(BODY) | TO(LONE_DOT))
+#define GIVEN    (TO(REST) | TO(DATA))
+#define GO       (TO(BODY) | TO(LONE_DOT))
 #define SECURE   (TO(STARTTLS) | LOGIN)
 
 static const struct step steps[ST_COUNT] = {
@@ -691,9 +710,10 @@ static const struct step steps[ST_COUNT] = {
 	[ST_RSET]       = {P(RSET),     true,  say_rset,       hear_rset,       OK_NO, TO(MAIL)},
 	[ST_MAIL]       = {P(MAIL),     true,  say_mail,       hear_mail,       OK_NO, TO(RCPT) | TO(END)},
 	[ST_UNFIT]      = {P(MAIL),     true,  NULL,           hear_unfit,      0,     0},
-	[ST_RCPT]       = {P(RCPT),     true,  say_rcpt,       hear_rcpt,       OK_NO, TO(RCPT) | TO(DATA)},
+	[ST_RCPT]       = {P(RCPT),     true,  say_rcpt,       hear_rcpt,       OK_NO, TO(RCPT) | GIVEN},
 	[ST_SKIP]       = {P(RCPT),     true,  NULL,           hear_skip,       0,     0},
-	[ST_DATA]       = {P(DATA),     true,  say_data,       hear_data,       GO_NO, GIVEN | TO(END)},
+	[ST_REST]       = {P(RCPT),     true,  say_rest,       hear_rest,       0,     TO(DATA)},
+	[ST_DATA]       = {P(DATA),     true,  say_data,       hear_data,       GO_NO, GO | TO(END)},
 	[ST_BODY]       = {P(DOT),      false, say_body,       hear_body,       OK_NO, TO(END)},
 	[ST_LONE_DOT]   = {P(DOT),      false, say_lone_dot,   hear_lone_dot,   OK_NO, TO(END)},
 	[ST_END]        = {P(IDLE),     true,  say_end,        NULL,            0,     NEXT},
@@ -884,6 +904,9 @@ smtp_client_mail(struct smtp_client *c, struct smtp_client_mail *take_mail)
 	assert(smtp_client_can_take(c));
 	assert(take_mail->rcpt_count > 0 && take_mail->rcpt_count <= SMTP_CLIENT_RCPT_MAX);
 	c->mails[c->mail_count++] = take_mail;
+	/* RFC 9422: MAILMAX; the last one it takes is followed by QUIT. */
+	if (++c->mails_taken == c->ehlo.mail_max)
+		c->is_quitting = true;
 	if (c->cursor == ST_IDLE)
 		move(c, ST_IDLE, next_mail(c));
 }
@@ -916,9 +939,7 @@ smtp_client_tls_started(struct smtp_client *c)
 void
 smtp_client_lost(struct smtp_client *c, struct smtp_slice text)
 {
-	static const struct smtp_reply none;
-
-	fall(c, SMTP_OUTCOME_LOST, &none, text);
+	fall(c, SMTP_OUTCOME_LOST, &no_reply, text);
 }
 
 int
@@ -960,18 +981,6 @@ uint64_t
 smtp_client_size_max(const struct smtp_client *c)
 {
 	return c->ehlo.size_max;
-}
-
-uint32_t
-smtp_client_rcpt_max(const struct smtp_client *c)
-{
-	return c->ehlo.rcpt_max;
-}
-
-uint32_t
-smtp_client_mail_max(const struct smtp_client *c)
-{
-	return c->ehlo.mail_max;
 }
 
 const char *

@@ -96,7 +96,7 @@ enum smtp_client_outcome {
 	SMTP_OUTCOME_LOST,  /* the connection or the protocol broke before the peer had the whole message */
 	SMTP_OUTCOME_UNCERTAIN, /* it broke after the final dot was sent and before its reply (RFC 1047) */
 	SMTP_OUTCOME_UNTRIED,   /* not one byte of this mail was answered: reused connection was dead, 421
-				   before, closing */
+				   before, closing; or more recipients than the peer's RCPTMAX (RFC 9422) */
 	SMTP_OUTCOME_REFUSED, /* by us: the peer lacks SIZE room, 8BITMIME, SMTPUTF8, TLS or AUTH, or the mail
 			       * is unfit to be sent; reply holds our 5xx/4xx text */
 };
@@ -132,8 +132,8 @@ void smtp_client_destroy(struct smtp_client **cp);
 enum smtp_client_event smtp_client_next(
 	struct smtp_client *c, struct smtp_slice *in, struct smtp_client_fact *out_fact);
 
-/* True after READY until two mails are inside (one when overlap is not possible and the first is unanswered).
- */
+/* True after READY until two mails are inside (one when overlap is not possible and the first is unanswered),
+ * or the peer has had as many as its MAILMAX (RFC 9422): QUIT follows the last one. */
 bool smtp_client_can_take(const struct smtp_client *c);
 /* Only when can_take. Keeps take_mail until MAIL_DONE. */
 void smtp_client_mail(struct smtp_client *c, struct smtp_client_mail *take_mail);
@@ -154,6 +154,4 @@ void smtp_client_drained(struct smtp_client *c, size_t bytes);
 enum smtp_client_phase smtp_client_phase(const struct smtp_client *c); /* what we wait for: picks the timer */
 unsigned smtp_client_caps(const struct smtp_client *c);     /* enum smtp_client_cap bits of the last EHLO */
 uint64_t smtp_client_size_max(const struct smtp_client *c); /* SIZE offered; 0: none or no limit */
-uint32_t smtp_client_rcpt_max(const struct smtp_client *c); /* LIMITS RCPTMAX; 0: none */
-uint32_t smtp_client_mail_max(const struct smtp_client *c); /* LIMITS MAILMAX; 0: none */
 #endif

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Faults D: what receiving sites do. One world, a site for each habit; then worlds of their own where time matters."""
 import collections
+import json
 import re
 import time
 
@@ -128,6 +129,16 @@ def test_D20_more_recipients_than_the_site_takes_at_once():
         wait_for("22 records", lambda: sum(r["type"] == "d" for r in w.rows()) == 22)
         assert not [r for r in w.rows() if r["type"] == "t"], "the rest waits although it was not refused"
         assert time.monotonic() - begun < 5
+
+
+def test_D20_a_site_that_names_its_limit_is_not_asked_for_more():
+    with running('site a { domains = { "a.test" } rcpt-max = 4 limits = yes }') as w:
+        w.send("s@x.test", [f"r{n}@a.test" for n in range(22)])
+        wait_for("22 records", lambda: sum(r["type"] == "d" for r in w.rows()) == 22)
+        sizes = collections.Counter((a["connection"], a["message"]) for a in w.arrived())
+        assert sorted(sizes.values()) == [2, 4, 4, 4, 4, 4]
+        w.simulator.terminate()
+        assert json.loads(w.simulator.communicate()[0])["sites"]["a"]["deferred"] == 0, "it had to say 452"
 
 
 def test_many_recipients_go_in_one_transaction_for_each_site():
