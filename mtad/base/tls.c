@@ -203,20 +203,20 @@ put(struct tls_cache *c, const char *name, SSL_SESSION *take_session)
 {
 	size_t len = strnlen(name, NAME_MAX_BYTES);
 	uint32_t hash = hash_name(name, len);
-	struct entry *e = find(c, name, len, hash);
+	struct entry *e = find(c, name, len, hash), *oldest;
 
 	if (e != NULL) {
 		SSL_SESSION_free(e->session);
 		e->session = take_session;
 		return true;
 	}
-	if (c->count >= c->max && (e = c->oldest) != NULL) {
-		unlink_entry(c, e);
-		SSL_SESSION_free(e->session);
-		free(e);
-	}
 	if (len >= NAME_MAX_BYTES || (e = calloc(1, sizeof(*e) + len + 1)) == NULL)
 		return false;
+	if (c->count >= c->max && (oldest = c->oldest) != NULL) {
+		unlink_entry(c, oldest);
+		SSL_SESSION_free(oldest->session);
+		free(oldest);
+	}
 	memcpy(e->name, name, len);
 	e->hash = hash;
 	e->session = take_session;

@@ -177,18 +177,24 @@ test_oldest_go(void **state)
 	tls_cache_destroy(&c);
 }
 
-/* Names longer than any host are not kept, and no neighbour is found in their place. */
+/* Names longer than any host are not kept, no neighbour is found in their place, and none has to go for them.
+ */
 static void
 test_long_names(void **state)
 {
 	struct fixture *f = *state;
-	struct tls_cache *c = tls_cache_create(3);
+	struct tls_cache *c = tls_cache_create(1);
+	SSL_SESSION *session;
 	char name[400];
+
+	assert_false(converse(f, c, "may mx.test", NULL, TLS1_2_VERSION));
 
 	memset(name, 'n', sizeof(name) - 1);
 	name[sizeof(name) - 1] = '\0';
 	assert_false(converse(f, c, name, NULL, TLS1_3_VERSION));
 	assert_null(tls_cache_take(c, name));
+	assert_non_null(session = tls_cache_take(c, "may mx.test"));
+	SSL_SESSION_free(session);
 	tls_cache_destroy(&c);
 }
 
