@@ -33,7 +33,8 @@ struct wire {
 	const struct wire_ops *ops;
 	void *arg;
 	SSL *ssl;
-	char *kept; /* input the session has not eaten yet */
+	const char *eof; /* the peer closed: words for it, told when the kept input is eaten; NULL: not yet */
+	char *kept;      /* input the session has not eaten yet */
 	size_t kept_len, kept_max;
 	uint64_t bytes_in, bytes_out;
 	int64_t deadline_us; /* monotonic; 0: none */
@@ -43,7 +44,6 @@ struct wire {
 	unsigned depth; /* callbacks on the stack */
 	bool is_dead;   /* destroyed by its owner */
 	bool is_paused;
-	bool has_eof; /* the peer closed; told when the kept input is eaten */
 	bool is_delivering;
 	bool want_resume;      /* wire_resume() inside on_bytes */
 	bool read_wants_write; /* TLS */
@@ -53,6 +53,7 @@ struct wire {
 };
 
 static const struct timeval now_tv = {0, 0};
+static const char cut_off_words[] = "closed by peer without close_notify";
 
 static void
 wire_free(struct wire *w)
@@ -118,6 +119,13 @@ fail_errno(struct wire *w, int err)
 	fail(w, WIRE_ERROR, strerror(err));
 }
 
+/* TCP ended without a close_notify before. */
+static bool
+is_cut_off(void)
+{
+	return ERR_GET_REASON(ERR_peek_error()) == SSL_R_UNEXPECTED_EOF_WHILE_READING;
+}
+
 static void
 fail_ssl(struct wire *w, int ssl_error)
 {
@@ -128,8 +136,8 @@ fail_ssl(struct wire *w, int ssl_error)
 		fail(w, WIRE_EOF, "closed by peer");
 	else if (ssl_error == SSL_ERROR_SYSCALL && code == 0)
 		fail(w, errno != 0 ? WIRE_ERROR : WIRE_EOF, errno != 0 ? strerror(errno) : "closed by peer");
-	else if (code != 0 && ERR_GET_REASON(code) == SSL_R_UNEXPECTED_EOF_WHILE_READING)
-		fail(w, w->state == WS_TLS ? WIRE_EOF : WIRE_TLS, "closed by peer without close_notify");
+	else if (is_cut_off())
+		fail(w, w->state == WS_TLS ? WIRE_EOF : WIRE_TLS, cut_off_words);
 	else
 		fail(w, WIRE_TLS, words != NULL ? words : "TLS failure");
 	ERR_clear_error();
@@ -229,7 +237,7 @@ kept_drop(struct wire *w)
 static void
 update_reading(struct wire *w)
 {
-	bool wanted = !w->is_paused && !w->has_eof && w->kept_len < WIRE_INPUT_MAX / 2 &&
+	bool wanted = !w->is_paused && w->eof == NULL && w->kept_len < WIRE_INPUT_MAX / 2 &&
 		      w->state != WS_DOWN && w->state != WS_CONNECTING;
 
 	if (wanted)
@@ -302,8 +310,8 @@ show_fresh(struct wire *w, const char *bytes, size_t len)
 static void
 tell_eof(struct wire *w)
 {
-	if (w->has_eof && w->kept_len == 0)
-		fail(w, WIRE_EOF, "closed by peer");
+	if (w->eof != NULL && w->kept_len == 0)
+		fail(w, WIRE_EOF, w->eof);
 }
 
 /* Fills buf; returns bytes, 0: nothing now, -1: failed or at the end. */
@@ -318,7 +326,7 @@ read_clear(struct wire *w, char *buf, size_t max)
 	if (n > 0)
 		return n;
 	if (n == 0) {
-		w->has_eof = true;
+		w->eof = "closed by peer";
 		return -1;
 	}
 	if (errno == EAGAIN)
@@ -350,8 +358,12 @@ read_tls(struct wire *w, char *buf, size_t max)
 			event_add(&w->write_event, NULL);
 			break;
 		}
-		if (have == 0 && err == SSL_ERROR_ZERO_RETURN) {
-			w->has_eof = true;
+		/* What came before was whole records, whichever way it ends: a peer that forgets its
+		 * close_notify loses no more than one that sends it. What is cut is half a line, and that is
+		 * the session's to see (E10). */
+		if (have == 0 && (err == SSL_ERROR_ZERO_RETURN || is_cut_off())) {
+			w->eof = err == SSL_ERROR_ZERO_RETURN ? "closed by peer" : cut_off_words;
+			ERR_clear_error();
 			return -1;
 		}
 		if (have > 0) { /* show what came; the failure comes again with the next read */
@@ -417,6 +429,17 @@ handshake(struct wire *w)
 		fail_ssl(w, err);
 }
 
+/* After a write failed: what the peer said before it closed is still to be read, for a 421 explains more than
+ * EPIPE does. */
+static bool
+reads_first(struct wire *w, int err)
+{
+	if ((err != EPIPE && err != ECONNRESET) || w->eof != NULL || w->is_paused)
+		return false;
+	event_active(&w->read_event, EV_READ, 1);
+	return true;
+}
+
 /* Returns bytes taken, 0: not now, -1: failed. */
 static ssize_t
 write_clear(struct wire *w, struct iovec *iov, int count)
@@ -431,11 +454,8 @@ write_clear(struct wire *w, struct iovec *iov, int count)
 		return n;
 	if (errno == EAGAIN)
 		return 0;
-	/* What the peer said before it closed is still to be read: a 421 explains more than EPIPE does. */
-	if ((errno == EPIPE || errno == ECONNRESET) && !w->has_eof && !w->is_paused) {
-		event_active(&w->read_event, EV_READ, 1);
+	if (reads_first(w, errno))
 		return 0;
-	}
 	fail_errno(w, errno);
 	return -1;
 }

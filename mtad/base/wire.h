@@ -26,7 +26,7 @@ struct ssl_st;
 struct wire;
 
 enum wire_down {
-	WIRE_EOF,     /* the peer closed */
+	WIRE_EOF,     /* the peer closed (under TLS with or without close_notify), and all input was eaten */
 	WIRE_ERROR,   /* errno in detail */
 	WIRE_TIMEOUT, /* the deadline passed */
 	WIRE_TLS,     /* handshake or record failure; words from OpenSSL in detail */

@@ -440,8 +440,13 @@ test_paused_wire_reads_nothing(void **state)
 
 static const struct {
 	const char *name;
-	bool is_tls;
-} ends[] = {{"clear", false}, {"close_notify", true}};
+	bool is_tls, is_cut; /* without close_notify */
+	const char *detail;
+} ends[] = {
+	{"clear", false, false, "closed by peer"},
+	{"close_notify", true, false, "closed by peer"},
+	{"no close_notify", true, true, "closed by peer without close_notify"},
+};
 
 static void
 test_eof_waits_for_kept_input(void **state)
@@ -456,6 +461,8 @@ test_eof_waits_for_kept_input(void **state)
 		f->b.eats_nothing = true;
 		a_says(f, "last words", 10);
 		assert_true(turn_until(f, b_saw_some));
+		if (ends[i].is_cut)
+			SSL_set_quiet_shutdown(wire_ssl(f->a.wire), 1);
 		wire_destroy(&f->a.wire);
 		turn_a_bit(f);
 		assert_int_equal(f->b.downs, 0);
@@ -468,6 +475,7 @@ test_eof_waits_for_kept_input(void **state)
 		wire_resume(f->b.wire);
 		assert_true(turn_until(f, b_is_down));
 		assert_int_equal(f->b.why, WIRE_EOF);
+		assert_string_equal(f->b.detail, ends[i].detail);
 		assert_memory_equal(f->b.in, "last words", 10);
 		turn_a_bit(f);
 		assert_int_equal(f->b.downs, 1);
