@@ -418,7 +418,8 @@ is_host_name(const char *name)
 	return name[strspn(name, "abcdefghijklmnopqrstuvwxyz0123456789-_.")] == '\0' && name[0] != '\0';
 }
 
-static void
+/* False: by them no mail goes there, and the look-up has ended. */
+static bool
 take_settings(struct mx *m, const char *best_mx)
 {
 	const struct conf *c = m->conf;
@@ -435,6 +436,10 @@ take_settings(struct mx *m, const char *best_mx)
 	m->port = (uint16_t)delivery.port;
 	m->family = (enum conf_family)delivery.family;
 	m->allows_private = delivery.allow_private;
+	if (delivery.refuse[0] == '\0')
+		return true;
+	end(m, ROUTE_FAIL, "5.7.1", "%s", delivery.refuse);
+	return false;
 }
 
 static void
@@ -523,7 +528,8 @@ static void
 choose_and_resolve(struct mx *m)
 {
 	qsort(m->hosts, m->host_count, sizeof(m->hosts[0]), by_preference_and_name);
-	take_settings(m, m->hosts[0].name);
+	if (!take_settings(m, m->hosts[0].name))
+		return;
 	name_site(m);
 	set_apart(m);
 	find_self(m);
@@ -603,7 +609,8 @@ begin_route(struct mx *m)
 
 	m->way = WAY_ROUTE;
 	snprintf(m->site, sizeof(m->site), "route:%.280s", m->route->name);
-	take_settings(m, NULL);
+	if (!take_settings(m, NULL))
+		return;
 	set_apart(m);
 	set_hosts_max(m, count);
 	for (size_t i = 0; i < count; i++) {
@@ -629,7 +636,8 @@ begin_literal(struct mx *m)
 	struct mx_host *h;
 
 	m->way = WAY_LITERAL;
-	take_settings(m, NULL);
+	if (!take_settings(m, NULL))
+		return;
 	set_hosts_max(m, 1);
 	h = add_host(m, m->domain, 0);
 	if (len > at + 1 && m->domain[len - 1] == ']' && len - at - 1 < sizeof(text)) {

@@ -16,6 +16,8 @@ record "ill.halfknown.test" { a = "127.3.1.1" fault = servfail }
 record "dotbeside.test" { mx = { "0 .", "10 mx1.good.mx.test" } }
 record "address.test" { mx = { "10 127.3.1.1" } }
 record "upper.test" { mx = { "10 MX1.GOOD.mx.Test." } }
+record "trap.test" { mx = { "10 mx1.trap.example" } }
+record "mx1.trap.example" { a = "127.3.1.1" }
 record "selfbest.test" { mx = { "10 mta.sender.test", "20 mx1.good.mx.test" } }
 record "selfworse.test" { mx = { "10 mx1.good.mx.test", "20 mta.sender.test", "30 gone.test" } }
 record "aliased.test" { mx = { "10 alias.good.test" } }
@@ -43,7 +45,8 @@ DELIVERED = {"C2_no_mx_but_an_address": "nomx.test", "C2_implicit": "implicit.te
              "C3_heals": "heals.test"}
 BOUNCED = {"C1_nxdomain": ("absent.nowhere", "5.1.2"), "C1_no_mx_no_address": ("noaddress.test", "5.1.2"),
            "C15_all_mx_names_absent": ("allgone.test", "5.4.4"), "C16_null_mx": ("null.test", "5.1.10"),
-           "C19_ourselves_is_best": ("selfbest.test", "5.4.6"), "C20_mx_is_an_address": ("address.test", "5.4.4")}
+           "C19_ourselves_is_best": ("selfbest.test", "5.4.6"), "C20_mx_is_an_address": ("address.test", "5.4.4"),
+           "C33_mx_that_is_refused": ("trap.test", "5.7.1")}
 WAITING = {"C3_servfail": "servfail.test", "C3_timeout": "silent.test", "C4_refused": "refused.test",
            "C9_garbage": "garbage.test", "C15_some_servfail": "halfknown.test", "C12_cname_loop": "loop.test",
            "C12_long_cname_chain": "chain.test"}
@@ -52,7 +55,8 @@ WAITING = {"C3_servfail": "servfail.test", "C3_timeout": "silent.test", "C4_refu
 @pytest.fixture(scope="module")
 def w():
     settings = "dns-retry = 1s\ndns-timeout = 200ms\ndns-tries = 2\n"
-    with running(SCRIPT, settings=settings) as world:
+    traps = 'provider traps { mx = { "*.trap.example" } refuse = "a misspelling of good.test" }'
+    with running(SCRIPT, settings=settings, blocks=traps) as world:
         for domain in [*DELIVERED.values(), *[d for d, _ in BOUNCED.values()], *WAITING.values()]:
             world.send("s@x.nowhere", [f"r@{domain}"])
         time.sleep(1)
@@ -69,6 +73,7 @@ def test_bounced(w, name):
     domain, esc = BOUNCED[name]
     row = gives(w, f"r@{domain}", "b")
     assert row["dsnStatus"] == esc and row["dsnDiag"].startswith("x-mtad;") and row["bounceCat"] == "routing-errors"
+    assert "C33" not in name or "a misspelling of good.test" in row["dsnDiag"]
 
 
 @pytest.mark.parametrize("name", WAITING)

@@ -67,7 +67,9 @@ static const char rest_of_conf[] =
 	"domain \"v6only.test\" { family = v6 }\n"
 	"domain \"port.test\" { port = 26 }\n"
 	"domain \"strict.test\" { tls = verify }\n"
+	"domain \"unloved.test\" { refuse = \"not there\" }\n"
 	"provider bigmail { mx = { \"*.bigmail.test\" } domains = { \"bigmail-own.test\" } port = 2626 }\n"
+	"provider traps { mx = { \"*.trap.test\" } refuse = \"a misspelling of a domain\" }\n"
 	"route relay { domains = { \"relayed.test\", \"*.relayed.test\" } hosts = { "
 	"\"relay1.test:587|relay2.test\", "
 	"\"127.0.0.9:2500\" } }\n"
@@ -136,6 +138,9 @@ static const char zone[] =
 	"e1.test 300 A 5.5.6.1\ne2.test 300 A 5.5.6.2\ne3.test 300 A 5.5.6.3\n"
 	"customer.test 300 MX 10 in1.bigmail.test\nin1.bigmail.test 300 A 5.5.5.8\n"
 	"bigmail-own.test 300 MX 10 mx1.one.test\n"
+	"onetest.test 300 MX 10 mx.trap.test\nmx.trap.test 300 A 5.5.5.8\n"
+	"halftrap.test 300 MX 10 mx1.one.test\nhalftrap.test 300 MX 20 mx.trap.test\n"
+	"unloved.test 300 MX 10 mx1.one.test\n"
 	"v4only.test 300 MX 10 mx1.two.test\nv6only.test 300 MX 10 mx1.two.test\n"
 	"port.test 300 MX 10 mx1.one.test\n"
 	"strict.test 300 MX 10 mx1.one.test\n"
@@ -372,6 +377,11 @@ static const struct {
 	{"provider by MX, with its port", "customer.test",
 		"HOSTS bigmail | in1.bigmail.test/10: 5.5.5.8 2626"},
 	{"provider by domain", "bigmail-own.test", "HOSTS bigmail | mx1.one.test/10: 5.5.5.1 2626"},
+	{"C33 an MX that is refused, not looked up", "onetest.test", "FAIL 5.7.1"},
+	{"C33 a refused MX beside a better one", "halftrap.test",
+		"HOSTS mx1.one.test+41c6c5a5 | mx1.one.test/10: 5.5.5.1 2525 | mx.trap.test/20: 5.5.5.8 "
+		"2525"},
+	{"C33 a domain that is refused", "unloved.test", "FAIL 5.7.1"},
 	{"family v4", "v4only.test", "HOSTS mx1.two.test | mx1.two.test/10: 5.5.5.1 2525"},
 	{"family v6", "v6only.test", "HOSTS mx1.two.test | mx1.two.test/10: 2600::1 2525"},
 	{"a domain with a TLS setting of its own shares no session", "strict.test",
