@@ -788,7 +788,8 @@ dispatch_create(const struct dispatch_conf *conf)
 	}
 	sched_conf(d, &sc);
 	if (queue_sched_create(&sc, &d->sched) < 0 ||
-		(d->route = route_create(worker_base(d->worker), conf->clock, conf->conf)) == NULL ||
+		(d->route = route_create(worker_base(d->worker), conf->clock, conf->conf, conf->log)) ==
+			NULL ||
 		queue_store_scan_notes(conf->store, dispatch_text("pause/"), dispatch_restore_pause, d) < 0)
 		dispatch_destroy(&d);
 	return d;

@@ -8,6 +8,7 @@
  */
 #include "route/dns.h"
 
+#include "base/log.h"
 #include "route/alloc.h"
 
 #include <assert.h>
@@ -38,6 +39,7 @@ TAILQ_HEAD(entry_list, entry);
 
 struct dns {
 	const struct clock *clock;
+	struct log *log;
 	struct resolver *resolver;
 	uint32_t seed;
 	uint32_t epoch; /* grows when other resolvers are asked: what the old ones said has to be asked again
@@ -287,6 +289,20 @@ settle(struct dns *d, struct entry *e, struct dns_answer *take_answer)
 	dns_answer_unref(&a);
 }
 
+/* C10, C11: whoever wonders why a host is never tried finds it here, once for each answer. */
+static void
+tell_what_is_left_out(const struct dns *d, const struct entry *e, const struct dns_packet *p)
+{
+	char name[4 * DOMAIN_MAX];
+
+	if (p == NULL || (p->skipped_count == 0 && p->ignored_count == 0))
+		return;
+	log_event(d->log, LOG_EVENT_dns_odd, "type=%s taken=%u too_many=%u nonsense=%u name=\"%s\"",
+		dns_type_text(e->type), (unsigned)p->record_count, (unsigned)p->ignored_count,
+		(unsigned)p->skipped_count,
+		log_escape(name, sizeof(name), e->name, strnlen(e->name, DOMAIN_MAX)));
+}
+
 static void
 on_resolved(void *owner, void *arg, const struct resolver_answer *in)
 {
@@ -294,6 +310,7 @@ on_resolved(void *owner, void *arg, const struct resolver_answer *in)
 	struct entry *e = arg;
 
 	assert(e->is_asked);
+	tell_what_is_left_out(d, e, in->packet);
 	settle(d, e, answer_of(d, e->type, in));
 }
 
@@ -351,13 +368,14 @@ dns_reconfigure(struct dns *d, const struct conf *conf)
 }
 
 struct dns *
-dns_create(
-	struct event_base *base, const struct clock *clock, const struct conf *conf, const char *resolv_path)
+dns_create(struct event_base *base, const struct clock *clock, const struct conf *conf, struct log *log,
+	const char *resolv_path)
 {
 	struct dns *d = route_alloc(sizeof(*d));
 	const struct resolver_conf rc = {base, clock, resolv_path, on_resolved, d};
 
 	d->clock = clock;
+	d->log = log;
 	d->seed = clock_random(clock);
 	d->entries_max = conf->dns_cache_max;
 	d->retry_us = conf->dns_retry;

@@ -19,6 +19,7 @@
 #include "route/resolver.h"
 
 struct dns;
+struct log;
 
 enum dns_answer_kind {
 	DNS_RECORDS,
@@ -56,8 +57,8 @@ struct dns_wait {
 	void *arg;
 };
 
-struct dns *dns_create(
-	struct event_base *base, const struct clock *clock, const struct conf *conf, const char *resolv_path);
+struct dns *dns_create(struct event_base *base, const struct clock *clock, const struct conf *conf,
+	struct log *log, const char *resolv_path);
 void dns_destroy(struct dns **dp);
 void dns_reconfigure(struct dns *d, const struct conf *conf);
 

@@ -273,7 +273,7 @@ route_reconfigure(struct route *r, const struct conf *conf)
 }
 
 struct route *
-route_create(struct event_base *base, const struct clock *clock, const struct conf *conf)
+route_create(struct event_base *base, const struct clock *clock, const struct conf *conf, struct log *log)
 {
 	struct route *r = route_alloc(sizeof(*r));
 
@@ -285,7 +285,7 @@ route_create(struct event_base *base, const struct clock *clock, const struct co
 	TAILQ_INIT(&r->all_txts);
 	STAILQ_INIT(&r->ready_txts);
 	r->own = unwanted_own_create(conf);
-	r->dns = dns_create(base, clock, conf, "/etc/resolv.conf");
+	r->dns = dns_create(base, clock, conf, log, "/etc/resolv.conf");
 	r->ready_event = event_new(base, -1, 0, on_ready, r);
 	if (r->dns == NULL || r->ready_event == NULL)
 		route_destroy(&r);

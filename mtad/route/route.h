@@ -23,6 +23,7 @@
 #include <sys/socket.h>
 
 struct event_base;
+struct log;
 struct route;
 
 enum route_kind {
@@ -65,7 +66,9 @@ struct route_result {
 struct route_result *route_ref(struct route_result *r);
 void route_unref(struct route_result *r); /* any thread */
 
-struct route *route_create(struct event_base *base, const struct clock *clock, const struct conf *conf);
+/* `log` gets what was left out of answers. */
+struct route *route_create(
+	struct event_base *base, const struct clock *clock, const struct conf *conf, struct log *log);
 /* Look-ups under way are forgotten, not answered. Not inside a callback. */
 void route_destroy(struct route **rp);
 /* New settings: resolvers, limits, routes, providers. Answers under way still come; cached results are

@@ -31,6 +31,7 @@ site refused { domains = { "refused.test" } dns { fault = refused on = mx } }
 site garbage { domains = { "garbage.test" } dns { fault = garbage on = mx } }
 site truncated { domains = { "truncated.test" } dns { fault = truncate on = mx } }
 site large { domains = { "large.test" } addresses = 60 }
+site larger { domains = { "larger.test" } addresses = 120 }
 site implicit { domains = { "implicit.test" } dns { records = implicit } }
 site alias { domains = { "alias.test" } dns { records = cname } }
 site chain { domains = { "chain.test" } dns { records = cname cname-length = 30 } }
@@ -39,7 +40,8 @@ site heals { domains = { "heals.test" } dns { fault = servfail on = mx heal = 3s
 '''
 
 DELIVERED = {"C2_no_mx_but_an_address": "nomx.test", "C2_implicit": "implicit.test", "C7_truncated_then_tcp": "truncated.test",
-             "C7_60_mx_records": "large.test", "C12_cname": "alias.test", "C13_mx_is_a_cname": "aliased.test",
+             "C7_60_mx_records": "large.test", "C11_120_mx_records": "larger.test",
+             "C12_cname": "alias.test", "C13_mx_is_a_cname": "aliased.test",
              "C14_one_mx_name_absent": "skip.test", "C17_null_mx_beside_another": "dotbeside.test",
              "C19_ourselves_is_worse": "selfworse.test", "C27_upper_case_and_dot": "upper.test",
              "C3_heals": "heals.test"}
@@ -66,6 +68,12 @@ def w():
 @pytest.mark.parametrize("name", DELIVERED)
 def test_delivered(w, name):
     gives(w, f"r@{DELIVERED[name]}")
+
+
+def test_C11_what_is_left_out_is_told_once(w):
+    gives(w, "r@larger.test")
+    (line,) = [l for l in w.log_text().splitlines() if " dns_odd " in l]
+    assert line.endswith('type=MX taken=100 too_many=20 nonsense=0 name="larger.test"'), line
 
 
 @pytest.mark.parametrize("name", BOUNCED)

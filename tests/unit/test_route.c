@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* route: each row of the DNS fault catalogue as one case, against a scripted resolver on loopback. */
 #include "route/route.h"
+
+#include "base/log.h"
 #include "test_route_server.h"
 
 #include <event2/event.h>
@@ -24,6 +26,8 @@ static struct lab {
 	struct route *route;
 	struct clock clock;
 	int64_t skew_us; /* how far the clock is ahead */
+	FILE *log_file;
+	struct log *log;
 	char file[64];
 } lab;
 
@@ -156,6 +160,9 @@ group_setup(void **state)
 {
 	server_start(&lab.server, zone);
 	server_start(&lab.second, zone);
+	assert_non_null(lab.log_file = tmpfile());
+	lab.log = log_create(CONF_LOG_STDERR, CONF_LOG_WARN, fileno(lab.log_file));
+	assert_non_null(lab.log);
 	snprintf(lab.file, sizeof(lab.file), "/tmp/test_route.%d.conf", (int)getpid());
 	return 0;
 }
@@ -165,6 +172,8 @@ group_teardown(void **state)
 {
 	server_stop(&lab.server);
 	server_stop(&lab.second);
+	log_destroy(&lab.log);
+	fclose(lab.log_file);
 	unlink(lab.file);
 	return 0;
 }
@@ -176,7 +185,7 @@ lab_open(const struct conf *take_conf)
 	lab.skew_us = 0;
 	lab.clock = (struct clock){fake_wall, fake_mono, fake_random, NULL};
 	lab.base = event_base_new();
-	lab.route = route_create(lab.base, &lab.clock, lab.conf);
+	lab.route = route_create(lab.base, &lab.clock, lab.conf, lab.log);
 	assert_non_null(lab.route);
 }
 
@@ -188,6 +197,8 @@ setup(void **state)
 	lab.server.query_count = lab.second.query_count = 0;
 	lab.server.tcp_count = lab.server.ad_count = lab.server.watched_count = 0;
 	lab.server.watched = NULL;
+	rewind(lab.log_file);
+	assert_int_equal(ftruncate(fileno(lab.log_file), 0), 0);
 	lab_open(load_with(lab.server.text, ""));
 	return 0;
 }
@@ -576,6 +587,22 @@ test_own_listener(void **state)
 	expect("open.test", "HOSTS a.test | a.test/10: 127.0.0.1 2525"); /* another port is another server */
 }
 
+/* What was logged since the last time, without time stamp and level. */
+static void
+expect_logged(const char *want)
+{
+	char text[4096], *line;
+	size_t len;
+
+	rewind(lab.log_file);
+	len = fread(text, 1, sizeof(text) - 1, lab.log_file);
+	text[len] = '\0';
+	assert_int_equal(ftruncate(fileno(lab.log_file), 0), 0);
+	rewind(lab.log_file);
+	line = strstr(text, "dns_odd");
+	assert_string_equal(line != NULL ? line : text, want);
+}
+
 /* C11 */
 static void
 test_many_records(void **state)
@@ -601,10 +628,25 @@ test_many_records(void **state)
 	assert_int_equal(r->host_count, 40);
 	assert_string_equal(r->hosts[0].name, "m0.test");
 	route_unref(r);
+	expect_logged("dns_odd type=MX taken=100 too_many=1400 nonsense=0 name=\"many.test\"\n");
 	r = ask("manya.test");
 	assert_int_equal(r->kind, ROUTE_HOSTS);
 	assert_int_equal(r->address_count, 100);
 	route_unref(r);
+	expect_logged("dns_odd type=A taken=100 too_many=1400 nonsense=0 name=\"manya.test\"\n");
+}
+
+/* C10: what was skipped is told once, not each time the answer is used. */
+static void
+test_nonsense_is_told_once(void **state)
+{
+	static const char want[] = "HOSTS mx1.one.test | mx1.one.test/10: 5.5.5.1 2525";
+
+	expect("shortmx.test", want);
+	expect_logged("dns_odd type=MX taken=1 too_many=0 nonsense=2 name=\"shortmx.test\"\n");
+	expect("shortmx.test", want);
+	expect("one.test", want);
+	expect_logged("");
 }
 
 /* New settings regroup what is remembered; other resolvers are asked again. */
@@ -725,6 +767,7 @@ main(void)
 		cmocka_unit_test_setup_teardown(test_refresh, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_own_listener, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_many_records, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_nonsense_is_told_once, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_reconfigure, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_txt, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_callbacks_and_end, setup, teardown),

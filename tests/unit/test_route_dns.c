@@ -72,7 +72,7 @@ lab_open_timeout(const char *servers, const char *more, const char *timeout)
 	lab.open = 0;
 	lab.clock = (struct clock){fake_wall, fake_mono, fake_random, NULL};
 	lab.base = event_base_new();
-	lab.dns = dns_create(lab.base, &lab.clock, lab.conf, lab.resolv);
+	lab.dns = dns_create(lab.base, &lab.clock, lab.conf, NULL, lab.resolv);
 	assert_non_null(lab.dns);
 }
 
