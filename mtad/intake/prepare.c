@@ -259,8 +259,8 @@ copy_header(struct work *w)
 		memcpy(to, w->fields[i].whole.ptr, w->fields[i].whole.len);
 		to += w->fields[i].whole.len;
 	}
-	/* The empty line, unless there is no body at all. */
-	if (w->header.header_bytes < w->m->buffer_len || w->header.header_bytes >= 2) {
+	/* A message may be fields alone (RFC 5322 3.5). */
+	if (w->header.is_closed) {
 		memcpy(to, "\r\n", 2);
 		to += 2;
 	}

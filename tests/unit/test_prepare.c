@@ -146,7 +146,7 @@ static const struct {
 	{"both", "From: a@b.test\r\n\r\n", RECEIVED DATE ID "From: a@b.test\r\n\r\n"},
 	{"header only", "From: a@b.test\r\n" FULL, RECEIVED "From: a@b.test\r\n" FULL},
 	{"header only, something removed", "Bcc: x@y.test\r\nFrom: a@b.test\r\n" FULL,
-		RECEIVED "From: a@b.test\r\n" FULL "\r\n"},
+		RECEIVED "From: a@b.test\r\n" FULL},
 	{"Bcc goes, folded and in any case",
 		"From: a@b.test\r\nbcc: x@y.test,\r\n\tz@y.test\r\n" FULL "\r\nBcc: b\r\n",
 		RECEIVED "From: a@b.test\r\n" FULL "\r\nBcc: b\r\n"},
