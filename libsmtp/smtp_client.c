@@ -99,7 +99,8 @@ struct smtp_client {
 
 	struct smtp_client_mail *mails[2];
 	uint32_t mail_count;
-	uint32_t mails_taken;       /* in all */
+	uint32_t mails_taken; /* in all */
+	uint32_t replies;
 	uint32_t mails_said;        /* of those inside: all of their commands were said */
 	uint32_t rcpts_said;        /* of the mail whose commands are being said */
 	struct smtp_data_look look; /* of the same mail */
@@ -177,6 +178,7 @@ take_result(struct smtp_client *c, struct smtp_client_fact *out_fact)
 		.outcome = s->outcome,
 		.phase = s->phase,
 		.reply = s->reply,
+		.text = c->down.text,
 	};
 	return true;
 }
@@ -778,6 +780,7 @@ on_reply(struct smtp_client *c, const struct smtp_reply *reply)
 	} else {
 		/* A session that falls here does so in the phase of this command: it is heard first, gone
 		 * after. */
+		c->replies++;
 		next = steps[step].hear(c, reply);
 		smtp_pipe_hear(&c->pipe);
 		move(c, step, next);
@@ -971,16 +974,16 @@ smtp_client_drained(struct smtp_client *c, size_t bytes)
 		smtp_pipe_drained(&c->pipe, bytes);
 }
 
+uint32_t
+smtp_client_replies(const struct smtp_client *c)
+{
+	return c->replies;
+}
+
 unsigned
 smtp_client_caps(const struct smtp_client *c)
 {
 	return c->ehlo.caps;
-}
-
-uint64_t
-smtp_client_size_max(const struct smtp_client *c)
-{
-	return c->ehlo.size_max;
 }
 
 const char *

@@ -120,7 +120,7 @@ struct smtp_client_fact {
 	enum smtp_client_outcome outcome;
 	enum smtp_client_phase phase;
 	struct smtp_reply reply; /* code 0 when none came */
-	struct smtp_slice text;  /* DOWN: in our words, e.g. "connection lost in rcpt" */
+	struct smtp_slice text;  /* DOWN and the RESULTs before it: in our words, e.g. "timeout in rcpt" */
 	bool is_clean;           /* DOWN after QUIT */
 	bool pipeline_broken; /* DOWN: replies went out of step while pipelining or overlapping: remember the
 				 host (D16) */
@@ -152,6 +152,8 @@ int smtp_client_output(struct smtp_client *c, struct iovec *iov, int iov_max);
 void smtp_client_drained(struct smtp_client *c, size_t bytes);
 
 enum smtp_client_phase smtp_client_phase(const struct smtp_client *c); /* what we wait for: picks the timer */
-unsigned smtp_client_caps(const struct smtp_client *c);     /* enum smtp_client_cap bits of the last EHLO */
-uint64_t smtp_client_size_max(const struct smtp_client *c); /* SIZE offered; 0: none or no limit */
+/* Whole replies taken so far. The timer begins anew with the phase and with each of them, never with a part.
+ */
+uint32_t smtp_client_replies(const struct smtp_client *c);
+unsigned smtp_client_caps(const struct smtp_client *c); /* enum smtp_client_cap bits of the last EHLO */
 #endif

@@ -64,8 +64,10 @@ struct deliver_session {
 	const char *host;
 	unsigned faults; /* of the present host */
 	bool was_ready;
-	bool is_local_trouble; /* no address could be bound or no descriptor had: not the site's fault */
-	enum smtp_client_phase timed_phase;
+	bool is_sites_fault; /* an address of it failed; it is not us who lack a local address or a descriptor
+			      */
+	enum smtp_client_phase timed_phase; /* where the session was when its timer was set */
+	uint32_t timed_replies;
 	uint64_t timed_bytes;
 	enum verdict_class failure_class;
 	struct tls_slot tls_slot;
@@ -201,7 +203,7 @@ session_end(struct deliver_session *s, const char *why)
 	s->state = SS_ENDED;
 	for (i = 0; i < TRANSFERS; i++)
 		assert(s->transfers[i].job == NULL);
-	if (s->was_ready || s->is_local_trouble)
+	if (s->was_ready || !s->is_sites_fault)
 		answer_waiting(s, QUEUE_VERDICT_RETURN, CLASS_LOCAL, why);
 	else
 		answer_waiting(s, QUEUE_VERDICT_LATER, s->failure_class, why);
@@ -226,6 +228,7 @@ address_failed(struct deliver_session *s, enum verdict_class verdict_class, cons
 {
 	char escaped[QUEUE_REPLY_MAX];
 
+	s->is_sites_fault = true;
 	s->failure_class = verdict_class;
 	snprintf(s->failure, sizeof(s->failure), "%s (%s): %s", s->host, s->peer_ip, words);
 	log_event(s->d->conf.log, LOG_EVENT_session_failed, "site=%s source=%s host=%s peer=%s why=\"%s\"",
@@ -260,19 +263,20 @@ phase_timeout(const struct deliver_session *s, enum smtp_client_phase phase)
 	}
 }
 
-/* A timer for each phase and each whole reply, never for each byte: a peer that dribbles does not renew it
- * (D6). */
+/* A timer for each phase and each whole reply (of a hundred pipelined recipients each has the time of RFC
+ * 5321 4.5.3.2.3), never for each byte: a peer that dribbles does not renew it (D6). */
 static void
-set_timer(struct deliver_session *s, bool progress)
+set_timer(struct deliver_session *s)
 {
 	enum smtp_client_phase phase = smtp_client_phase(s->smtp);
+	uint32_t replies = smtp_client_replies(s->smtp);
 	uint64_t sent = wire_bytes_out(s->wire);
+	bool has_block = phase == SMTP_PHASE_BODY && sent - s->timed_bytes >= BODY_BLOCK_BYTES;
 
-	if (phase == SMTP_PHASE_BODY && sent - s->timed_bytes >= BODY_BLOCK_BYTES)
-		progress = true;
-	if (!progress && phase == s->timed_phase)
+	if (phase == s->timed_phase && replies == s->timed_replies && !has_block)
 		return;
 	s->timed_phase = phase;
+	s->timed_replies = replies;
 	s->timed_bytes = sent;
 	wire_deadline(s->wire, phase_timeout(s, phase));
 }
@@ -442,10 +446,8 @@ pump(struct deliver_session *s, struct smtp_slice *in)
 {
 	enum smtp_client_event event;
 	struct smtp_client_fact fact;
-	bool progress = false;
 
 	while ((event = smtp_client_next(s->smtp, in, &fact)) != SMTP_CLIENT_MORE) {
-		progress = true;
 		switch (event) {
 		case SMTP_CLIENT_STARTTLS:
 			wire_send(s->wire);
@@ -468,7 +470,7 @@ pump(struct deliver_session *s, struct smtp_slice *in)
 		}
 	}
 	wire_send(s->wire);
-	set_timer(s, progress);
+	set_timer(s);
 	return true;
 }
 
@@ -494,11 +496,11 @@ on_connected(void *arg)
 			s->local_ip, sizeof(s->local_ip));
 	s->state = SS_TALKING;
 	if (!start_engine(s)) {
-		s->is_local_trouble = true;
+		s->is_sites_fault = false;
 		session_end(s, "out of memory");
 		return;
 	}
-	set_timer(s, true);
+	set_timer(s);
 }
 
 static void
@@ -537,7 +539,7 @@ on_sent(void *arg, size_t bytes)
 	struct deliver_session *s = session_of(arg);
 
 	smtp_client_drained(s->smtp, bytes);
-	set_timer(s, false);
+	set_timer(s);
 }
 
 static void
@@ -625,13 +627,28 @@ connect_timeout(const struct deliver_session *s)
 	return s->order_next < s->order_count && all_us > FALL_OVER_US ? FALL_OVER_US : all_us;
 }
 
-/* One address. True: connecting, or the session has ended. */
+/* This address is not even dialled. A local reason is no reason to wait for the site, nor to leave its
+ * addresses of the other family untried. */
+static void
+not_dialled(struct deliver_session *s, int err)
+{
+	const char *source = s->o->conf->sources[s->o->source].name;
+
+	s->failure_class = CLASS_CONNECTION;
+	snprintf(s->failure, sizeof(s->failure), "%s (%s): %s", s->host, s->peer_ip, strerror(err));
+	if (is_local_errno(err))
+		log_event(s->d->conf.log, LOG_EVENT_source_down, "source=%s peer=%s why=\"%s\"", source,
+			s->peer_ip, strerror(err));
+	else
+		s->is_sites_fault = true;
+}
+
+/* One address. True: connecting. */
 static bool
 connect_one(struct deliver_session *s)
 {
 	const struct conf_source *source = &s->o->conf->sources[s->o->source];
 	const struct sockaddr *local;
-	int err;
 
 	s->peer = &s->o->route->addresses[s->order[s->order_next++]];
 	describe_peer(s);
@@ -639,24 +656,17 @@ connect_one(struct deliver_session *s)
 		snprintf(s->failure, sizeof(s->failure), "%s (%s): source %s has no address of this family",
 			s->host, s->peer_ip, source->name);
 		s->failure_class = CLASS_CONNECTION;
+		s->is_sites_fault = true;
 		return false;
 	}
 	s->wire = wire_connect(worker_base(s->d->conf.io), &s->peer->any, local, &wire_operations, s);
-	if (s->wire != NULL) {
-		s->state = SS_CONNECTING;
-		s->timed_phase = SMTP_PHASE_CONNECT;
-		wire_deadline(s->wire, connect_timeout(s));
-		return true;
-	}
-	err = errno;
-	snprintf(s->failure, sizeof(s->failure), "%s (%s): %s", s->host, s->peer_ip, strerror(err));
-	s->failure_class = CLASS_CONNECTION;
-	if (!is_local_errno(err))
+	if (s->wire == NULL) {
+		not_dialled(s, errno);
 		return false;
-	log_event(s->d->conf.log, LOG_EVENT_source_down, "source=%s peer=%s why=\"%s\"", source->name,
-		s->peer_ip, strerror(err));
-	s->is_local_trouble = true;
-	session_end(s, s->failure);
+	}
+	s->state = SS_CONNECTING;
+	s->timed_phase = SMTP_PHASE_CONNECT;
+	wire_deadline(s->wire, connect_timeout(s));
 	return true;
 }
 
@@ -666,27 +676,33 @@ connect_next(struct deliver_session *s)
 	while (s->order_next < s->order_count)
 		if (connect_one(s))
 			return;
-	session_end(s, s->failure[0] != '\0' ? s->failure : "no address to try");
+	if (s->failure[0] == '\0') {
+		s->is_sites_fault = true;
+		snprintf(s->failure, sizeof(s->failure), "no address to try");
+	}
+	session_end(s, s->failure);
 }
 
 /* An uncertain end before: the same host can tell a repeated message better than another (and greylisting
- * likes it). */
+ * likes it). It comes first also when chance has left it out of the order. */
 static void
 prefer_host(struct deliver_session *s)
 {
 	const struct route_result *r = s->o->route;
-	uint32_t i;
-	uint16_t chosen;
+	uint32_t at = 0;
+	uint16_t chosen = 0;
 
-	if (s->o->prefer_host[0] == '\0')
+	if (s->o->prefer_host[0] == '\0' || s->order_count == 0)
 		return;
-	for (i = 0; i < s->order_count; i++)
-		if (strcmp(r->hosts[r->addresses[s->order[i]].host].name, s->o->prefer_host) == 0) {
-			chosen = s->order[i];
-			memmove(s->order + 1, s->order, i * sizeof(s->order[0]));
-			s->order[0] = chosen;
-			return;
-		}
+	while (chosen < r->address_count &&
+		strcmp(r->hosts[r->addresses[chosen].host].name, s->o->prefer_host) != 0)
+		chosen++;
+	if (chosen == r->address_count)
+		return;
+	while (at < s->order_count - 1 && s->order[at] != chosen)
+		at++;
+	memmove(s->order + 1, s->order, at * sizeof(s->order[0]));
+	s->order[0] = chosen;
 }
 
 static void
@@ -759,7 +775,7 @@ quit(struct deliver_session *s, const char *why)
 {
 	answer_waiting(s, QUEUE_VERDICT_RETURN, CLASS_LOCAL, why);
 	if (!s->was_ready || s->state != SS_TALKING) {
-		s->is_local_trouble = true;
+		s->is_sites_fault = false;
 		session_end(s, why);
 		return;
 	}

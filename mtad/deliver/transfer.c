@@ -91,9 +91,7 @@ static int
 reply_words(const struct smtp_client_fact *fact, char *buf, size_t max)
 {
 	if (fact->reply.code == 0)
-		return snprintf(buf, max, "%.*s in %s", fact->text.len > 0 ? (int)fact->text.len : 15,
-			fact->text.len > 0 ? fact->text.ptr : "connection lost",
-			smtp_client_phase_name(fact->phase));
+		return snprintf(buf, max, "%.*s", (int)fact->text.len, fact->text.ptr);
 	return snprintf(buf, max, "%u %.*s", (unsigned)fact->reply.code, (int)fact->reply.text.len,
 		fact->reply.text.ptr);
 }

@@ -13,6 +13,7 @@ HABITS = {
     "D1_refuses_connections": ('host { number = 1 fault = refuse }', "t", "x-mtad;.*(?i:refused)", False),
     "D5_no_greeting": ('rule { on = connect do = stall count = 1 }', "t", "x-mtad;.*timeout", True),
     "D6_greeting_dribbles": ('rule { on = connect drip = 1s count = 1 }', "t", "x-mtad;.*timeout", True),
+    "D6_rcpt_reply_dribbles": ('pipelining = no rule { on = rcpt drip = 1s count = 1 }', "t", "x-mtad;.*timeout in rcpt", True),
     "D7_554_greeting": ('rule { on = connect reply = "554 5.7.1 no mail from {client}" count = 1 }', "t", "(smtp|x-mtad);.*554", True),
     "D8_421_greeting": ('rule { on = connect reply = "421 4.3.2 busy" count = 1 }', "t", "(smtp|x-mtad);.*421", True),
     "D9_huge_reply": ('rule { on = rcpt do = huge bytes = 3000000 count = 1 }', "t", "", True),
@@ -95,6 +96,38 @@ def test_habit(w, name):
         assert any(uncertain) == (name in ("D25_no_reply_to_the_dot", "D26_drop_at_dot", "D26_reset_at_dot"))
     if is_delivered:
         assert rows()[-1]["type"] == "d" and sum(r["type"] in "db" for r in rows()) == 1
+
+
+def test_D40_each_recipients_reply_has_a_time_of_its_own():
+    with running('site a { domains = { "a.test" } tarpit = 300ms }', delivery="command-timeout = 1s") as w:
+        w.send("s@x.test", [f"r{n}@a.test" for n in range(8)])
+        wait_for("8 records", lambda: sum(r["type"] == "d" for r in w.rows()) == 8)
+        assert not [r for r in w.rows() if r["type"] == "t"]
+
+
+def test_D26_the_same_host_and_source_again():
+    equals = ", ".join(f'"10 mx{n}.a.mx.test"' for n in range(1, 31))
+    script = f"""record "a.test" {{ mx = {{ {equals} }} }}
+        site a {{ domains = {{ "a.test" }} addresses = 30 spread = no rule {{ on = dot do = drop count = 1 }} }}"""
+    delivery = "hosts-max = 1  uncertain-retry = 1s"
+    with running(script, delivery=delivery, blocks='source one { address = { "127.0.0.8" } }\n') as w:
+        w.send("s@x.test", ["r@a.test"])
+        row = gives(w, seconds=5)
+        (first,) = [r for r in w.rows() if r["type"] == "t"]
+        assert (row["dsnMta"], row["dlvSourceIp"]) == (first["dsnMta"], first["dlvSourceIp"])
+        assert row["dlvSourceIp"] == "127.0.0.8"
+
+
+def test_D42_no_local_address_for_one_family():
+    """The source's IPv6 address is not of this machine: that is no reason not to use IPv4."""
+    script = """record "a.test" { mx = { "10 h.a.test" } }
+        record "h.a.test" { a = "127.3.1.1" aaaa = "::1" }
+        site good { domains = { "a.test" } }"""
+    blocks = 'source one { address = { "127.0.0.1", "2001:db8::1" } }\n'
+    with running(script, delivery="family = prefer-v6  retry = { 1h }", blocks=blocks) as w:
+        w.send("s@x.test", ["r@a.test"])
+        assert gives(w, seconds=5)["dlvDestinationIp"] == "127.3.1.1"
+        assert "source_down source=one peer=::1" in w.log_text()
 
 
 def test_D31_stop_does_not_wait_for_quit():

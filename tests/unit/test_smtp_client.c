@@ -702,6 +702,7 @@ test_many_recipients(void **state)
 		assert_int_equal(smtp_client_next(r->c, &none, &f), SMTP_CLIENT_RESULT);
 		assert_int_equal(f.rcpt_index, i);
 		assert_int_equal(f.outcome, SMTP_OUTCOME_UNCERTAIN);
+		assert_true(smtp_slice_is_nocase(f.text, SMTP_LIT("eof in final dot")));
 	}
 	settle_down(r);
 	expect(r, "= done A", "\n", r->events, r->events_len, &r->events_at);

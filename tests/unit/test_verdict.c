@@ -242,7 +242,8 @@ test_too_many_recipients(void **state)
 static void
 test_transfer_words_and_long_replies(void **state)
 {
-	struct smtp_client_fact fact = {.outcome = SMTP_OUTCOME_LOST, .phase = SMTP_PHASE_DATA};
+	struct smtp_client_fact fact = {
+		.outcome = SMTP_OUTCOME_LOST, .phase = SMTP_PHASE_DATA, .text = SMTP_LIT("timeout in data")};
 	struct transfer t = {0};
 	struct job *job = job_of(2);
 	static char text[2000];
@@ -252,7 +253,7 @@ test_transfer_words_and_long_replies(void **state)
 	transfer_result(&t, &fact);
 	result(&t, 1, SMTP_PHASE_DOT, 554, text);
 	(void)transfer_end(&t);
-	assert_reply(job, 0, QUEUE_VERDICT_LATER, "connection lost in data");
+	assert_reply(job, 0, QUEUE_VERDICT_LATER, "timeout in data");
 	assert_int_equal(job_reply(job, 1).len, QUEUE_REPLY_MAX);
 	job_free(job);
 }
