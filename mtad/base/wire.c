@@ -487,6 +487,8 @@ write_tls(struct wire *w, const struct iovec *iov, int count)
 		w->write_wants_read = true;
 		return 0;
 	}
+	if (err == SSL_ERROR_SYSCALL && reads_first(w, errno))
+		return 0;
 	fail_ssl(w, err);
 	return -1;
 }
@@ -692,6 +694,20 @@ start_tls(struct wire *w, SSL_CTX *ctx)
 	return had_input;
 }
 
+/* What the certificate must be made out to, and SNI, in which RFC 6066 3 wants no addresses. */
+static void
+expect_host(SSL *ssl, const char *host)
+{
+	bool is_address = X509_VERIFY_PARAM_set1_ip_asc(SSL_get0_param(ssl), host) == 1;
+
+	ERR_clear_error();
+	if (is_address)
+		return;
+	(void)SSL_set1_host(ssl, host);
+	if (host[0] != '[')
+		(void)SSL_set_tlsext_host_name(ssl, host);
+}
+
 bool
 wire_start_tls_client(struct wire *w, struct ssl_ctx_st *ctx, const char *host, void *session)
 {
@@ -700,11 +716,8 @@ wire_start_tls_client(struct wire *w, struct ssl_ctx_st *ctx, const char *host, 
 	if (w->state == WS_DOWN)
 		return had_input;
 	SSL_set_connect_state(w->ssl);
-	if (host != NULL) {
-		(void)SSL_set_tlsext_host_name(w->ssl, host);
-		if (SSL_CTX_get_verify_mode(ctx) != SSL_VERIFY_NONE)
-			(void)SSL_set1_host(w->ssl, host);
-	}
+	if (host != NULL)
+		expect_host(w->ssl, host);
 	if (session != NULL)
 		(void)SSL_set_session(w->ssl, session);
 	/* From the loop: the caller may want to set something on wire_ssl() first. */

@@ -246,7 +246,7 @@ make_certificate(struct fixture *f)
 	X509_set_pubkey(x, key);
 	X509_NAME_add_entry_by_txt(name, "CN", MBSTRING_ASC, (const unsigned char *)"mx.test", -1, -1, 0);
 	X509_set_issuer_name(x, name);
-	san = X509V3_EXT_conf_nid(NULL, NULL, NID_subject_alt_name, "DNS:mx.test");
+	san = X509V3_EXT_conf_nid(NULL, NULL, NID_subject_alt_name, "DNS:mx.test,IP:192.0.2.1");
 	X509_add_ext(x, san, -1);
 	X509_EXTENSION_free(san);
 	assert_true(X509_sign(x, key, EVP_sha256()) > 0);
@@ -489,18 +489,28 @@ test_last_words_before_a_broken_pipe(void **state)
 {
 	struct fixture *f = *state;
 
-	begin(f);
-	wire_pause(f->b.wire, true);
-	a_says(f, "421 bye\r\n", 9);
-	assert_int_equal(f->a.out_at, 9);
-	wire_destroy(&f->a.wire);
-	wire_pause(f->b.wire, false);
-	f->b.out = f->big;
-	f->b.out_len = BIG;
-	wire_send(f->b.wire);
-	assert_true(turn_until(f, b_is_down));
-	assert_int_equal(f->b.in_len, 9);
-	finish(f);
+	for (size_t i = 0; i < sizeof(ends) / sizeof(ends[0]); i++) {
+		if (ends[i].is_tls)
+			begin_tls(f);
+		else
+			begin(f);
+		turn_a_bit(f);
+		wire_pause(f->b.wire, true);
+		a_says(f, "421 bye\r\n", 9);
+		assert_int_equal(f->a.out_at, 9);
+		if (ends[i].is_cut)
+			SSL_set_quiet_shutdown(wire_ssl(f->a.wire), 1);
+		wire_destroy(&f->a.wire);
+		wire_pause(f->b.wire, false);
+		f->b.out = f->big;
+		f->b.out_len = BIG;
+		wire_send(f->b.wire);
+		assert_true(turn_until(f, b_is_down));
+		assert_int_equal(f->b.in_len, 9);
+		turn_a_bit(f);
+		assert_int_equal(f->b.downs, 1);
+		finish(f);
+	}
 }
 
 static void
@@ -538,6 +548,8 @@ static const struct {
 	{"no name", NULL, false, true},
 	{"right name", "mx.test", true, true},
 	{"other name", "other.test", true, false},
+	{"right address", "192.0.2.1", true, true},
+	{"other address", "192.0.2.2", true, false},
 };
 
 static void
