@@ -100,7 +100,7 @@ tell_ready(struct daemon *d)
 	if ((null = open("/dev/null", O_RDWR | O_CLOEXEC)) >= 0) {
 		(void)dup2(null, 0);
 		(void)dup2(null, 1);
-		if (d->app.conf->log_target != CONF_LOG_STDERR)
+		if (d->app.conf->log_target == CONF_LOG_SYSLOG)
 			(void)dup2(null, 2);
 		close(null);
 	}

@@ -1,17 +1,22 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Lines are formatted on the stack and written with one write(2), so threads need no lock and a line is never
- * torn (pipes and files keep writes below PIPE_BUF whole). A full pipe drops the line rather than stall mail.
+ * Lines are formatted on the stack and written with one call, so threads need no lock and a line is never
+ * torn (pipes and files keep writes below PIPE_BUF whole). Nothing here waits: a reader that sleeps costs
+ * lines, which are counted, and not mail. That is why syslog(3), which does wait, is not used.
  */
 #include "base/log.h"
 
 #include "base/clock.h"
 
+#include <errno.h>
+#include <fcntl.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/uio.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
 #include <syslog.h>
 #include <time.h>
 #include <unistd.h>
@@ -22,6 +27,8 @@ struct log {
 	enum conf_log_target target;
 	_Atomic int level;
 	int fd;
+	bool is_own_fd, is_socket;
+	_Atomic unsigned lost; /* lines nobody took since the last that was */
 };
 
 static const struct {
@@ -37,6 +44,38 @@ static const struct {
 static const char *const level_names[] = {"error", "warn", "info", "debug"};
 static const int syslog_levels[] = {LOG_ERR, LOG_WARNING, LOG_INFO, LOG_DEBUG};
 
+/* --- where lines go --- */
+
+/* Again and again while the daemon runs: syslog may be started after us, or anew. */
+static void
+connect_syslog(const struct log *l)
+{
+	static const struct sockaddr_un where = {.sun_family = AF_UNIX, .sun_path = "/dev/log"};
+
+	(void)connect(l->fd, (const struct sockaddr *)&where, sizeof(where));
+}
+
+/* A pipe is opened anew, so that it is ours alone that does not wait and not whoever else writes to it. */
+static void
+take_descriptor(struct log *l, int fd)
+{
+	char path[40];
+	struct stat st;
+	int own;
+
+	l->fd = fd;
+	if (fstat(fd, &st) != 0)
+		return;
+	l->is_socket = S_ISSOCK(st.st_mode);
+	if (!S_ISFIFO(st.st_mode))
+		return;
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+	if ((own = open(path, O_WRONLY | O_NONBLOCK | O_CLOEXEC)) < 0)
+		return;
+	l->fd = own;
+	l->is_own_fd = true;
+}
+
 struct log *
 log_create(enum conf_log_target target, enum conf_log_level level, int fd)
 {
@@ -45,10 +84,17 @@ log_create(enum conf_log_target target, enum conf_log_level level, int fd)
 	if (l == NULL)
 		return NULL;
 	l->target = target;
-	l->fd = fd;
 	atomic_init(&l->level, level);
-	if (target == CONF_LOG_SYSLOG)
-		openlog("mtad", LOG_PID | LOG_NDELAY, LOG_MAIL);
+	if (target != CONF_LOG_SYSLOG) {
+		take_descriptor(l, fd);
+		return l;
+	}
+	l->is_socket = l->is_own_fd = true;
+	if ((l->fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0)) < 0) {
+		free(l);
+		return NULL;
+	}
+	connect_syslog(l);
 	return l;
 }
 
@@ -58,10 +104,25 @@ log_destroy(struct log **lp)
 	struct log *l = *lp;
 
 	*lp = NULL;
-	if (l != NULL && l->target == CONF_LOG_SYSLOG)
-		closelog();
+	if (l != NULL && l->is_own_fd)
+		close(l->fd);
 	free(l);
 }
+
+static bool
+put(const struct log *l, const char *line, size_t len)
+{
+	ssize_t n =
+		l->is_socket ? send(l->fd, line, len, MSG_DONTWAIT | MSG_NOSIGNAL) : write(l->fd, line, len);
+
+	if (n < 0 && l->target == CONF_LOG_SYSLOG && errno != EAGAIN) {
+		connect_syslog(l);
+		n = send(l->fd, line, len, MSG_DONTWAIT | MSG_NOSIGNAL);
+	}
+	return n == (ssize_t)len;
+}
+
+/* --- lines --- */
 
 void
 log_set_level(struct log *l, enum conf_log_level level)
@@ -75,51 +136,73 @@ log_wants(const struct log *l, enum log_event event)
 	return l != NULL && (int)events[event].level <= atomic_load_explicit(&l->level, memory_order_relaxed);
 }
 
-/* "2026-11-01T12:00:00.123456Z info " or "<6>"; returns its length. */
+/* "2026-11-01T12:00:00.123456Z info ", "<6>" (sd-daemon(3)) or "<22>Nov  1 12:00:00 mtad[99]: " (RFC 3164);
+ * returns its length. */
 static int
 prefix(const struct log *l, enum conf_log_level level, char *buf, size_t max)
 {
-	int64_t now_us;
-	time_t seconds;
+	int64_t now_us = clock_now(clock_real());
+	time_t seconds = now_us / 1000000;
+	char date[40];
 	struct tm tm;
-	int n;
 
-	if (l->target == CONF_LOG_JOURNAL)
+	switch (l->target) {
+	case CONF_LOG_JOURNAL:
 		return snprintf(buf, max, "<%d>", syslog_levels[level]);
-	now_us = clock_now(clock_real());
-	seconds = now_us / 1000000;
-	gmtime_r(&seconds, &tm);
-	n = (int)strftime(buf, max, "%Y-%m-%dT%H:%M:%S", &tm);
-	return n +
-	       snprintf(buf + n, max - (size_t)n, ".%06dZ %s ", (int)(now_us % 1000000), level_names[level]);
+	case CONF_LOG_SYSLOG:
+		(void)strftime(date, sizeof(date), "%b %e %H:%M:%S", localtime_r(&seconds, &tm));
+		return snprintf(
+			buf, max, "<%d>%s mtad[%d]: ", LOG_MAIL | syslog_levels[level], date, (int)getpid());
+	case CONF_LOG_STDERR:
+		break;
+	}
+	(void)strftime(date, sizeof(date), "%Y-%m-%dT%H:%M:%S", gmtime_r(&seconds, &tm));
+	return snprintf(buf, max, "%s.%06dZ %s ", date, (int)(now_us % 1000000), level_names[level]);
+}
+
+static bool
+put_event(struct log *l, enum log_event event, const char *format, va_list ap)
+{
+	char line[LINE_MAX_BYTES];
+	int n = prefix(l, events[event].level, line, sizeof(line)), text;
+
+	n += snprintf(line + n, sizeof(line) - (size_t)n, "%s ", events[event].name);
+	text = vsnprintf(line + n, sizeof(line) - (size_t)n - 1, format, ap);
+	if (text > 0)
+		n += text;
+	if (n > LINE_MAX_BYTES - 2)
+		n = LINE_MAX_BYTES - 2;
+	if (l->target != CONF_LOG_SYSLOG) /* there a datagram is a line */
+		line[n++] = '\n';
+	return put(l, line, (size_t)n);
+}
+
+static void __attribute__((format(printf, 2, 3))) put_lost(struct log *l, const char *format, ...)
+{
+	va_list ap;
+
+	va_start(ap, format);
+	(void)put_event(l, LOG_EVENT_log_lost, format, ap);
+	va_end(ap);
 }
 
 void
 log_event(struct log *l, enum log_event event, const char *format, ...)
 {
-	char line[LINE_MAX_BYTES];
-	int n, text;
+	unsigned lost;
 	va_list ap;
+	bool ok;
 
 	if (!log_wants(l, event))
 		return;
-	n = l->target == CONF_LOG_SYSLOG ? 0 : prefix(l, events[event].level, line, sizeof(line));
-	n += snprintf(line + n, sizeof(line) - (size_t)n, "%s ", events[event].name);
 	va_start(ap, format);
-	text = vsnprintf(line + n, sizeof(line) - (size_t)n - 1, format, ap);
+	ok = put_event(l, event, format, ap);
 	va_end(ap);
-	if (text > 0)
-		n += text;
-	if (n > LINE_MAX_BYTES - 2)
-		n = LINE_MAX_BYTES - 2;
-	if (l->target == CONF_LOG_SYSLOG) {
-		syslog(syslog_levels[events[event].level], "%s", line);
-		return;
-	}
-	line[n++] = '\n';
-	/* A log that cannot be written must not stop mail; there is nowhere to say so. */
-	if (write(l->fd, line, (size_t)n) < 0)
-		return;
+	if (!ok)
+		atomic_fetch_add_explicit(&l->lost, 1, memory_order_relaxed);
+	else if (atomic_load_explicit(&l->lost, memory_order_relaxed) > 0 &&
+		 (lost = atomic_exchange_explicit(&l->lost, 0, memory_order_relaxed)) > 0)
+		put_lost(l, "lines=%u", lost);
 }
 
 const char *

@@ -4,9 +4,10 @@
 /*
  * log - one line for one fact, each kind declared once in log.def
  *
- * A line is "event key=value ...", peer text last, escaped and bounded. To stderr with a time stamp (UTC), to
- * syslog, or to the journal through stderr's "<6>" prefixes. Lines are written whole with one call, from any
- * thread.
+ * A line is "event key=value ...", peer text last, in quotes, escaped and bounded. To stderr with a time
+ * stamp (UTC), to syslog's /dev/log (facility mail), or to the journal through stderr's "<6>" prefixes. Lines
+ * are written whole with one call, from any thread, and never waited for: what nobody takes is counted and
+ * told (log_lost) with the next line that somebody does.
  *
  * Owner    main; everybody borrows it.
  * Thread   any; the level may be changed by main at any time.

@@ -268,7 +268,7 @@ format_log(const struct event *e, struct log *log)
 	if (e->next_us > 0)
 		snprintf(wait, sizeof(wait), " wait=%llds", (long long)(e->next_us - e->logged_us) / 1000000);
 	log_event(log, event,
-		"msg=%llx rcpt=%s site=%.*s source=%.*s host=%.*s peer=%.*s code=%u esc=%.*s attempts=%u "
+		"msg=%llx rcpt=\"%s\" site=%.*s source=%.*s host=%.*s peer=%.*s code=%u esc=%.*s attempts=%u "
 		"delay=%llds%s text=\"%s\"",
 		(unsigned long long)e->id, log_escape(rcpt, sizeof(rcpt), e->rcpt.ptr, e->rcpt.len),
 		(int)e->site.len, (const char *)e->site.ptr, (int)e->source.len, (const char *)e->source.ptr,

@@ -289,7 +289,7 @@ test_log_line(void **state)
 	assert_true(n > 0);
 	line[n] = '\0';
 	assert_ptr_equal(strchr(line, '\n'), line + n - 1);
-	assert_non_null(strstr(line, "<6>bounced msg=1f rcpt=r@y.test "));
+	assert_non_null(strstr(line, "<6>bounced msg=1f rcpt=\"r@y.test\" "));
 	assert_non_null(strstr(line, " code=550 esc=5.1.1 "));
 	assert_non_null(strstr(line, "text=\"550 \\\"no\\\" error forged=yes\"\n"));
 	log_destroy(&log);

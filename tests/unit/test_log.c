@@ -9,10 +9,13 @@
 
 #include <cmocka.h>
 
+#include <dlfcn.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
+#include <sys/un.h>
 #include <unistd.h>
 
 #define TEXT(s) (s), sizeof(s) - 1
@@ -78,7 +81,8 @@ struct fixture {
 static void
 begin(struct fixture *f, enum conf_log_target target, enum conf_log_level level)
 {
-	assert_int_equal(pipe2(f->fds, O_NONBLOCK), 0);
+	assert_int_equal(pipe(f->fds), 0);
+	assert_int_equal(fcntl(f->fds[0], F_SETFL, O_NONBLOCK), 0);
 	assert_non_null(f->log = log_create(target, level, f->fds[1]));
 }
 
@@ -173,16 +177,124 @@ test_long_lines_are_cut_and_end(void **state)
 	finish(&f);
 }
 
-/* A reader that has gone or sleeps costs lines, not mail. */
+/* Reads until there is nothing; how many lines, and the last one in f->line. */
+static int
+drain(struct fixture *f)
+{
+	char c;
+	int lines = 0;
+	size_t n = 0;
+
+	while (read(f->fds[0], &c, 1) == 1) {
+		f->line[n++] = c;
+		if (c != '\n')
+			continue;
+		f->line[n] = '\0';
+		n = 0;
+		lines++;
+	}
+	assert_int_equal(n, 0); /* no line was cut */
+	return lines;
+}
+
+/* A reader that sleeps costs lines, not mail; nobody else's descriptor changes for it. */
 static void
 test_full_pipe_does_not_stall(void **state)
 {
 	struct fixture f;
+	char want[64];
+	int taken;
 
 	begin(&f, CONF_LOG_STDERR, CONF_LOG_INFO);
 	for (int i = 0; i < 2000; i++)
 		log_event(f.log, LOG_EVENT_delivered, "msg=%d and words to fill the pipe with", i);
+	assert_int_equal(fcntl(f.fds[1], F_GETFL) & O_NONBLOCK, 0);
+	taken = drain(&f);
+	assert_in_range(taken, 100, 1999);
+	log_event(f.log, LOG_EVENT_delivered, "msg=again");
+	assert_int_equal(drain(&f), 2);
+	snprintf(want, sizeof(want), " warn log_lost lines=%d\n", 2000 - taken);
+	assert_string_equal(f.line + 27, want);
 	finish(&f);
+}
+
+/* --- syslog: /dev/log is the test's --- */
+
+static struct sockaddr_un devlog;
+
+int
+connect(int fd, const struct sockaddr *to, socklen_t len)
+{
+	int (*real)(int, const struct sockaddr *, socklen_t);
+
+	*(void **)&real = dlsym(RTLD_NEXT, "connect");
+	assert_string_equal(((const struct sockaddr_un *)to)->sun_path, "/dev/log");
+	return real(fd, (const struct sockaddr *)&devlog, sizeof(devlog));
+}
+
+static int
+syslog_start(void)
+{
+	int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_NONBLOCK, 0);
+
+	unlink(devlog.sun_path);
+	assert_int_equal(bind(fd, (const struct sockaddr *)&devlog, sizeof(devlog)), 0);
+	return fd;
+}
+
+/* "<22>Nov  1 12:00:00 mtad[99]: words": the pri and the words. */
+static void
+expect_syslog(int fd, const char *pri, const char *words)
+{
+	char line[4096], tail[4096];
+	ssize_t n = recv(fd, line, sizeof(line) - 1, 0);
+
+	assert_true(n > 0);
+	line[n] = '\0';
+	assert_memory_equal(line, pri, strlen(pri));
+	snprintf(tail, sizeof(tail), " mtad[%d]: %s", (int)getpid(), words);
+	assert_string_equal(line + strlen(pri) + strlen("Nov  1 12:00:00"), tail);
+}
+
+static void
+test_syslog(void **state)
+{
+	struct log *l;
+	char line[100];
+	int fd, lost = 0;
+
+	devlog.sun_family = AF_UNIX;
+	snprintf(devlog.sun_path, sizeof(devlog.sun_path), "/tmp/test_log.%d", (int)getpid());
+	assert_non_null(l = log_create(CONF_LOG_SYSLOG, CONF_LOG_DEBUG, 2));
+	log_event(l, LOG_EVENT_started, "too=early");
+	fd = syslog_start();
+	log_event(l, LOG_EVENT_delivered, "msg=1 text=\"%s\"", "a b");
+	expect_syslog(fd, "<22>", "delivered msg=1 text=\"a b\"");
+	expect_syslog(fd, "<20>", "log_lost lines=1");
+	log_event(l, LOG_EVENT_spool_failed, "why=x");
+	expect_syslog(fd, "<19>", "spool_failed why=x");
+	log_event(l, LOG_EVENT_session_down, "why=x");
+	expect_syslog(fd, "<23>", "session_down why=x");
+
+	/* It is started anew: nothing is lost and nobody waits. */
+	close(fd);
+	fd = syslog_start();
+	log_event(l, LOG_EVENT_delivered, "msg=2");
+	expect_syslog(fd, "<22>", "delivered msg=2");
+
+	/* It sleeps. */
+	for (int i = 0; i < 3000; i++)
+		log_event(l, LOG_EVENT_delivered, "msg=3");
+	for (lost = 3000; recv(fd, line, sizeof(line), 0) > 0; lost--)
+		;
+	assert_in_range(lost, 1, 2999);
+	log_event(l, LOG_EVENT_delivered, "msg=4");
+	expect_syslog(fd, "<22>", "delivered msg=4");
+	snprintf(line, sizeof(line), "log_lost lines=%d", lost);
+	expect_syslog(fd, "<20>", line);
+	close(fd);
+	unlink(devlog.sun_path);
+	log_destroy(&l);
 }
 
 static void
@@ -204,6 +316,7 @@ main(void)
 		cmocka_unit_test(test_levels),
 		cmocka_unit_test(test_long_lines_are_cut_and_end),
 		cmocka_unit_test(test_full_pipe_does_not_stall),
+		cmocka_unit_test(test_syslog),
 		cmocka_unit_test(test_names_and_words),
 	};
 
