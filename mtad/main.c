@@ -51,6 +51,7 @@ block_signals(bool block)
 	sigaddset(&set, SIGUSR1);
 	pthread_sigmask(block ? SIG_BLOCK : SIG_UNBLOCK, &set, NULL);
 	(void)signal(SIGPIPE, SIG_IGN);
+	(void)signal(SIGXFSZ, SIG_IGN); /* a limit on file sizes is an error like a full disk */
 	(void)signal(SIGUSR2, SIG_IGN);
 }
 
