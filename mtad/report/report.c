@@ -39,6 +39,7 @@ struct report {
 	const struct clock *clock;
 	struct queue_store *store;
 	const struct conf *conf;
+	const struct conf *paths; /* the first configuration: other paths need a restart (conf.def) */
 	struct file csv, json;
 	struct state marks;   /* of the last successful sync */
 	uint64_t written_seq; /* in the files, perhaps not synced */
@@ -103,14 +104,13 @@ fail(struct report *r)
 static bool
 open_files(struct report *r)
 {
+	const char *csv = r->paths->accounting_file, *json = r->paths->accounting_json;
 	int64_t now_us = clock_now(r->clock);
 
 	r->csv.why[0] = r->json.why[0] = '\0';
-	if (has_file(r->conf->accounting_file) &&
-		!file_open(&r->csv, r->conf->accounting_file, format_csv_head(), &r->marks.csv, now_us))
+	if (has_file(csv) && !file_open(&r->csv, csv, format_csv_head(), &r->marks.csv, now_us))
 		return false;
-	return !has_file(r->conf->accounting_json) ||
-	       file_open(&r->json, r->conf->accounting_json, "", &r->marks.json, now_us);
+	return !has_file(json) || file_open(&r->json, json, "", &r->marks.json, now_us);
 }
 
 static bool
@@ -451,10 +451,7 @@ report_reconfigure(struct report *r, const struct conf *conf)
 {
 	const struct conf *old = r->conf;
 
-	/* Paths need a restart (conf.def); the open files keep pointing at the old text, so that stays. */
 	apply_conf(r, conf);
-	r->csv.path = r->csv.fd >= 0 ? conf->accounting_file : r->csv.path;
-	r->json.path = r->json.fd >= 0 ? conf->accounting_json : r->json.path;
 	conf_unref(old);
 }
 
@@ -500,6 +497,7 @@ report_create(const struct report_conf *conf, char *why, size_t why_max)
 	r->store = conf->store;
 	r->is_behind = true;
 	apply_conf(r, conf->conf);
+	r->paths = conf_ref(conf->conf);
 	if ((r->worker = worker_create(&wc)) == NULL ||
 		(r->sync_timer = event_new(worker_base(r->worker), -1, 0, on_sync, r)) == NULL ||
 		(r->retry_timer = event_new(worker_base(r->worker), -1, 0, on_retry, r)) == NULL ||
@@ -546,5 +544,6 @@ report_destroy(struct report **rp)
 		event_free(r->retry_timer);
 	worker_destroy(&r->worker);
 	conf_unref(r->conf);
+	conf_unref(r->paths);
 	free(r);
 }

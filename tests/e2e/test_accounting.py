@@ -1,0 +1,95 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The accounting files in an operator's hands: the real logrotate, a reload, a folder in the way."""
+import collections
+import gzip
+import re
+import shutil
+import subprocess
+import time
+
+import pytest
+
+from tools import gives, running
+from world import SOURCE, program, wait_for
+
+
+def lines(w, pattern="acct.csv*"):
+    """All records, of all files, compressed ones too."""
+    for path in sorted(w.dir.glob(pattern)):
+        if path.is_dir():
+            continue
+        opener = gzip.open if path.suffix == ".gz" else open
+        with opener(path, "rt") as f:
+            yield from f.read().splitlines()
+
+
+def delivered(w, pattern="acct.csv*"):
+    return collections.Counter(line.split(",")[4] for line in lines(w, pattern) if line.startswith("d,"))
+
+
+@pytest.mark.skipif(not shutil.which("logrotate", path="/usr/sbin:/usr/bin:/sbin"), reason="no logrotate")
+def test_logrotate_under_load():
+    """contrib/logrotate as it is, but for the paths, the account and a name for each second."""
+    with running('site a { domains = { "a.test" } }', settings="accounting-rotate-size = 0\naccounting-rotate-age = 0s\n") as w:
+        text = (SOURCE / "contrib" / "logrotate").read_text()
+        text = text.replace("/var/log/mtad", str(w.dir)).replace("su mtad mtad", "dateformat -%Y%m%d-%s")
+        assert str(w.dir) in text and "dateformat" in text
+        config = w.dir / "logrotate.conf"
+        config.write_text(text)
+        config.chmod(0o644)
+        load = subprocess.Popen([program("mtasim-load"), "--to", f"127.0.0.1:{w.port}", "--domains", "a.test", "--rate",
+                                 "200", "--messages", "1400", "--sessions", "5", "--size", "300", "--quiet"],
+                                stdout=subprocess.DEVNULL)
+        for _ in range(4):
+            time.sleep(1.3)
+            subprocess.run(["/usr/sbin/logrotate", "-f", "-s", str(w.dir / "state"), str(config)], check=True)
+        assert load.wait(60) == 0
+        wait_for("1400 records", lambda: sum(delivered(w).values()) >= 1400)
+        assert len(list(w.dir.glob("acct.csv-*"))) == 4 and list(w.dir.glob("acct.csv-*.gz"))
+        assert set(delivered(w).values()) == {1} and len(delivered(w)) == 1400
+        heads = [line for line in lines(w) if not line.startswith(("d,", "r,"))]
+        assert len(heads) == 5 and len(set(heads)) == 1, "each file begins with the names, no record is split"
+
+
+def test_another_path_waits_for_a_restart():
+    with running() as w:
+        w.send("s@x.test", ["r1@a.test"])
+        gives(w, "r1@a.test")
+        config = w.dir / "mtad.conf"
+        config.write_text(config.read_text().replace('/acct.csv"', '/books.csv"'))
+        said = w.ctl("reload")
+        assert re.search(r"accounting-file: \S+acct.csv\S* -> \S+books.csv\S* \(needs a restart\)", said), said
+        w.send("s@x.test", ["r2@a.test"])
+        gives(w, "r2@a.test")
+        w.ctl("rotate")
+        w.send("s@x.test", ["r3@a.test"])
+        wait_for("r3 in the old file", lambda: delivered(w)["r3@a.test"])
+        assert not (w.dir / "books.csv").exists()
+        w.stop()
+        w.write_config = lambda: config
+        w.start()
+        w.send("s@x.test", ["r4@a.test"])
+        wait_for("r4 in the new file", lambda: delivered(w, "books.csv*"))
+        assert delivered(w, "books.csv*") == {"r4@a.test": 1}
+        assert delivered(w) == {"r1@a.test": 1, "r2@a.test": 1, "r3@a.test": 1}
+
+
+def test_mail_goes_on_while_accounting_cannot():
+    with running() as w:
+        w.send("s@x.test", ["before@a.test"])
+        gives(w, "before@a.test")
+        (w.dir / "acct.csv").rename(w.dir / "acct.csv.moved")
+        (w.dir / "acct.csv").mkdir()
+        w.send("s@x.test", ["trips@a.test"])
+        wait_for("the alarm", lambda: " error accounting_failed " in w.log_text())
+        for n in range(20):
+            w.send("s@x.test", [f"during{n}@a.test"])
+        wait_for("deliveries", lambda: len(w.arrived()) == 22)
+        assert w.ctl("status", "--json")["summary"]["accounting_failed"]
+        assert w.ctl("audit", "--json")["summary"]["balanced"]
+        w.kill()
+        (w.dir / "acct.csv").rmdir()
+        w.start()
+        wait_for("all records", lambda: len(delivered(w)) == 22)
+        assert set(delivered(w).values()) == {1}
+        assert not w.ctl("status", "--json")["summary"]["accounting_failed"]
