@@ -12,6 +12,7 @@ import time
 
 import pytest
 
+from disk import Disk
 from test_path import PLAIN, make_certificate, raw
 from world import World, free_port, program, wait_for
 
@@ -186,60 +187,20 @@ def test_K1_root_is_dropped():
         w.wait_row(type="d", rcpt="r@a.test")
 
 
-SHIM = """
-#define _GNU_SOURCE
-#include <dlfcn.h>
-#include <errno.h>
-#include <stdlib.h>
-#include <string.h>
-#include <unistd.h>
-static int of_spool(int fd)
-{
-	char link[64], path[512];
-	ssize_t n;
-
-	if (access(getenv("MTAD_BREAK"), F_OK) != 0)
-		return 0;
-	strcpy(link, "/proc/self/fd/");
-	char *p = link + 14;
-	if (fd >= 100) *p++ = (char)('0' + fd / 100);
-	if (fd >= 10) *p++ = (char)('0' + fd / 10 % 10);
-	*p++ = (char)('0' + fd % 10);
-	*p = 0;
-	n = readlink(link, path, sizeof(path) - 1);
-	if (n <= 0)
-		return 0;
-	path[n] = 0;
-	return strstr(path, "data.mdb") != NULL;
-}
-int fdatasync(int fd)
-{
-	int (*real)(int) = (int (*)(int))dlsym(RTLD_NEXT, "fdatasync");
-
-	if (of_spool(fd)) { errno = EIO; return -1; }
-	return real(fd);
-}
-"""
-
-
 def test_F4_failed_fsync_fails_the_spool_until_it_is_verified():
     with World(delivery="retry = { 1h }") as w:
-        (w.dir / "shim.c").write_text(SHIM)
-        subprocess.run(["gcc", "-shared", "-fPIC", "-o", str(w.dir / "shim.so"), str(w.dir / "shim.c"), "-ldl"], check=True)
-        flag = w.dir / "break"
-        os.environ["MTAD_BREAK"] = str(flag)
-        asan = os.environ.get("ASAN_OPTIONS", "")
+        disk = Disk(w)
         w.sim(PLAIN)
-        w.start(wrapper=["env", f"LD_PRELOAD={w.dir}/shim.so", f"ASAN_OPTIONS={asan}:verify_asan_link_order=0"])
+        w.start(wrapper=disk.wrapper)
         w.send("s@x.test", ["r1@a.test"])
         w.wait_row(type="d", rcpt="r1@a.test")
-        flag.write_text("")
+        disk.becomes("failing")
         with pytest.raises((smtplib.SMTPDataError, smtplib.SMTPSenderRefused)) as refused:
             w.send("s@x.test", ["r2@a.test"])
         assert refused.value.smtp_code in (451, 452)
         wait_for("the alarm", lambda: "spool_failed" in w.log_text())
         assert w.ctl("status", "--json")["summary"]["spool"]["failed"]
-        flag.unlink()
+        disk.becomes("well")
         wait_for("recovery", lambda: "spool_recovered" in w.log_text())
         w.send("s@x.test", ["r3@a.test"])
         w.wait_row(type="d", rcpt="r3@a.test")
