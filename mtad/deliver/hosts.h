@@ -15,7 +15,6 @@ enum hosts_fault {
 	HOSTS_TLS_BROKEN = 1,    /* STARTTLS offered and failed: in clear where the policy is may */
 	HOSTS_NO_OVERLAP = 2,    /* fell out of step with the next envelope sent early */
 	HOSTS_NO_PIPELINING = 4, /* fell out of step without it */
-	HOSTS_HELO_ONLY = 8,     /* breaks on EHLO */
 };
 
 struct hosts;

@@ -64,15 +64,16 @@ struct deliver_session {
 	const char *host;
 	unsigned faults; /* of the present host */
 	bool was_ready;
+	bool is_helo_only;   /* this connection is the second to the address, which broke on EHLO */
 	bool is_sites_fault; /* an address of it failed; it is not us who lack a local address or a descriptor
 			      */
 	enum smtp_client_phase timed_phase; /* where the session was when its timer was set */
 	uint32_t timed_replies;
 	uint64_t timed_bytes;
-	enum verdict_class failure_class;
+	struct verdict_output failed; /* of the last address, for all that waits */
 	struct tls_slot tls_slot;
 	char tls_name[300], tls_words[48], peer_ip[48], local_ip[48];
-	char failure[QUEUE_REPLY_MAX]; /* of the last address */
+	char failure[QUEUE_REPLY_MAX]; /* its words */
 };
 
 static struct deliver_session *
@@ -131,14 +132,29 @@ give_back(struct deliver_session *s, struct job *job)
 	worker_post(s->d->conf.queue, &job->letter);
 }
 
-static void
-answer_waiting(struct deliver_session *s, enum queue_verdict_kind kind, enum verdict_class verdict_class,
-	const char *words)
+static const struct verdict_output not_tried = {
+	.verdict = {.kind = QUEUE_VERDICT_RETURN}, .verdict_class = CLASS_LOCAL, .esc = "4.4.1"};
+
+/* An address failed and said nothing about it. */
+static struct verdict_output
+silent_failure(enum verdict_class verdict_class)
 {
+	struct verdict_output v = {.verdict = {.kind = QUEUE_VERDICT_LATER}, .verdict_class = verdict_class};
+
+	snprintf(v.esc, sizeof(v.esc), "%s", verdict_class == CLASS_TLS ? "4.7.5" : "4.4.1");
+	return v;
+}
+
+static void
+answer_waiting(struct deliver_session *s, const struct verdict_output *v, const char *words)
+{
+	struct queue_blob text = {words, strnlen(words, QUEUE_REPLY_MAX)};
 	unsigned i;
+	uint32_t n;
 
 	for (i = 0; i < s->waiting_count; i++) {
-		job_answer_all(s->waiting[i], kind, verdict_class, "4.4.1", 0, words);
+		for (n = 0; n < s->waiting[i]->rcpt_count; n++)
+			job_answer(s->waiting[i], n, &v->verdict, v->verdict_class, v->esc, text);
 		give_back(s, s->waiting[i]);
 	}
 	s->waiting_count = 0;
@@ -203,10 +219,7 @@ session_end(struct deliver_session *s, const char *why)
 	s->state = SS_ENDED;
 	for (i = 0; i < TRANSFERS; i++)
 		assert(s->transfers[i].job == NULL);
-	if (s->was_ready || !s->is_sites_fault)
-		answer_waiting(s, QUEUE_VERDICT_RETURN, CLASS_LOCAL, why);
-	else
-		answer_waiting(s, QUEUE_VERDICT_LATER, s->failure_class, why);
+	answer_waiting(s, s->was_ready || !s->is_sites_fault ? &not_tried : &s->failed, why);
 	if (s->was_ready)
 		log_event(s->d->conf.log, LOG_EVENT_session_down, "site=%s host=%s peer=%s why=\"%s\"",
 			o->route->site, s->host, s->peer_ip,
@@ -222,15 +235,24 @@ session_end(struct deliver_session *s, const char *why)
 	worker_post(o->queue, &o->closed);
 }
 
+static void
+remember_failure(struct deliver_session *s, struct verdict_output v, const char *words)
+{
+	s->failed = v;
+	if (v.verdict.code != 0)
+		copy_text(s->failure, sizeof(s->failure), words);
+	else
+		snprintf(s->failure, sizeof(s->failure), "%s (%s): %s", s->host, s->peer_ip, words);
+}
+
 /* This address failed before it was ready for mail: the next one. */
 static void
-address_failed(struct deliver_session *s, enum verdict_class verdict_class, const char *words)
+address_failed(struct deliver_session *s, struct verdict_output v, const char *words)
 {
 	char escaped[QUEUE_REPLY_MAX];
 
 	s->is_sites_fault = true;
-	s->failure_class = verdict_class;
-	snprintf(s->failure, sizeof(s->failure), "%s (%s): %s", s->host, s->peer_ip, words);
+	remember_failure(s, v, words);
 	log_event(s->d->conf.log, LOG_EVENT_session_failed, "site=%s source=%s host=%s peer=%s why=\"%s\"",
 		s->o->route->site, s->o->conf->sources[s->o->source].name, s->host, s->peer_ip,
 		log_escape(escaped, sizeof(escaped), words, strnlen(words, sizeof(escaped))));
@@ -324,8 +346,7 @@ start_engine(struct deliver_session *s)
 	c.ehlo_name = (struct smtp_slice){ehlo, strnlen(ehlo, SMTP_DOMAIN_MAX)};
 	c.may_pipeline = o->settings.pipelining && (s->faults & HOSTS_NO_PIPELINING) == 0;
 	c.may_overlap = c.may_pipeline && o->settings.overlap && (s->faults & HOSTS_NO_OVERLAP) == 0;
-	/* HELO knows no STARTTLS. */
-	c.helo_only = (s->faults & HOSTS_HELO_ONLY) != 0 && c.tls != SMTP_CLIENT_TLS_MUST;
+	c.helo_only = s->is_helo_only;
 	if (o->route->static_route >= 0 && o->conf->routes[o->route->static_route].user[0] != '\0') {
 		const struct conf_route *r = &o->conf->routes[o->route->static_route];
 
@@ -344,7 +365,8 @@ start_tls(struct deliver_session *s, size_t leftover)
 	SSL_SESSION *session;
 
 	if (ctx == NULL) {
-		address_failed(s, CLASS_TLS, "no certification authorities could be loaded (tls-ca-file)");
+		address_failed(s, silent_failure(CLASS_TLS),
+			"no certification authorities could be loaded (tls-ca-file)");
 		return;
 	}
 	s->state = SS_HANDSHAKE;
@@ -353,7 +375,7 @@ start_tls(struct deliver_session *s, size_t leftover)
 	/* E4: bytes glued behind "220 ready" were sent in clear by somebody in the middle. */
 	if (wire_start_tls_client(s->wire, ctx, s->host, session) || leftover > 0) {
 		SSL_SESSION_free(session);
-		address_failed(s, CLASS_TLS, "bytes behind the reply to STARTTLS");
+		address_failed(s, silent_failure(CLASS_TLS), "bytes behind the reply to STARTTLS");
 		return;
 	}
 	SSL_SESSION_free(session);
@@ -383,7 +405,17 @@ static bool
 breaks_on_ehlo(const struct deliver_session *s, const struct smtp_client_fact *fact)
 {
 	return fact->phase == SMTP_PHASE_EHLO && fact->reply.code == 0 && wire_ssl(s->wire) == NULL &&
-	       tls_wish(s) != SMTP_CLIENT_TLS_MUST && (s->faults & HOSTS_HELO_ONLY) == 0;
+	       tls_wish(s) != SMTP_CLIENT_TLS_MUST && !s->is_helo_only;
+}
+
+/* Once, and not remembered: a host in a bad moment breaks on EHLO too, and its next mail should have TLS
+ * again.
+ */
+static void
+repeat_with_helo(struct deliver_session *s)
+{
+	s->is_helo_only = true;
+	s->order_next--;
 }
 
 /* E1: the host offers STARTTLS and then closes, stalls or talks nonsense. Under `may` that is a broken
@@ -415,6 +447,8 @@ on_ready(struct deliver_session *s)
 static void
 on_engine_down(struct deliver_session *s, const struct smtp_client_fact *fact)
 {
+	struct verdict_input in = {fact->outcome, fact->phase, fact->reply.code, fact->reply.esc, 0};
+	struct verdict_output v;
 	char words[QUEUE_REPLY_MAX];
 
 	if (fact->reply.code != 0)
@@ -429,15 +463,14 @@ on_engine_down(struct deliver_session *s, const struct smtp_client_fact *fact)
 		session_end(s, words);
 		return;
 	}
+	verdict_decide(&in, &v);
+	if (fact->phase == SMTP_PHASE_STARTTLS)
+		v.verdict_class = CLASS_TLS;
 	if (breaks_on_ehlo(s, fact))
-		learn_and_repeat(s, HOSTS_HELO_ONLY);
+		repeat_with_helo(s);
 	else if (breaks_on_starttls(s, fact))
 		learn_and_repeat(s, HOSTS_TLS_BROKEN);
-	address_failed(s,
-		fact->phase == SMTP_PHASE_STARTTLS ? CLASS_TLS
-		: fact->reply.code != 0            ? CLASS_REPLY
-						   : CLASS_CONNECTION,
-		words);
+	address_failed(s, v, words);
 }
 
 /* Pulls events until the engine wants more. False: the session or its connection is another one now. */
@@ -553,7 +586,7 @@ handshake_failed(struct deliver_session *s, const char *detail)
 			s->o->route->site, s->host, words);
 		learn_and_repeat(s, HOSTS_TLS_BROKEN);
 	}
-	address_failed(s, CLASS_TLS, words);
+	address_failed(s, silent_failure(CLASS_TLS), words);
 }
 
 static void
@@ -565,7 +598,7 @@ on_down(void *arg, enum wire_down why, const char *detail)
 		detail = "closed";
 	switch (s->state) {
 	case SS_CONNECTING:
-		address_failed(s, CLASS_CONNECTION, detail);
+		address_failed(s, silent_failure(CLASS_CONNECTION), detail);
 		return;
 	case SS_HANDSHAKE:
 		handshake_failed(s, detail);
@@ -634,8 +667,7 @@ not_dialled(struct deliver_session *s, int err)
 {
 	const char *source = s->o->conf->sources[s->o->source].name;
 
-	s->failure_class = CLASS_CONNECTION;
-	snprintf(s->failure, sizeof(s->failure), "%s (%s): %s", s->host, s->peer_ip, strerror(err));
+	remember_failure(s, silent_failure(CLASS_CONNECTION), strerror(err));
 	if (is_local_errno(err))
 		log_event(s->d->conf.log, LOG_EVENT_source_down, "source=%s peer=%s why=\"%s\"", source,
 			s->peer_ip, strerror(err));
@@ -650,12 +682,12 @@ connect_one(struct deliver_session *s)
 	const struct conf_source *source = &s->o->conf->sources[s->o->source];
 	const struct sockaddr *local;
 
+	s->is_helo_only = s->is_helo_only && s->peer == &s->o->route->addresses[s->order[s->order_next]];
 	s->peer = &s->o->route->addresses[s->order[s->order_next++]];
 	describe_peer(s);
 	if (!local_address(source, s->peer->any.sa_family, &local)) {
-		snprintf(s->failure, sizeof(s->failure), "%s (%s): source %s has no address of this family",
-			s->host, s->peer_ip, source->name);
-		s->failure_class = CLASS_CONNECTION;
+		remember_failure(
+			s, silent_failure(CLASS_CONNECTION), "the source has no address of this family");
 		s->is_sites_fault = true;
 		return false;
 	}
@@ -678,7 +710,8 @@ connect_next(struct deliver_session *s)
 			return;
 	if (s->failure[0] == '\0') {
 		s->is_sites_fault = true;
-		snprintf(s->failure, sizeof(s->failure), "no address to try");
+		s->failed = silent_failure(CLASS_CONNECTION);
+		copy_text(s->failure, sizeof(s->failure), "no address to try");
 	}
 	session_end(s, s->failure);
 }
@@ -773,7 +806,7 @@ take_job(struct deliver *d, struct job *job)
 static void
 quit(struct deliver_session *s, const char *why)
 {
-	answer_waiting(s, QUEUE_VERDICT_RETURN, CLASS_LOCAL, why);
+	answer_waiting(s, &not_tried, why);
 	if (!s->was_ready || s->state != SS_TALKING) {
 		s->is_sites_fault = false;
 		session_end(s, why);
@@ -820,7 +853,7 @@ deliver_stop(struct deliver *d, bool cut)
 			quit(s, "the daemon stops");
 			continue;
 		}
-		answer_waiting(s, QUEUE_VERDICT_RETURN, CLASS_LOCAL, "the daemon stops");
+		answer_waiting(s, &not_tried, "the daemon stops");
 		smtp_client_lost(s->smtp, SMTP_LIT("the daemon stops"));
 		pump_nothing(s);
 	}

@@ -30,14 +30,17 @@ is_too_many_rcpts(const struct verdict_input *in)
 	return in->code == 552 && (in->esc.class_digit == 0 || (in->esc.subject == 5 && in->esc.detail == 3));
 }
 
+/* Before MAIL a 5xx is about the host or about us and not about this mail: another host, another time (D7,
+ * D48).
+ */
 static void
 decide_reply(const struct verdict_input *in, struct verdict_output *out)
 {
-	if (in->code >= 200 && in->code < 300)
+	if (in->code >= 200 && in->code < 300 && in->phase == SMTP_PHASE_DOT)
 		set(out, QUEUE_VERDICT_DELIVERED, CLASS_SUCCESS, "2.0.0");
 	else if (is_too_many_rcpts(in))
 		set(out, QUEUE_VERDICT_RETURN, CLASS_REPLY, "4.5.3");
-	else if (in->code >= 500 && in->code < 600)
+	else if (in->code >= 500 && in->code < 600 && in->phase >= SMTP_PHASE_MAIL)
 		set(out, QUEUE_VERDICT_FAILED, CLASS_REPLY, "5.0.0");
 	else
 		set(out, QUEUE_VERDICT_LATER, CLASS_REPLY, "4.0.0");
@@ -56,6 +59,7 @@ verdict_decide(const struct verdict_input *in, struct verdict_output *out)
 		return;
 	case SMTP_OUTCOME_REFUSED: /* by us, before the site saw it: its capabilities do not take this message
 				    */
+		out->verdict.code = 0; /* the site has said nothing */
 		if (in->code >= 500)
 			set(out, QUEUE_VERDICT_FAILED, CLASS_PROTOCOL, "5.6.0");
 		else

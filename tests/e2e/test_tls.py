@@ -232,6 +232,8 @@ ODD = {
     "D22_250_to_data": {"DATA": "250 fine\r\n"},
     "D22_354_to_rcpt": {"RCPT": "354 go on\r\n"},
     "D23_two_replies_to_rcpt": {"RCPT": "250 ok\r\n250 ok\r\n250 ok\r\n"},
+    "D22_354_twice": {"DATA": "354 go\r\n354 go\r\n"},
+    "D22_250_before_the_dot": {"DATA": "354 go\r\n250 ok\r\n"},
     "D11_code_25": {"MAIL": "25 ok\r\n"},
     "D11_code_999": {"MAIL": "999 ok\r\n"},
     "D11_code_2x0": {"MAIL": "2x0 ok\r\n"},
@@ -280,6 +282,101 @@ def test_odd_site(name):
         else:
             assert row["type"] == "t", row
         assert w.daemon.poll() is None
+
+
+@pytest.mark.parametrize("at", ["EHLO", "MAIL", "RCPT", "DATA"])
+def test_D6_endless_lines_do_not_renew_the_timer(at):
+    def serve(peer, connection):
+        lines = connection.makefile("rb")
+        connection.sendall(b"220 peer\r\n")
+        for line in lines:
+            peer.heard.append(line.split()[0].decode())
+            while line.startswith(at.encode()):
+                connection.sendall(b"354-more\r\n" if at == "DATA" else b"250-more\r\n")
+                time.sleep(0.3)
+            connection.sendall(b"250 ok\r\n")
+    peer = Peer(serve)
+    with running(blocks=peer.route(), delivery="command-timeout = 1s  retry = { 1h }") as w:
+        w.send("", ["r@a.test"])
+        if at == "EHLO":
+            wait_for("HELO instead", lambda: "HELO" in peer.heard, 3)
+        else:
+            assert f"timeout in {at.lower()}" in gives(w, "r@a.test", "t", 3)["dsnDiag"]
+
+
+def over_tls(serve, version=None):
+    """A Peer that offers STARTTLS and then runs serve(peer, TLS socket)."""
+    def greet(peer, connection):
+        connection.sendall(b"220 peer\r\n")
+        for line in connection.makefile("rb"):
+            verb = line.split()[0]
+            if verb == b"EHLO":
+                connection.sendall(b"250-peer\r\n250 STARTTLS\r\n")
+            elif verb == b"STARTTLS":
+                connection.sendall(b"220 ready\r\n")
+                serve(peer, peer.context.wrap_socket(connection, server_side=True))
+                return
+            else:
+                peer.talk(connection, NORMAL, greeting="250 ok\r\n")
+                return
+    peer = Peer(greet)
+    peer.context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    if version is not None:
+        peer.context.minimum_version = peer.context.maximum_version = version
+        peer.context.set_ciphers("ALL:@SECLEVEL=0")
+    return peer
+
+
+def with_certificate(peer):
+    def before(w):
+        peer.context.load_cert_chain(*certificate(w.dir, "peer.test"))
+    return before
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+@pytest.mark.parametrize("policy", ["may", "encrypt"])
+def test_E2_site_with_tls_1_0_only(policy):
+    peer = over_tls(lambda peer, s: None, ssl.TLSVersion.TLSv1)
+    with running(before=with_certificate(peer), delivery=f"tls = {policy}  retry = {{ 1h }}", blocks=peer.route()) as w:
+        w.send("", ["r@a.test"])
+        if policy == "may":
+            gives(w)
+            assert peer.connections == 2 and not [r for r in w.rows() if r["type"] == "t"], "in the same attempt"
+        else:
+            row = gives(w, "r@a.test", "t")
+            assert row["dsnStatus"] == "4.7.5" and "protocol version" in row["dsnDiag"] and peer.connections == 1
+
+
+@pytest.mark.parametrize("name", ["E10_reply_cut_off", "E29_garbage_in_the_body", "D21_552_in_the_body"])
+def test_tls_that_ends_badly(name):
+    def serve(peer, s):
+        lines, in_data = s.makefile("rb"), False
+        for line in lines:
+            if in_data:
+                if line != b".\r\n":
+                    continue
+                s.sendall(b"250 ok")
+                break
+            verb = line.split()[0].decode()
+            s.sendall(NORMAL.get(verb, "250 ok\r\n").encode())
+            in_data = verb == "DATA"
+            if in_data and name != "E10_reply_cut_off":
+                break
+        if "552" in name:
+            s.sendall(b"552 5.3.4 too big\r\n")
+        raw = socket.socket(fileno=s.detach())
+        if "garbage" in name:
+            raw.sendall(b"\x17\x03\x03\x00\x20" + b"garbage!" * 4)
+        time.sleep(0.2)
+        raw.close()
+    peer = over_tls(serve)
+    body = "hello\r\n" if "E10" in name else ("z" * 76 + "\r\n") * 100000
+    with running(before=with_certificate(peer), blocks=peer.route(), delivery="retry = { 1h }") as w:
+        w.send("", ["r@a.test"], body=body)
+        row = gives(w, "r@a.test", "b" if "552" in name else "t")
+        assert "552" not in name or row["dsnDiag"] == "smtp;552 5.3.4 too big"
+        (event,) = [e for e in w.events() if e["event"] != "received"]
+        assert bool(event.get("uncertain")) == ("E10" in name)
 
 
 def test_E4_bytes_glued_behind_220_ready():
