@@ -5,6 +5,7 @@
  */
 #include "daemon.h"
 
+#include "base/descriptors.h"
 #include "intake/signer.h"
 
 #include <errno.h>
@@ -15,7 +16,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
-#include <sys/resource.h>
 #include <sys/stat.h>
 #include <systemd/sd-daemon.h>
 #include <unistd.h>
@@ -24,17 +24,6 @@ static void
 say(const char *what, const char *why)
 {
 	fprintf(stderr, "mtad: %s%s%s\n", what, why[0] != '\0' ? ": " : "", why);
-}
-
-static void
-raise_descriptors(void)
-{
-	struct rlimit limit;
-
-	if (getrlimit(RLIMIT_NOFILE, &limit) != 0)
-		return;
-	limit.rlim_cur = limit.rlim_max;
-	(void)setrlimit(RLIMIT_NOFILE, &limit);
 }
 
 /* Signals are the main thread's: blocked before threads are made, unblocked by libevent's handlers' delivery
@@ -107,6 +96,17 @@ tell_ready(struct daemon *d)
 	}
 }
 
+static void
+warn_of_descriptors(const struct app *a)
+{
+	const struct descriptors share = descriptors_share(a->conf->connections_total);
+
+	if (share.outbound < a->conf->connections_total)
+		log_event(a->log, LOG_EVENT_descriptors_few,
+			"deliveries=%lld clients=%lld connections-total=%lld", (long long)share.outbound,
+			(long long)share.clients, (long long)a->conf->connections_total);
+}
+
 static int
 run(struct daemon *d)
 {
@@ -121,7 +121,8 @@ run(struct daemon *d)
 	if (a->log == NULL)
 		return 1;
 	atomic_store(&a->memory.max_bytes, a->conf->memory_max);
-	raise_descriptors();
+	descriptors_raise();
+	warn_of_descriptors(a);
 	block_signals(true);
 	(void)umask(077);
 	(void)prctl(PR_SET_DUMPABLE, 0); /* K5: keys and passwords stay out of core files */

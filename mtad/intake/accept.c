@@ -6,6 +6,8 @@
  */
 #include "intake/session_impl.h"
 
+#include "base/descriptors.h"
+
 #include <arpa/inet.h>
 #include <assert.h>
 #include <errno.h>
@@ -16,7 +18,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-enum { ACCEPTS_A_TURN = 64, ACCEPT_PAUSE_US = 200000 };
+enum { ACCEPTS_A_TURN = 64, ACCEPT_PAUSE_US = 200000, COUNTED_NAMES = 3 };
 
 /* --- settings --- */
 
@@ -67,6 +69,7 @@ settings_create(const struct conf *conf, bool has_keys, char *why, size_t why_ma
 	st->refs = 1;
 	st->conf = conf_ref(conf);
 	st->has_keys = has_keys;
+	st->clients_max = descriptors_share(conf->connections_total).clients;
 	st->tls = calloc(conf->listen_count + 1, sizeof(st->tls[0]));
 	st->engine = calloc(conf->listen_count + 1, sizeof(st->engine[0]));
 	for (i = 0; st->tls != NULL && st->engine != NULL && i < conf->listen_count; i++) {
@@ -131,17 +134,47 @@ is_in_networks(const struct conf_listen *l, const struct sockaddr_storage *peer)
 								     : (const struct sockaddr *)peer);
 }
 
+/* The names a session is counted under, and how many each may have. */
+struct counted {
+	const char *name;
+	int64_t max;
+};
+
+static void
+counted_names(const struct intake_session *s, struct counted names[COUNTED_NAMES])
+{
+	names[0] = (struct counted){s->client_name, s->listen->connections_per_client};
+	names[1] = (struct counted){s->listen->name, s->listen->connections_max};
+	names[2] = (struct counted){"all clients", s->settings->clients_max};
+}
+
 static bool
-within_limits(struct intake_session *s)
+within_limits(const struct intake_session *s)
 {
 	struct limits *limits = s->in->conf.limits;
+	struct counted names[COUNTED_NAMES];
+	int i;
 
-	if (!limits_connect(limits, s->client_name, s->listen->connections_per_client, mono(s)))
-		return false;
-	if (limits_connect(limits, s->listen->name, s->listen->connections_max, mono(s)))
+	counted_names(s, names);
+	for (i = 0; i < COUNTED_NAMES; i++)
+		if (!limits_connect(limits, names[i].name, names[i].max, mono(s)))
+			break;
+	if (i == COUNTED_NAMES)
 		return true;
-	limits_disconnect(limits, s->client_name);
+	while (i-- > 0)
+		limits_disconnect(limits, names[i].name);
 	return false;
+}
+
+void
+intake_session_uncount(const struct intake_session *s)
+{
+	struct counted names[COUNTED_NAMES];
+	int i;
+
+	counted_names(s, names);
+	for (i = 0; i < COUNTED_NAMES; i++)
+		limits_disconnect(s->in->conf.limits, names[i].name);
 }
 
 static void

@@ -46,10 +46,8 @@ intake_session_free_if_over(struct intake_session *s)
 	if (s->next != NULL)
 		s->next->prev = s->prev;
 	s->in->count--;
-	if (s->is_counted) {
-		limits_disconnect(s->in->conf.limits, s->client_name);
-		limits_disconnect(s->in->conf.limits, s->listen->name);
-	}
+	if (s->is_counted)
+		intake_session_uncount(s);
 	if (s->user != NULL)
 		limits_disconnect(s->in->conf.limits, s->user_name);
 	if (s->delay != NULL)

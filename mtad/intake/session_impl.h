@@ -22,6 +22,7 @@ struct intake_settings {
 	unsigned refs;
 	const struct conf *conf;
 	bool has_keys;
+	int64_t clients_max;             /* what is left of the descriptors */
 	SSL_CTX **tls;                   /* of conf->listens[i]; NULL: no certificate */
 	struct smtp_server_conf *engine; /* of conf->listens[i] */
 };
@@ -80,6 +81,8 @@ mono(const struct intake_session *s)
 
 /* accept.c */
 void intake_settings_unref(struct intake_settings *st);
+/* A counted session has ended. */
+void intake_session_uncount(const struct intake_session *s);
 /* session.c: frees the session unless a letter is out; then its return does. */
 void intake_session_free_if_over(struct intake_session *s);
 extern const struct wire_ops intake_wire_ops;

@@ -9,6 +9,7 @@
  */
 #include "queue/dispatch_impl.h"
 
+#include "base/descriptors.h"
 #include "deliver/outbound.h"
 #include "queue/bounce.h"
 #include "queue/recover.h"
@@ -120,7 +121,7 @@ sched_conf(struct dispatch *d, struct queue_sched_conf *out)
 		.random = on_random,
 		.body_unref = on_body_unref,
 		.arg = d,
-		.connections_total = (uint32_t)c->connections_total,
+		.connections_total = (uint32_t)descriptors_share(c->connections_total).outbound,
 		.jitter_percent = (uint32_t)c->retry_jitter,
 		.default_source = dispatch_source_number(d, c->sources[0].name),
 	};
