@@ -312,6 +312,7 @@ def test_A41_messages_per_connection():
 
 def test_A42_connections_of_one_client():
     with running(listen="connections-per-client = 2") as w:
+        wait_for("the end of the start's own connection", lambda: "client_closed" in w.log_text())
         with Talk(w.port) as one, Talk(w.port) as two:
             with Talk(w.port, greeting=False) as three:
                 three.expect("421 4.3.2")
