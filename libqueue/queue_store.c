@@ -264,6 +264,7 @@ queue_store_open(const struct queue_store_conf *conf, struct queue_store **out_s
 	if (s == NULL)
 		return QUEUE_ENOMEM;
 	s->conf = *conf;
+	queue_store_set_limits(s, &conf->limits);
 	s->conf.dir = strdup(conf->dir);
 	s->lock_fd = -1;
 	if (s->conf.map_bytes == 0)

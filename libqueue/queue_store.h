@@ -18,12 +18,16 @@
 
 struct queue_store;
 
-struct queue_store_conf {
-	const char *dir;              /* exists or is made, mode 0700 */
-	uint64_t map_bytes;           /* 0: 1 TiB */
+/* When puts get QUEUE_ENOSPACE; settles go on. */
+struct queue_store_limits {
 	uint64_t spool_bytes_max;     /* our own limit on used pages; 0: none */
-	uint64_t disk_free_min_bytes; /* below: QUEUE_ENOSPACE for puts; settles go on */
+	uint64_t disk_free_min_bytes; /* of the disk; below */
 	uint64_t disk_free_min_inodes;
+};
+struct queue_store_conf {
+	const char *dir;    /* exists or is made, mode 0700 */
+	uint64_t map_bytes; /* 0: 1 TiB */
+	struct queue_store_limits limits;
 	bool read_only;        /* for tools and tests */
 	bool allow_network_fs; /* tests only */
 	char *why;             /* when open fails: the reason in words goes here (may be NULL) */
@@ -32,6 +36,8 @@ struct queue_store_conf {
 
 QUEUE_MUST_USE int queue_store_open(const struct queue_store_conf *conf, struct queue_store **out_store);
 void queue_store_close(struct queue_store **sp);
+/* Any thread; from the next transaction on. */
+void queue_store_set_limits(struct queue_store *s, const struct queue_store_limits *limits);
 /* After QUEUE_EIO: go back to the last state that was acknowledged, make sure of it on disk, open it again
  * and write one commit as a proof. The transaction that failed has not happened, even if it had reached the
  * disk. Writer thread, no transaction open; loads wait, and return QUEUE_EIO as long as it is failed.

@@ -33,6 +33,9 @@ enum {
 
 struct queue_store {
 	struct queue_store_conf conf; /* dir is a copy */
+	struct {
+		_Atomic uint64_t spool_bytes_max, disk_free_min_bytes, disk_free_min_inodes;
+	} limits; /* conf.limits, as any thread may set them */
 	int lock_fd;
 	/*
 	 * Rule zero (style, 9): a lock, because loads run in the io threads and must not find the environment

@@ -95,19 +95,30 @@ map_settle_bytes(const struct queue_store *s)
 
 static const char no_room_to_grow[] = "the disk has no room for the spool to grow";
 
+void
+queue_store_set_limits(struct queue_store *s, const struct queue_store_limits *limits)
+{
+	atomic_store_explicit(&s->limits.spool_bytes_max, limits->spool_bytes_max, memory_order_relaxed);
+	atomic_store_explicit(
+		&s->limits.disk_free_min_bytes, limits->disk_free_min_bytes, memory_order_relaxed);
+	atomic_store_explicit(
+		&s->limits.disk_free_min_inodes, limits->disk_free_min_inodes, memory_order_relaxed);
+}
+
 /* The limit that `need` more bytes would break, or NULL. The words are an operator's. */
 static const char *
 broken_limit(const struct queue_store *s, const struct queue_space *sp, uint64_t need)
 {
-	const struct queue_store_conf *c = &s->conf;
+	uint64_t spool_bytes_max = atomic_load_explicit(&s->limits.spool_bytes_max, memory_order_relaxed);
 
-	if (sp->disk_free_bytes < c->disk_free_min_bytes)
+	if (sp->disk_free_bytes < atomic_load_explicit(&s->limits.disk_free_min_bytes, memory_order_relaxed))
 		return "too little free space on the disk";
-	if (sp->disk_free_inodes < c->disk_free_min_inodes)
+	if (sp->disk_free_inodes <
+		atomic_load_explicit(&s->limits.disk_free_min_inodes, memory_order_relaxed))
 		return "too few free inodes on the disk";
-	if (c->spool_bytes_max > 0 && sp->used_bytes + need > c->spool_bytes_max)
+	if (spool_bytes_max > 0 && sp->used_bytes + need > spool_bytes_max)
 		return "the spool has reached its size limit";
-	if (sp->used_bytes + need > c->map_bytes - map_settle_bytes(s))
+	if (sp->used_bytes + need > s->conf.map_bytes - map_settle_bytes(s))
 		return "the spool's map is full";
 	/* Lifts when there is room for the next step, so that a host that asks before it takes mail sees it
 	 * lift. */

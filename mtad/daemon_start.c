@@ -146,12 +146,8 @@ static bool
 open_store(struct app *a, char *why, size_t why_max)
 {
 	char words[DAEMON_WHY_MAX] = "";
-	const struct queue_store_conf sc = {.dir = a->conf->spool_dir,
-		.spool_bytes_max = (uint64_t)a->conf->spool_max,
-		.disk_free_min_bytes = (uint64_t)a->conf->disk_free_min,
-		.disk_free_min_inodes = (uint64_t)a->conf->disk_free_min_inodes,
-		.why = words,
-		.why_max = sizeof(words)};
+	const struct queue_store_conf sc = {
+		.dir = a->conf->spool_dir, .why = words, .why_max = sizeof(words)};
 	int err = queue_store_open(&sc, &a->store);
 
 	if (err < 0)

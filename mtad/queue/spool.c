@@ -652,7 +652,12 @@ on_letter(void *arg, struct letter *l)
 static void
 apply_conf(struct spool *s, const struct conf *conf)
 {
+	const struct queue_store_limits limits = {.spool_bytes_max = (uint64_t)conf->spool_max,
+		.disk_free_min_bytes = (uint64_t)conf->disk_free_min,
+		.disk_free_min_inodes = (uint64_t)conf->disk_free_min_inodes};
 	size_t i;
+
+	queue_store_set_limits(s->store, &limits);
 
 	s->conf = conf_ref(conf);
 	s->record_received = false;

@@ -52,7 +52,6 @@ def test_F6_F24_disk_guard_and_its_end():
         assert "spool_full" in w.log_text()
 
 
-@pytest.mark.xfail(strict=True, reason="the store keeps the limits it was opened with")
 def test_F24_disk_guard_is_reloaded():
     with running(settings="disk-free-min = 1TB\n") as w:
         with Talk(w.port) as t:

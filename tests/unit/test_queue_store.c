@@ -430,8 +430,8 @@ test_guards(void **state)
 		struct queue_store_conf conf;
 		const char *why;
 	} cases[] = {
-		{"disk", {.disk_free_min_bytes = UINT64_MAX}, "too little free space on the disk"},
-		{"size", {.spool_bytes_max = 100000}, "the spool has reached its size limit"},
+		{"disk", {.limits.disk_free_min_bytes = UINT64_MAX}, "too little free space on the disk"},
+		{"size", {.limits.spool_bytes_max = 100000}, "the spool has reached its size limit"},
 		{"map", {.map_bytes = 3 << 20}, "the spool's map is full"},
 	};
 
@@ -450,8 +450,7 @@ test_guards(void **state)
 		f = fresh;
 		first = put(f, 10000, 1);
 		stop(f);
-		f->conf.disk_free_min_bytes = cases[i].conf.disk_free_min_bytes;
-		f->conf.spool_bytes_max = cases[i].conf.spool_bytes_max;
+		f->conf.limits = cases[i].conf.limits;
 		f->conf.map_bytes = cases[i].conf.map_bytes;
 		start(f);
 		/* One at a time, until it is refused; then everything but a put still works in that
