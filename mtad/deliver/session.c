@@ -42,6 +42,7 @@ struct deliver {
 	struct hosts *hosts;
 	struct tls_cache *tls_cache;
 	SSL_CTX *tls_plain, *tls_verify; /* opportunistic, and with the certificate checked */
+	uint64_t verify_number;          /* of tls_verify, from 1: a reload makes the next one */
 	struct deliver_session *first;
 	uint32_t count;
 	bool is_stopping;
@@ -370,7 +371,9 @@ start_tls(struct deliver_session *s, size_t leftover)
 		return;
 	}
 	s->state = SS_HANDSHAKE;
-	snprintf(s->tls_name, sizeof(s->tls_name), "%s %s", verify ? "verify" : "may", s->host);
+	/* A resumed session is not verified again, so one of other authorities must not be found. */
+	snprintf(s->tls_name, sizeof(s->tls_name), "%llu %s",
+		verify ? (unsigned long long)s->d->verify_number : 0ULL, s->host);
 	session = tls_cache_take(s->d->tls_cache, s->tls_name);
 	/* E4: bytes glued behind "220 ready" were sent in clear by somebody in the middle. */
 	if (wire_start_tls_client(s->wire, ctx, s->host, session) || leftover > 0) {
@@ -878,6 +881,7 @@ deliver_reconfigure(struct deliver *d, const struct conf *conf, char *why, size_
 	}
 	SSL_CTX_free(d->tls_verify);
 	d->tls_verify = verify;
+	d->verify_number++;
 	return true;
 }
 

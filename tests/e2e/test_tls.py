@@ -183,8 +183,8 @@ def test_E26_certificate_renewed_and_mismatched_at_reload():
 class Peer:
     """A listening thread that runs serve(connection file, socket) for each connection."""
 
-    def __init__(self, serve):
-        self.listener = socket.create_server(("127.0.0.1", 0))
+    def __init__(self, serve, host="127.0.0.1", port=0):
+        self.listener = socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET)
         self.port = self.listener.getsockname()[1]
         self.connections, self.heard = 0, []
         self.serve = serve
@@ -284,6 +284,18 @@ def test_odd_site(name):
         assert w.daemon.poll() is None
 
 
+@pytest.mark.parametrize("works", ["127.0.0.9", "::1"])
+def test_D42_one_family_works(works):
+    """The host has addresses of both families and is deaf on one: the other one, in the same attempt."""
+    script = 'record "a.test" { mx = { "10 h.a.test" } }\nrecord "h.a.test" { a = "127.0.0.9" aaaa = "::1" }'
+    family = "prefer-v6" if works == "127.0.0.9" else "prefer-v4"
+    with running(script, delivery=f"family = {family}") as w:
+        Peer(lambda peer, connection: peer.talk(connection, NORMAL), works, w.site_port)
+        w.send("", ["r@a.test"])
+        assert gives(w, seconds=5)["dlvDestinationIp"] == works
+        assert not [r for r in w.rows() if r["type"] == "t"]
+
+
 @pytest.mark.parametrize("at", ["EHLO", "MAIL", "RCPT", "DATA"])
 def test_D6_endless_lines_do_not_renew_the_timer(at):
     def serve(peer, connection):
@@ -345,6 +357,32 @@ def test_E2_site_with_tls_1_0_only(policy):
         else:
             row = gives(w, "r@a.test", "t")
             assert row["dsnStatus"] == "4.7.5" and "protocol version" in row["dsnDiag"] and peer.connections == 1
+
+
+def test_E12_resumption_ends_with_the_authorities():
+    resumed = []
+
+    def serve(peer, s):
+        resumed.append(s.session_reused)
+        peer.talk(s, NORMAL, greeting="")
+    peer = over_tls(serve)
+
+    def before(w):
+        with_certificate(peer)(w)
+        w.ca_file = w.dir / "mine.pem"
+        w.ca_file.write_bytes((w.dir / "server.pem").read_bytes())
+        w.blocks = f'route peer {{ domains = {{ "*" }} hosts = {{ "peer.test:{peer.port}" }} }}'
+    with running('record "peer.test" { a = "127.0.0.1" }', before=before,
+                 delivery="tls = verify  idle = 0s  retry = { 1h }") as w:
+        for n in range(3):
+            w.send("", [f"r{n}@a.test"])
+            gives(w, f"r{n}@a.test")
+        assert resumed == [False, False, True], "each of two threads has a memory of its own"
+        certificate(w.dir, "peer.test", "other")
+        w.ca_file.write_bytes((w.dir / "other.pem").read_bytes())
+        w.ctl("reload")
+        w.send("", ["r3@a.test"])
+        assert "certificate verify failed" in gives(w, "r3@a.test", "t")["dsnDiag"]
 
 
 @pytest.mark.parametrize("name", ["E10_reply_cut_off", "E29_garbage_in_the_body", "D21_552_in_the_body"])
