@@ -482,17 +482,23 @@ def test_E22_login_goes_only_over_tls_that_is_proven(tls):
             assert "AUTH" not in peer.heard
 
 
-def test_D48_smarthost_refuses_the_login():
-    def serve(peer, connection):
-        peer.talk(connection, NORMAL | {"EHLO": "250-smart\r\n250 AUTH PLAIN LOGIN\r\n", "AUTH": "535 5.7.8 wrong\r\n"})
+@pytest.mark.parametrize("tls", ["none", "encrypt"])
+def test_D48_smarthost_refuses_the_login(tls):
+    """Or would get it in clear (E22): mail waits and does not bounce."""
+    answers = NORMAL | {"EHLO": "250-smart\r\n250 AUTH PLAIN LOGIN\r\n", "AUTH": "535 5.7.8 wrong\r\n"}
+    if tls == "none":
+        peer = Peer(lambda peer, connection: peer.talk(connection, answers))
+    else:
+        peer = over_tls(lambda peer, s: peer.talk(s, answers, greeting=""))
 
     def before(w):
         (w.dir / "pw").write_text("geheim\n")
         (w.dir / "pw").chmod(0o600)
-        w.blocks = peer.route(f'user = "me" password-file = "{w.dir}/pw" tls = none')
-    peer = Peer(serve)
+        if tls == "encrypt":
+            with_certificate(peer)(w)
+        w.blocks = peer.route(f'user = "me" password-file = "{w.dir}/pw" tls = {tls}')
     with running(before=before) as w:
         w.send("", ["r@a.test"])
         row = wait_for("a record", lambda: next((r for r in w.rows() if r["type"] in "tb"), None))
-        assert row["type"] == "t", "mail must wait, not bounce"
-
+        assert row["type"] == "t" and ("AUTH" in peer.heard) == (tls == "encrypt")
+        assert row["dsnDiag"] == "smtp;535 5.7.8 wrong" if tls == "encrypt" else "password not sent" in row["dsnDiag"]
