@@ -21,8 +21,11 @@ job_create(struct queue_lease *lease)
 	job->lease = lease;
 	job->id = queue_lease_message(lease);
 	job->rcpt_count = count;
-	for (i = 0; i < count; i++)
+	for (i = 0; i < count; i++) {
 		job->rcpts[i].n = queue_lease_rcpt(lease, i);
+		/* Nothing comes back unanswered; if it did, it must not count as delivered. */
+		job->rcpts[i].verdict.kind = QUEUE_VERDICT_RETURN;
+	}
 	return job;
 }
 
