@@ -160,7 +160,7 @@ prefix(const struct log *l, enum conf_log_level level, char *buf, size_t max)
 	return snprintf(buf, max, "%s.%06dZ %s ", date, (int)(now_us % 1000000), level_names[level]);
 }
 
-static bool
+static bool __attribute__((format(printf, 3, 0)))
 put_event(struct log *l, enum log_event event, const char *format, va_list ap)
 {
 	char line[LINE_MAX_BYTES];
