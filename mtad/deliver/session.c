@@ -394,12 +394,14 @@ learn(struct deliver_session *s, unsigned faults)
 	hosts_learn(s->d->hosts, s->host, faults, clock_mono(s->d->conf.clock));
 }
 
-/* The same address once more, by the lesson; only when it was kept, or this would never end. */
+/* The same address once more, in clear; only when the lesson was kept, or this would never end. */
 static void
-learn_and_repeat(struct deliver_session *s, unsigned fault)
+repeat_in_clear(struct deliver_session *s, const char *words)
 {
-	learn(s, fault);
-	if ((hosts_faults(s->d->hosts, s->host, clock_mono(s->d->conf.clock)) & fault) != 0)
+	log_event(s->d->conf.log, LOG_EVENT_tls_fallback, "site=%s host=%s why=\"%s\"", s->o->route->site,
+		s->host, words);
+	learn(s, HOSTS_TLS_BROKEN);
+	if ((hosts_faults(s->d->hosts, s->host, clock_mono(s->d->conf.clock)) & HOSTS_TLS_BROKEN) != 0)
 		s->order_next--;
 }
 
@@ -467,12 +469,15 @@ on_engine_down(struct deliver_session *s, const struct smtp_client_fact *fact)
 		return;
 	}
 	verdict_decide(&in, &v);
+	if (fact->phase == SMTP_PHASE_AUTH && in.code >= 500)
+		log_event(s->d->conf.log, LOG_EVENT_login_refused, "site=%s host=%s peer=%s code=%u",
+			s->o->route->site, s->host, s->peer_ip, (unsigned)in.code);
 	if (fact->phase == SMTP_PHASE_STARTTLS)
 		v.verdict_class = CLASS_TLS;
 	if (breaks_on_ehlo(s, fact))
 		repeat_with_helo(s);
 	else if (breaks_on_starttls(s, fact))
-		learn_and_repeat(s, HOSTS_TLS_BROKEN);
+		repeat_in_clear(s, words);
 	address_failed(s, v, words);
 }
 
@@ -584,11 +589,8 @@ handshake_failed(struct deliver_session *s, const char *detail)
 	char words[QUEUE_REPLY_MAX];
 
 	snprintf(words, sizeof(words), "TLS handshake: %s", detail);
-	if (s->o->settings.tls == CONF_TLS_MAY) {
-		log_event(s->d->conf.log, LOG_EVENT_tls_fallback, "site=%s host=%s why=\"%s\"",
-			s->o->route->site, s->host, words);
-		learn_and_repeat(s, HOSTS_TLS_BROKEN);
-	}
+	if (s->o->settings.tls == CONF_TLS_MAY)
+		repeat_in_clear(s, words);
 	address_failed(s, silent_failure(CLASS_TLS), words);
 }
 

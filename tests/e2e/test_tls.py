@@ -56,7 +56,9 @@ def test_E1_E2_E3_E6_E21_policy(w, habit, policy):
         gives(w, rcpt)
         (arrived,) = [a for a in w.arrived() if a["rcpt"] == rcpt]
         assert arrived["tls"] == "-"
-        if habit in ("broken_handshake", "refused_454", "refused_502", "none_offered"):
+        if habit in ("broken_handshake", "closes", "garbage", "stalls"):
+            assert f" warn tls_fallback site=mx1.{habit.replace('_', '')}may.mx.test " in w.log_text()
+        if habit not in ENCRYPTED[policy]:
             assert not [r for r in w.rows() if r["rcpt"] == rcpt and r["type"] == "t"], "clear text in the same attempt"
     else:
         row = gives(w, rcpt, "t")
@@ -501,4 +503,5 @@ def test_D48_smarthost_refuses_the_login(tls):
         w.send("", ["r@a.test"])
         row = wait_for("a record", lambda: next((r for r in w.rows() if r["type"] in "tb"), None))
         assert row["type"] == "t" and ("AUTH" in peer.heard) == (tls == "encrypt")
+        assert (" error login_refused site=route:peer " in w.log_text()) == (tls == "encrypt")
         assert row["dsnDiag"] == "smtp;535 5.7.8 wrong" if tls == "encrypt" else "password not sent" in row["dsnDiag"]
