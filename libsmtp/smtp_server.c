@@ -81,6 +81,14 @@ smtp_server_say(struct smtp_server *s, int code, const char *esc, const char *te
 	smtp_server_reply(s, code, esc, text);
 }
 
+void
+smtp_server_put_off_rcpt(struct smtp_server *s, const char *esc, const char *text)
+{
+	if (s->rcpt_tried - s->rcpt_count > RCPT_OVERSHOOT)
+		s->error_count++;
+	smtp_server_reply(s, 452, esc, text);
+}
+
 enum state
 smtp_server_close_with(struct smtp_server *s, int code, const char *esc, const char *text)
 {
@@ -622,8 +630,10 @@ smtp_server_answer(struct smtp_server *s, int code, const char *esc, const char 
 	}
 	/* DATA is answered 3xx, AUTH 235, the others 2xx, or refused. */
 	assert(code >= 400 || (code < 300) == (step->event != SMTP_SERVER_DATA));
+	if (s->state == ST_ASK_RCPT && code == 452)
+		smtp_server_put_off_rcpt(s, esc, text);
 	/* The peer's chunk is on its way already; there is nothing to invite. */
-	if (s->state != ST_ASK_BDAT || code >= 400)
+	else if (s->state != ST_ASK_BDAT || code >= 400)
 		smtp_server_say(s, code, esc, text);
 	next = step->answered(s, code);
 	move(s, next);

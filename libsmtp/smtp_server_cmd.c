@@ -183,10 +183,8 @@ on_rcpt(struct smtp_server *s, struct smtp_slice arg)
 
 	s->rcpt_tried++;
 	if (s->conf->rcpt_max != 0 && s->rcpt_count >= s->conf->rcpt_max) {
-		if (s->rcpt_tried - s->rcpt_count > RCPT_OVERSHOOT)
-			s->error_count++;
-		smtp_server_reply(
-			s, 452, "4.5.3", "too many recipients, send the rest in another transaction");
+		smtp_server_put_off_rcpt(
+			s, "4.5.3", "too many recipients, send the rest in another transaction");
 		return s->state;
 	}
 	if ((err = smtp_cmd_path(&arg, SMTP_LIT("TO:"), &rcpt->address)) < 0)

@@ -108,6 +108,8 @@ void smtp_server_put(struct smtp_server *s, const char *bytes, size_t len);
 /* One reply line. say() also counts refusals as errors. */
 void smtp_server_reply(struct smtp_server *s, int code, const char *esc, const char *text);
 void smtp_server_say(struct smtp_server *s, int code, const char *esc, const char *text);
+/* 452 to a recipient: one too many. */
+void smtp_server_put_off_rcpt(struct smtp_server *s, const char *esc, const char *text);
 /* The last reply; `text` is static and also tells the host why. */
 enum state smtp_server_close_with(struct smtp_server *s, int code, const char *esc, const char *text);
 enum state smtp_server_spoke_too_early(struct smtp_server *s);

@@ -14,6 +14,8 @@
 
 #include <assert.h>
 #include <event2/event.h>
+#include <openssl/err.h>
+#include <openssl/ssl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -161,18 +163,24 @@ on_mail(struct intake_session *s, const struct smtp_server_mail *mail)
 	smtp_server_answer(s->smtp, 250, "2.1.0", "Sender ok");
 }
 
-/* The same address twice is delivered once (A40). */
+/* The same address twice is delivered once (A40): the local part to the letter, the domain as DNS reads it.
+ */
 static bool
-is_duplicate(const struct message *m, struct smtp_slice address)
+is_duplicate(const struct message *m, struct smtp_slice local, struct smtp_slice domain)
 {
 	uint32_t i;
 
 	if (m->rcpt_count > DUPLICATES_LOOKED_AT)
 		return false;
-	for (i = 0; i < m->rcpt_count; i++)
-		if (smtp_slice_is(
-			    (struct smtp_slice){m->rcpts[i].address.ptr, m->rcpts[i].address.len}, address))
+	for (i = 0; i < m->rcpt_count; i++) {
+		struct smtp_slice other = {m->rcpts[i].address.ptr, m->rcpts[i].address.len};
+
+		/* A local part with "@" is quoted, so one is never the beginning of another up to an "@". */
+		if (other.len > local.len && other.ptr[local.len] == '@' &&
+			smtp_slice_is((struct smtp_slice){other.ptr, local.len}, local) &&
+			smtp_slice_is((struct smtp_slice){m->domains[i].ptr, m->domains[i].len}, domain))
 			return true;
+	}
 	return false;
 }
 
@@ -194,7 +202,7 @@ on_rcpt(struct intake_session *s, const struct smtp_server_rcpt *rcpt)
 		refuse(s, "RCPT", 452, "4.5.3", "Too many recipients for this user");
 		return;
 	}
-	if (is_duplicate(s->message, rcpt->address)) {
+	if (is_duplicate(s->message, addr.local, (struct smtp_slice){domain, (size_t)n})) {
 		smtp_server_answer(s->smtp, 250, "2.1.5", "Recipient ok (given before)");
 		return;
 	}
@@ -257,16 +265,16 @@ on_end(struct intake_session *s)
 	in.is_esmtp = smtp_server_is_esmtp(s->smtp);
 	in.is_smtputf8 = s->message_is_utf8;
 	in.helo = smtp_server_helo(s->smtp);
+	if (s->user != NULL && s->user->message_max > 0 &&
+		s->message->buffer_len > (uint64_t)s->user->message_max) {
+		drop_message(s);
+		refuse(s, "DATA", 552, "5.3.4", "Message is larger than this user may send");
+		return;
+	}
 	prepare_message(s->message, &in, &reply);
 	if (reply.code != 0) {
 		drop_message(s);
 		refuse(s, "DATA", reply.code, reply.esc, reply.text);
-		return;
-	}
-	if (s->user != NULL && s->user->message_max > 0 &&
-		s->message->meta.body_bytes > (uint64_t)s->user->message_max) {
-		drop_message(s);
-		refuse(s, "DATA", 552, "5.3.4", "Message is larger than this user may send");
 		return;
 	}
 	send_to_spool(s);
@@ -460,6 +468,7 @@ is_over(const struct intake_session *s)
 static bool
 take_events(struct intake_session *s, struct smtp_slice *in, bool *progress)
 {
+	size_t said = smtp_server_output(s->smtp).len;
 	struct smtp_server_fact fact;
 	enum smtp_server_event event;
 
@@ -471,6 +480,8 @@ take_events(struct intake_session *s, struct smtp_slice *in, bool *progress)
 		if (!react(s, event, &fact, in->len))
 			return false;
 	}
+	/* Commands that are no event (NOOP, a chunk that is not the last) have an answer. */
+	*progress = *progress || smtp_server_output(s->smtp).len > said;
 	return true;
 }
 
@@ -553,6 +564,20 @@ on_tls(void *arg)
 	wire_deadline(s->wire, s->listen->command_timeout);
 }
 
+/* The wire writes no more, but the socket may: one try, for a client that waits for us without knowing it. */
+static void
+say_last_words(struct intake_session *s)
+{
+	struct smtp_slice out = smtp_server_output(s->smtp);
+	SSL *ssl = wire_ssl(s->wire);
+
+	if (ssl == NULL)
+		(void)!send(wire_fd(s->wire), out.ptr, out.len, MSG_NOSIGNAL | MSG_DONTWAIT);
+	else if (smtp_server_is_tls(s->smtp))
+		(void)!SSL_write(ssl, out.ptr, (int)out.len);
+	ERR_clear_error();
+}
+
 static void
 on_down(void *arg, enum wire_down why, const char *detail)
 {
@@ -560,6 +585,7 @@ on_down(void *arg, enum wire_down why, const char *detail)
 
 	if (why == WIRE_TIMEOUT && !s->is_closing) {
 		smtp_server_close(s->smtp, "4.4.2", "Timeout, closing connection");
+		say_last_words(s);
 		log_event(s->in->conf.log, LOG_EVENT_client_closed, "client=%s why=timeout state=%s",
 			s->client_ip, smtp_server_state_name(s->smtp));
 	}
@@ -657,7 +683,8 @@ intake_stop(struct intake *in, bool cut)
 		next = s->next;
 		if (s->wire == NULL || s->waiting == WAIT_SPOOL)
 			continue; /* it gets its answer, then 421 */
-		if (cut)
+		/* In the middle of a handshake nothing can be said, and the engine waits for its end. */
+		if (cut || (wire_ssl(s->wire) != NULL && !smtp_server_is_tls(s->smtp)))
 			session_close(s);
 		else if (s->waiting == WAIT_NOTHING && smtp_server_is_idle(s->smtp)) {
 			smtp_server_close(s->smtp, "4.3.2", "Service is stopping");

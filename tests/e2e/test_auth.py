@@ -138,6 +138,31 @@ def test_limits_of_a_user(w, t):
     assert replies[-1] == "451 4.7.1"
 
 
+def test_A39_recipients_above_the_limit_of_a_user_cost_nothing():
+    def before(world):
+        world.blocks = f'user few {{ password-file = "{password_file(world.dir, "few", "secret")}"  recipients-max = 5 }}'
+    with running(before=before, listen="auth-in-clear = yes  errors-max = 5") as w, Talk(w.port) as t:
+        t.hello()
+        t.auth("few", "secret")
+        t.say("MAIL FROM:<s@x.test>", "250")
+        t.raw("".join(f"RCPT TO:<r{n}@a.test>\r\n" for n in range(50)))
+        assert [t.reply()[:9] for _ in range(50)] == ["250 2.1.5"] * 5 + ["452 4.5.3"] * 45
+        t.data(MAIL)
+
+
+def test_B13_size_limit_of_a_user_is_exact():
+    def before(world):
+        world.blocks = f'user small {{ password-file = "{password_file(world.dir, "small", "secret")}"  message-max = 1KB }}'
+    with running(before=before, listen="auth-in-clear = yes") as w, Talk(w.port) as t:
+        t.hello()
+        t.auth("small", "secret")
+        for over, wanted in ((-1, "250"), (0, "250"), (1, "552 5.3.4")):
+            message = b"From: <s@x.test>\r\n\r\n" + b"x" * 600 + b"\r\n"
+            message += b"y" * (1024 + over - len(message) - 2) + b"\r\n"
+            t.envelope()
+            t.data(message + b".\r\n", wanted)
+
+
 def test_A19_wrong_passwords_cost_time_and_are_logged(w):
     with running(listen="auth-in-clear = yes  networks = { 10.9.9.0/24 }", before=lambda x: setattr(
             x, "blocks", f'user shop {{ password-file = "{password_file(x.dir, "shop", "secret")}" }}')) as w2:
