@@ -527,15 +527,3 @@ queue_lease_body(const struct queue_lease *l)
 {
 	return l->message->body;
 }
-
-void
-queue_lease_set_user(struct queue_lease *l, void *user)
-{
-	l->user = user;
-}
-
-void *
-queue_lease_user(const struct queue_lease *l)
-{
-	return l->user;
-}

@@ -180,8 +180,6 @@ uint32_t queue_lease_rcpt_count(const struct queue_lease *l);
 uint16_t queue_lease_rcpt(const struct queue_lease *l, uint32_t index); /* its n */
 uint16_t queue_lease_attempts(const struct queue_lease *l, uint32_t index);
 void *queue_lease_body(const struct queue_lease *l); /* the host's, or NULL: load from the store */
-void queue_lease_set_user(struct queue_lease *l, void *user);
-void *queue_lease_user(const struct queue_lease *l);
 void queue_session_set_user(struct queue_session *s, void *user);
 void *queue_session_user(const struct queue_session *s);
 

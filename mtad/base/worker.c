@@ -174,12 +174,6 @@ worker_base(struct worker *w)
 	return w->base;
 }
 
-const struct clock *
-worker_clock(const struct worker *w)
-{
-	return w->conf.clock;
-}
-
 int64_t
 worker_alive_us(const struct worker *w)
 {

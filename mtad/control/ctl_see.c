@@ -11,6 +11,7 @@
 #include "queue_store.h"
 #include "report/event.h"
 #include "report/report.h"
+#include "route/route.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -85,6 +86,18 @@ count_pause(void *arg, const struct queue_pause_view *v)
 	return true;
 }
 
+static json_t *
+status_dns(const struct route *route)
+{
+	struct route_stats d;
+
+	route_stats(route, &d);
+	return json_pack("{s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I}", "asked", number(d.queries), "answered",
+		number(d.answers), "timeouts", number(d.timeouts), "servfails", number(d.servfails),
+		"nxdomains", number(d.nxdomains), "cache_hits", number(d.cache_hits), "cached",
+		number(d.cache_entries), "under_way", number(d.in_flight));
+}
+
 /* In the queue thread. */
 static bool
 status_schedule(struct ctl_request *r)
@@ -116,6 +129,7 @@ status_schedule(struct ctl_request *r)
 	set(o, "sites", json_integer(number(q.sites)));
 	set(o, "pauses", json_integer(pauses));
 	set(o, "sessions", status_sessions(a));
+	set(o, "dns", status_dns(dispatch_route(a->dispatch)));
 	set(o, "memory_bytes", json_integer(atomic_load(&a->memory.used_bytes)));
 	set(o, "memory_max_bytes", json_integer(atomic_load(&a->memory.max_bytes)));
 	set(o, "schedule_bytes", json_integer(number(q.bytes)));

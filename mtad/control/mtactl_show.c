@@ -224,6 +224,20 @@ status_room(const struct mtactl *m, const json_t *s, const json_t *spool)
 }
 
 static void
+status_dns(const struct mtactl *m, const json_t *dns)
+{
+	char asked[32], hits[32], cached[32], under_way[32], failed[32];
+	int64_t failures = integer(dns, "timeouts") + integer(dns, "servfails");
+
+	line(m, "dns", "%s asked, %s failed, %s under way; %s answers cached, used %s times",
+		mtactl_count(asked, sizeof(asked), integer(dns, "asked")),
+		mtactl_count(failed, sizeof(failed), failures),
+		mtactl_count(under_way, sizeof(under_way), integer(dns, "under_way")),
+		mtactl_count(cached, sizeof(cached), integer(dns, "cached")),
+		mtactl_count(hits, sizeof(hits), integer(dns, "cache_hits")));
+}
+
+static void
 show_status(const struct mtactl *m, const struct mtactl_options *o, const json_t *answer)
 {
 	static const struct part queued[] = {{"recipients", "recipients"}, {"messages", "messages"},
@@ -250,6 +264,7 @@ show_status(const struct mtactl *m, const struct mtactl_options *o, const json_t
 		(long long)integer(sessions, "submitting"), (long long)integer(sessions, "delivering"),
 		mtactl_count(sites, sizeof(sites), integer(s, "sites")),
 		mtactl_count(domains, sizeof(domains), integer(s, "domains")));
+	status_dns(m, json_object_get(s, "dns"));
 	status_room(m, s, spool);
 	if (integer(s, "pauses") > 0)
 		line(m, "pauses", "%lld (mtactl pauses)", (long long)integer(s, "pauses"));
