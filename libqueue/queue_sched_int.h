@@ -153,7 +153,7 @@ struct queue_lease {
 	struct queue_link all;
 	struct sched_message *message;
 	struct queue_session *session; /* NULL: EXPIRE, REJECT or taken by an operator */
-	uint32_t count, room, open; /* open: not yet settled */
+	uint32_t count, room, open;    /* open: not yet settled */
 	uint32_t random;
 	bool has_random;
 	uint16_t index[];

@@ -153,8 +153,7 @@ struct conf_route {
 };
 
 struct conf {
-	const char *file;    /* as given, absolute */
-	uint64_t generation; /* grows by one with every successful load; set by main */
+	const char *file; /* as given, absolute */
 	struct conf_listen *listens;
 	size_t listen_count;
 	struct conf_user *users;

@@ -140,7 +140,6 @@ fill_head(const struct mx *m, enum route_kind kind, struct result_draft *out)
 	out->site = m->site[0] != '\0' ? m->site : m->domain;
 	out->provider = m->provider;
 	out->static_route = m->route != NULL ? (int)(m->route - m->conf->routes) : -1;
-	out->conf_generation = m->conf->generation;
 	out->expire_us = expire_of(m, kind);
 	out->esc = "";
 	out->why[0] = '\0';

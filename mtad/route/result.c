@@ -62,7 +62,6 @@ result_create(const struct result_draft *d, const struct clock *clock, enum conf
 	r->kind = d->kind;
 	r->provider = d->provider;
 	r->static_route = d->static_route;
-	r->conf_generation = d->conf_generation;
 	r->expire_us = d->expire_us;
 	r->hosts = (struct route_host *)(r + 1);
 	r->addresses = (struct route_address *)((char *)(r + 1) + hosts);

@@ -21,7 +21,6 @@ struct result_draft {
 	enum route_kind kind;
 	const char *site;
 	int provider, static_route;
-	uint64_t conf_generation;
 	int64_t expire_us;
 	const char *esc;
 	char why[RESULT_WHY_MAX];

@@ -52,9 +52,8 @@ struct route_result {
 	enum route_kind kind;
 	const char *site; /* name of the receiving system: provider, route or normalised MX set
 			     ("mx1.example.com") */
-	int provider;     /* index in conf->providers of `conf_generation`, -1: none */
+	int provider;     /* index in the configuration's providers, -1: none */
 	int static_route; /* index in conf->routes, -1: by DNS */
-	uint64_t conf_generation;
 	struct route_host *hosts;
 	uint32_t host_count;
 	struct route_address *addresses;
