@@ -320,3 +320,61 @@ smtp_header_domain(struct smtp_slice value)
 	}
 	return domain;
 }
+
+/* --- every address --- */
+
+/* Where the text of a mailbox that begins at p ends: at '<', at ',' or at the end. NULL: a group. */
+static const char *
+skip_phrase(const char *p, const char *end)
+{
+	while (p < end && *p != '<' && *p != ',') {
+		if (*p == ':' || *p == ';')
+			return NULL;
+		p = *p == '"' ? skip_quoted(p, end) : *p == '(' ? skip_comment(p, end) : p + 1;
+	}
+	return p;
+}
+
+/* Behind what may be an address: the first byte that is in no quoted string and is one of `stops`. */
+static const char *
+skip_spec(const char *p, const char *end, struct smtp_slice stops)
+{
+	while (p < end && memchr(stops.ptr, *p, stops.len) == NULL)
+		p = *p == '"' ? skip_quoted(p, end) : p + 1;
+	return p;
+}
+
+int
+smtp_header_address(struct smtp_slice *in, struct smtp_slice *out_address)
+{
+	const char *p = in->ptr, *end = p, *spec, *spec_end;
+	struct smtp_addr addr;
+
+	if (in->len > 0)
+		end += in->len;
+	while ((p = skip_cfws(p, end)) < end && *p == ',')
+		p++;
+	*in = (struct smtp_slice){p, (size_t)(end - p)};
+	if (p == end)
+		return 0;
+	spec = p;
+	if ((p = skip_phrase(p, end)) == NULL)
+		return SMTP_ESYNTAX;
+	if (p < end && *p == '<') {
+		spec = p + 1;
+		spec_end = skip_spec(spec, end, SMTP_LIT(">"));
+		if (spec_end == end)
+			return SMTP_ESYNTAX;
+		p = spec_end + 1;
+	} else {
+		p = spec_end = skip_spec(spec, end, SMTP_LIT(" \t\r\n(,"));
+	}
+	p = skip_cfws(p, end);
+	if (p < end && *p != ',')
+		return SMTP_ESYNTAX;
+	if (smtp_addr_parse((struct smtp_slice){spec, (size_t)(spec_end - spec)}, &addr) < 0)
+		return SMTP_ESYNTAX;
+	*in = (struct smtp_slice){p, (size_t)(end - p)};
+	*out_address = addr.whole;
+	return 1;
+}

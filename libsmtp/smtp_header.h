@@ -50,4 +50,10 @@ SMTP_MUST_USE int smtp_header_unfold(struct smtp_slice value, char *buf, size_t 
  * Points into value, as written: not folded to lower case, not converted to A-labels.
  */
 struct smtp_slice smtp_header_domain(struct smtp_slice value);
+/*
+ * The next address of a From value, without brackets, route and comments; *in moves behind it. 1: one; 0:
+ * none is left; SMTP_ESYNTAX: readers may see other addresses there than we do (groups are that, too). When
+ * no call said so, smtp_header_domain() is the domain of the first one, or empty.
+ */
+SMTP_MUST_USE int smtp_header_address(struct smtp_slice *in, struct smtp_slice *out_address);
 #endif

@@ -120,7 +120,7 @@ describe_client(struct intake_session *s, const struct sockaddr_storage *peer)
 				? (const void *)&v6->sin6_addr
 				: (const void *)&((const struct sockaddr_in *)peer)->sin_addr,
 			s->client_ip, sizeof(s->client_ip));
-	snprintf(s->client_name, sizeof(s->client_name), "client %s", s->client_ip);
+	limits_client(peer, s->client_name);
 }
 
 static bool

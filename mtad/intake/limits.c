@@ -5,7 +5,9 @@
  */
 #include "intake/limits.h"
 
+#include <arpa/inet.h>
 #include <pthread.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -167,4 +169,22 @@ limits_login_failures(struct limits *l, const char *name, int64_t mono_us)
 		failures = e->failures;
 	pthread_mutex_unlock(&l->lock);
 	return failures;
+}
+
+void
+limits_client(const struct sockaddr_storage *peer, char buf[LIMITS_CLIENT_MAX])
+{
+	const struct sockaddr_in *v4 = (const struct sockaddr_in *)peer;
+	struct in6_addr v6 = ((const struct sockaddr_in6 *)peer)->sin6_addr;
+	char text[INET6_ADDRSTRLEN] = "local";
+	bool is_v6 = peer->ss_family == AF_INET6 && !IN6_IS_ADDR_V4MAPPED(&v6);
+
+	if (is_v6) {
+		memset(v6.s6_addr + 8, 0, 8);
+		(void)inet_ntop(AF_INET6, &v6, text, sizeof(text));
+	} else if (peer->ss_family == AF_INET6)
+		(void)inet_ntop(AF_INET, v6.s6_addr + 12, text, sizeof(text));
+	else if (peer->ss_family == AF_INET)
+		(void)inet_ntop(AF_INET, &v4->sin_addr, text, sizeof(text));
+	snprintf(buf, LIMITS_CLIENT_MAX, "client %s%s", text, is_v6 ? "/64" : "");
 }

@@ -15,8 +15,11 @@
 
 #include <stdbool.h>
 #include <stdint.h>
+#include <sys/socket.h>
 
 struct limits;
+
+enum { LIMITS_CLIENT_MAX = 80 };
 
 struct limits *limits_create(void);
 void limits_destroy(struct limits **lp);
@@ -29,4 +32,6 @@ bool limits_message(struct limits *l, const char *name, struct conf_rate rate, i
 /* Failed log-ins of the last ten minutes under this name, this one included. */
 unsigned limits_login_failed(struct limits *l, const char *name, int64_t mono_us);
 unsigned limits_login_failures(struct limits *l, const char *name, int64_t mono_us);
+/* The name of a client: its address; of IPv6 the /64 around it, as one host may pick any address in there. */
+void limits_client(const struct sockaddr_storage *peer, char buf[LIMITS_CLIENT_MAX]);
 #endif

@@ -7,6 +7,7 @@
 #include "intake/prepare.h"
 
 #include "base/domain.h"
+#include "intake/auth.h"
 #include "smtp_date.h"
 #include "smtp_header.h"
 
@@ -80,6 +81,12 @@ count_field(const struct work *w, struct smtp_slice name)
 	return count;
 }
 
+static bool
+is_blank(struct smtp_slice value)
+{
+	return smtp_header_unfold(value, NULL, 0) == 0;
+}
+
 /* A job or pool name: what fits into records and file names of accounting tools. */
 static bool
 is_name(const char *s, int len)
@@ -98,6 +105,22 @@ remove_field(struct work *w, uint32_t i)
 	if (!w->removed[i])
 		w->removed_count++;
 	w->removed[i] = true;
+}
+
+/* An empty Date or Message-ID is refused by large sites as if it were missing, so it is. */
+static bool
+has_filled_field(struct work *w, struct smtp_slice name)
+{
+	bool found = false;
+	int at = -1;
+
+	while ((at = smtp_header_find(&w->header, name, (uint32_t)(at + 1))) >= 0) {
+		if (is_blank(w->fields[at].value))
+			remove_field(w, (uint32_t)at);
+		else
+			found = true;
+	}
+	return found;
 }
 
 /* The value of the first field named in `list`, kept in the message. False: refused. */
@@ -160,6 +183,25 @@ drop_unwanted(struct work *w)
 			remove_field(w, i);
 }
 
+/* What readers see, and the signature vouches for, is From and not the envelope (A21). */
+static bool
+may_write_from(const struct work *w)
+{
+	const struct conf_user *user = w->in->user;
+	struct smtp_slice value, address;
+	int at = smtp_header_find(&w->header, SMTP_LIT("From"), 0), got, count = 0;
+
+	if (user == NULL || user->senders.count == 0)
+		return true;
+	value = w->fields[at].value;
+	while ((got = smtp_header_address(&value, &address)) > 0) {
+		if (!auth_may_send_as(user, address))
+			return false;
+		count++;
+	}
+	return got == 0 && count > 0;
+}
+
 static bool
 check_header(struct work *w, struct prepare_reply *out)
 {
@@ -181,6 +223,8 @@ check_header(struct work *w, struct prepare_reply *out)
 	else if ((from = count_field(w, SMTP_LIT("From"))) != 1)
 		refuse(out, 550, "5.6.0",
 			from == 0 ? "Message has no From field" : "Message has several From fields");
+	else if (!may_write_from(w))
+		refuse(out, 553, "5.7.1", "This user may not use that address in the From field");
 	else
 		return true;
 	return false;
@@ -218,7 +262,7 @@ protocol(const struct prepare_input *in)
 /* Received, and Date and Message-ID where they are missing. Length, negative: does not fit (it always does).
  */
 static int
-write_top(const struct work *w, char *buf, size_t max)
+write_top(struct work *w, char *buf, size_t max)
 {
 	const struct prepare_input *in = w->in;
 	char date[DATE_MAX] = {0}, helo[HELO_MAX], token[24];
@@ -235,9 +279,9 @@ write_top(const struct work *w, char *buf, size_t max)
 	else
 		n = snprintf(buf, max, "Received: by %s with %s id %s;\r\n\t%s\r\n", in->conf->hostname,
 			protocol(in), token, date);
-	if (smtp_header_find(&w->header, SMTP_LIT("Date"), 0) < 0)
+	if (!has_filled_field(w, SMTP_LIT("Date")))
 		n += snprintf(buf + n, max - (size_t)n, "Date: %s\r\n", date);
-	if (smtp_header_find(&w->header, SMTP_LIT("Message-ID"), 0) < 0)
+	if (!has_filled_field(w, SMTP_LIT("Message-ID")))
 		n += snprintf(buf + n, max - (size_t)n, "Message-ID: <%s@%s>\r\n", token, in->conf->hostname);
 	return n < (int)max ? n : -1;
 }

@@ -10,6 +10,7 @@
 #include "base/tls.h"
 #include "base/wire.h"
 #include "intake/auth.h"
+#include "intake/limits.h"
 #include "intake/session.h"
 #include "smtp_server.h"
 
@@ -67,7 +68,7 @@ struct intake_session {
 	const struct conf_user *user;
 	bool in_networks, is_counted, is_closing, is_conversing, has_no_memory, message_is_utf8;
 	char client_ip[64];
-	char client_name[80]; /* of limits: "client ADDRESS" */
+	char client_name[LIMITS_CLIENT_MAX];
 	char user_name[SMTP_CREDENTIAL_MAX + 8];
 	uint64_t timed_bytes;
 	bool timed_data;

@@ -100,8 +100,18 @@ def test_A21_senders_of_a_user(w, t):
     t.say("MAIL FROM:<>", "250")
     t.say("RSET", "250")
     t.envelope("news@SHOP.test", ["owned@a.test"])
-    t.data(MAIL)
+    t.data(b"From: <boss@x.test>\r\n\r\nhello\r\n.\r\n")
     gives(w, "owned@a.test")
+
+
+def test_A21_from_of_a_user(w, t):
+    t.auth("shop", "secret")
+    for sender, from_field, wanted in (("s@shop.test", "Boss <boss@X.test>", "250"), ("", "s@shop.test", "250"),
+                                       ("s@shop.test", "ceo@other.test", "553 5.7.1"),
+                                       ("s@shop.test", "s@shop.test, ceo@other.test", "553 5.7.1"),
+                                       ("", "Team: s@shop.test;", "553 5.7.1")):
+        t.envelope(sender, ["from@a.test"])
+        t.data(f"From: {from_field}\r\n\r\nhello\r\n.\r\n".encode(), wanted)
 
 
 RELAY = ["victim@other.test", "victim%other.test@a.test", "@a.test:victim@other.test", "other.test!victim",

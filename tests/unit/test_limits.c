@@ -9,6 +9,7 @@
 
 #include <cmocka.h>
 
+#include <arpa/inet.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdio.h>
@@ -197,6 +198,36 @@ test_from_many_threads(void **state)
 	limits_destroy(&c.limits);
 }
 
+static const struct {
+	const char *address, *want;
+} clients[] = {
+	{"192.0.2.1", "client 192.0.2.1"},
+	{"::ffff:192.0.2.1", "client 192.0.2.1"},
+	{"2001:db8:1:2:3:4:5:6", "client 2001:db8:1:2::/64"},
+	{"2001:db8:1:2::", "client 2001:db8:1:2::/64"},
+	{"2001:db8:1:3::", "client 2001:db8:1:3::/64"},
+	{"::1", "client ::/64"},
+	{"", "client local"},
+};
+
+static void
+test_names_of_clients(void **state)
+{
+	for (size_t i = 0; i < sizeof(clients) / sizeof(clients[0]); i++) {
+		struct sockaddr_storage peer = {.ss_family = AF_UNIX};
+		struct sockaddr_in6 *v6 = (struct sockaddr_in6 *)&peer;
+		struct sockaddr_in *v4 = (struct sockaddr_in *)&peer;
+		char name[LIMITS_CLIENT_MAX];
+
+		if (inet_pton(AF_INET, clients[i].address, &v4->sin_addr) == 1)
+			peer.ss_family = AF_INET;
+		else if (inet_pton(AF_INET6, clients[i].address, &v6->sin6_addr) == 1)
+			peer.ss_family = AF_INET6;
+		limits_client(&peer, name);
+		assert_string_equal(name, clients[i].want);
+	}
+}
+
 int
 main(void)
 {
@@ -206,6 +237,7 @@ main(void)
 		cmocka_unit_test(test_rate_refills),
 		cmocka_unit_test(test_login_failures),
 		cmocka_unit_test(test_many_names),
+		cmocka_unit_test(test_names_of_clients),
 		cmocka_unit_test(test_from_many_threads),
 	};
 

@@ -143,6 +143,10 @@ static const struct {
 		RECEIVED DATE "From: a@b.test\r\nmessage-id: <m>\r\n\r\nbody\r\n"},
 	{"Message-ID is missing", "From: a@b.test\r\nDATE: d\r\n\r\nbody\r\n",
 		RECEIVED ID "From: a@b.test\r\nDATE: d\r\n\r\nbody\r\n"},
+	{"empty ones are missing", "date:\r\nFrom: a@b.test\r\nMessage-ID: \r\n \r\n\r\nbody\r\n",
+		RECEIVED DATE ID "From: a@b.test\r\n\r\nbody\r\n"},
+	{"empty beside filled", "Date:\r\nFrom: a@b.test\r\n" FULL "\r\nbody\r\n",
+		RECEIVED "From: a@b.test\r\n" FULL "\r\nbody\r\n"},
 	{"both", "From: a@b.test\r\n\r\n", RECEIVED DATE ID "From: a@b.test\r\n\r\n"},
 	{"header only", "From: a@b.test\r\n" FULL, RECEIVED "From: a@b.test\r\n" FULL},
 	{"header only, something removed", "Bcc: x@y.test\r\nFrom: a@b.test\r\n" FULL,
@@ -207,6 +211,40 @@ test_refusals(void **state)
 		assert_string_equal(f->reply.esc, refusals[i].esc);
 		if (strstr(f->reply.text, refusals[i].words) == NULL)
 			fail_msg("%s: %s", refusals[i].name, f->reply.text);
+	}
+}
+
+static const struct {
+	const char *from;
+	int code;
+} owners[] = {
+	{"a@own.test", 0},
+	{"Some One <A@OWN.test>", 0},
+	{"boss@x.test (Boss), \"ceo@other.test\" <a@own.test>", 0},
+	{"a@other.test", 553},
+	{"a@own.test, b@other.test", 553},
+	{"<a@own.test> <b@other.test>", 553},
+	{"Team: a@own.test;", 553},
+	{"", 553},
+};
+
+static void
+test_from_of_a_user(void **state)
+{
+	struct fixture *f = *state;
+	const char *rules[] = {"@own.test", "boss@x.test"};
+	char text[200];
+
+	f->user.senders = (struct conf_list){rules, 2};
+	for (size_t i = 0; i < sizeof(owners) / sizeof(owners[0]); i++) {
+		snprintf(text, sizeof(text), "From: %s\r\n\r\nbody\r\n", owners[i].from);
+		f->in.user = &f->user;
+		if (prepare(f, text) != owners[i].code)
+			fail_msg("%s: %d %s", owners[i].from, f->reply.code, f->reply.text);
+		if (owners[i].code != 0)
+			assert_string_equal(f->reply.esc, "5.7.1");
+		f->in.user = NULL;
+		assert_int_equal(prepare(f, text), 0);
 	}
 }
 
@@ -424,6 +462,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		CASE(test_shapes),
 		CASE(test_refusals),
+		CASE(test_from_of_a_user),
 		CASE(test_hops),
 		CASE(test_too_long),
 		CASE(test_controls),

@@ -11,6 +11,8 @@
 
 #include <cmocka.h>
 
+#include <stdio.h>
+
 enum { FIELDS_MAX = SMTP_HEADER_FIELDS_MAX };
 
 static struct smtp_field fields[FIELDS_MAX];
@@ -359,6 +361,62 @@ test_domain(void **state)
 	assert_int_equal(smtp_header_domain((struct smtp_slice){NULL, 0}).len, 0);
 }
 
+static const struct {
+	const char *name;
+	struct smtp_slice value;
+	const char *want; /* joined by blanks; "!": what follows is not clear */
+} addresses[] = {
+	{"none", SMTP_LIT(" \r\n "), ""},
+	{"bare", SMTP_LIT(" a@example.com\r\n"), "a@example.com"},
+	{"name and brackets", SMTP_LIT(" Joe <a@example.com>"), "a@example.com"},
+	{"folded", SMTP_LIT(" \"Joe, \\\"b@evil.test\\\"\"\r\n\t<a@example.com> (Joe)"), "a@example.com"},
+	{"comment behind", SMTP_LIT("a@example.com (b@evil.test)"), "a@example.com"},
+	{"name with an @", SMTP_LIT("b@evil.test <a@example.com>"), "a@example.com"},
+	{"several", SMTP_LIT("a@x.test, B <b@y.test>,,\r\n c@z.test ,"), "a@x.test b@y.test c@z.test"},
+	{"quoted local part", SMTP_LIT("\"b@evil.test,\"@x.test, <\"a>\"@x.test>"),
+		"\"b@evil.test,\"@x.test \"a>\"@x.test"},
+	{"route", SMTP_LIT("<@evil.test:a@x.test>"), "a@x.test"},
+	{"literal", SMTP_LIT("a@[192.0.2.1]"), "a@[192.0.2.1]"},
+	{"UTF-8", SMTP_LIT("J\xc3\xb6rg <j\xc3\xb6rg@x.test>"), "j\xc3\xb6rg@x.test"},
+	{"group", SMTP_LIT("Team: a@x.test;"), "!"},
+	{"no address", SMTP_LIT("Joe"), "!"},
+	{"empty brackets", SMTP_LIT("Joe <>"), "!"},
+	{"two in one mailbox", SMTP_LIT("a@x.test b@evil.test"), "!"},
+	{"two pairs of brackets", SMTP_LIT("<a@x.test> <b@evil.test>"), "!"},
+	{"text behind brackets", SMTP_LIT("<a@x.test> b"), "!"},
+	{"blank inside", SMTP_LIT("< a@x.test>"), "!"},
+	{"comment inside", SMTP_LIT("a@x(y).test"), "!"},
+	{"second one broken", SMTP_LIT("a@x.test, b@"), "a@x.test !"},
+	{"bracket not closed", SMTP_LIT("a@x.test, <b@y.test"), "a@x.test !"},
+	{"quote not closed", SMTP_LIT("\"Joe <a@x.test>"), "!"},
+};
+
+static void
+test_address(void **state)
+{
+	for (size_t i = 0; i < sizeof(addresses) / sizeof(addresses[0]); i++) {
+		struct smtp_slice in = addresses[i].value, address;
+		char got[200] = "";
+		size_t n = 0;
+		int result;
+
+		while ((result = smtp_header_address(&in, &address)) > 0)
+			n += (size_t)snprintf(got + n, sizeof(got) - n, "%s%.*s", n > 0 ? " " : "",
+				(int)address.len, address.ptr);
+		if (result < 0)
+			snprintf(got + n, sizeof(got) - n, "%s!", n > 0 ? " " : "");
+		if (strcmp(got, addresses[i].want) != 0)
+			fail_msg("%s: %s", addresses[i].name, got);
+		for (size_t len = 0; len <= addresses[i].value.len; len++) {
+			struct smtp_slice cut = exact(addresses[i].value.ptr, len), rest = cut;
+
+			while (smtp_header_address(&rest, &address) > 0)
+				;
+			free((char *)cut.ptr);
+		}
+	}
+}
+
 int
 main(void)
 {
@@ -370,6 +428,7 @@ main(void)
 		cmocka_unit_test(test_find),
 		cmocka_unit_test(test_unfold),
 		cmocka_unit_test(test_domain),
+		cmocka_unit_test(test_address),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
