@@ -30,7 +30,6 @@ struct outbound {
 	struct conf_delivery settings; /* merged; lists point into conf */
 	uint32_t source;               /* index in conf->sources */
 	struct job *first;             /* the lease it was opened for; taken by the io thread */
-	char prefer_host[256];         /* try this host first (uncertain end of data before), or "" */
 	/* --- queue thread --- */
 	uint32_t jobs_out;
 	bool is_closed, quit_posted;

@@ -724,16 +724,15 @@ connect_next(struct deliver_session *s)
 /* An uncertain end before: the same host can tell a repeated message better than another (and greylisting
  * likes it). It comes first also when chance has left it out of the order. */
 static void
-prefer_host(struct deliver_session *s)
+prefer_host(struct deliver_session *s, const char *host)
 {
 	const struct route_result *r = s->o->route;
 	uint32_t at = 0;
 	uint16_t chosen = 0;
 
-	if (s->o->prefer_host[0] == '\0' || s->order_count == 0)
+	if (host[0] == '\0' || s->order_count == 0)
 		return;
-	while (chosen < r->address_count &&
-		strcmp(r->hosts[r->addresses[chosen].host].name, s->o->prefer_host) != 0)
+	while (chosen < r->address_count && strcmp(r->hosts[r->addresses[chosen].host].name, host) != 0)
 		chosen++;
 	if (chosen == r->address_count)
 		return;
@@ -782,11 +781,26 @@ open_session(struct deliver *d, struct outbound *o)
 	d->count++;
 	s->order_count = route_order(o->route, d->conf.clock, (enum conf_family)o->settings.family, s->order,
 		max < ORDER_MAX ? max : ORDER_MAX);
-	prefer_host(s);
+	prefer_host(s, job->host);
 	connect_next(s);
 }
 
 /* --- letters --- */
+
+/* It ended uncertainly at another host of this site. */
+static bool
+belongs_elsewhere(const struct deliver_session *s, const struct job *job)
+{
+	const struct route_result *r = s->o->route;
+	uint32_t i;
+
+	if (job->host[0] == '\0' || strcmp(job->host, s->host) == 0)
+		return false;
+	for (i = 0; i < r->host_count; i++)
+		if (strcmp(r->hosts[i].name, job->host) == 0)
+			return true;
+	return false;
+}
 
 static void
 take_job(struct deliver *d, struct job *job)
@@ -802,6 +816,9 @@ take_job(struct deliver *d, struct job *job)
 	}
 	s->waiting[s->waiting_count++] = job;
 	if (s->was_ready && s->state == SS_TALKING) {
+		/* It waits for the end, goes back untried, and this session has made room for one there. */
+		if (belongs_elsewhere(s, job))
+			smtp_client_quit(s->smtp);
 		fill(s);
 		pump_nothing(s);
 	}

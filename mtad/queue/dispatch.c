@@ -129,13 +129,26 @@ sched_conf(struct dispatch *d, struct queue_sched_conf *out)
 
 /* --- the way back: verdicts to the schedule and the spool --- */
 
+/* Where a message ended uncertainly is remembered until it ends in another way. */
 static void
-remember_host(struct dispatch *d, const struct job *job)
+remember_host(struct dispatch *d, const struct job *job, enum queue_verdict_kind kind)
 {
 	struct uncertain_host *u = &d->hosts[job->id % HOSTS_REMEMBERED];
 
-	u->id = job->id;
-	snprintf(u->host, sizeof(u->host), "%s", job->host);
+	if (kind == QUEUE_VERDICT_UNCERTAIN) {
+		u->id = job->id;
+		snprintf(u->host, sizeof(u->host), "%s", job->host);
+	} else if (kind != QUEUE_VERDICT_RETURN && u->id == job->id)
+		u->id = 0;
+}
+
+static void
+recall_host(const struct dispatch *d, struct job *job)
+{
+	const struct uncertain_host *u = &d->hosts[job->id % HOSTS_REMEMBERED];
+
+	if (u->id == job->id)
+		snprintf(job->host, sizeof(job->host), "%s", u->host);
 }
 
 /* Whether a recipient that will wait is old enough for a delay notice and has had none. */
@@ -184,8 +197,7 @@ settle(struct dispatch *d, struct job *job)
 		plan_delay_notice(d, job, r);
 		queue_sched_settle(d->sched, job->lease, i, &r->verdict, now_us, &r->settled);
 		has_outcome = has_outcome || r->settled.kind != QUEUE_VERDICT_RETURN;
-		if (r->settled.kind == QUEUE_VERDICT_UNCERTAIN)
-			remember_host(d, job);
+		remember_host(d, job, r->settled.kind);
 	}
 	queue_sched_lease_done(d->sched, job->lease, now_us);
 	job->lease = NULL;
@@ -366,7 +378,6 @@ on_open_route(void *arg, const char *domain, struct route_result *result)
 {
 	struct outbound *o = arg;
 	struct dispatch *d = o->dispatch;
-	const struct uncertain_host *u = &d->hosts[o->first->id % HOSTS_REMEMBERED];
 
 	/* After a reload the numbers in the result belong to another configuration than the session's. */
 	if (result->kind != ROUTE_HOSTS || d->is_stopping || o->conf != policy_conf(d->policy)) {
@@ -384,8 +395,7 @@ on_open_route(void *arg, const char *domain, struct route_result *result)
 	o->settings = *policy_delivery(d->policy, dispatch_text(domain), result->provider);
 	if (result->static_route >= 0 && o->conf->routes[result->static_route].tls != CONF_TLS_UNSET)
 		o->settings.tls = o->conf->routes[result->static_route].tls;
-	if (u->id == o->first->id)
-		snprintf(o->prefer_host, sizeof(o->prefer_host), "%s", u->host);
+	recall_host(d, o->first);
 	o->letter.kind = LETTER_OPEN;
 	worker_post(o->io, &o->letter);
 }
@@ -428,6 +438,7 @@ order_give(struct dispatch *d, const struct queue_order *order)
 
 	if (job == NULL)
 		return;
+	recall_host(d, job);
 	job->outbound = o;
 	o->jobs_out++;
 	d->jobs_out++;

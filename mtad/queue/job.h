@@ -52,7 +52,8 @@ struct job {
 	struct message *dsn;     /* a notification to accept in the same transaction; a reference */
 	int64_t started_us;      /* wall clock when it was handed out */
 	bool is_damaged; /* its records failed their checksums: to be quarantined instead of settled */
-	/* What the session knew, for records and log. */
+	/* What the session knew, for records and log. On its way there `host` is where the message ended
+	 * uncertainly before and is to go again, or "". */
 	char source[QUEUE_NAME_MAX], host[256], local_ip[48], peer_ip[48], tls[48], caps[96], site[256];
 	char *texts; /* replies of the recipients, one after another; equal neighbours share */
 	uint32_t texts_len, texts_max;

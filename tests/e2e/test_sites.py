@@ -106,17 +106,22 @@ def test_D40_each_recipients_reply_has_a_time_of_its_own():
         assert not [r for r in w.rows() if r["type"] == "t"]
 
 
-def test_D26_the_same_host_and_source_again():
+@pytest.mark.parametrize("other", ["nothing", "a session at another host"])
+def test_D26_the_same_host_and_source_again(other):
     equals = ", ".join(f'"10 mx{n}.a.mx.test"' for n in range(1, 31))
     script = f"""record "a.test" {{ mx = {{ {equals} }} }}
         site a {{ domains = {{ "a.test" }} addresses = 30 spread = no rule {{ on = dot do = drop count = 1 }} }}"""
-    delivery = "hosts-max = 1  uncertain-retry = 1s"
+    delivery = "hosts-max = 1  uncertain-retry = 1s  connections = 1  idle = 30s"
     with running(script, delivery=delivery, blocks='source one { address = { "127.0.0.8" } }\n') as w:
         w.send("s@x.test", ["r@a.test"])
+        first = gives(w, type="t", seconds=5)
+        if other != "nothing":
+            w.send("s@x.test", ["second@a.test"])
+            gives(w, "second@a.test", seconds=5)
         row = gives(w, seconds=5)
-        (first,) = [r for r in w.rows() if r["type"] == "t"]
         assert (row["dsnMta"], row["dlvSourceIp"]) == (first["dsnMta"], first["dlvSourceIp"])
         assert row["dlvSourceIp"] == "127.0.0.8"
+        assert len([r for r in w.rows() if r["type"] in "tdb"]) == (2 if other == "nothing" else 3)
 
 
 def test_D42_no_local_address_for_one_family():
