@@ -212,9 +212,12 @@ eat_line(struct smtp_server *s, struct smtp_slice *in)
 	/* RFC 5321 2.3.8: only CRLF ends a line. A lone LF ends it too, to be refused, or a person would wait
 	 * forever. */
 	if (s->line_bytes > SMTP_COMMAND_MAX || s->line_bytes < 2 || s->line[s->line_bytes - 2] != '\r') {
-		smtp_server_say(s, 500, "5.5.2",
-			s->line_bytes > SMTP_COMMAND_MAX ? "line is too long" : "line ends without CR");
-		next = (B(s->state) & AUTH_STATES) != 0 ? ST_READY : s->state;
+		bool is_long = s->line_bytes > SMTP_COMMAND_MAX, in_auth = (B(s->state) & AUTH_STATES) != 0;
+
+		/* RFC 4954 6 has a code of its own. */
+		smtp_server_say(s, 500, is_long && in_auth ? "5.5.6" : "5.5.2",
+			is_long ? "line is too long" : "line ends without CR");
+		next = in_auth ? ST_READY : s->state;
 	} else {
 		s->line_bytes -= 2;
 		next = step->on_line(s, in);

@@ -360,6 +360,13 @@ user_is_fine(struct smtp_slice user)
 	return user.len > 0 && user.len <= SMTP_CREDENTIAL_MAX && smtp_utf8_is_text(user);
 }
 
+/* RFC 4616 2: it has at least one byte. */
+static bool
+password_is_fine(struct smtp_slice password)
+{
+	return password.len > 0 && password.len <= SMTP_CREDENTIAL_MAX;
+}
+
 /* Decoded where it stands in s->line. <0: answered with 501 by the caller. */
 static int
 decode_response(struct smtp_server *s, struct smtp_slice text, struct smtp_slice *out_plain)
@@ -391,7 +398,7 @@ take_plain(struct smtp_server *s, struct smtp_slice text)
 	}
 	if (part[0].len > 0 && !smtp_slice_is(part[0], part[1]))
 		return refuse_credentials(s);
-	if (!user_is_fine(part[1]) || part[2].len > SMTP_CREDENTIAL_MAX)
+	if (!user_is_fine(part[1]) || !password_is_fine(part[2]))
 		return refuse_credentials(s);
 	s->fact.user = part[1];
 	s->fact.password = part[2];
@@ -419,7 +426,7 @@ take_pass(struct smtp_server *s, struct smtp_slice text)
 
 	if (decode_response(s, text, &password) < 0)
 		return refuse_auth(s, 501, "5.5.2", "that is not base64");
-	if (!user_is_fine(user) || password.len > SMTP_CREDENTIAL_MAX)
+	if (!user_is_fine(user) || !password_is_fine(password))
 		return refuse_credentials(s);
 	s->fact.user = user;
 	s->fact.password = password;

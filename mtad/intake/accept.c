@@ -126,12 +126,7 @@ describe_client(struct intake_session *s, const struct sockaddr_storage *peer)
 static bool
 is_in_networks(const struct conf_listen *l, const struct sockaddr_storage *peer)
 {
-	struct sockaddr_in loopback = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-
-	if (l->auth == CONF_AUTH_REQUIRED)
-		return false;
-	return conf_network_has(&l->nets, peer->ss_family == AF_UNIX ? (const struct sockaddr *)&loopback
-								     : (const struct sockaddr *)peer);
+	return l->auth != CONF_AUTH_REQUIRED && conf_network_has(&l->nets, (const struct sockaddr *)peer);
 }
 
 /* The names a session is counted under, and how many each may have. */

@@ -223,6 +223,8 @@ check_header(struct work *w, struct prepare_reply *out)
 	else if ((from = count_field(w, SMTP_LIT("From"))) != 1)
 		refuse(out, 550, "5.6.0",
 			from == 0 ? "Message has no From field" : "Message has several From fields");
+	else if (is_blank(w->fields[smtp_header_find(&w->header, SMTP_LIT("From"), 0)].value))
+		refuse(out, 550, "5.6.0", "Message has an empty From field");
 	else if (!may_write_from(w))
 		refuse(out, 553, "5.7.1", "This user may not use that address in the From field");
 	else

@@ -26,8 +26,8 @@ enum {
 		4096, /* progress that renews the data timer: a floor under the receiving rate (A10) */
 	LOGIN_FAILURES_MAX = 20, /* of one address in ten minutes: then refused unseen (A19) */
 	LOGIN_DELAY_MAX_S = 8,
-	DUPLICATES_LOOKED_AT = 1000,
 };
+
 static struct intake_session *
 session_of(void *arg)
 {
@@ -38,6 +38,14 @@ session_of(void *arg)
 }
 
 /* --- the end --- */
+
+static void
+drop_message(struct intake_session *s)
+{
+	message_unref(s->message);
+	s->message = NULL;
+	rcpt_set_clear(&s->rcpt_set);
+}
 
 void
 intake_session_free_if_over(struct intake_session *s)
@@ -54,7 +62,7 @@ intake_session_free_if_over(struct intake_session *s)
 		limits_disconnect(s->in->conf.limits, s->user_name);
 	if (s->delay != NULL)
 		event_free(s->delay);
-	message_unref(s->message);
+	drop_message(s);
 	if (s->smtp != NULL)
 		smtp_server_destroy(&s->smtp);
 	intake_settings_unref(s->settings);
@@ -82,13 +90,6 @@ refuse(struct intake_session *s, const char *command, int code, const char *esc,
 		"client=%s user=%s command=%s code=%d esc=%s text=\"%s\"", s->client_ip,
 		s->user != NULL ? s->user->name : "", command, code, esc, text);
 	smtp_server_answer(s->smtp, code, esc, text);
-}
-
-static void
-drop_message(struct intake_session *s)
-{
-	message_unref(s->message);
-	s->message = NULL;
 }
 
 static bool
@@ -163,34 +164,13 @@ on_mail(struct intake_session *s, const struct smtp_server_mail *mail)
 	smtp_server_answer(s->smtp, 250, "2.1.0", "Sender ok");
 }
 
-/* The same address twice is delivered once (A40): the local part to the letter, the domain as DNS reads it.
- */
-static bool
-is_duplicate(const struct message *m, struct smtp_slice local, struct smtp_slice domain)
-{
-	uint32_t i;
-
-	if (m->rcpt_count > DUPLICATES_LOOKED_AT)
-		return false;
-	for (i = 0; i < m->rcpt_count; i++) {
-		struct smtp_slice other = {m->rcpts[i].address.ptr, m->rcpts[i].address.len};
-
-		/* A local part with "@" is quoted, so one is never the beginning of another up to an "@". */
-		if (other.len > local.len && other.ptr[local.len] == '@' &&
-			smtp_slice_is((struct smtp_slice){other.ptr, local.len}, local) &&
-			smtp_slice_is((struct smtp_slice){m->domains[i].ptr, m->domains[i].len}, domain))
-			return true;
-	}
-	return false;
-}
-
 static void
 on_rcpt(struct intake_session *s, const struct smtp_server_rcpt *rcpt)
 {
 	struct queue_rcpt r = {.notify = (uint8_t)rcpt->notify};
 	struct smtp_addr addr;
 	char domain[DOMAIN_MAX];
-	int n;
+	int n, known;
 
 	if (smtp_addr_parse(rcpt->address, &addr) != SMTP_OK || addr.domain.len == 0 ||
 		(n = domain_normalise(addr.domain.ptr, addr.domain.len, domain, sizeof(domain))) <= 0) {
@@ -202,16 +182,19 @@ on_rcpt(struct intake_session *s, const struct smtp_server_rcpt *rcpt)
 		refuse(s, "RCPT", 452, "4.5.3", "Too many recipients for this user");
 		return;
 	}
-	if (is_duplicate(s->message, addr.local, (struct smtp_slice){domain, (size_t)n})) {
+	if ((known = rcpt_set_find(
+		     &s->rcpt_set, s->message, addr.local, (struct smtp_slice){domain, (size_t)n})) > 0) {
+		/* The same address twice is delivered once (A40). */
 		smtp_server_answer(s->smtp, 250, "2.1.5", "Recipient ok (given before)");
 		return;
 	}
 	r.address = (struct queue_blob){rcpt->address.ptr, rcpt->address.len};
 	r.orcpt = (struct queue_blob){rcpt->orcpt.ptr, rcpt->orcpt.len};
-	if (!message_add_rcpt(s->message, &r, (struct queue_blob){domain, (size_t)n})) {
+	if (known < 0 || !message_add_rcpt(s->message, &r, (struct queue_blob){domain, (size_t)n})) {
 		refuse(s, "RCPT", 452, "4.3.1", "Out of memory");
 		return;
 	}
+	rcpt_set_add(&s->rcpt_set, s->message);
 	smtp_server_answer(s->smtp, 250, "2.1.5", "Recipient ok");
 }
 
@@ -234,6 +217,7 @@ send_to_spool(struct intake_session *s)
 
 	s->accept.message = s->message;
 	s->message = NULL;
+	rcpt_set_clear(&s->rcpt_set);
 	s->accept.reply_to = s->in->conf.io;
 	s->accept.letter.kind = LETTER_ACCEPT;
 	if (s->settings->has_keys) {

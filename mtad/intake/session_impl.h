@@ -11,6 +11,7 @@
 #include "base/wire.h"
 #include "intake/auth.h"
 #include "intake/limits.h"
+#include "intake/rcpt_set.h"
 #include "intake/session.h"
 #include "smtp_server.h"
 
@@ -60,7 +61,8 @@ struct intake_session {
 	size_t listen_index;
 	struct wire *wire; /* NULL: the client has gone, a letter is still out */
 	struct smtp_server *smtp;
-	struct message *message; /* being received */
+	struct message *message;  /* being received */
+	struct rcpt_set rcpt_set; /* of it */
 	struct accept accept;
 	struct password *password;
 	struct event *delay;

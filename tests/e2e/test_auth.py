@@ -60,7 +60,38 @@ ABUSE = {"bad_base64": ("AUTH PLAIN !!!!", "501"), "no_nul": ("AUTH PLAIN " + b6
          "one_nul": ("AUTH PLAIN " + b64("a\0b"), "501"), "three_nuls": ("AUTH PLAIN " + b64("\0any\0a\0b"), "50|535"),
          "empty": ("AUTH PLAIN =", "535|501"), "empty_user": ("AUTH PLAIN " + b64("\0\0x"), "535"),
          "other_authzid": ("AUTH PLAIN " + b64("root\0shop\0secret"), "535"), "unknown": ("AUTH CRAM-MD5", "504"),
-         "too_long": ("AUTH PLAIN " + "A" * 10000, "500"), "no_mechanism": ("AUTH", "501")}
+         "too_long": ("AUTH PLAIN " + "A" * 10000, "500"), "no_mechanism": ("AUTH", "501"),
+         "no_password": ("AUTH PLAIN " + b64("\0shop\0"), "535 5.7.8"), "blanks": ("AUTH PLAIN " + b64("\0shop\0secret") + " x", "501")}
+
+# What is said after AUTH, and the last answer.
+DIALOGUES = {"plain_too_long": (["AUTH PLAIN", "A" * 3000], "500 5.5.6"),
+             "user_too_long": (["AUTH LOGIN", "A" * 3000], "500 5.5.6"),
+             "password_too_long": (["AUTH LOGIN", b64("shop"), "A" * 3000], "500 5.5.6"),
+             "empty_password": (["AUTH LOGIN", b64("shop"), ""], "535 5.7.8"),
+             "nul_in_password": (["AUTH LOGIN", b64("shop"), b64("secret\0")], "535 5.7.8"),
+             "nul_in_user": (["AUTH LOGIN", b64("shop\0x"), b64("secret")], "535 5.7.8"),
+             "cancelled_plain": (["AUTH PLAIN", "*"], "501 5.7.0"),
+             "command_instead": (["AUTH LOGIN", "QUIT!"], "501 5.5.2")}
+
+
+@pytest.mark.parametrize("name", DIALOGUES)
+def test_A18_dialogue(t, name):
+    lines, wanted = DIALOGUES[name]
+    for line in lines[:-1]:
+        t.say(line, "334 ")
+    t.say(lines[-1], wanted)
+    t.say("MAIL FROM:<s@x.test>", "530")
+    t.auth("shop", "secret")
+    t.envelope("s@shop.test")
+    t.say("AUTH PLAIN " + b64("\0shop\0secret"), "503 5.5.1")
+
+
+def test_A50_chunk_of_a_stranger_is_no_command(t):
+    t.say("MAIL FROM:<s@x.test>", "530 5.7.0")
+    chunk = b"AUTH PLAIN " + b64("\0shop\0secret").encode() + b"\r\nQUIT\r\n"
+    for last in (b"", b" LAST"):
+        t.say(b"BDAT %d%s\r\n" % (len(chunk), last) + chunk, "503 5.5.1")
+    t.say("MAIL FROM:<s@x.test>", "530 5.7.0")
 
 
 @pytest.mark.parametrize("name", ABUSE)

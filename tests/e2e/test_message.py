@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Faults B: messages. What is refused, what is added and taken out, what is signed, and that the rest stays as it was."""
 import base64
+import ctypes
 import email
 import re
 import time
@@ -58,6 +59,43 @@ def fields(mail):
     return re.findall(rb"(?m)^([!-9;-~]+):", mail.split(b"\r\n\r\n")[0])
 
 
+def opendkim_ok(mail, records):
+    """libopendkim's judgement: every signature is right."""
+    lib = ctypes.CDLL("libopendkim.so.11")
+    for name in ("dkim_init", "dkim_verify", "dkim_sig_getselector", "dkim_sig_getdomain"):
+        getattr(lib, name).restype = ctypes.c_void_p
+    lookup_type = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_size_t)
+
+    def text(pointer):
+        return ctypes.string_at(pointer).decode()
+
+    @lookup_type
+    def lookup(_, signature, buf, size):
+        signature = ctypes.c_void_p(signature)
+        name = f"{text(lib.dkim_sig_getselector(signature))}._domainkey.{text(lib.dkim_sig_getdomain(signature))}"
+        record = records.get(name, "").encode() + b"\0"
+        assert len(record) <= size
+        ctypes.memmove(buf, record, len(record))
+        return 0
+
+    library, status = ctypes.c_void_p(lib.dkim_init(None, None)), ctypes.c_int()
+    lib.dkim_set_key_lookup(library, lookup)
+    handle = ctypes.c_void_p(lib.dkim_verify(library, b"e2e", None, ctypes.byref(status)))
+    signatures, count = ctypes.POINTER(ctypes.c_void_p)(), ctypes.c_int()
+    try:
+        stages = (lib.dkim_chunk(handle, mail, ctypes.c_size_t(len(mail))), lib.dkim_chunk(handle, None, ctypes.c_size_t(0)),
+                  lib.dkim_eom(handle, None))
+        if stages != (0, 0, 0) or lib.dkim_getsiglist(handle, ctypes.byref(signatures), ctypes.byref(count)) != 0:
+            return False
+        found = [ctypes.c_void_p(signatures[n]) for n in range(count.value)]
+        # Flag 2: the signature is right; body hash 0: it matches.
+        return bool(found) and all(lib.dkim_sig_process(handle, s) == 0 and lib.dkim_sig_getflags(s) & 2 and
+                                   lib.dkim_sig_getbh(s) == 0 for s in found)
+    finally:
+        lib.dkim_free(handle)
+        lib.dkim_close(library)
+
+
 REFUSED = {
     "B1_no_header": b"hello\r\n",
     "B1_no_from": b"Subject: x\r\n\r\nhello\r\n",
@@ -68,6 +106,9 @@ REFUSED = {
     "B3_header_line_too_long": b"From: <s@x.test>\r\nSubject: " + b"x" * 10000 + b"\r\n\r\n",
     "B3_2000_fields": b"From: <s@x.test>\r\n" + b"X-N: 1\r\n" * 2000 + b"\r\n",
     "B3_header_block_of_600_kB": b"From: <s@x.test>\r\n" + (b"X-N: " + b"x" * 900 + b"\r\n") * 650 + b"\r\n",
+    "B4_empty_from": b"From: \r\n\r\nhello\r\n",
+    "B1_blank_before_colon": b"From: <s@x.test>\r\nX-Job : a\r\n\r\nhello\r\n",
+    "B14_hops_in_odd_case": b"rEcEiVeD: by a\r\n" * 60 + b"From: <s@x.test>\r\n\r\n",
     "B4_two_from": b"From: <s@x.test>\r\nFrom: <t@x.test>\r\n\r\n",
     "B12_empty": b"",
     "B12_blank_lines_only": b"\r\n\r\n",
@@ -97,6 +138,8 @@ def test_B3_many_folds_and_fields_pass(w, t):
 
 def test_B4_only_what_is_missing_is_added(w, t):
     mail = arrived(w, t, b"From: <s@x.test>\r\n\r\nhello\r\n", "b4a@a.test")
+    empty = arrived(w, t, b"From: <s@x.test>\r\nDate: \r\nMessage-Id:\r\n\r\nhello\r\n", "b4e@a.test")
+    assert fields(empty) == [b"Received", b"Date", b"Message-ID", b"X-Case", b"From"]
     assert fields(mail).count(b"Date") == fields(mail).count(b"Message-ID") == fields(mail).count(b"Received") == 1
     assert b"127.0.0.1" not in mail and b"client.test" not in mail, "the submitter's address leaks"
     message = b"From: <s@x.test>\r\ndate: Mon, 1 Jan 1970 00:00:00 +0000\r\nMESSAGE-ID: <mine@x.test>\r\n\r\nhello\r\n"
@@ -192,13 +235,27 @@ def test_B18_signatures_verify(w, t, body, header):
     mail = arrived(w, t, message, rcpt, " BODY=8BITMIME")
     assert mail.endswith(message), "the message was changed"
     assert fields(mail)[:2] == [b"DKIM-Signature"] * 2
-    assert dkim_ok(mail, KEYS, 0) and dkim_ok(mail, KEYS, 1)
+    assert dkim_ok(mail, KEYS, 0) and dkim_ok(mail, KEYS, 1) and opendkim_ok(mail, KEYS)
     assert not dkim_ok(mail + b"x\r\n", KEYS, 0), "dkimpy lets everything pass"
+    assert not opendkim_ok(mail + b"x\r\n", KEYS), "libopendkim lets everything pass"
     # Oversigned: a second From or Subject breaks it.
     assert not dkim_ok(mail.replace(b"\r\n\r\n", b"\r\nSubject: other\r\n\r\n", 1), KEYS, 0)
     if header == "unsubscribe":
         signed = email.message_from_bytes(mail)["DKIM-Signature"].lower()
         assert "list-unsubscribe" in signed and "list-unsubscribe-post" in signed
+
+
+def test_B18_header_alone_and_no_last_line_end(w, t):
+    fields_alone = b"X-Case: alone@a.test;\r\nFrom: <s@sender.test>\r\nBcc: <b@x.test>\r\nSubject: hi\r\n"
+    submit(t, fields_alone, "alone@a.test")
+    t.envelope("s@sender.test", ["cut@a.test"])
+    cut = b"X-Case: cut@a.test;\r\nFrom: <s@sender.test>\r\n\r\nno line end"
+    t.say(b"BDAT %d LAST\r\n" % len(cut) + cut, "250")
+    for rcpt, end in (("alone@a.test", b"Subject: hi\r\n"), ("cut@a.test", b"\r\n\r\nno line end\r\n")):
+        gives(w, rcpt)
+        (mail,) = [m for m in w.mails() if f"X-Case: {rcpt};".encode() in m]
+        assert mail.endswith(end) and b"Bcc" not in mail
+        assert dkim_ok(mail, KEYS, 0) and dkim_ok(mail, KEYS, 1) and opendkim_ok(mail, KEYS)
 
 
 def test_B19_wildcard_key_and_long_header_list(w, t):

@@ -76,6 +76,13 @@ CONVERSATIONS = {
                   ("MAIL FROM:<s@x.test> ENVID=a+2Bb RET=HDRS", "250"), ("RCPT TO:<r@a.test> NOTIFY=MAYBE", "501"),
                   ("RCPT TO:<r@a.test> NOTIFY=NEVER,FAILURE", "501"), ("RCPT TO:<r@a.test> ORCPT=rfc822;a+0D+0Ab", "501"),
                   ("RCPT TO:<r@a.test> ORCPT=rfc822;old@a.test NOTIFY=FAILURE,DELAY", "250")],
+    "A37_parameters_of_extensions_that_are_not_offered": [
+        ("MAIL FROM:<s@x.test> BODY=BINARYMIME", "555 5.5.4"), ("MAIL FROM:<s@x.test> REQUIRETLS", "555 5.5.4"),
+        ("MAIL FROM:<s@x.test> SMTPUTF8=1", "501 5.5.4"), ("MAIL FROM:<s@x.test> BODY=", "501 5.5.4"),
+        ("MAIL FROM:<s@x.test> RET=FULL RET=HDRS", "501 5.5.4"), ("MAIL FROM:<s@x.test> NOTIFY=NEVER", "555 5.5.4"),
+        ("MAIL FROM:<s@x.test>", "250"), ("RCPT TO:<r@a.test> SIZE=3", "555 5.5.4"),
+        ("RCPT TO:<r@a.test> NOTIFY=DELAY NOTIFY=DELAY", "501 5.5.4"), ("RCPT TO:<r@a.test> NOTIFY=DELAY,", "501 5.5.4"),
+        ("RCPT TO:<r@a.test> ORCPT=;r@a.test", "501 5.5.4"), ("RCPT TO:<r@a.test> ORCPT=r@a.test", "501 5.5.4")],
     "A47_over_size_without_size": [("+mail", "250"), ("DATA", "354"),
                                    (BODY + b"x" * 70 * 1000 + b"\r\n.\r\n", "550|552")],
     "A47_over_size_in_lines": [("+mail", "250"), ("DATA", "354"), (BODY + b"x" * 70 * 1000 + b"\r\n.\r\n", "55"),
@@ -85,6 +92,12 @@ CONVERSATIONS = {
     "A49_chunk_by_chunk": [("+mail", "250"), (b"BDAT 4\r\nFrom", "250"), (b"BDAT 9\r\n: <s@x.te", "250"),
                            (b"BDAT 7 LAST\r\nst>\r\n\r\n", "250")],
     "A49_empty_last_chunk": [("+mail", "250"), (b"BDAT 20\r\nFrom: <s@x.test>\r\n\r\n", "250"), ("BDAT 0 LAST", "250")],
+    "A49_rset_between_chunks": [("+mail", "250"), (b"BDAT 5\r\nFrom:", "250"), ("MAIL FROM:<s@x.test>", "503"),
+                                ("RSET", "250"), (b"BDAT 6 LAST\r\nQUIT\r\n", "503"), ("+mail", "250"),
+                                (b"BDAT 20 LAST\r\nFrom: <s@x.test>\r\n\r\n", "250")],
+    "A49_chunks_over_the_limit": [("+mail", "250"), (b"BDAT 20\r\nFrom: <s@x.test>\r\n\r\n", "250"),
+                                  (b"BDAT 65536 LAST\r\n" + b"NOOP\r\nQUIT\r\n" * 5461 + b"rest", "552 5.3.4"),
+                                  ("+mail", "250")],
     "A52_odd_ehlo": [("EHLO " + "x" * 400, "501"), (b"EHLO a\x01b\r\n", "50[01]"), ("EHLO", "501"), ("EHLO a b", "501")],
     "A24_unknown_command": [("FROBNICATE", "500 5.5."), ("", "500")],
 }
@@ -335,6 +348,12 @@ def test_A39_too_many_recipients(w, t):
 def test_A40_the_same_recipient_twice(w, t):
     t.hello()
     t.envelope(rcpts=["twice@a.test", "twice@A.Test", "twice@a.test", '"twice@x"@a.test', "Twice@a.test"])
+    t.say("RSET", "250")
+    t.say("MAIL FROM:<s@x.test> SMTPUTF8", "250")
+    for rcpt, wanted in (("b@bücher.test", ".*ok$"), ("b@xn--bcher-kva.test", ".*given before"), ("b@BÜCHER.test", ".*given before")):
+        t.say(f"RCPT TO:<{rcpt}>".encode() + b"\r\n", "250 2.1.5" + wanted)
+    t.say("RSET", "250")
+    t.envelope(rcpts=["twice@a.test", "twice@A.Test", "twice@a.test", '"twice@x"@a.test', "Twice@a.test"])
     t.data(MAIL)
     gives(w, "Twice@a.test")
     assert sorted(a["rcpt"] for a in w.arrived() if "wice" in a["rcpt"]) == [
@@ -422,6 +441,20 @@ def test_dots(w, t, name, way):
     assert len(mail) == 1
     wanted = message + (b"\r\n" if way == "bdat_without_last_crlf" else b"")
     assert mail[0].endswith(wanted), mail[0]
+
+
+def test_A46_client_that_never_reads():
+    """Each chunk has an answer; when nobody takes them, nothing more is read, and the timer of the command runs on."""
+    with running(listen="command-timeout = 2s  data-timeout = 2s") as w, Talk(w.port, timeout=20) as t:
+        t.hello()
+        t.envelope()
+        chunks = b"BDAT 2\r\n\r\n" * 10000
+        with pytest.raises(ConnectionError):
+            for _ in range(5000):
+                t.raw(chunks)
+        assert "why=timeout state=" in w.log_text()
+        with Talk(w.port) as other:
+            other.hello()
 
 
 @pytest.mark.parametrize("size", ["2147483648", "9223372036854775808", "99999999999999999999999", "-1", "0x10", "", "5 FIRST"])

@@ -193,6 +193,7 @@ static const struct {
 } refusals[] = {
 	{"nothing", "", 550, "5.6.0", "no From"},
 	{"no From", "Subject: x\r\n\r\nFrom: in@body.test\r\n", 550, "5.6.0", "no From"},
+	{"empty From", "From: \r\n\t\r\nSubject: x\r\n\r\n", 550, "5.6.0", "empty From"},
 	{"two From", "From: a@b.test\r\nFROM: c@d.test\r\n\r\n", 550, "5.6.0", "several From"},
 	{"body first", "hello world\r\n", 550, "5.6.0", "Byte 0 of"},
 	{"text in the header", "From: a@b.test\r\nhello\r\n\r\n", 550, "5.6.0", "Byte 16 of"},
@@ -225,7 +226,7 @@ static const struct {
 	{"a@own.test, b@other.test", 553},
 	{"<a@own.test> <b@other.test>", 553},
 	{"Team: a@own.test;", 553},
-	{"", 553},
+	{"(nobody)", 553},
 };
 
 static void
