@@ -175,7 +175,7 @@ intake_session_uncount(const struct intake_session *s)
 static void
 refuse_connection(int fd, const struct conf *conf)
 {
-	char line[300];
+	char line[SMTP_DOMAIN_MAX + 64];
 	int n = snprintf(
 		line, sizeof(line), "421 4.3.2 %s Too many connections, try again later\r\n", conf->hostname);
 

@@ -261,26 +261,37 @@ protocol(const struct prepare_input *in)
 	return names[in->is_smtputf8][(in->is_tls ? 2 : 0) + (in->user != NULL ? 1 : 0)];
 }
 
+/* "from client.test ([192.0.2.7])"; a client of a unix socket has no address. */
+static int
+write_client(const struct prepare_input *in, char *buf, size_t max)
+{
+	char helo[HELO_MAX];
+
+	clean_helo(in->helo, helo, sizeof(helo));
+	if (strcmp(in->client_ip, "local") == 0)
+		return snprintf(buf, max, "from %s\r\n\t", helo);
+	return snprintf(buf, max, "from %s ([%s%s])\r\n\t", helo,
+		strchr(in->client_ip, ':') != NULL ? "IPv6:" : "", in->client_ip);
+}
+
 /* Received, and Date and Message-ID where they are missing. Length, negative: does not fit (it always does).
  */
 static int
 write_top(struct work *w, char *buf, size_t max)
 {
 	const struct prepare_input *in = w->in;
-	char date[DATE_MAX] = {0}, helo[HELO_MAX], token[24];
+	char date[DATE_MAX] = {0}, token[24];
 	int64_t now_us = clock_now(in->clock);
 	int n;
 
 	if (smtp_date_write(now_us / 1000000, date, sizeof(date)) < 0)
 		return -1;
 	snprintf(token, sizeof(token), "%llx%08x", (unsigned long long)now_us, clock_random(in->clock));
-	clean_helo(in->helo, helo, sizeof(helo));
+	n = snprintf(buf, max, "Received: ");
 	if (in->listen->show_client)
-		n = snprintf(buf, max, "Received: from %s (%s)\r\n\tby %s with %s id %s;\r\n\t%s\r\n", helo,
-			in->client_ip, in->conf->hostname, protocol(in), token, date);
-	else
-		n = snprintf(buf, max, "Received: by %s with %s id %s;\r\n\t%s\r\n", in->conf->hostname,
-			protocol(in), token, date);
+		n += write_client(in, buf + n, max - (size_t)n);
+	n += snprintf(buf + n, max - (size_t)n, "by %s with %s id %s;\r\n\t%s\r\n", in->conf->hostname,
+		protocol(in), token, date);
 	if (!has_filled_field(w, SMTP_LIT("Date")))
 		n += snprintf(buf + n, max - (size_t)n, "Date: %s\r\n", date);
 	if (!has_filled_field(w, SMTP_LIT("Message-ID")))

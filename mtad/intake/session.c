@@ -220,7 +220,8 @@ send_to_spool(struct intake_session *s)
 	rcpt_set_clear(&s->rcpt_set);
 	s->accept.reply_to = s->in->conf.io;
 	s->accept.letter.kind = LETTER_ACCEPT;
-	if (s->settings->has_keys) {
+	/* Those of now: the keys of a reload sign what comes over older connections as well. */
+	if (s->in->settings->has_keys) {
 		s->accept.letter.kind = LETTER_SIGN;
 		to = s->in->conf.signs[s->in->next_sign++ % s->in->conf.sign_count];
 	}
@@ -491,6 +492,11 @@ converse(struct intake_session *s, struct smtp_slice *in)
 	}
 	if (s->is_closing)
 		in->len = 0;
+	else if (s->in->is_stopping && s->waiting == WAIT_NOTHING && smtp_server_is_idle(s->smtp)) {
+		/* Between two messages; what it says next belongs to another connection. */
+		smtp_server_close(s->smtp, "4.3.2", "Service is stopping");
+		return converse(s, in);
+	}
 	set_timer(s, progress);
 	return true;
 }
@@ -634,8 +640,6 @@ on_accepted(struct intake_session *s)
 	} else
 		refuse_accept(s);
 	message_unref(m);
-	if (s->in->is_stopping)
-		smtp_server_close(s->smtp, "4.3.2", "Service is stopping");
 	pump(s);
 }
 
@@ -670,9 +674,7 @@ intake_stop(struct intake *in, bool cut)
 		/* In the middle of a handshake nothing can be said, and the engine waits for its end. */
 		if (cut || (wire_ssl(s->wire) != NULL && !smtp_server_is_tls(s->smtp)))
 			session_close(s);
-		else if (s->waiting == WAIT_NOTHING && smtp_server_is_idle(s->smtp)) {
-			smtp_server_close(s->smtp, "4.3.2", "Service is stopping");
+		else if (s->waiting == WAIT_NOTHING)
 			pump(s);
-		}
 	}
 }

@@ -270,6 +270,21 @@ def test_B20_no_key_for_the_from_domain(w, t):
     assert b"DKIM-Signature" not in fields(arrived(w, t, b"From: <s@other.test>\r\n\r\nhello\r\n", "b20@a.test"))
 
 
+def test_first_key_of_a_reload_signs_on_older_connections():
+    with running() as w, Talk(w.port) as t:
+        t.hello()
+        t.envelope()
+        t.data(b"From: <s@sender.test>\r\n\r\nbefore\r\n.\r\n")
+        block, name, record = dkim_key(w.dir, "sender.test", "s1", "ed25519")
+        w.blocks = block
+        w.write_config()
+        w.ctl("reload")
+        t.envelope()
+        t.data(b"From: <s@sender.test>\r\n\r\nafter\r\n.\r\n")
+        wait_for("both", lambda: len(w.mails()) == 2)
+        assert sorted((b"after" in m, dkim_ok(m, {name: record})) for m in w.mails()) == [(False, False), (True, True)]
+
+
 def test_B22_null_sender_gets_no_report(w, t):
     t.say("MAIL FROM:<>", "250")
     t.say("RCPT TO:<x@nowhere.invalid-domain.test-none>", "250")
@@ -316,4 +331,4 @@ def test_show_client_and_protocol_words():
             t.data(MAIL)
         row = gives(w)
         assert row["srcMta"] == "shop"
-        assert b"Received: from client.test (127.0.0.1)\r\n\tby mta.sender.test with ESMTPA id " in w.mails()[0]
+        assert b"Received: from client.test ([127.0.0.1])\r\n\tby mta.sender.test with ESMTPA id " in w.mails()[0]

@@ -214,6 +214,23 @@ def test_stop_during_a_handshake():
         assert w.daemon.wait(timeout=10) == 0
 
 
+def test_stop_waits_for_a_message_and_not_for_its_client():
+    with running() as w, Talk(w.port) as idle, Talk(w.port) as busy, Talk(w.port) as undecided:
+        for t in (idle, busy, undecided):
+            t.hello()
+        busy.envelope()
+        busy.say("DATA", "354")
+        undecided.envelope()
+        w.daemon.send_signal(signal.SIGTERM)
+        idle.expect("421 4.3.2")
+        undecided.say("RSET", "250")
+        undecided.expect("421 4.3.2")
+        busy.say(MAIL, "250")
+        busy.expect("421 4.3.2")
+        assert all(t.is_closed() for t in (idle, busy, undecided))
+        assert w.daemon.wait(timeout=10) == 0
+
+
 def test_A11_talks_before_the_greeting(w):
     w.daemon.send_signal(signal.SIGSTOP)
     try:
@@ -385,6 +402,21 @@ def test_A42_connections_of_one_client():
                 with Talk(w.port, greeting=False) as again:
                     return again.reply().startswith("220")
             wait_for("a free place", admitted)
+
+
+def test_A42_refusal_with_a_long_hostname():
+    name = ".".join(["h" * 49] * 5 + ["hh"])
+
+    def before(world):
+        def write_config(write=world.write_config):
+            path = write()
+            path.write_text(path.read_text().replace("mta.sender.test", name))
+            return path
+        world.write_config = write_config
+    with running(before=before, listen="connections-per-client = 1") as w:
+        wait_for("the end of the start's own connection", lambda: "client_closed" in w.log_text())
+        with Talk(w.port), Talk(w.port, greeting=False) as two:
+            two.expect(f"421 4.3.2 {name} Too many connections, try again later$")
 
 
 @pytest.mark.parametrize("how", ["fin", "rst"])
