@@ -229,6 +229,7 @@ begin(const struct accepter *a, int fd, const struct sockaddr_storage *peer)
 		(void)wire_start_tls_server(s->wire, s->settings->tls[listen]);
 	else
 		wire_send(s->wire);
+	s->login_by_us = mono(s) + s->listen->command_timeout;
 	wire_deadline(s->wire, s->listen->command_timeout);
 }
 
@@ -355,6 +356,7 @@ intake_create(const struct intake_conf *conf)
 	if (in == NULL)
 		return NULL;
 	in->conf = *conf;
+	in->passwords_end = &in->passwords;
 	in->resume_accept = event_new(worker_base(conf->io), -1, 0, on_resume_accept, in);
 	if (in->resume_accept == NULL)
 		intake_destroy(&in);

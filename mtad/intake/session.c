@@ -267,15 +267,70 @@ on_end(struct intake_session *s)
 
 /* --- log-in --- */
 
+static void pump(struct intake_session *s);
+
+static bool
+may_try_password(const struct intake_session *s)
+{
+	return limits_login_failures(s->in->conf.limits, s->client_name, mono(s)) < LOGIN_FAILURES_MAX;
+}
+
+static void
+refuse_password(struct intake_session *s)
+{
+	log_event(
+		s->in->conf.log, LOG_EVENT_login_failed, "client=%s why=\"too many failures\"", s->client_ip);
+	smtp_server_answer(s->smtp, 421, "4.7.0", "Too many failed log-ins, try again later");
+}
+
+static struct password *
+take_password(struct intake_session *s)
+{
+	struct password *p = s->password;
+
+	s->password = NULL;
+	s->waiting = WAIT_NOTHING;
+	return p;
+}
+
+/*
+ * One password of this thread is hashed at a time: it takes as long as hundreds of signatures, and a crowd
+ * that guesses must not keep the sign threads from the mail. In their turn those are refused unseen whose
+ * address has used up its failures meanwhile, so that guessing at once is no way around the limit.
+ */
+static void
+hash_next(struct intake *in)
+{
+	while (!in->is_hashing && in->passwords != NULL) {
+		struct password *p = (struct password *)in->passwords;
+		struct intake_session *s = p->session;
+
+		if ((in->passwords = p->letter.next) == NULL)
+			in->passwords_end = &in->passwords;
+		if (s->wire != NULL && may_try_password(s)) {
+			in->is_hashing = true;
+			worker_post(in->conf.signs[in->next_sign++ % in->conf.sign_count], &p->letter);
+			return;
+		}
+		explicit_bzero(p->secret, sizeof(p->secret));
+		free(take_password(s));
+		if (s->wire == NULL)
+			intake_session_free_if_over(s);
+		else {
+			refuse_password(s);
+			pump(s);
+		}
+	}
+}
+
 static void
 on_auth(struct intake_session *s, const struct smtp_server_fact *fact)
 {
+	struct intake *in = s->in;
 	struct password *p;
 
-	if (limits_login_failures(s->in->conf.limits, s->client_name, mono(s)) >= LOGIN_FAILURES_MAX) {
-		log_event(s->in->conf.log, LOG_EVENT_login_failed, "client=%s why=\"too many failures\"",
-			s->client_ip);
-		smtp_server_answer(s->smtp, 421, "4.7.0", "Too many failed log-ins, try again later");
+	if (!may_try_password(s)) {
+		refuse_password(s);
 		return;
 	}
 	if (fact->user.len > SMTP_CREDENTIAL_MAX || fact->password.len > SMTP_CREDENTIAL_MAX ||
@@ -285,7 +340,7 @@ on_auth(struct intake_session *s, const struct smtp_server_fact *fact)
 		return;
 	}
 	p->letter.kind = LETTER_PASSWORD;
-	p->reply_to = s->in->conf.io;
+	p->reply_to = in->conf.io;
 	p->session = s;
 	p->conf = s->settings->conf;
 	memcpy(p->user, fact->user.ptr, fact->user.len);
@@ -293,10 +348,10 @@ on_auth(struct intake_session *s, const struct smtp_server_fact *fact)
 	s->password = p;
 	s->waiting = WAIT_PASSWORD;
 	wire_deadline(s->wire, 0);
-	worker_post(s->in->conf.signs[s->in->next_sign++ % s->in->conf.sign_count], &p->letter);
+	*in->passwords_end = &p->letter;
+	in->passwords_end = &p->letter.next;
+	hash_next(in);
 }
-
-static void pump(struct intake_session *s);
 
 static void
 on_delay_over(evutil_socket_t fd, short what, void *arg)
@@ -332,12 +387,10 @@ login_failed(struct intake_session *s, const char *user)
 static void
 on_password(struct intake_session *s)
 {
-	struct password *p = s->password;
+	struct password *p = take_password(s);
 	const struct conf_user *user =
 		conf_user_find(s->settings->conf, p->user, strnlen(p->user, sizeof(p->user)));
 
-	s->password = NULL;
-	s->waiting = WAIT_NOTHING;
 	if (s->wire == NULL) {
 		free(p);
 		intake_session_free_if_over(s);
@@ -423,6 +476,18 @@ react(struct intake_session *s, enum smtp_server_event event, const struct smtp_
 	return true;
 }
 
+/* Strangers have the time of one command for all of them until their log-in, or their NOOPs would keep places
+ * others need (A9). */
+static int64_t
+command_time(const struct intake_session *s)
+{
+	int64_t left_us = s->login_by_us - mono(s);
+
+	if (s->user != NULL || s->in_networks)
+		return s->listen->command_timeout;
+	return left_us > 1 ? left_us : 1;
+}
+
 /* A timer for each command, not for each byte (A9); in data one for each block (A10); none while we owe an
  * answer. */
 static void
@@ -439,7 +504,7 @@ set_timer(struct intake_session *s, bool progress)
 		return;
 	s->timed_data = in_data;
 	s->timed_bytes = have;
-	wire_deadline(s->wire, in_data ? s->listen->data_timeout : s->listen->command_timeout);
+	wire_deadline(s->wire, in_data ? s->listen->data_timeout : command_time(s));
 }
 
 /* True: all said, the connection can go. */
@@ -651,6 +716,8 @@ intake_on_letter(struct intake *in, struct letter *l)
 		on_accepted(session_of((char *)l - offsetof(struct intake_session, accept.letter)));
 		return;
 	case LETTER_PASSWORD:
+		in->is_hashing = false;
+		hash_next(in);
 		on_password(session_of(((struct password *)l)->session));
 		return;
 	default:

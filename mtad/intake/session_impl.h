@@ -47,6 +47,8 @@ struct intake {
 	struct intake_session *first;
 	uint32_t count;
 	size_t next_sign;
+	struct letter *passwords, **passwords_end; /* wait for their turn; not empty: is_hashing */
+	bool is_hashing;
 	bool is_stopping;
 };
 
@@ -72,6 +74,7 @@ struct intake_session {
 	char client_ip[64];
 	char client_name[LIMITS_CLIENT_MAX];
 	char user_name[SMTP_CREDENTIAL_MAX + 8];
+	int64_t login_by_us; /* monotonic; who has no other right to be here must have logged in */
 	uint64_t timed_bytes;
 	bool timed_data;
 };

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Faults A17-A22: who may send, as whom, how much. And programs people use as clients."""
 import base64
+import contextlib
 import shutil
 import smtplib
 import ssl
@@ -8,7 +9,7 @@ import subprocess
 import time
 
 import pytest
-from tools import A_TEST, MAIL, Talk, certificate, gives, password_file, running
+from tools import MAIL, Talk, certificate, dkim_key, gives, password_file, running
 
 
 @pytest.fixture(scope="module")
@@ -222,6 +223,44 @@ def test_A19_wrong_passwords_cost_time_and_are_logged(w):
             t.auth("shop", "secret")
         log = w2.log_text()
         assert log.count("login_failed") == 3 and 'client=127.0.0.1' in log and "secret" not in log and "wrong" not in log
+
+
+def test_A19_guessing_at_once_is_limited_and_stops_no_mail():
+    def before(world):
+        world.blocks = (dkim_key(world.dir, "x.test")[0] +
+                        f'user shop {{ password-file = "{password_file(world.dir, "shop", "secret")}" }}')
+        world.listen = "auth-in-clear = yes"
+    with running(before=before) as w, Talk(w.port) as t, contextlib.ExitStack() as stack:
+        t.hello()
+        crowd = [stack.enter_context(Talk(w.port, timeout=60)) for _ in range(150)]
+        for guesser in crowd:
+            guesser.hello()
+            guesser.raw("AUTH PLAIN " + b64("\0shop\0wrong") + "\r\n")
+        begun = time.monotonic()
+        t.envelope()
+        t.data(MAIL)
+        assert time.monotonic() - begun < 1.5, "mail waits for the passwords of others"
+        replies = [guesser.reply()[:9] for guesser in crowd]
+        assert 20 <= replies.count("535 5.7.8") <= 22 and replies.count("421 4.7.0") >= 128, replies
+        t.auth("shop", "secret", "421 4.7.0")
+
+
+def test_A9_strangers_have_one_time_to_log_in(w):
+    def before(world):
+        world.blocks = f'user shop {{ password-file = "{password_file(world.dir, "shop", "secret")}" }}'
+    with running(before=before, listen="auth-in-clear = yes  networks = { 10.9.9.0/24 }  command-timeout = 2s") as w2, \
+            Talk(w2.port) as stranger, Talk(w2.port) as user:
+        user.hello()
+        user.auth("shop", "secret")
+        stranger.hello()
+        begun = time.monotonic()
+        with pytest.raises((EOFError, AssertionError)):
+            while time.monotonic() - begun < 10:
+                stranger.say("NOOP", "250")
+                user.say("NOOP", "250")
+                time.sleep(0.2)
+        assert 1.5 < time.monotonic() - begun < 4
+        user.say("NOOP", "250")
 
 
 def test_message_rate_of_a_client():

@@ -61,7 +61,7 @@ struct host {
 static void
 answer(struct host *h)
 {
-	int refusal = h->mood & 1 ? 0 : h->mood & 2 ? 421 : h->mood & 4 ? 550 : 451;
+	int refusal = h->mood & 1 ? 0 : h->mood & 2 ? 421 : h->mood & 4 ? 550 : 452;
 	int good = h->asked == SMTP_SERVER_DATA ? 354 : h->asked == SMTP_SERVER_AUTH ? 235 : 250;
 
 	/* Mostly accepted, or nothing deep is ever reached. */
