@@ -5,6 +5,8 @@
  */
 #include "intake/auth.h"
 
+#include "base/domain.h"
+
 #include <crypt.h>
 #include <openssl/crypto.h>
 #include <stdio.h>
@@ -51,19 +53,41 @@ auth_hash(const char *secret, char *buf, size_t buf_max)
 	return ok;
 }
 
+/* Cuts `address` at its last "@". False: there is none. */
+static bool
+split(struct smtp_slice address, struct smtp_slice *local, struct smtp_slice *domain)
+{
+	const char *at = memrchr(address.ptr, '@', address.len);
+
+	if (at == NULL)
+		return false;
+	*local = (struct smtp_slice){address.ptr, (size_t)(at - address.ptr)};
+	*domain = (struct smtp_slice){at + 1, address.len - local->len - 1};
+	return true;
+}
+
 bool
 auth_may_send_as(const struct conf_user *user, struct smtp_slice sender)
 {
-	const char *at = memrchr(sender.ptr, '@', sender.len);
-	struct smtp_slice domain = {at, at != NULL ? sender.len - (size_t)(at - sender.ptr) : 0}, rule;
+	struct smtp_slice local, domain, rule_local, rule_domain;
+	char name[DOMAIN_MAX];
 	size_t i;
+	int n;
 
 	if (user->senders.count == 0)
 		return true;
+	/* The rules are in normal form already. */
+	if (!split(sender, &local, &domain) ||
+		(n = domain_normalise(domain.ptr, domain.len, name, sizeof(name))) < 0)
+		return false;
+	domain = (struct smtp_slice){name, (size_t)n};
 	for (i = 0; i < user->senders.count; i++) {
-		rule = (struct smtp_slice){
-			user->senders.items[i], strnlen(user->senders.items[i], SMTP_ADDRESS_MAX)};
-		if (smtp_slice_is_nocase(rule, rule.len > 0 && rule.ptr[0] == '@' ? domain : sender))
+		const char *rule = user->senders.items[i];
+
+		if (split((struct smtp_slice){rule, strnlen(rule, SMTP_ADDRESS_MAX)}, &rule_local,
+			    &rule_domain) &&
+			smtp_slice_is(rule_domain, domain) &&
+			(rule_local.len == 0 || smtp_slice_is_nocase(rule_local, local)))
 			return true;
 	}
 	return false;

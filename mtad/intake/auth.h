@@ -29,6 +29,7 @@ struct password {
 void auth_check(struct password *p);
 /* A new hash for `mtactl passwd`; false: crypt(3) refused. */
 bool auth_hash(const char *secret, char *buf, size_t buf_max);
-/* Whether `user` may use this envelope sender (never empty; the null sender is always allowed). */
+/* Whether `user` may write as this address, in the envelope (where the null sender is always allowed) or in
+ * From. */
 bool auth_may_send_as(const struct conf_user *user, struct smtp_slice sender);
 #endif

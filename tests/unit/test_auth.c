@@ -44,7 +44,9 @@ group_setup(void **state)
 	fprintf(out,
 		"hostname = mta.x.test\naccounting-file = none\nspool-dir = %s/spool\n"
 		"listen l { address = { \"127.0.0.1:2525\" } auth-in-clear = yes }\n"
-		"user shop { password-file = %s senders = { \"@example.com\", \"Boss@other.test\" } }\n"
+		"user shop { password-file = %s senders = { \"@example.com\", \"Boss@other.test\", "
+		"\"@b\xc3\xbc"
+		"cher.test\" } }\n"
 		"user any { password-file = %s }\n",
 		f->dir, f->hash_path, f->hash_path);
 	fclose(out);
@@ -172,6 +174,16 @@ static const struct {
 	{"shop", "News@EXAMPLE.com", true},
 	{"shop", "boss@other.test", true},
 	{"shop", "staff@other.test", false},
+	{"shop",
+		"a@B\xc3\x9c"
+		"CHER.test",
+		true},
+	{"shop", "a@xn--bcher-kva.test", true},
+	{"shop",
+		"a@b\xc3\xbc"
+		"ch.test",
+		false},
+	{"shop", "a@[192.0.2.1]", false},
 	{"shop", "news@sub.example.com", false},
 	{"shop", "news@badexample.com", false},
 	{"shop", "news@example.com.evil.test", false},
