@@ -376,7 +376,7 @@ login_failed(struct intake_session *s, const char *user)
 		failures, log_escape(escaped, sizeof(escaped), user, strnlen(user, SMTP_CREDENTIAL_MAX)));
 	if (s->delay == NULL)
 		s->delay = event_new(worker_base(s->in->conf.io), -1, 0, on_delay_over, s);
-	if (s->delay == NULL) {
+	if (s->delay == NULL || s->in->is_stopping) {
 		smtp_server_answer(s->smtp, 535, "5.7.8", "Authentication failed");
 		return;
 	}
@@ -738,8 +738,10 @@ intake_stop(struct intake *in, bool cut)
 		next = s->next;
 		if (s->wire == NULL || s->waiting == WAIT_SPOOL)
 			continue; /* it gets its answer, then 421 */
-		/* In the middle of a handshake nothing can be said, and the engine waits for its end. */
-		if (cut || (wire_ssl(s->wire) != NULL && !smtp_server_is_tls(s->smtp)))
+		/* In the middle of a handshake nothing can be said, and the engine waits for its end; and who
+		 * guessed wrong is not waited for. */
+		if (cut || s->waiting == WAIT_DELAY ||
+			(wire_ssl(s->wire) != NULL && !smtp_server_is_tls(s->smtp)))
 			session_close(s);
 		else if (s->waiting == WAIT_NOTHING)
 			pump(s);

@@ -9,7 +9,7 @@ import subprocess
 import time
 
 import pytest
-from tools import MAIL, Talk, certificate, dkim_key, gives, password_file, running
+from tools import MAIL, Talk, certificate, dkim_key, gives, password_file, running, wait_for
 
 
 @pytest.fixture(scope="module")
@@ -243,6 +243,18 @@ def test_A19_guessing_at_once_is_limited_and_stops_no_mail():
         replies = [guesser.reply()[:9] for guesser in crowd]
         assert 20 <= replies.count("535 5.7.8") <= 22 and replies.count("421 4.7.0") >= 128, replies
         t.auth("shop", "secret", "421 4.7.0")
+
+
+def test_A19_stop_does_not_wait_for_those_who_guessed_wrong():
+    def before(world):
+        world.blocks = f'user shop {{ password-file = "{password_file(world.dir, "shop", "secret")}" }}'
+    with running(before=before, listen="auth-in-clear = yes") as w, contextlib.ExitStack() as stack:
+        for _ in range(6):
+            guesser = stack.enter_context(Talk(w.port))
+            guesser.hello()
+            guesser.raw("AUTH PLAIN " + b64("\0shop\0wrong") + "\r\n")
+        wait_for("six failures", lambda: w.log_text().count("login_failed") == 6)
+        w.stop(seconds=4)
 
 
 def test_A9_strangers_have_one_time_to_log_in(w):
