@@ -206,7 +206,7 @@ def test_stop_during_a_handshake():
         world.blocks = (f'listen tls {{ address = "127.0.0.1:{world.other}"  tls = implicit  certificate = "{cert}"'
                         f'  key = "{key}" }}')
     with running(before=before) as w, socket.create_connection(("127.0.0.1", w.other), timeout=20) as s:
-        wait_for("its connection", lambda: "listen=tls" in w.log_text().split("started", 1)[1])
+        wait_for("its connection", lambda: "client_connected client=127.0.0.1 listen=tls" in w.log_text())
         w.daemon.send_signal(signal.SIGTERM)
         wait_for("the stop", lambda: "stopping" in w.log_text())
         with contextlib.suppress(OSError):
