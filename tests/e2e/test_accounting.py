@@ -93,3 +93,12 @@ def test_mail_goes_on_while_accounting_cannot():
         wait_for("all records", lambda: len(delivered(w)) == 22)
         assert set(delivered(w).values()) == {1}
         assert not w.ctl("status", "--json")["summary"]["accounting_failed"]
+
+
+def test_manual_has_each_column():
+    with running() as w:
+        names = next(lines(w)).split(",")
+    manual = (SOURCE / "mtad" / "man" / "mtad.8").read_text()
+    section = manual.split(".Sh ACCOUNTING", 1)[1].split(".Sh ", 1)[0]
+    items = [name for line in section.splitlines() if line.startswith(".It ") for name in line[4:].split(" , ")]
+    assert len(names) == 23 and sorted(items) == sorted(names)
