@@ -119,6 +119,12 @@ bind_endpoint(struct listener_set *sets, size_t threads, size_t listen, const st
 	return true;
 }
 
+static const char *
+hint(int err)
+{
+	return err == EACCES ? "; a port below 1024 needs root (and run-as) or CAP_NET_BIND_SERVICE" : "";
+}
+
 struct listener_set *
 listener_bind(const struct conf *conf, size_t threads, struct log *log, char *why, size_t why_max)
 {
@@ -142,8 +148,8 @@ listener_bind(const struct conf *conf, size_t threads, struct log *log, char *wh
 						e->text, strerror(errno));
 					continue;
 				}
-				snprintf(why, why_max, "%s: listen %s cannot bind %s: %s", l->at, l->name,
-					e->text, strerror(errno));
+				snprintf(why, why_max, "%s: listen %s cannot bind %s: %s%s", l->at, l->name,
+					e->text, strerror(errno), hint(errno));
 				log_event(log, LOG_EVENT_listen_failed, "listen=%s address=%s why=\"%s\"",
 					l->name, e->text, strerror(errno));
 				listener_close(&sets, threads);
