@@ -73,27 +73,63 @@ bounce_is_wanted(const struct job *job)
 	return false;
 }
 
+/* Replies are kept as "550 words"; the writer puts the code in front itself. */
+static void
+describe_reply(struct queue_blob reply, uint16_t code, struct smtp_dsn_rcpt *out)
+{
+	out->code = code;
+	out->text = slice(reply);
+	if (code != 0 && out->text.len >= 4) {
+		out->text.ptr += 4;
+		out->text.len -= 4;
+	}
+}
+
+/* The code in front of a kept reply; 0: the words are ours. */
+static uint16_t
+code_of(struct queue_blob reply)
+{
+	const char *p = reply.ptr;
+
+	for (int i = 0; i < 3; i++)
+		if (reply.len < 4 || p[i] < '0' || p[i] > '9')
+			return 0;
+	return p[3] == ' ' ? (uint16_t)((p[0] - '0') * 100 + (p[1] - '0') * 10 + p[2] - '0') : 0;
+}
+
 static void
 describe_rcpt(const struct job *job, uint32_t i, int64_t now_us, struct smtp_dsn_rcpt *out)
 {
 	const struct job_rcpt *jr = &job->rcpts[i];
 	const struct queue_rcpt *r = message_rcpt(job->message, jr->n);
-	struct queue_blob reply = job_reply(job, i);
 
 	out->address = slice(r->address);
 	out->orcpt = slice(r->orcpt);
-	out->peer = (struct smtp_slice){job->host, strnlen(job->host, sizeof(job->host))};
-	out->code = jr->code;
-	out->text = slice(reply);
-	/* Kept as "550 words"; the writer puts the code in front itself. */
-	if (jr->code != 0 && out->text.len >= 4) {
-		out->text.ptr += 4;
-		out->text.len -= 4;
+	if (jr->verdict.kind == QUEUE_VERDICT_EXPIRED && r->reply.len > 0) {
+		/* It ended without another attempt. The status says that its time is over; the sender wants
+		 * to know what it was waiting for. */
+		out->peer = slice(r->host);
+		describe_reply(r->reply, code_of(r->reply), out);
+		out->last_attempt = r->last_us / 1000000;
+	} else {
+		out->peer = (struct smtp_slice){job->host, strnlen(job->host, sizeof(job->host))};
+		describe_reply(job_reply(job, i), jr->code, out);
+		out->last_attempt = now_us / 1000000;
 	}
-	out->last_attempt = now_us / 1000000;
 	if (smtp_esc_parse((struct smtp_slice){jr->esc, strnlen(jr->esc, sizeof(jr->esc))}, &out->status) <=
 		0)
 		out->status = (struct smtp_esc){0}; /* the writer then says x.0.0 */
+}
+
+static bool
+is_ascii(struct queue_blob text)
+{
+	const unsigned char *p = text.ptr;
+
+	for (size_t i = 0; i < text.len; i++)
+		if (p[i] > 127)
+			return false;
+	return true;
 }
 
 /* The notification as a message of its own. NULL: no memory, or the sender has no domain we can send to. */
@@ -115,7 +151,8 @@ envelope(const struct job *job, const struct bounce_conf *c)
 	if (n <= 0 || (m = message_create(c->memory)) == NULL)
 		return NULL;
 	m->meta.arrived_us = clock_now(c->clock);
-	m->meta.flags = QUEUE_MESSAGE_DSN;
+	/* RFC 6531 3.2: an address beyond ASCII travels with SMTPUTF8 or not at all. */
+	m->meta.flags = QUEUE_MESSAGE_DSN | (is_ascii(sender) ? 0 : QUEUE_MESSAGE_UTF8 | QUEUE_MESSAGE_8BIT);
 	m->meta.sender = message_keep(m, NULL, 0);
 	m->meta.job = message_keep(m, job->message->meta.job.ptr, job->message->meta.job.len);
 	m->meta.user = message_keep(m, job->message->meta.user.ptr, job->message->meta.user.len);
@@ -141,13 +178,24 @@ write_text(struct message *m, const struct smtp_dsn *d)
 	return true;
 }
 
+/* Without an attempt of this job. */
+static bool
+has_expired(const struct job *job)
+{
+	for (uint32_t i = 0; i < job->rcpt_count; i++)
+		if (job->rcpts[i].verdict.kind == QUEUE_VERDICT_EXPIRED)
+			return true;
+	return false;
+}
+
 bool
 bounce_load(struct job *job, const struct bounce_conf *c)
 {
-	if (job->message != NULL)
+	/* A message that has been in memory since it was accepted knows no replies; its records do. */
+	if (job->message != NULL && !has_expired(job))
 		return true;
 	/* The bytes only when a notification will quote them: thousands of recipients may expire at once. */
-	if (!load(job, c, false))
+	if (job->message == NULL && !load(job, c, false))
 		return false;
 	if (job->is_damaged || !bounce_is_wanted(job))
 		return true;

@@ -110,7 +110,9 @@ def test_delayed_then_expired(w):
     actions = [status(email.message_from_bytes(m))[1]["Action"] for m in two]
     assert sorted(actions) == ["delayed", "failed"]
     failed = next(m for m in two if b"Action: failed" in m)
-    assert status(email.message_from_bytes(failed))[1]["Status"].startswith("4.")
+    rcpt = status(email.message_from_bytes(failed))[1]
+    assert rcpt["Status"].startswith("4.") and rcpt["Remote-MTA"] == "dns; mx1.a.mx.test"
+    assert rcpt["Diagnostic-Code"] == "smtp; 451 4.7.1 later"  # what it waited for, not only that time is over
     assert gives(w, "later@a.test", "b")["bounceCat"] == "message-expired"
 
 
@@ -121,6 +123,17 @@ def test_utf8_and_8_bit_in_a_report(w):
         t.data("From: <s@x.test>\r\nSubject: eight-bit;\r\n\r\nGrüße und ein Gruß\r\n.\r\n".encode())
     message, raw = report(w, "eight-bit")
     assert message.get_content_type() == "multipart/report"
+
+
+def test_utf8_sender_is_told(w):
+    sender = "jörg@x.test"
+    with w.client() as c:
+        c.ehlo()
+        c.mail(sender, ["SMTPUTF8"])
+        assert c.rcpt("no@a.test")[0] == 250
+        assert c.data("From: <jörg@x.test>\r\nSubject: utf8-sender;\r\n\r\nx\r\n".encode())[0] == 250
+    message, raw = report(w, "utf8-sender")
+    assert sender.encode() in raw and gives(w, sender)["type"] == "d"
 
 
 def test_bounce_of_a_bounce_ends_it():

@@ -202,6 +202,54 @@ test_some_of_a_job(void **state)
 	job_free(job);
 }
 
+/* What expires is told with what it waited for: the last answer, not only "time expired". */
+static void
+test_expired(void **state)
+{
+	static const struct {
+		const char *reply, *want, *not_want;
+		enum queue_verdict_kind verdict; /* of the job that ends it */
+	} expired[] = {
+		{"451 4.7.1 come later", "\r\nDiagnostic-Code: smtp; 451 4.7.1 come later\r\n",
+			"time expired", QUEUE_VERDICT_EXPIRED},
+		{"Connection refused", "\r\nDiagnostic-Code: x-mtad; Connection refused\r\n", "time expired",
+			QUEUE_VERDICT_EXPIRED},
+		{"", "\r\nDiagnostic-Code: x-mtad; time expired\r\n", "Remote-MTA", QUEUE_VERDICT_EXPIRED},
+		{"45", "\r\nDiagnostic-Code: x-mtad; 45\r\n", "smtp;", QUEUE_VERDICT_EXPIRED},
+		{"450 the time before", "\r\nDiagnostic-Code: x-mtad; time expired\r\n", "450",
+			QUEUE_VERDICT_LATER},
+	};
+
+	for (size_t i = 0; i < sizeof(expired) / sizeof(expired[0]); i++) {
+		struct job *job = job_of(1, "s@x.test");
+		struct queue_rcpt *r = &job->message->rcpts[0];
+
+		r->reply = message_keep(job->message, expired[i].reply, strlen(expired[i].reply));
+		r->host = message_keep(job->message, "mx.y.test", 9);
+		settle(job, 0, QUEUE_VERDICT_EXPIRED, 0, "time expired");
+		job->rcpts[0].verdict.kind = expired[i].verdict;
+		snprintf(job->rcpts[0].esc, sizeof(job->rcpts[0].esc), "4.4.7");
+		assert_true(bounce_write(job, &bounce));
+		if (!dsn_has(job, expired[i].want) || dsn_has(job, expired[i].not_want))
+			fail_msg("%s: %.*s", expired[i].reply, (int)job->dsn->body[0].len,
+				(const char *)job->dsn->body[0].ptr);
+		assert_true(dsn_has(job, "\r\nStatus: 4.4.7\r\n"));
+		job_free(job);
+	}
+}
+
+/* An address beyond ASCII cannot be told without SMTPUTF8. */
+static void
+test_sender_beyond_ascii(void **state)
+{
+	struct job *job = job_of(1, "j\xc3\xb6rg@x.test");
+
+	settle(job, 0, QUEUE_VERDICT_FAILED, 0, "550 5.1.1 no");
+	assert_true(bounce_write(job, &bounce));
+	assert_int_equal(job->dsn->meta.flags, QUEUE_MESSAGE_DSN | QUEUE_MESSAGE_UTF8 | QUEUE_MESSAGE_8BIT);
+	job_free(job);
+}
+
 /* A reply that is a code and nothing else. */
 static void
 test_bare_reply(void **state)
@@ -279,6 +327,8 @@ main(void)
 		cmocka_unit_test(test_who_is_told),
 		cmocka_unit_test(test_to_whom),
 		cmocka_unit_test(test_some_of_a_job),
+		cmocka_unit_test(test_expired),
+		cmocka_unit_test(test_sender_beyond_ascii),
 		cmocka_unit_test(test_bare_reply),
 		cmocka_unit_test(test_what_is_returned),
 		cmocka_unit_test(test_unusable_senders),
