@@ -325,7 +325,8 @@ answer(struct accept *a, int result, const char *why)
 	worker_post(a->reply_to, &a->letter);
 }
 
-/* Moves up to a batch of letters into `batch`, settlements first. */
+/* Moves up to a batch of letters out of the lists, settlements first. Their bounce mails count: more than a
+ * transaction holds would be refused and never sent. */
 static void
 choose(struct spool *s, struct list *jobs, struct list *accepts)
 {
@@ -333,7 +334,10 @@ choose(struct spool *s, struct list *jobs, struct list *accepts)
 	struct letter *l;
 
 	*jobs = *accepts = (struct list){NULL, NULL};
-	while (messages < SPOOL_BATCH_MESSAGES && (l = list_take(&s->jobs)) != NULL) {
+	while (messages < SPOOL_BATCH_MESSAGES && bytes < SPOOL_BATCH_BYTES &&
+		(l = list_take(&s->jobs)) != NULL) {
+		if (((struct job *)l)->dsn != NULL)
+			bytes += body_bytes(((struct job *)l)->dsn);
 		list_add(jobs, l);
 		messages++;
 	}
@@ -428,14 +432,26 @@ write_batch(struct spool *s, const struct list *jobs, const struct list *accepts
 	return queue_store_commit(s->store);
 }
 
+/* Nobody waits at a disk that may never come back: what no commit has begun with is refused as well. */
+static void
+refuse_all(struct spool *s)
+{
+	struct letter *l;
+
+	while ((l = list_take(&s->accepts)) != NULL)
+		answer((struct accept *)l, QUEUE_EIO, refusal_words(QUEUE_EIO));
+}
+
 static void
 set_failed(struct spool *s, bool is_failed)
 {
 	struct spool_state *state;
 	struct timeval tv = {RETRY_SECONDS, 0};
 
-	if (is_failed)
+	if (is_failed) {
 		event_add(s->retry_timer, &tv);
+		refuse_all(s);
+	}
 	if (s->is_failed == is_failed)
 		return;
 	/* Without the letter the queue would still stop, by its own count of unrecorded jobs; but it would
@@ -579,11 +595,9 @@ static void
 on_batch(void *arg)
 {
 	struct spool *s = arg;
-	struct letter *l;
 
 	if (s->is_failed) {
-		while ((l = list_take(&s->accepts)) != NULL)
-			answer((struct accept *)l, QUEUE_EIO, refusal_words(QUEUE_EIO));
+		refuse_all(s);
 		return;
 	}
 	while (s->jobs.head != NULL || s->accepts.head != NULL || s->reported != NULL)
