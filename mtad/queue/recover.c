@@ -29,9 +29,10 @@ struct recover {
 	const struct clock *clock;
 	struct chunk *chunks; /* of the present batch */
 	queue_id last_id;     /* on disk when it started: later ones are fresh */
+	queue_id seen_id;     /* so far has the scan come */
 	sem_t taken;
 	pthread_t thread;
-	bool has_thread, is_out_of_memory;
+	bool has_thread, is_out_of_memory, is_failing;
 	_Atomic bool is_stopping;
 };
 
@@ -127,8 +128,12 @@ on_message(void *arg, const struct queue_message *m, const struct queue_rcpt *rc
 	struct recover *r = arg;
 	struct recovered_message *to = &r->messages[r->batch.count];
 
-	if (m->id > r->last_id || r->batch.count == BATCH_MESSAGES)
-		return false;
+	/* A later number is fresh mail, unless nothing sound stands there: then it is a key in which a bit
+	 * has flipped, and its recipient would be neither sent nor missed. */
+	if (m->id > r->last_id && rcpts != NULL) {
+		r->seen_id = m->id;
+		return true;
+	}
 	*to = (struct recovered_message){.meta = *m, .is_damaged = rcpts == NULL};
 	if (rcpts != NULL) {
 		to->meta.sender = keep_blob(r, m->sender);
@@ -140,6 +145,7 @@ on_message(void *arg, const struct queue_message *m, const struct queue_rcpt *rc
 			return false;
 	}
 	r->batch.count++;
+	r->seen_id = m->id;
 	return true;
 }
 
@@ -154,13 +160,26 @@ post(struct recover *r)
 		; /* EINTR */
 }
 
+/* The store is failed at present, or memory is short: not the end of the index. Said once. */
+static void
+wait_for_better(struct recover *r, int err)
+{
+	const struct timespec second = {1, 0};
+
+	if (!r->is_failing)
+		log_event(r->log, LOG_EVENT_spool_failed, "why=\"the index cannot be read: %s\" after=%llx",
+			queue_err_text(err), (unsigned long long)r->seen_id);
+	r->is_failing = true;
+	nanosleep(&second, NULL);
+}
+
 static void *
 run(void *arg)
 {
 	struct recover *r = arg;
 	int64_t begun_us = clock_mono(r->clock);
 	uint64_t messages = 0, rcpts = 0;
-	queue_id after = 0, last;
+	queue_id last;
 	size_t i;
 	int n;
 
@@ -169,22 +188,20 @@ run(void *arg)
 	while (!atomic_load(&r->is_stopping)) {
 		r->batch.count = 0;
 		r->is_out_of_memory = false;
-		n = queue_store_scan(r->store, after, BATCH_MESSAGES, on_message, r, &last);
+		n = queue_store_scan(r->store, r->seen_id, BATCH_MESSAGES, on_message, r, &last);
+		if (n == 0)
+			break;
 		if (r->batch.count > 0) {
-			after = r->messages[r->batch.count - 1].meta.id;
 			messages += r->batch.count;
 			for (i = 0; i < r->batch.count; i++)
 				rcpts += r->messages[i].rcpt_count;
 			post(r);
-		} else if (n >= 0 && !r->is_out_of_memory)
-			break; /* nothing older is left */
-		free_chunks(r);
-		if (n < 0 || r->is_out_of_memory) { /* the store is failed at present, or memory is short: not
-						       the end of the index */
-			const struct timespec second = {1, 0};
-
-			nanosleep(&second, NULL);
 		}
+		free_chunks(r);
+		if (n < 0 || r->is_out_of_memory)
+			wait_for_better(r, n < 0 ? n : QUEUE_ENOMEM);
+		else
+			r->is_failing = false;
 	}
 	log_event(r->log, LOG_EVENT_recovered, "messages=%llu rcpts=%llu ms=%lld",
 		(unsigned long long)messages, (unsigned long long)rcpts,

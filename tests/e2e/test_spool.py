@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Faults F: the spool and the accounting files."""
 import os
+import re
 import time
 
 import pytest
@@ -106,6 +107,26 @@ def test_F13_flipped_bits_in_a_body_are_found():
         wait_for("quarantine", lambda: w.ctl("audit", "--json")["summary"]["quarantined"] == 1)
         assert w.ctl("audit", "--json")["summary"]["balanced"] and "quarantined" in w.log_text()
         assert not [a for a in w.arrived() if a["rcpt"] == "r@a.test"]
+
+
+def test_F13_a_recipient_under_a_key_nobody_wrote():
+    """The highest bit of the last recipient's key: its number is greater than that of any mail. It is set aside, not forgotten."""
+    with running(LATER, delivery="retry = { 1h }") as w:
+        w.send("s@x.test", ["first@a.test", "last@a.test"])
+        wait_for("two deferrals", lambda: sum(r["type"] == "t" for r in w.rows()) == 2)
+        w.stop()
+        data = w.dir / "spool" / "data.mdb"
+        page = bytearray(data.read_bytes())
+        record = b"r\x01\0\0....\x01\0"  # the second recipient's: kind, version, zero, checksum, number
+        hits = [m.start() for m in re.finditer(re.escape(record).replace(rb"\.\.\.\.", b"(?s:....)"), page)]
+        hits = [at for at in hits if b"last@a.test" in page[at:at + 60]]
+        assert hits
+        for at in hits:
+            page[at - 1] ^= 0x80  # the key stands before it, little-endian
+        data.write_bytes(page)
+        w.start()
+        audit = wait_for("quarantine", lambda: (a := w.ctl("audit", "--json")["summary"])["quarantined"] == 1 and a)
+        assert audit["balanced"] and [r["rcpt"] for r in w.ctl("list", "--json")["rows"]] == ["first@a.test"]
 
 
 def test_F14_truncated_spool_is_refused_cleanly():
