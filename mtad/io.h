@@ -6,8 +6,8 @@
  *
  * Owner    main. Thread: its own; letters for either side are told apart by kind (queue/letters.h).
  */
-#include "deliver/session.h"
-#include "intake/session.h"
+#include "deliver/deliver.h"
+#include "intake/intake.h"
 
 struct io;
 

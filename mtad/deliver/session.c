@@ -7,12 +7,7 @@
  * `closed`. Before a host was ready its failure is the address's, and the jobs stay for the next address;
  * afterwards the engine has answered for the mails inside it and the rest go back unpenalised.
  */
-#include "deliver/session.h"
-
-#include "base/tls.h"
-#include "base/wire.h"
-#include "deliver/hosts.h"
-#include "deliver/transfer.h"
+#include "deliver/deliver_impl.h"
 
 #include <arpa/inet.h>
 #include <assert.h>
@@ -23,10 +18,6 @@
 #include <string.h>
 
 enum {
-	ORDER_MAX = 50,
-	HOSTS_KNOWN = 2048,
-	TLS_SESSIONS = 4096,
-	TRANSFERS = 2,
 	FALL_OVER_US = 5000000,   /* wait for a connection while there are other addresses */
 	QUIT_WAIT_US = 5000000,   /* D31: a site that does not answer QUIT is not waited for */
 	IDLE_WAIT_US = 600000000, /* the queue closes idle sessions long before */
@@ -34,48 +25,6 @@ enum {
 		16384, /* progress that renews the data timer: a floor under the sending rate (D39) */
 };
 #define SESSION_MAGIC 0x53455353u
-
-enum session_state { SS_CONNECTING, SS_TALKING, SS_HANDSHAKE, SS_ENDED };
-
-struct deliver {
-	struct deliver_conf conf;
-	struct hosts *hosts;
-	struct tls_cache *tls_cache;
-	SSL_CTX *tls_plain, *tls_verify; /* opportunistic, and with the certificate checked */
-	uint64_t verify_number;          /* of tls_verify, from 1: a reload makes the next one */
-	struct deliver_session *first;
-	uint32_t count;
-	bool is_stopping;
-};
-
-struct deliver_session {
-	unsigned magic;
-	struct deliver_session *next, **prev;
-	struct deliver *d;
-	struct outbound *o;
-	struct wire *wire;
-	struct smtp_client *smtp;
-	enum session_state state;
-	struct transfer transfers[TRANSFERS];
-	struct job *waiting[TRANSFERS]; /* jobs not yet in the engine, in order */
-	unsigned waiting_count;
-	uint16_t order[ORDER_MAX];
-	uint32_t order_count, order_next;
-	const struct route_address *peer;
-	const char *host;
-	unsigned faults; /* of the present host */
-	bool was_ready;
-	bool is_helo_only;   /* this connection is the second to the address, which broke on EHLO */
-	bool is_sites_fault; /* an address of it failed; it is not us who lack a local address or a descriptor
-			      */
-	enum smtp_client_phase timed_phase; /* where the session was when its timer was set */
-	uint32_t timed_replies;
-	uint64_t timed_bytes;
-	struct verdict_output failed; /* of the last address, for all that waits */
-	struct tls_slot tls_slot;
-	char tls_name[300], tls_words[48], peer_ip[48], local_ip[48];
-	char failure[QUEUE_REPLY_MAX]; /* its words */
-};
 
 static struct deliver_session *
 session_of(void *arg)
@@ -742,36 +691,20 @@ prefer_host(struct deliver_session *s, const char *host)
 	s->order[0] = chosen;
 }
 
-static void
-refuse_open(struct outbound *o, struct job *job, const char *why)
-{
-	job_answer_all(job, QUEUE_VERDICT_RETURN, CLASS_LOCAL, "4.3.0", 0, why);
-	job->letter.kind = LETTER_JOB_DONE;
-	worker_post(o->queue, &job->letter);
-	o->has_failed = true;
-	copy_text(o->why, sizeof(o->why), why);
-	o->closed.kind = LETTER_CLOSED;
-	worker_post(o->queue, &o->closed);
-}
-
-static void
-open_session(struct deliver *d, struct outbound *o)
+bool
+deliver_session_open(struct deliver *d, struct outbound *o)
 {
 	struct deliver_session *s = calloc(1, sizeof(*s));
 	uint32_t max = (uint32_t)o->settings.hosts_max;
 	struct job *job = o->first;
 
-	o->first = NULL;
-	if (s == NULL || d->is_stopping) {
-		/* Ordered before the queue knew of the stop: nobody would ever tell this session to quit. */
-		refuse_open(o, job, s == NULL ? "out of memory" : "the daemon stops");
-		free(s);
-		return;
-	}
+	if (s == NULL)
+		return false;
 	s->magic = SESSION_MAGIC;
 	s->d = d;
 	s->o = o;
 	s->waiting[s->waiting_count++] = job;
+	o->first = NULL;
 	o->deliver = s;
 	s->next = d->first;
 	s->prev = &d->first;
@@ -783,9 +716,10 @@ open_session(struct deliver *d, struct outbound *o)
 		max < ORDER_MAX ? max : ORDER_MAX);
 	prefer_host(s, job->host);
 	connect_next(s);
+	return true;
 }
 
-/* --- letters --- */
+/* --- what the queue wants --- */
 
 /* It ended uncertainly at another host of this site. */
 static bool
@@ -802,31 +736,24 @@ belongs_elsewhere(const struct deliver_session *s, const struct job *job)
 	return false;
 }
 
-static void
-take_job(struct deliver *d, struct job *job)
+bool
+deliver_session_take(struct deliver_session *s, struct job *take_job)
 {
-	struct outbound *o = job->outbound;
-	struct deliver_session *s = o->deliver;
-
-	if (s == NULL || s->waiting_count == TRANSFERS) {
-		job_answer_all(job, QUEUE_VERDICT_RETURN, CLASS_LOCAL, "4.4.2", 0, "the session had ended");
-		job->letter.kind = LETTER_JOB_DONE;
-		worker_post(d->conf.queue, &job->letter);
-		return;
-	}
-	s->waiting[s->waiting_count++] = job;
+	if (s->waiting_count == TRANSFERS)
+		return false;
+	s->waiting[s->waiting_count++] = take_job;
 	if (s->was_ready && s->state == SS_TALKING) {
 		/* It waits for the end, goes back untried, and this session has made room for one there. */
-		if (belongs_elsewhere(s, job))
+		if (belongs_elsewhere(s, take_job))
 			smtp_client_quit(s->smtp);
 		fill(s);
 		pump_nothing(s);
 	}
+	return true;
 }
 
-/* No more mail: after the present ones QUIT; a session still connecting just ends. */
-static void
-quit(struct deliver_session *s, const char *why)
+void
+deliver_session_quit(struct deliver_session *s, const char *why)
 {
 	answer_waiting(s, &not_tried, why);
 	if (!s->was_ready || s->state != SS_TALKING) {
@@ -839,100 +766,13 @@ quit(struct deliver_session *s, const char *why)
 }
 
 void
-deliver_on_letter(struct deliver *d, struct letter *l)
+deliver_session_cut(struct deliver_session *s, const char *why)
 {
-	struct outbound *o;
-
-	switch ((enum letter_kind)l->kind) {
-	case LETTER_OPEN:
-		open_session(d, (struct outbound *)l);
+	if (!s->was_ready) {
+		deliver_session_quit(s, why);
 		return;
-	case LETTER_JOB:
-		take_job(d, (struct job *)l);
-		return;
-	case LETTER_QUIT:
-		o = outbound_of_quit(l);
-		if (o->deliver != NULL)
-			quit(o->deliver, "closed by the queue");
-		return;
-	case LETTER_RELEASE:
-		outbound_free((struct outbound *)l);
-		return;
-	default:
-		assert(!"a letter deliver does not take");
 	}
-}
-
-void
-deliver_stop(struct deliver *d, bool cut)
-{
-	struct deliver_session *s, *next;
-
-	d->is_stopping = true;
-	for (s = d->first; s != NULL; s = next) {
-		next = s->next;
-		if (!cut || !s->was_ready) {
-			quit(s, "the daemon stops");
-			continue;
-		}
-		answer_waiting(s, &not_tried, "the daemon stops");
-		smtp_client_lost(s->smtp, SMTP_LIT("the daemon stops"));
-		pump_nothing(s);
-	}
-}
-
-uint32_t
-deliver_count(const struct deliver *d)
-{
-	return d->count;
-}
-
-bool
-deliver_reconfigure(struct deliver *d, const struct conf *conf, char *why, size_t why_max)
-{
-	SSL_CTX *verify = NULL;
-
-	if (conf->tls_ca_file[0] != '\0') {
-		/* A missing file only matters to tls = verify, which then defers with these words (E28). */
-		verify = tls_client_create(conf->tls_ca_file, why, why_max);
-		if (verify == NULL && d->tls_verify != NULL)
-			return false;
-	}
-	SSL_CTX_free(d->tls_verify);
-	d->tls_verify = verify;
-	d->verify_number++;
-	return true;
-}
-
-struct deliver *
-deliver_create(const struct deliver_conf *conf)
-{
-	struct deliver *d = calloc(1, sizeof(*d));
-	char why[200];
-
-	if (d == NULL)
-		return NULL;
-	d->conf = *conf;
-	if ((d->hosts = hosts_create(HOSTS_KNOWN)) == NULL ||
-		(d->tls_cache = tls_cache_create(TLS_SESSIONS)) == NULL ||
-		(d->tls_plain = tls_client_create(NULL, why, sizeof(why))) == NULL)
-		deliver_destroy(&d);
-	return d;
-}
-
-void
-deliver_destroy(struct deliver **dp)
-{
-	struct deliver *d = *dp;
-
-	*dp = NULL;
-	if (d == NULL)
-		return;
-	assert(d->count == 0);
-	hosts_destroy(&d->hosts);
-	if (d->tls_cache != NULL)
-		tls_cache_destroy(&d->tls_cache);
-	SSL_CTX_free(d->tls_plain);
-	SSL_CTX_free(d->tls_verify);
-	free(d);
+	answer_waiting(s, &not_tried, why);
+	smtp_client_lost(s->smtp, (struct smtp_slice){why, strnlen(why, 120)});
+	pump_nothing(s);
 }

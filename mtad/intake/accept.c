@@ -4,7 +4,7 @@
  * sockets, and who is let in. Invariants: a session keeps the settings it began with; a connection that is
  * not let in costs one line and is counted nowhere.
  */
-#include "intake/session_impl.h"
+#include "intake/intake_impl.h"
 
 #include "base/descriptors.h"
 

@@ -4,7 +4,7 @@
  * a session is freed only when no letter of it is out; 250 is answered only to a letter that came back from a
  * commit.
  */
-#include "intake/session_impl.h"
+#include "intake/intake_impl.h"
 
 #include "base/domain.h"
 #include "intake/prepare.h"

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#ifndef MTAD_INTAKE_SESSION_H
-#define MTAD_INTAKE_SESSION_H
+#ifndef MTAD_INTAKE_INTAKE_H
+#define MTAD_INTAKE_INTAKE_H
 /*
- * session - one submission connection: who may send, what is refused, and the wait for the disk
+ * intake - the receiving side of one io thread: who may send, what is refused, and the wait for the disk
  *
  * Owner    the io thread. A message accepted goes to the spool as a letter; the session lives until that
  * comes back, also when its client has left. Thread   its io thread's.
@@ -18,7 +18,6 @@
 struct intake;
 struct spool;
 
-/* The receiving side of one io thread. */
 struct intake_conf {
 	struct worker *io;
 	const struct clock *clock;

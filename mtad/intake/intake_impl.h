@@ -1,18 +1,18 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#ifndef MTAD_INTAKE_SESSION_IMPL_H
-#define MTAD_INTAKE_SESSION_IMPL_H
+#ifndef MTAD_INTAKE_INTAKE_IMPL_H
+#define MTAD_INTAKE_INTAKE_IMPL_H
 /*
- * session_impl - what the two halves of intake share: accept.c (settings, sockets, how a session begins) and
+ * intake_impl - what the two halves of intake share: accept.c (settings, sockets, how a session begins) and
  * session.c (the conversation, and how it ends)
  *
- * Owner    session.h. Thread: its io thread's. Included by these two files only.
+ * Owner    intake.h. Thread: its io thread's. Included by these two files only.
  */
 #include "base/tls.h"
 #include "base/wire.h"
 #include "intake/auth.h"
+#include "intake/intake.h"
 #include "intake/limits.h"
 #include "intake/rcpt_set.h"
-#include "intake/session.h"
 #include "smtp_server.h"
 
 struct event;

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#ifndef MTAD_DELIVER_SESSION_H
-#define MTAD_DELIVER_SESSION_H
+#ifndef MTAD_DELIVER_DELIVER_H
+#define MTAD_DELIVER_DELIVER_H
 /*
- * session - one outbound connection: addresses in turn, TLS by policy, jobs in, verdicts out
+ * deliver - the sending side of one io thread: connections, TLS by policy, jobs in, verdicts out
  *
  * Owner    the io thread. Talks to the queue thread in letters only (outbound.h); every job it was given goes
- * back answered, whatever happens. Memory   one object, the SMTP engine, the wire; the bodies are the
- * messages'. Thread   its io thread's.
+ * back answered, whatever happens. Memory   for each session one object, the SMTP engine, the wire; the
+ * bodies are the messages'. Thread   its io thread's.
  */
 #include "base/log.h"
 #include "base/memory.h"
@@ -16,7 +16,6 @@
 
 struct deliver;
 
-/* The sending side of one io thread. */
 struct deliver_conf {
 	struct worker *io, *queue;
 	const struct clock *clock;
