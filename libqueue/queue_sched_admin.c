@@ -28,6 +28,7 @@ struct scan {
 	on_rcpt *on_rcpt; /* for each recipient in them; NULL: for none */
 	/* For each cell, before its recipients; NULL: nothing. With an id it is not called. */
 	void (*on_cell)(const struct scan *sc, struct sched_cell *cell);
+	const struct scan *after; /* what follows in a place when all is done there; NULL: nothing */
 	void *arg;
 };
 
@@ -152,6 +153,8 @@ scan_cells(const struct scan *sc, struct queue_walk *w)
 		w->is_inside = true;
 		if (sc->on_rcpt != NULL && !each_cell(sc, d, w->at, scan_cell))
 			return false;
+		if (sc->after != NULL)
+			(void)each_cell(sc->after, d, w->at, scan_cell);
 		w->is_inside = false;
 		w->at = d != NULL ? 0 : sched_walk_next(&sc->q->cells, w->at);
 	} while (w->at != 0 && --left > 0);
@@ -171,6 +174,8 @@ scan(const struct scan *sc)
 	m = sched_message_find(sc->q, sc->f->id);
 	if (m != NULL && !scan_message(sc, m))
 		return false;
+	if (m != NULL && sc->after != NULL)
+		(void)scan_message(sc->after, m);
 	w->is_end = true;
 	return true;
 }
@@ -407,17 +412,10 @@ queue_sched_hold(struct queue_sched *q, const struct queue_filter *f, bool hold,
 
 /* --- take --- */
 
-struct taker {
-	struct sched_rcpt *found;
-	uint64_t *busy;
-};
-
 static bool
 find_one(struct queue_sched *q, struct sched_rcpt *r, void *arg)
 {
-	struct taker *t = arg;
-
-	t->found = r;
+	*(struct sched_rcpt **)arg = r;
 	return false;
 }
 
@@ -428,21 +426,6 @@ doom_one(struct queue_sched *q, struct sched_rcpt *r, void *arg)
 	r->is_doomed = 1;
 	++*(uint64_t *)arg;
 	return true;
-}
-
-/* On its way in, take marks what is leased; so nothing of the cell escapes, whether it comes back before the
- * walk has ended or after. */
-static void
-doom_cell(const struct scan *sc, struct sched_cell *cell)
-{
-	const struct taker *t = sc->arg;
-	struct scan doom = {.q = sc->q,
-		.f = sc->f,
-		.states = filter_states(sc->f) & IN(SCHED_LEASED),
-		.on_rcpt = doom_one,
-		.arg = t->busy};
-
-	(void)scan_cell(&doom, cell);
 }
 
 /* All of the message that the filter names, but not more than a lease holds. */
@@ -464,25 +447,25 @@ lease_of(struct scan *sc, struct sched_rcpt *r)
 	return l;
 }
 
+/* What is leased is marked last in each place: what comes back before is found there, what comes back after
+ * is marked, and between two portions the schedule may lease as it likes. */
 struct queue_lease *
 queue_sched_take(struct queue_sched *q, const struct queue_filter *f, uint64_t *out_busy)
 {
-	struct taker t = {.busy = out_busy};
-	struct scan sc = {.q = q, .f = f, .on_rcpt = find_one, .arg = &t};
-	struct queue_filter leased = *f;
-	bool in_portions = f->walk != NULL && f->id == 0;
+	struct sched_rcpt *found = NULL;
+	const struct scan doom = {.q = q,
+		.f = f,
+		.states = filter_states(f) & IN(SCHED_LEASED),
+		.on_rcpt = doom_one,
+		.arg = out_busy};
+	struct scan sc = {.q = q,
+		.f = f,
+		.states = filter_states(f) & ~IN(SCHED_LEASED),
+		.on_rcpt = find_one,
+		.after = &doom,
+		.arg = &found};
 
+	assert(f->walk != NULL);
 	*out_busy = 0;
-	sc.states = filter_states(f) & ~IN(SCHED_LEASED);
-	if (in_portions)
-		sc.on_cell = doom_cell;
-	if (!scan(&sc))
-		return lease_of(&sc, t.found);
-	if (!in_portions) {
-		leased.walk = NULL;
-		sc = (struct scan){.q = q, .f = &leased, .on_rcpt = doom_one, .arg = out_busy};
-		sc.states = filter_states(f) & IN(SCHED_LEASED);
-		(void)scan(&sc);
-	}
-	return NULL;
+	return scan(&sc) ? NULL : lease_of(&sc, found);
 }

@@ -57,11 +57,10 @@ uint64_t queue_sched_retry(struct queue_sched *q, const struct queue_filter *f, 
 uint64_t queue_sched_hold(struct queue_sched *q, const struct queue_filter *f, bool hold, int64_t now_us,
 	queue_sched_visit *changed, void *arg);
 /* Take recipients out for an operator's bounce or delete: one lease a call (recipients of one message), NULL
- * when no unleased recipient matches (in this portion of the walk). Held and paused recipients can be taken.
- * The host settles the lease as FAILED or DROPPED before the next call. Leased ones cannot be taken but are
- * marked (without a walk: by the call that returns NULL), and *out_busy is how many this call marked: when
- * their lease is settled as LATER, UNCERTAIN or RETURN the settled kind becomes DROPPED. NULL also without
- * memory. */
+ * when this portion of the walk, which the filter must have, is through; NULL also without memory. Held and
+ * paused recipients can be taken. The host settles the lease as FAILED or DROPPED before the next call.
+ * Leased ones cannot be taken but are marked, and *out_busy is how many this call marked: when their lease is
+ * settled as LATER, UNCERTAIN or RETURN the settled kind becomes DROPPED. */
 struct queue_lease *queue_sched_take(struct queue_sched *q, const struct queue_filter *f, uint64_t *out_busy);
 
 /* Pause and resume: until_us INT64_MAX: until resumed. Kinds combine; an expired pause lifts itself. `name`

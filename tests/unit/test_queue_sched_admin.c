@@ -249,18 +249,21 @@ test_retry_ends_every_wait(void **state)
 static void
 test_take(void **state)
 {
-	const struct queue_filter job = {.job = {"j1", 2}}, none = {.job = {"j7", 2}};
+	struct queue_walk walk = {.limit = UINT32_MAX};
+	const struct queue_filter job = {.job = {"j1", 2}};
+	struct queue_filter taken = {.job = {"j7", 2}, .walk = &walk};
 	struct queue_lease *busy, *l;
 	struct queue_settled out;
-	uint64_t busy_count = 99;
+	uint64_t busy_count = 99, marked = 0;
 	struct host h;
 	int i;
 
 	host_init(&h);
 	fill(&h);
 	h.policy.connections = 1;
-	assert_null(queue_sched_take(h.q, &none, &busy_count));
+	assert_null(queue_sched_take(h.q, &taken, &busy_count));
 	assert_int_equal(busy_count, 0);
+	assert_true(walk.is_end);
 	busy = NULL; /* the first of d0 that is of job j1 is under way */
 	host_hold(&h, &(struct queue_filter){.id = 1, .n = -1}, true);
 	for (i = 0; i < 3; i++) {
@@ -271,18 +274,22 @@ test_take(void **state)
 	}
 	assert_non_null(busy);
 	host_hold(&h, &(struct queue_filter){.id = 12, .n = -1}, true);
-	for (i = 0; (l = queue_sched_take(h.q, &job, &busy_count)) != NULL; i++) {
+	walk = (struct queue_walk){.limit = UINT32_MAX};
+	taken.job = job.job;
+	for (i = 0; (l = queue_sched_take(h.q, &taken, &busy_count)) != NULL; i++) {
+		marked += busy_count;
 		assert_int_equal(queue_lease_message(l) % 2, 0);
-		assert_int_equal(busy_count, 0);
 		assert_true(host_settle(&h, l, QUEUE_VERDICT_DROPPED).is_last);
 	}
-	assert_int_equal(busy_count + (uint64_t)i, 6);
-	assert_true(busy_count > 0);
-	assert_int_equal(queue_sched_count(h.q, &job), busy_count);
+	assert_true(walk.is_end);
+	marked += busy_count;
+	assert_int_equal(marked + (uint64_t)i, 6);
+	assert_true(marked > 0);
+	assert_int_equal(queue_sched_count(h.q, &job), marked);
 	out = host_settle(&h, busy, QUEUE_VERDICT_LATER);
 	assert_int_equal(out.kind, QUEUE_VERDICT_DROPPED);
 	assert_true(out.is_last);
-	assert_int_equal(queue_sched_count(h.q, &job), busy_count - 1);
+	assert_int_equal(queue_sched_count(h.q, &job), marked - 1);
 	host_fini(&h);
 }
 
@@ -298,7 +305,8 @@ test_taken_in_flight(void **state)
 		{QUEUE_VERDICT_UNCERTAIN, QUEUE_VERDICT_DROPPED},
 		{QUEUE_VERDICT_RETURN, QUEUE_VERDICT_DROPPED},
 	};
-	const struct queue_filter all = host_filter();
+	struct queue_walk walk;
+	const struct queue_filter all = {.n = -1, .walk = &walk};
 	struct queue_settled out;
 	struct queue_lease *l;
 	uint64_t busy;
@@ -309,6 +317,7 @@ test_taken_in_flight(void **state)
 		host_init(&h);
 		host_add(&h, 1);
 		open_ready(&h, false, &l);
+		walk = (struct queue_walk){.limit = UINT32_MAX};
 		assert_null(queue_sched_take(h.q, &all, &busy));
 		assert_int_equal(busy, 1);
 		out = host_settle(&h, l, cases[i].kind);
@@ -323,7 +332,8 @@ test_taken_in_flight(void **state)
 static void
 test_take_and_return(void **state)
 {
-	struct queue_filter one = {.id = 1, .n = -1};
+	struct queue_walk walk = {.limit = 1};
+	const struct queue_filter one = {.id = 1, .n = -1}, taken = {.id = 1, .n = -1, .walk = &walk};
 	struct queue_lease *l;
 	uint64_t busy;
 	struct host h;
@@ -332,11 +342,11 @@ test_take_and_return(void **state)
 	host_add(&h, 1);
 	open_ready(&h, false, &l);
 	host_settle(&h, l, QUEUE_VERDICT_LATER);
-	l = queue_sched_take(h.q, &one, &busy);
+	l = queue_sched_take(h.q, &taken, &busy);
 	assert_int_equal(host_settle(&h, l, QUEUE_VERDICT_RETURN).kind, QUEUE_VERDICT_RETURN);
 	expect_state(&h, 1, "waiting");
 	host_hold(&h, &one, true);
-	l = queue_sched_take(h.q, &one, &busy);
+	l = queue_sched_take(h.q, &taken, &busy);
 	host_settle(&h, l, QUEUE_VERDICT_RETURN);
 	expect_state(&h, 1, "held");
 	host_fini(&h);
@@ -585,250 +595,6 @@ test_site_table(void **state)
 	host_fini(&h);
 }
 
-/* --- in portions --- */
-
-enum { MANY = 1500 };
-static const uint32_t limits[] = {1, 7, 64, UINT32_MAX};
-enum { LIMITS = sizeof(limits) / sizeof(limits[0]) };
-
-/* One recipient for each of the domains first ... last, due in an hour. */
-static void
-add_waiting(struct host *h, int first, int last)
-{
-	char name[12];
-
-	for (; first <= last; first++) {
-		struct queue_message m = {.id = ++h->last_id, .arrived_us = h->now_us};
-		struct queue_sched_rcpt r = {.due_us = h->now_us + HOUR, .domain.ptr = name};
-
-		r.domain.len = (size_t)snprintf(name, sizeof(name), "d%d", first);
-		assert_int_equal(queue_sched_add(h->q, &m, &r, 1, NULL, h->now_us), QUEUE_OK);
-	}
-}
-
-struct seen {
-	unsigned char times[3 * MANY];
-	uint32_t portion;
-};
-
-static bool
-see_domain(void *arg, const struct queue_domain_view *v)
-{
-	struct seen *s = arg;
-
-	s->times[number_of(v->domain)]++;
-	s->portion++;
-	return true;
-}
-
-static bool
-see_site(void *arg, const struct queue_site_view *v)
-{
-	struct seen *s = arg;
-
-	s->times[number_of((struct queue_blob){(const char *)v->site.ptr + 3, v->site.len - 3})]++;
-	s->portion++;
-	return true;
-}
-
-/* What is there all the while is seen once, though the table doubles meanwhile. */
-static void
-test_walk_domains_while_they_grow(void **state)
-{
-	struct queue_walk walk;
-	struct seen seen;
-	struct host h;
-	size_t i;
-	int added, d;
-
-	for (i = 0; i < LIMITS; i++) {
-		host_init(&h);
-		add_waiting(&h, 0, MANY - 1);
-		memset(&seen, 0, sizeof(seen));
-		walk = (struct queue_walk){.limit = limits[i]};
-		for (added = MANY; !walk.is_end;) {
-			seen.portion = 0;
-			queue_sched_walk_domains(h.q, &walk, see_domain, &seen);
-			assert_true(limits[i] == UINT32_MAX || seen.portion <= 8 * limits[i] + 8);
-			if (added < 3 * MANY)
-				add_waiting(&h, added, added + 9);
-			added = added < 3 * MANY ? added + 10 : added;
-		}
-		for (d = 0; d < 3 * MANY; d++)
-			assert_true(d < MANY ? seen.times[d] == 1 : seen.times[d] <= 1);
-		host_fini(&h);
-	}
-}
-
-static void
-test_walk_sites(void **state)
-{
-	struct queue_walk walk = {.limit = 3};
-	struct seen seen = {.portion = 0};
-	struct host h;
-	int d;
-
-	host_init(&h);
-	h.conf.connections_total = 0;
-	for (d = 0; d < HOST_DOMAINS; d++)
-		host_add(&h, d);
-	while (host_next(&h).kind != QUEUE_ORDER_NONE)
-		;
-	while (!walk.is_end)
-		queue_sched_walk_sites(h.q, &walk, see_site, &seen);
-	assert_int_equal(seen.portion, HOST_DOMAINS);
-	for (d = 0; d < HOST_DOMAINS; d++)
-		assert_int_equal(seen.times[d], 1);
-	host_fini(&h);
-}
-
-static bool
-stop_domain(void *arg, const struct queue_domain_view *v)
-{
-	return ++*(int *)arg < 5;
-}
-
-static void
-test_a_stopped_walk_has_ended(void **state)
-{
-	struct queue_walk walk = {.limit = 100};
-	struct host h;
-	int count = 0;
-
-	host_init(&h);
-	add_waiting(&h, 0, MANY);
-	queue_sched_walk_domains(h.q, &walk, stop_domain, &count);
-	assert_true(walk.is_end);
-	assert_int_equal(count, 5);
-	host_fini(&h);
-}
-
-static void
-walk_begin(struct queue_walk *walk, uint32_t limit)
-{
-	*walk = (struct queue_walk){.limit = limit};
-}
-
-static uint64_t
-walk_count(struct host *h, struct queue_filter *f, uint32_t limit)
-{
-	uint64_t count = 0;
-
-	for (walk_begin(f->walk, limit); !f->walk->is_end;)
-		count += queue_sched_count(h->q, f);
-	return count;
-}
-
-static uint64_t
-walk_hold(struct host *h, struct queue_filter *f, bool hold)
-{
-	uint64_t changed = queue_sched_hold(h->q, f, hold, h->now_us, host_visit_nothing, NULL);
-
-	assert_true(changed <= f->walk->limit);
-	return changed;
-}
-
-static uint64_t
-walk_retry(struct host *h, struct queue_filter *f)
-{
-	return queue_sched_retry(h->q, f, h->now_us);
-}
-
-/* Hold, release and retry as one call would have done it, with mail that comes meanwhile; for one domain with
- * all recipients, and for many domains. */
-static void
-test_walk_changes(void **state)
-{
-	struct queue_walk walk;
-	struct queue_filter all = {.n = -1, .walk = &walk},
-			    held = {.n = -1, .held_only = true, .walk = &walk},
-			    d0 = {.n = -1, .domain = {"d0", 2}, .walk = &walk};
-	const uint64_t crowd = 300;
-	uint64_t count;
-	struct host h;
-	size_t i, k;
-
-	for (i = 0; i < LIMITS; i++) {
-		host_init(&h);
-		add_waiting(&h, 0, MANY - 1);
-		for (k = 1; k < crowd; k++)
-			add_waiting(&h, 0, 0);
-		assert_int_equal(walk_count(&h, &all, limits[i]), MANY + crowd - 1);
-		assert_int_equal(walk_count(&h, &d0, limits[i]), crowd);
-		for (walk_begin(&walk, limits[i]), count = 0; !walk.is_end;)
-			count += walk_hold(&h, &d0, true);
-		assert_int_equal(count, crowd);
-		for (walk_begin(&walk, limits[i]), count = 0; !walk.is_end;) {
-			count += walk_hold(&h, &all, true);
-			if (h.last_id < 3 * MANY)
-				add_waiting(&h, (int)h.last_id, (int)h.last_id);
-		}
-		assert_true(count >= MANY - 1);
-		count = walk_count(&h, &held, limits[i]);
-		for (walk_begin(&walk, limits[i]); !walk.is_end;)
-			count -= walk_hold(&h, &held, false);
-		assert_int_equal(count, 0);
-		assert_int_equal(walk_count(&h, &held, limits[i]), 0);
-		for (walk_begin(&walk, limits[i]); !walk.is_end;)
-			count += walk_retry(&h, &all);
-		assert_int_equal(count, host_stats(&h).rcpts);
-		assert_int_equal(host_stats(&h).waiting, 0);
-		host_fini(&h);
-	}
-}
-
-/* Everything that was there when it began ends: also what is on its way, though it comes back behind the
- * walk. */
-static void
-test_walk_takes_all(void **state)
-{
-	struct queue_walk walk;
-	struct queue_filter all = {.n = -1, .walk = &walk};
-	struct queue_lease *flying, *l;
-	uint64_t busy, marked, taken;
-	struct host h;
-	size_t i;
-
-	for (i = 0; i < LIMITS; i++) {
-		host_init(&h);
-		host_add(&h, 1);
-		(void)open_ready(&h, false, &flying);
-		add_waiting(&h, 0, MANY - 1);
-		walk_begin(&walk, limits[i]);
-		for (taken = marked = 0; !walk.is_end;) {
-			l = queue_sched_take(h.q, &all, &busy);
-			marked += busy;
-			if (l == NULL)
-				continue;
-			taken += queue_lease_rcpt_count(l);
-			host_settle(&h, l, QUEUE_VERDICT_DROPPED);
-			if (marked == 1 && flying != NULL) {
-				assert_int_equal(host_settle(&h, flying, QUEUE_VERDICT_LATER).kind,
-					QUEUE_VERDICT_DROPPED);
-				flying = NULL;
-			}
-		}
-		assert_int_equal(taken, MANY);
-		assert_int_equal(marked, 1);
-		assert_int_equal(host_stats(&h).rcpts, 0);
-		host_fini(&h);
-	}
-}
-
-static void
-test_walk_of_one_message(void **state)
-{
-	struct queue_walk walk = {.limit = 1};
-	struct queue_filter one = {.id = 1, .n = -1, .walk = &walk};
-	struct host h;
-
-	host_init(&h);
-	assert_int_equal(host_add_job(&h, 0, 16, "", ""), QUEUE_OK);
-	assert_int_equal(queue_sched_count(h.q, &one), 16);
-	assert_true(walk.is_end);
-	host_fini(&h);
-}
-
 /* The table says of a domain what queue_view.state says of its recipients. */
 static void
 test_domain_table_states(void **state)
@@ -868,12 +634,6 @@ main(void)
 		cmocka_unit_test(test_reload_of_limits),
 		cmocka_unit_test(test_reload_of_age_limit),
 		cmocka_unit_test(test_site_table),
-		cmocka_unit_test(test_walk_domains_while_they_grow),
-		cmocka_unit_test(test_walk_sites),
-		cmocka_unit_test(test_a_stopped_walk_has_ended),
-		cmocka_unit_test(test_walk_changes),
-		cmocka_unit_test(test_walk_takes_all),
-		cmocka_unit_test(test_walk_of_one_message),
 		cmocka_unit_test(test_domain_table_states),
 	};
 

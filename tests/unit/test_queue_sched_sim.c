@@ -338,7 +338,7 @@ check_due(struct world *w, const struct m_lease *ml, const struct m_rcpt *r, con
 static void
 settle_one(struct world *w, struct m_lease *ml, uint32_t i, enum queue_verdict_kind kind, bool *last)
 {
-	struct queue_verdict v = {.kind = kind, .reply = name_of("451 no ", (int)i), .code = 451};
+	struct queue_verdict v = {.kind = kind, .reply = blob_of("451 no"), .code = 451};
 	queue_id id = queue_lease_message(ml->l);
 	struct m_message *m = message(w, id);
 	struct m_rcpt *r = &m->rcpts[queue_lease_rcpt(ml->l, i) / 3];
@@ -656,24 +656,29 @@ on_retried(void *arg, const struct queue_view *v)
 static void
 remove_some(struct world *w, const struct queue_filter *f)
 {
+	struct queue_walk walk = {.limit = 1 + rnd(w, 20)};
+	struct queue_filter portion = *f;
 	struct queue_lease *l;
-	uint64_t busy = 0;
+	uint64_t busy = 0, marked;
 	uint32_t i, expected = 0;
 	queue_id id;
 
-	while ((l = queue_sched_take(w->q, f, &busy)) != NULL) {
-		struct m_message *m = message(w, queue_lease_message(l));
-
-		CHECK(w, busy == 0);
+	portion.walk = &walk;
+	while (!walk.is_end) {
+		l = queue_sched_take(w->q, &portion, &marked);
+		busy += marked;
+		if (l == NULL)
+			continue;
+		id = queue_lease_message(l);
 		for (i = 0; i < queue_lease_rcpt_count(l); i++) {
-			struct m_rcpt *r = &m->rcpts[queue_lease_rcpt(l, i) / 3];
+			struct m_rcpt *r = &message(w, id)->rcpts[queue_lease_rcpt(l, i) / 3];
 
-			CHECK(w, r->is_live && !r->is_leased && filter_has(w, f, queue_lease_message(l), r));
+			CHECK(w, r->is_live && !r->is_leased && filter_has(w, f, id, r));
 			r->is_leased = true;
 			w->leased++;
 		}
 		settle_lease(w, keep_lease(w, l, NULL), QUEUE_ORDER_NONE);
-		if (rnd(w, 30) == 0)
+		if (busy == 0 && rnd(w, 30) == 0)
 			return;
 	}
 	/* What is left of the filter is on its way, and marked. */
