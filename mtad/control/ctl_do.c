@@ -5,7 +5,7 @@
 #include "control/ctl_request.h"
 #include "daemon.h"
 #include "intake/dkim.h"
-#include "queue/dispatch.h"
+#include "queue/operate.h"
 #include "queue_store.h"
 #include "report/report.h"
 #include "route/route.h"

@@ -63,16 +63,6 @@ dispatch_source_name(const struct dispatch *d, uint32_t source)
 	return source < d->sources.count ? d->sources.names[source] : "";
 }
 
-/* Its place in the present configuration; the default when a reload took it away. */
-static uint32_t
-source_index(const struct dispatch *d, uint32_t source)
-{
-	const char *name = dispatch_source_name(d, source);
-	int i = conf_source_find(policy_conf(d->policy), name, strnlen(name, QUEUE_NAME_MAX));
-
-	return i >= 0 ? (uint32_t)i : 0;
-}
-
 /* A message's pool in turn; 0: any source (the default). */
 static uint32_t
 sticky_of_pool(struct dispatch *d, struct queue_blob pool)
@@ -129,28 +119,6 @@ sched_conf(struct dispatch *d, struct queue_sched_conf *out)
 
 /* --- the way back: verdicts to the schedule and the spool --- */
 
-/* Where a message ended uncertainly is remembered until it ends in another way. */
-static void
-remember_host(struct dispatch *d, const struct job *job, enum queue_verdict_kind kind)
-{
-	struct uncertain_host *u = &d->hosts[job->id % HOSTS_REMEMBERED];
-
-	if (kind == QUEUE_VERDICT_UNCERTAIN) {
-		u->id = job->id;
-		snprintf(u->host, sizeof(u->host), "%s", job->host);
-	} else if (kind != QUEUE_VERDICT_RETURN && u->id == job->id)
-		u->id = 0;
-}
-
-static void
-recall_host(const struct dispatch *d, struct job *job)
-{
-	const struct uncertain_host *u = &d->hosts[job->id % HOSTS_REMEMBERED];
-
-	if (u->id == job->id)
-		snprintf(job->host, sizeof(job->host), "%s", u->host);
-}
-
 /* Whether a recipient that will wait is old enough for a delay notice and has had none. */
 struct delay_question {
 	struct dispatch *d;
@@ -197,7 +165,7 @@ settle(struct dispatch *d, struct job *job)
 		plan_delay_notice(d, job, r);
 		queue_sched_settle(d->sched, job->lease, i, &r->verdict, now_us, &r->settled);
 		has_outcome = has_outcome || r->settled.kind != QUEUE_VERDICT_RETURN;
-		remember_host(d, job, r->settled.kind);
+		dispatch_remember_host(d, job, r->settled.kind);
 	}
 	queue_sched_lease_done(d->sched, job->lease, now_us);
 	job->lease = NULL;
@@ -299,53 +267,10 @@ on_recorded(struct dispatch *d, struct job *job)
 	job_free(job);
 }
 
-/* --- sessions --- */
+/* --- leases --- */
 
-/* A lane whose sessions fail is tried again after 1 s, 2 s, 4 s ... a minute: one lost connection must not
- * stop a site, and a dead one must not be asked all the time. A collision in the table only makes a wait
- * shorter or longer. */
-static int64_t
-lane_wait_us(struct dispatch *d, const struct outbound *o)
-{
-	const char *site = o->route->site;
-	uint32_t hash = 2166136261u ^ o->source, shift;
-	struct lane_failures *f;
-
-	for (; *site != '\0'; site++)
-		hash = (hash ^ (unsigned char)*site) * 16777619u;
-	f = &d->failures[hash % LANES_REMEMBERED];
-	if (f->hash != hash)
-		*f = (struct lane_failures){hash, 0};
-	if (!o->has_failed) {
-		f->count = 0;
-		return 0;
-	}
-	shift = f->count < 6 ? f->count : 6;
-	f->count++;
-	return (INT64_C(1000000) << shift) < LANE_WAIT_MAX_US ? INT64_C(1000000) << shift : LANE_WAIT_MAX_US;
-}
-
-static void
-release_if_over(struct dispatch *d, struct outbound *o)
-{
-	if (!o->is_closed || o->jobs_out > 0)
-		return;
-	queue_sched_session_closed(d->sched, o->session, o->has_failed, lane_wait_us(d, o),
-		dispatch_text(o->why), clock_now(d->clock));
-	o->letter.kind = LETTER_RELEASE;
-	worker_post(o->io, &o->letter);
-}
-
-static void
-on_closed(struct dispatch *d, struct outbound *o)
-{
-	o->is_closed = true;
-	release_if_over(d, o);
-}
-
-/* A lease nobody could be given: back, unpenalised. */
-static void
-return_lease(struct dispatch *d, struct queue_lease *lease)
+void
+dispatch_return_lease(struct dispatch *d, struct queue_lease *lease)
 {
 	struct queue_verdict v = {.kind = QUEUE_VERDICT_RETURN};
 	struct queue_settled settled;
@@ -356,106 +281,19 @@ return_lease(struct dispatch *d, struct queue_lease *lease)
 	queue_sched_lease_done(d->sched, lease, clock_now(d->clock));
 }
 
-/* NULL: no memory, and the lease has gone back. */
 struct job *
 dispatch_make_job(struct dispatch *d, struct queue_lease *lease)
 {
 	struct job *job = job_create(lease);
 
 	if (job == NULL) {
-		return_lease(d, lease);
+		dispatch_return_lease(d, lease);
 		return NULL;
 	}
 	job->started_us = clock_now(d->clock);
 	if (queue_lease_body(lease) != NULL)
 		job->message = message_ref(queue_lease_body(lease));
 	return job;
-}
-
-/* The look-up for a session to be opened; nearly always from the cache. */
-static void
-on_open_route(void *arg, const char *domain, struct route_result *result)
-{
-	struct outbound *o = arg;
-	struct dispatch *d = o->dispatch;
-
-	/* After a reload the numbers in the result belong to another configuration than the session's. */
-	if (result->kind != ROUTE_HOSTS || d->is_stopping || o->conf != policy_conf(d->policy)) {
-		struct job *job = o->first;
-
-		o->first = NULL;
-		job_answer_all(job, QUEUE_VERDICT_RETURN, CLASS_DNS, "4.4.3", 0, result->why);
-		dispatch_job_done(d, job);
-		queue_sched_session_closed(d->sched, o->session, true, STALLED_RETRY_US,
-			dispatch_text(result->why), clock_now(d->clock));
-		outbound_free(o);
-		return;
-	}
-	o->route = route_ref(result);
-	o->settings = *policy_delivery(d->policy, dispatch_text(domain), result->provider);
-	if (result->static_route >= 0 && o->conf->routes[result->static_route].tls != CONF_TLS_UNSET)
-		o->settings.tls = o->conf->routes[result->static_route].tls;
-	recall_host(d, o->first);
-	o->letter.kind = LETTER_OPEN;
-	worker_post(o->io, &o->letter);
-}
-
-static void
-order_open(struct dispatch *d, const struct queue_order *order)
-{
-	struct outbound *o = calloc(1, sizeof(*o));
-	struct job *job = o != NULL ? dispatch_make_job(d, order->lease) : NULL;
-	char domain[256];
-
-	if (job == NULL) {
-		if (o == NULL)
-			return_lease(d, order->lease);
-		free(o);
-		queue_sched_session_closed(d->sched, order->session, true, STALLED_RETRY_US,
-			dispatch_text("out of memory"), clock_now(d->clock));
-		return;
-	}
-	o->io = d->peers.ios[d->next_io++ % d->peers.io_count];
-	o->queue = d->worker;
-	o->dispatch = d;
-	o->session = order->session;
-	o->conf = conf_ref(policy_conf(d->policy));
-	o->source = source_index(d, order->source);
-	o->first = job;
-	o->jobs_out = 1;
-	d->jobs_out++;
-	job->outbound = o;
-	queue_session_set_user(order->session, o);
-	dispatch_blob_text(domain, sizeof(domain), order->domain);
-	route_lookup(d->route, domain, on_open_route, o);
-}
-
-static void
-order_give(struct dispatch *d, const struct queue_order *order)
-{
-	struct outbound *o = queue_session_user(order->session);
-	struct job *job = dispatch_make_job(d, order->lease);
-
-	if (job == NULL)
-		return;
-	recall_host(d, job);
-	job->outbound = o;
-	o->jobs_out++;
-	d->jobs_out++;
-	job->letter.kind = LETTER_JOB;
-	worker_post(o->io, &job->letter);
-}
-
-static void
-order_close(struct dispatch *d, const struct queue_order *order)
-{
-	struct outbound *o = queue_session_user(order->session);
-
-	if (o->quit_posted || o->is_closed)
-		return;
-	o->quit_posted = true;
-	o->quit.kind = LETTER_QUIT;
-	worker_post(o->io, &o->quit);
 }
 
 /* --- routes --- */
@@ -541,13 +379,13 @@ carry_out_one(struct dispatch *d)
 		order_resolve(d, &order);
 		return true;
 	case QUEUE_ORDER_OPEN:
-		order_open(d, &order);
+		dispatch_open(d, &order);
 		return true;
 	case QUEUE_ORDER_GIVE:
-		order_give(d, &order);
+		dispatch_give(d, &order);
 		return true;
 	case QUEUE_ORDER_CLOSE:
-		order_close(d, &order);
+		dispatch_close(d, &order);
 		return true;
 	case QUEUE_ORDER_REJECT:
 	case QUEUE_ORDER_EXPIRE:
@@ -693,7 +531,7 @@ on_letter(void *arg, struct letter *l)
 		o = job->outbound;
 		dispatch_job_done(d, job);
 		if (o != NULL)
-			release_if_over(d, o);
+			dispatch_release_if_over(d, o);
 		return;
 	case LETTER_RECORDED:
 		on_recorded(d, (struct job *)l);
@@ -703,7 +541,7 @@ on_letter(void *arg, struct letter *l)
 		queue_sched_session_ready(d->sched, o->session, o->can_overlap);
 		return;
 	case LETTER_CLOSED:
-		on_closed(d, outbound_of_closed(l));
+		dispatch_on_closed(d, outbound_of_closed(l));
 		return;
 	case LETTER_SPOOL_STATE:
 		d->spool_failed = ((struct spool_state *)l)->is_failed;

@@ -2,8 +2,8 @@
 #ifndef MTAD_QUEUE_DISPATCH_IMPL_H
 #define MTAD_QUEUE_DISPATCH_IMPL_H
 /*
- * dispatch_impl - what dispatch.c (letters and orders) and operate.c (operators' requests) share; for them
- * alone
+ * dispatch_impl - what dispatch.c (letters and orders), dispatch_sessions.c (outbound sessions) and operate.c
+ * (operators' requests) share; for them alone
  */
 #include "queue/dispatch.h"
 #include "queue/job.h"
@@ -17,9 +17,9 @@ enum {
 	UNRECORDED_US = 250000,
 	EVICT_PERCENT = 70, /* of memory-max */
 	EVICT_COUNT = 64,
-	HOSTS_REMEMBERED = 1024,
+	HOSTS_REMEMBERED = 1024, /* of uncertain deliveries */
 	LANES_REMEMBERED = 4096,
-	LANE_WAIT_MAX_US = 60000000, /* of uncertain deliveries */
+	LANE_WAIT_MAX_US = 60000000,
 	PAUSE_NOTE_MAX = 400,
 	STALLED_RETRY_US = 1000000,
 };
@@ -75,6 +75,23 @@ uint32_t dispatch_source_number(struct dispatch *d, const char *name);
 struct job *dispatch_make_job(struct dispatch *d, struct queue_lease *lease);
 /* An answered job: settled, then recorded. */
 void dispatch_job_done(struct dispatch *d, struct job *job);
+/* A lease nobody could be given: back, unpenalised. */
+void dispatch_return_lease(struct dispatch *d, struct queue_lease *lease);
+
+/* --- dispatch_sessions.c --- */
+
+void dispatch_open(struct dispatch *d, const struct queue_order *order);
+void dispatch_give(struct dispatch *d, const struct queue_order *order);
+void dispatch_close(struct dispatch *d, const struct queue_order *order);
+/* The io thread has closed it. */
+void dispatch_on_closed(struct dispatch *d, struct outbound *o);
+/* After a job of it has come back. */
+void dispatch_release_if_over(struct dispatch *d, struct outbound *o);
+/* Where a message ended uncertainly is remembered until it ends in another way. */
+void dispatch_remember_host(struct dispatch *d, const struct job *job, enum queue_verdict_kind kind);
+
+/* --- operate.c --- */
+
 /* A visitor of queue_store_scan_notes: a pause of an earlier run. */
 bool dispatch_restore_pause(void *arg, struct queue_blob name, struct queue_blob value);
 #endif

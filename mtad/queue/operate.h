@@ -2,7 +2,7 @@
 #ifndef MTAD_QUEUE_OPERATE_H
 #define MTAD_QUEUE_OPERATE_H
 /*
- * operate - what audits ask of the queue thread; the other requests of operators are in queue/dispatch.h
+ * operate - what operators ask of the queue thread
  *
  * Thread   the queue's.
  */
@@ -10,4 +10,18 @@
 
 /* Nothing that the schedule has settled still waits for the spool. */
 bool dispatch_is_recorded(const struct dispatch *d);
+/* Recipients matching the filter are bounced (FAILED, with a bounce mail) or dropped, at most `limit`; how
+ * many were, and how many are under way and follow when they come back. */
+uint64_t dispatch_remove(struct dispatch *d, const struct queue_filter *f, enum queue_verdict_kind kind,
+	const char *words, uint64_t limit, uint64_t *out_busy);
+/* So many outcomes wait for the spool that a removal of many should go on later. */
+bool dispatch_is_backlogged(const struct dispatch *d);
+/* Hold or release; written to the spool too. */
+uint64_t dispatch_hold(struct dispatch *d, const struct queue_filter *f, bool hold);
+uint64_t dispatch_retry(struct dispatch *d, const struct queue_filter *f);
+/* Kept across restarts. `name` is of a domain, site, source, job or user. False: unknown source or no memory.
+ */
+bool dispatch_pause(struct dispatch *d, enum queue_pause_kind kind, struct queue_blob name, int64_t until_us,
+	struct queue_blob reason);
+bool dispatch_resume(struct dispatch *d, enum queue_pause_kind kind, struct queue_blob name);
 #endif
