@@ -1,0 +1,328 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* conf: what is refused, and in which words. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include "conf_fixture.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+static const struct {
+	const char *name, *text, *said; /* said NULL: accepted without a word */
+} cases[] = {
+	{"nothing to say", HOST, NULL},
+	/* words (G1, G2) */
+	{"typo at the top", HOST "io-threds = 3",
+		"mtad.conf:2: unknown setting \"io-threds\" at the top level; did you mean "
+		"\"io-threads\"?\n"},
+	{"typo in a block", HOST "domain a.example {\n\n retyr = 5m }",
+		"mtad.conf:4: unknown setting \"retyr\" in domain; did you mean \"retry\"?\n"},
+	{"underscore", HOST "io_threads = 3", "did you mean \"io-threads\"?"},
+	{"typo of a block", HOST "domian a.example { expire = 1d }", "did you mean \"domain\"?"},
+	{"the wrong block", HOST "listen x { address = 127.0.0.1:25 retry = 5m }",
+		"mtad.conf:2: \"retry\" does not belong in listen; it belongs in domain and provider\n"},
+	{"a block's setting at the top", HOST "recipients-max = 5",
+		"does not belong at the top level; it belongs in listen and user\n"},
+	{"a global setting in a block", HOST "user x { hostname = a }",
+		"does not belong in user; it belongs in the top level, outside of blocks\n"},
+	{"nearest word is of another block", HOST "listen x { retri = 5m }",
+		"did you mean \"retry\", which belongs in domain and provider?\n"},
+	{"no word near", HOST "zzzzzzzz = 1",
+		"unknown setting \"zzzzzzzz\" at the top level; mtad.conf(5) has all settings\n"},
+	{"libconfuse's own way to name a setting", HOST "domain a.example { }\n\"domain|expire\" = 1d",
+		"mtad.conf:3: \"domain|expire\" is no name of a setting\n"},
+	{"all errors of a block", HOST "domain a.example {\n retyr = 5m\n expirre = 1d\n idle = 5\n}",
+		"mtad.conf:3: unknown setting \"retyr\" in domain; did you mean \"retry\"?\nmtad.conf:4: "
+		"unknown setting \"expirre\" in domain; did you mean \"expire\"?\nmtad.conf:5: idle: \"5\" "
+		"has no unit"},
+	/* twice (G3) */
+	{"setting twice", HOST "io-threads = 1\nio-threads = 1",
+		"mtad.conf:3: \"io-threads\" is given twice, first at mtad.conf:2\n"},
+	{"list twice", HOST "listen x {\naddress = 127.0.0.1:25\naddress = 127.0.0.1:26 }",
+		"mtad.conf:4: \"address\" is given twice, first at mtad.conf:3\n"},
+	{"block twice", HOST "domain a.example { }\ndomain A.example. { }",
+		"mtad.conf:3: domain \"A.example.\" is there already, at mtad.conf:2\n"},
+	{"star twice", HOST "domain * { }\ndomain \"*\" { }",
+		"mtad.conf:3: domain \"*\" is there already, at mtad.conf:2\n"},
+	{"key twice",
+		HOST
+		"dkim a.example { selector = s key = keys/k }\ndkim a.example { selector = s key = keys/k }",
+		"mtad.conf:3: dkim \"a.example\" is there already, at mtad.conf:2\n"},
+	{"two keys of a domain",
+		HOST
+		"dkim a.example { selector = s key = keys/k }\ndkim a.example { selector = t key = keys/k }",
+		NULL},
+	{"host of two providers",
+		HOST "provider a { mx = *.a.example }\nprovider b { mx = { b.example, *.a.example } }",
+		"mtad.conf:3: \"*.a.example\" is in provider \"a\" already\n"},
+	{"domain of two routes",
+		HOST "route a { domains = { * } hosts = h.example }\nroute b { domains = { \"*\" } hosts = "
+		     "h.example }",
+		"mtad.conf:3: \"*\" is in route \"a\" already\n"},
+	{"address of two listeners",
+		HOST "listen a { address = 127.0.0.1:25 }\nlisten b { address = 127.0.0.1:25 }",
+		"mtad.conf:3: 127.0.0.1:25 is listened on already\n"},
+	/* values (G4) */
+	{"no unit", HOST "stop-timeout = 30",
+		"mtad.conf:2: stop-timeout: \"30\" has no unit; write a time such as 5m (ms, s, m, h, d)\n"},
+	{"negative", HOST "stop-timeout = -30s", "stop-timeout: \"-30s\" is negative; "},
+	{"zero", HOST "connections-total = 0",
+		"connections-total: \"0\" is out of range: from 1 to 100000\n"},
+	{"overflow", HOST "domain * { expire = 99999999999d }", "expire: \"99999999999d\" is too large\n"},
+	{"below the range", HOST "memory-max = 1MB", "out of range: from 16MB to 1TB\n"},
+	{"choice", HOST "log-level = loud", "log-level: \"loud\": write one of error/warn/info/debug\n"},
+	{"bool", HOST "listen a { address = 127.0.0.1:25 show-client = true }",
+		"show-client: \"true\": write yes or no\n"},
+	{"list for one value", HOST "log-level = { info, warn }", "log-level: takes one value, not a list\n"},
+	{"empty list of times", HOST "domain * { retry = {} }", "retry: give from 1 to 100 times"},
+	{"zero wait", HOST "domain * { retry = { 0s } }", "out of range: from 1s to 7d\n"},
+	{"none for a path that must be", HOST "spool-dir = none", "spool-dir: none is not offered here"},
+	{"none for a path that may be", HOST "accounting-file = none", NULL},
+	/* syntax */
+	{"list without braces", HOST "domain a.example { retry = 5m, 15m }",
+		"mtad.conf:2: a list stands in braces: retry = { a, b }\n"},
+	{"list without commas", HOST "dns-servers = { ::1 ::2 }",
+		"mtad.conf:2: \"::2\" is not expected here; words of a list need a comma between them\n"},
+	{"no equals sign", HOST "io-threads 3\nlog-level = info",
+		"mtad.conf:2: \"io-threads\" needs a \"=\": io-threads = VALUE\n"},
+	{"no name", HOST "pool { }", "mtad.conf:2: \"pool\" needs a name: pool NAME { ... }\n"},
+	{"name with blanks", HOST "pool a b { }",
+		"mtad.conf:2: \"{\" is missing: pool NAME { ... }; a name with blanks needs quotes\n"},
+	{"semicolon", HOST "io-threads = 3;",
+		"mtad.conf:2: settings do not end with \";\": write \"3\" without it\n"},
+	{"brace not closed", HOST "\ndomain a.example {\n expire = 1d\n",
+		"mtad.conf:3: the { on this line is not closed\n"},
+	{"brace not opened", HOST "}", "mtad.conf:2: this } closes nothing\n"},
+	{"brace missing between blocks", HOST "domain a.example {\n expire = 1d\ndomain b.example { }\n}",
+		"mtad.conf:4: \"domain\" cannot stand inside domain; is a } missing above this line?\n"},
+	{"too many braces", HOST "domain a { { { { { }}}}}", "mtad.conf:2: too many braces"},
+	{"quote not closed", HOST "log-level = \"info\nio-threads = 1",
+		"mtad.conf:2: the \" that begins a quoted text on this line is not closed\n"},
+	{"escape", HOST "user a\\b { }\nuser \"a\\nb\" { }",
+		"mtad.conf:3: in \"...\" a backslash stands before \" or \\ only"},
+	{"comment not closed", HOST "/* x\n\n",
+		"mtad.conf:2: the comment that begins here is not closed by */\n"},
+	{"value missing", HOST "domain a.example { expire = }", "mtad.conf:2: \"expire =\" has no value\n"},
+	{"end in the middle",
+		HOST "io-threads =", "mtad.conf:2: the file ends in the middle of \"io-threads\"\n"},
+	{"two equals signs", HOST "io-threads = = 3", "mtad.conf:2: \"io-threads\" has two =;"},
+	{"parenthesis", HOST "io-threads = (3)", "mtad.conf:2: ( stands in include(\"FILE\") only"},
+	{"include without brackets", HOST "include \"a\"\nlog-level = info",
+		"mtad.conf:2: \"include\" needs brackets: include(\"FILE\")\n"},
+	{"include of a pattern", HOST "include(\"inc/*.conf\")",
+		"mtad.conf:2: include takes the name of one file, no pattern: \"inc/*.conf\"\n"},
+	{"include with two files", HOST "include(\"a\" \"b\")", "mtad.conf:2: include takes one file"},
+	{"comments of all kinds", HOST "# a\n// b\n/* c\n { */ io-threads = 1 # d\nlog-level = info // e",
+		NULL},
+	{"environment is not looked at", HOST "log-level = \"${HOME}\"",
+		"log-level: \"${HOME}\": write one of"},
+	{"CRLF and a byte order mark",
+		"\xef\xbb\xbf"
+		"hostname = mta1.example.com\r\ndomain * {\r\n expire = 1d\r\n}\r\n",
+		NULL},
+	/* references and contradictions (G3, G7) */
+	{"unknown pool", HOST "listen a { address = 127.0.0.1:25 pool = p }",
+		"mtad.conf:2: there is no pool \"p\"\n"},
+	{"unknown source", HOST "pool p {\n sources = { s } }", "mtad.conf:3: there is no source \"s\"\n"},
+	{"pool without source", HOST "pool p { }", "mtad.conf:2: pool \"p\" has no sources"},
+	{"address not here", HOST "source a {\n address = { 127.0.0.1, 2001:db8::1 } }",
+		"mtad.conf:3: warning: this machine has no address 2001:db8::1; mail from there waits\n"},
+	{"unused source", HOST "source a { address = 192.0.2.1 }\nsource b { address = 192.0.2.2 }",
+		"mtad.conf:3: warning: source \"b\" is in no pool and so is not used\n"},
+	{"unused pool", HOST "pool-headers = {} source a { } pool p { sources = a }",
+		"mtad.conf:2: warning: pool \"p\" is not used\n"},
+	{"no address", HOST "listen a { }", "mtad.conf:2: listen \"a\" has no address"},
+	{"log-in without users",
+		HOST "listen a {\n address = 127.0.0.1:25 auth = required auth-in-clear = yes }",
+		"mtad.conf:3: auth = required, but there is no user block: nobody could send\n"},
+	{"log-in without TLS",
+		HOST
+		"user shop { password-file = secrets/shop }\nlisten a { address = *:25 auth = required }",
+		"mtad.conf:3: auth = required, but log-in is only offered under TLS"},
+	{"log-in in clear",
+		HOST
+		"user shop { password-file = secrets/shop }\nlisten a { address = *:25 auth-in-clear = yes }",
+		"mtad.conf:3: auth-in-clear would show passwords to the network at *:25"},
+	{"nobody could send", HOST "listen a { address = 127.0.0.1:25 networks = {} auth = none }",
+		"mtad.conf:2: auth = none and no networks: nobody could send\n"},
+	{"TLS without certificate", HOST "listen a { address = 127.0.0.1:25 tls = implicit }",
+		"mtad.conf:2: tls = implicit needs certificate and key\n"},
+	{"certificate without key", HOST "listen a { address = 127.0.0.1:25 certificate = tls/mta1.pem }",
+		"mtad.conf:2: certificate without key: key = FILE\n"},
+	{"verify without authorities", HOST "tls-ca-file = nix.pem\ndomain a.example { tls = verify }",
+		"mtad.conf:3: nix.pem cannot be opened: No such file or directory\n"},
+	{"sender without @", HOST "user shop { password-file = secrets/shop senders = { example.com } }",
+		"mtad.conf:2: \"example.com\" has no @; write user@example.com, or @example.com for all of a "
+		"domain\n"},
+	{"provider of nothing", HOST "provider p { }",
+		"mtad.conf:2: provider \"p\" has neither mx nor domains"},
+	{"route to nowhere", HOST "route r { domains = { * } }", "mtad.conf:2: route \"r\" has no hosts"},
+	{"route for nobody", HOST "route r { hosts = h.example }", "mtad.conf:2: route \"r\" has no domains"},
+	{"route to a wrong port", HOST "route r { domains = { * } hosts = { h.example:0 } }",
+		"mtad.conf:2: \"h.example:0\": a port is a number from 1 to 65535\n"},
+	{"TLS from the first byte at a route", HOST "route r {\n domains = { * } hosts = h.example:465 }",
+		"mtad.conf:3: warning: port 465 wants TLS from the first byte"},
+	{"log-in at a route without TLS",
+		HOST "route r { domains = { * } hosts = h.example user = u password-file = secrets/smarthost "
+		     "tls = may }",
+		"warning: the password may go over the network in clear"},
+	{"second address of a family", HOST "source s { address = { 192.0.2.1, 192.0.2.2 } }",
+		"mtad.conf:2: a second IPv4 address; make another source of it\n"},
+	{"no domain", HOST "domain a..example { }",
+		"mtad.conf:2: \"a..example\" is no domain; write example.com, *.example.com or *\n"},
+	{"expiry before retry", HOST "domain * { expire = 1m }",
+		"warning: mail expires before its second attempt"},
+	{"header with colon", HOST "remove-headers = { \"Bcc:\" }",
+		"\"Bcc:\" is no header field that can be removed; write it without the colon\n"},
+	{"account", HOST "run-as = no-such-account",
+		"mtad.conf:2: there is no account \"no-such-account\"\n"},
+	{"record", HOST "accounting-records = { d, x }", "mtad.conf:2: \"x\" is no record"},
+	{"resolver", HOST "dns-servers = { localhost }", "mtad.conf:2: \"localhost\" is no resolver"},
+	{"short host name", "hostname = mta1", "mtad.conf:1: warning: \"mta1\" is no full host name"},
+	/* open relay (G14) */
+	{"the world", HOST "listen a {\n address = *:25\n networks = { 0.0.0.0/0 } }",
+		"mtad.conf:4: 0.0.0.0/0 would let strangers send mail without a password (an open relay)"},
+	{"the world, IPv6", HOST "listen a { address = *:25 networks = { ::/0 } }", "(an open relay)"},
+	{"the world, mapped", HOST "listen a { address = *:25 networks = { ::ffff:0:0/96 } }",
+		"(an open relay)"},
+	{"more than private", HOST "listen a { address = *:25 networks = { 10.0.0.0/7 } }",
+		"(an open relay)"},
+	{"a public /23", HOST "listen a { address = *:25 networks = { 192.0.2.0/23 } }", "(an open relay)"},
+	{"a public /24", HOST "listen a { address = *:25 networks = { 192.0.2.0/24 } }", NULL},
+	{"a public /47", HOST "listen a { address = *:25 networks = { 2001:db8::/47 } }", "(an open relay)"},
+	{"a public /48", HOST "listen a { address = *:25 networks = { 2001:db8::/48 } }", NULL},
+	{"private ranges",
+		HOST "listen a { address = *:25 networks = { 10.0.0.0/8, 172.16.0.0/12, 192.168.0.0/16, "
+		     "169.254.0.0/16, fc00::/7, fe80::/10 } }",
+		NULL},
+	{"the world with a password",
+		HOST "user shop { password-file = secrets/shop }\nlisten a { address = *:25 networks = { "
+		     "0.0.0.0/0 } auth = required certificate = tls/mta1.pem key = tls/mta1.key }",
+		NULL},
+	/* secrets (G15) */
+	{"password for all", HOST "user u { password-file = bad/open }",
+		"mtad.conf:2: bad/open can be read by others (mode 0640); run: chmod 600 bad/open\n"},
+	{"key for all", HOST "dkim a.example { selector = s key = bad/open }",
+		"mtad.conf:2: bad/open can be read by others"},
+	{"TLS key for all",
+		HOST "listen a { address = 127.0.0.1:25 certificate = tls/mta1.pem key = bad/open }",
+		"can be read by others"},
+	{"argon2", HOST "user u { password-file = bad/argon2 }",
+		"mtad.conf:2: bad/argon2: argon2 hashes cannot be checked by crypt(3); make a yescrypt hash "
+		"with `mtactl passwd`\n"},
+	{"MD5", HOST "user u { password-file = bad/md5 }", "this kind of hash is too weak"},
+	{"a plain password", HOST "user u { password-file = bad/plain }",
+		"the first line is no crypt(3) hash ($y$, $2b$, $6$)"},
+	{"half a hash", HOST "user u { password-file = bad/half }", "mtad.conf:2: bad/half: "},
+	{"empty file", HOST "user u { password-file = bad/empty }",
+		"mtad.conf:2: bad/empty: its first line is empty\n"},
+	{"no file", HOST "user u { password-file = bad/nix }",
+		"mtad.conf:2: bad/nix cannot be opened: No such file or directory\n"},
+	{"no password-file", HOST "user u { }", "mtad.conf:2: user \"u\" has no password-file\n"},
+	/* includes (G5) */
+	{"missing include", HOST "include(\"inc/nix.conf\")",
+		"inc/nix.conf: cannot be opened: No such file or directory\nmtad.conf:2:   ... "
+		"\"inc/nix.conf\" is included here\n"},
+	{"include of a folder", HOST "include(inc)", "inc: is a folder, not a file\n"},
+	{"include loop", HOST "include(\"inc/a.conf\")",
+		"inc/b.conf:1: \"inc/a.conf\" includes itself\ninc/a.conf:1:   ... \"inc/b.conf\" is "
+		"included here\nmtad.conf:2:   ... \"inc/a.conf\" is included here\n"},
+	{"include twice", HOST "include(\"inc/good.conf\")\ninclude(\"inc/../inc/good.conf\")",
+		"mtad.conf:3: \"inc/../inc/good.conf\" is included a second time\n"},
+	{"include with paths of its own", HOST "include(\"inc/good.conf\")", NULL},
+	{"setting twice over an include", HOST "log-level = info\ninclude(\"inc/good.conf\")",
+		"inc/good.conf:1: \"log-level\" is given twice, first at mtad.conf:2\n"},
+	{"include in a block", HOST "domain a.example { include(\"x\") }",
+		"mtad.conf:2: \"include\" cannot stand inside domain"},
+};
+
+static void
+put_bad_files(const struct folder *f)
+{
+	put_text(f, "bad/open", HASH, 0640);
+	put_text(f, "bad/argon2", "$argon2id$v=19$m=65536,t=3,p=4$c29tZXNhbHQ$RdescudvJCsgt3ub\n", 0600);
+	put_text(f, "bad/md5", "$1$abcdefgh$G//4keteveJp0qb8z2DxG/\n", 0600);
+	put_text(f, "bad/plain", "hunter2\n", 0600);
+	put_text(f, "bad/half", "$y$j9T$F5Jx\n", 0600);
+	put_text(f, "bad/empty", "\n", 0600);
+	put_text(f, "inc/a.conf", "include(b.conf)", 0600);
+	put_text(f, "inc/b.conf", "include(a.conf)", 0600);
+	put_text(f, "inc/good.conf", "log-level = debug\ndkim inc.example { selector = s key = ../keys/k }\n",
+		0600);
+}
+
+static void
+test_cases(void **state)
+{
+	put_secrets(*state, "");
+	put_bad_files(*state);
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		char *said;
+		const struct conf *c = load_bytes(*state, cases[i].text, text_len(cases[i].text), &said);
+		const char *want = cases[i].said != NULL ? cases[i].said : "";
+		bool is_warning = strstr(want, "warning: ") != NULL;
+
+		if (cases[i].said == NULL ? said[0] != '\0' : strstr(said, want) == NULL)
+			fail_msg("%s: said\n%s, not\n%s", cases[i].name, said, want);
+		if ((c != NULL) != (cases[i].said == NULL || is_warning))
+			fail_msg("%s: %s", cases[i].name, c != NULL ? "accepted" : "refused");
+		conf_unref(c);
+		free(said);
+	}
+}
+
+/* G6: bytes that are no text. */
+static void
+test_bytes(void **state)
+{
+	static const struct {
+		const char *name, *bytes;
+		size_t len;
+		const char *said;
+	} bytes[] = {
+		{"NUL", "io-threads = 1\n\0\n", 17, "mtad.conf:2: control byte 0x00 in the text\n"},
+		{"escape", "\n\n\033[1m", 6, "mtad.conf:3: control byte 0x1b in the text\n"},
+		{"Latin-1", "# caf\xe9\n", 7, "mtad.conf:1: not UTF-8 text (byte 0xe9)\n"},
+		{"overlong", "# \xc0\xaf\n", 5, "mtad.conf:1: not UTF-8"},
+		{"surrogate", "# \xed\xa0\x80\n", 6, "mtad.conf:1: not UTF-8"},
+		{"cut", "# \xe2\x82", 4, "mtad.conf:1: not UTF-8"},
+		{"carriage return", "io-threads\r= 1\n", 15,
+			"mtad.conf:1: a carriage return in the middle of the line\n"},
+	};
+	size_t long_len = (size_t)64 * 1024 * 1024 + 1;
+	char *line = malloc(long_len), *said;
+
+	for (size_t i = 0; i < sizeof(bytes) / sizeof(bytes[0]); i++) {
+		assert_null(load_bytes(*state, bytes[i].bytes, bytes[i].len, &said));
+		if (strncmp(said, bytes[i].said, text_len(bytes[i].said)) != 0)
+			fail_msg("%s: said %s", bytes[i].name, said);
+		free(said);
+	}
+	assert_non_null(line);
+	memset(line, 'x', long_len);
+	line[0] = '#';
+	assert_null(load_bytes(*state, line, 65537, &said));
+	assert_string_equal(said, "mtad.conf:1: the line is longer than 64 KB; break it up\n");
+	free(said);
+	memset(line, '\n', long_len);
+	assert_null(load_bytes(*state, line, long_len, &said));
+	assert_string_equal(said, "mtad.conf: the file is larger than 64 MB\n");
+	free(said);
+	free(line);
+}
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+		WITH_FOLDER(test_cases),
+		WITH_FOLDER(test_bytes),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
