@@ -12,47 +12,17 @@
 
 #include <cmocka.h>
 
-#include <openssl/pem.h>
+#include "cert_fixture.h"
+
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 struct fixture {
 	char dir[64], cert[96], key[96], other_key[96];
 	SSL_CTX *server, *client;
 };
-
-static void
-write_key(const char *path, EVP_PKEY *key)
-{
-	FILE *out = fopen(path, "w");
-
-	assert_non_null(out);
-	assert_int_equal(fchmod(fileno(out), 0600), 0);
-	assert_int_equal(PEM_write_PrivateKey(out, key, NULL, NULL, 0, NULL, NULL), 1);
-	fclose(out);
-}
-
-static void
-write_cert(const char *path, EVP_PKEY *key)
-{
-	X509 *x = X509_new();
-	FILE *out = fopen(path, "w");
-
-	ASN1_INTEGER_set(X509_get_serialNumber(x), 1);
-	X509_gmtime_adj(X509_getm_notBefore(x), -3600);
-	X509_gmtime_adj(X509_getm_notAfter(x), 864000);
-	X509_set_pubkey(x, key);
-	X509_NAME_add_entry_by_txt(
-		X509_get_subject_name(x), "CN", MBSTRING_ASC, (const unsigned char *)"mx.test", -1, -1, 0);
-	X509_set_issuer_name(x, X509_get_subject_name(x));
-	assert_true(X509_sign(x, key, EVP_sha256()) > 0);
-	assert_int_equal(PEM_write_X509(out, x), 1);
-	fclose(out);
-	X509_free(x);
-}
 
 static int
 group_setup(void **state)

@@ -14,18 +14,17 @@
 
 #include <cmocka.h>
 
+#include "cert_fixture.h"
+
 #include <arpa/inet.h>
 #include <assert.h>
 #include <errno.h>
 #include <event2/event.h>
 #include <netinet/in.h>
-#include <openssl/pem.h>
-#include <openssl/x509v3.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 enum { BIG = 700000, PATIENCE_US = 10000000 };
@@ -230,41 +229,11 @@ a_gone(const struct fixture *f)
 	return f->a.wire == NULL;
 }
 
-static void
-make_certificate(struct fixture *f)
-{
-	EVP_PKEY *key = EVP_EC_gen("P-256");
-	X509 *x = X509_new();
-	X509_NAME *name = X509_get_subject_name(x);
-	X509_EXTENSION *san;
-	FILE *out;
-
-	ASN1_INTEGER_set(X509_get_serialNumber(x), 1);
-	X509_set_version(x, X509_VERSION_3);
-	X509_gmtime_adj(X509_getm_notBefore(x), -3600);
-	X509_gmtime_adj(X509_getm_notAfter(x), 864000);
-	X509_set_pubkey(x, key);
-	X509_NAME_add_entry_by_txt(name, "CN", MBSTRING_ASC, (const unsigned char *)"mx.test", -1, -1, 0);
-	X509_set_issuer_name(x, name);
-	san = X509V3_EXT_conf_nid(NULL, NULL, NID_subject_alt_name, "DNS:mx.test,IP:192.0.2.1");
-	X509_add_ext(x, san, -1);
-	X509_EXTENSION_free(san);
-	assert_true(X509_sign(x, key, EVP_sha256()) > 0);
-	assert_non_null(out = fopen(f->cert, "w"));
-	assert_int_equal(PEM_write_X509(out, x), 1);
-	fclose(out);
-	assert_non_null(out = fopen(f->key, "w"));
-	assert_int_equal(fchmod(fileno(out), 0600), 0);
-	assert_int_equal(PEM_write_PrivateKey(out, key, NULL, NULL, 0, NULL, NULL), 1);
-	fclose(out);
-	X509_free(x);
-	EVP_PKEY_free(key);
-}
-
 static int
 group_setup(void **state)
 {
 	struct fixture *f = calloc(1, sizeof(*f));
+	EVP_PKEY *key = EVP_EC_gen("P-256");
 	char why[200];
 
 	signal(SIGPIPE, SIG_IGN); /* as main does: OpenSSL writes without MSG_NOSIGNAL */
@@ -272,7 +241,9 @@ group_setup(void **state)
 	assert_non_null(mkdtemp(f->dir));
 	snprintf(f->cert, sizeof(f->cert), "%s/cert.pem", f->dir);
 	snprintf(f->key, sizeof(f->key), "%s/key.pem", f->dir);
-	make_certificate(f);
+	write_key(f->key, key);
+	write_cert(f->cert, key);
+	EVP_PKEY_free(key);
 	assert_non_null(f->server = tls_server_create(f->cert, f->key, why, sizeof(why)));
 	assert_non_null(f->client = tls_client_create(NULL, why, sizeof(why)));
 	assert_non_null(f->verifying = tls_client_create(f->cert, why, sizeof(why)));
