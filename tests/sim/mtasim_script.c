@@ -1,287 +1,25 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Reads a scenario with libconfuse. Each text option has one row in `kinds`, which says what it must look
- * like; the row checks it while the parser still knows the line, and the same function converts it
- * afterwards.
+ * From the tree of a scenario file to structs, and the questions asked of them.
  *
  * Invariants: a script that was returned is complete and consistent, nobody checks again: the last site is
  * "default", every host has an address of its own, no name stands twice.
  */
 #include "mtasim_script.h"
 
+#include "mtasim_grammar.h"
 #include "mtasim_names.h"
 
 #include <arpa/inet.h>
 #include <assert.h>
-#include <confuse.h>
 #include <ctype.h>
 #include <fnmatch.h>
 #include <stdio.h>
 #include <stdlib.h>
 
-enum { SITES_MAX = 250, HOSTS_MAX = 250, TEXT_MAX = 4096, GENERATED_MAX = 1000000, SCRIPT_MAX = 4 << 20 };
+enum { SITES_MAX = 250, HOSTS_MAX = 250, TEXT_MAX = 4096, GENERATED_MAX = 1000000 };
 
-#define END_OPTION "the-file-ends-inside-a-block"
-
-enum kind { KIND_CHOICE, KIND_DURATION, KIND_RATE, KIND_BYTES, KIND_REPLY, KIND_PATTERN };
-
-static const char *const phase_words[] = {
-	"connect", "ehlo", "helo", "starttls", "mail", "rcpt", "data", "body", "dot", "quit", NULL};
-static const char *const act_words[] = {"reply", "accept", "drop", "reset", "stall", "garbage", "huge", NULL};
-static const char *const tls_words[] = {
-	"good", "none", "expired", "wrong-name", "self-signed", "broken", NULL};
-static const char *const records_words[] = {"mx", "implicit", "null-mx", "cname", NULL};
-static const char *const fault_words[] = {"none", "nxdomain", "nodata", "servfail", "refused", "timeout",
-	"truncate", "garbage", "refuse", "hang", NULL};
-static const char *const question_words[] = {"any", "mx", "address", NULL};
-
-static const struct {
-	const char *path;
-	enum kind kind;
-	const char *const *words;
-} kinds[] = {
-	{"site|domain-pattern", KIND_PATTERN, NULL},
-	{"site|mx-name", KIND_PATTERN, NULL},
-	{"site|tls", KIND_CHOICE, tls_words},
-	{"site|size-max", KIND_BYTES, NULL},
-	{"site|latency", KIND_DURATION, NULL},
-	{"site|tarpit", KIND_DURATION, NULL},
-	{"site|connections-reply", KIND_REPLY, NULL},
-	{"site|messages-reply", KIND_REPLY, NULL},
-	{"site|rate", KIND_RATE, NULL},
-	{"site|rate-reply", KIND_REPLY, NULL},
-	{"site|greylist", KIND_DURATION, NULL},
-	{"site|greylist-reply", KIND_REPLY, NULL},
-	{"site|dns|records", KIND_CHOICE, records_words},
-	{"site|dns|fault", KIND_CHOICE, fault_words},
-	{"site|dns|on", KIND_CHOICE, question_words},
-	{"site|dns|heal", KIND_DURATION, NULL},
-	{"site|dns|delay", KIND_DURATION, NULL},
-	{"site|dns|ttl", KIND_DURATION, NULL},
-	{"site|dns|negative-ttl", KIND_DURATION, NULL},
-	{"site|host|fault", KIND_CHOICE, fault_words},
-	{"site|rule|on", KIND_CHOICE, phase_words},
-	{"site|rule|do", KIND_CHOICE, act_words},
-	{"site|rule|from", KIND_DURATION, NULL},
-	{"site|rule|until", KIND_DURATION, NULL},
-	{"site|rule|reply", KIND_REPLY, NULL},
-	{"site|rule|delay", KIND_DURATION, NULL},
-	{"site|rule|drip", KIND_DURATION, NULL},
-	{"site|rule|bytes", KIND_BYTES, NULL},
-	{"record|fault", KIND_CHOICE, fault_words},
-};
-
-/* Position of the word in the list, -1 if it is none of them. */
-static int
-word_index(const char *const *words, const char *word)
-{
-	int i;
-
-	for (i = 0; words[i] != NULL; i++) {
-		if (strcmp(words[i], word) == 0)
-			return i;
-	}
-	return -1;
-}
-
-static bool
-parse_scaled(const char *text, const char *const *units, const uint64_t *scales, uint64_t *out_value)
-{
-	char *end;
-	uint64_t number;
-	int unit;
-
-	if (!isdigit((unsigned char)*text))
-		return false;
-	number = strtoull(text, &end, 10);
-	if ((unit = word_index(units, end)) < 0 || number > INT64_MAX / scales[unit])
-		return false;
-	*out_value = number * scales[unit];
-	return true;
-}
-
-static bool
-parse_duration(const char *text, uint64_t *out_us)
-{
-	static const char *const units[] = {"us", "ms", "s", "m", "h", "d", NULL};
-	static const uint64_t scales[] = {1, 1000, 1000000, 60000000, 3600000000u, 86400000000u};
-
-	return parse_scaled(text, units, scales, out_us);
-}
-
-static bool
-parse_bytes(const char *text, uint64_t *out_bytes)
-{
-	static const char *const units[] = {"", "B", "KB", "MB", "GB", NULL};
-	static const uint64_t scales[] = {1, 1, 1024, 1048576, 1073741824};
-
-	return parse_scaled(text, units, scales, out_bytes);
-}
-
-static bool
-parse_rate(const char *text, uint32_t *out_count, int64_t *out_us)
-{
-	static const char *const units[] = {"/s", "/m", "/h", NULL};
-	static const int64_t windows[] = {1000000, 60000000, 3600000000};
-	char *end;
-	unsigned long count;
-	int unit;
-
-	if (!isdigit((unsigned char)*text))
-		return false;
-	count = strtoul(text, &end, 10);
-	if (count == 0 || count > UINT32_MAX || (unit = word_index(units, end)) < 0)
-		return false;
-	*out_count = (uint32_t)count;
-	*out_us = windows[unit];
-	return true;
-}
-
-/* Three digits, then the end, a space or a hyphen. */
-static bool
-is_reply(const char *text)
-{
-	return text[0] >= '2' && text[0] <= '5' && isdigit((unsigned char)text[1]) &&
-	       isdigit((unsigned char)text[2]) && (text[3] == '\0' || text[3] == ' ' || text[3] == '-');
-}
-
-static bool
-is_valid(size_t row, const char *text)
-{
-	struct sim_pattern pattern;
-	uint64_t number;
-	uint32_t count;
-	int64_t us;
-
-	switch (kinds[row].kind) {
-	case KIND_CHOICE:
-		return word_index(kinds[row].words, text) >= 0;
-	case KIND_DURATION:
-		return parse_duration(text, &number);
-	case KIND_RATE:
-		return parse_rate(text, &count, &us);
-	case KIND_BYTES:
-		return parse_bytes(text, &number);
-	case KIND_REPLY:
-		return is_reply(text);
-	case KIND_PATTERN:
-		return sim_pattern_parse(text, strnlen(text, TEXT_MAX), &pattern);
-	}
-	return false;
-}
-
-static void
-complain(cfg_t *cfg, const char *option, size_t row, const char *text)
-{
-	static const char *const wanted[] = {
-		[KIND_DURATION] = "a number with unit: us, ms, s, m, h or d",
-		[KIND_RATE] = "a number with /s, /m or /h",
-		[KIND_BYTES] = "a number, perhaps with B, KB, MB or GB",
-		[KIND_REPLY] = "an SMTP reply: three digits, a space, text",
-		[KIND_PATTERN] = "a name with one %d or %0Nd",
-	};
-	char words[200];
-	size_t used = 0, i;
-
-	if (kinds[row].kind != KIND_CHOICE) {
-		cfg_error(cfg, "%s = \"%s\": expected %s", option, text, wanted[kinds[row].kind]);
-		return;
-	}
-	words[0] = '\0';
-	for (i = 0; kinds[row].words[i] != NULL && used < sizeof(words); i++)
-		used += (size_t)snprintf(
-			words + used, sizeof(words) - used, "%s%s", i > 0 ? ", " : "", kinds[row].words[i]);
-	cfg_error(cfg, "%s = \"%s\": expected one of %s", option, text, words);
-}
-
-/* libconfuse names an option and its section, not the path: the last two words are enough to find the row. */
-static int
-validate_text(cfg_t *cfg, cfg_opt_t *opt)
-{
-	const char *text = cfg_opt_getnstr(opt, cfg_opt_size(opt) - 1);
-	char tail[80];
-	size_t i, path_len, tail_len;
-
-	snprintf(tail, sizeof(tail), "%s|%s", cfg_name(cfg), cfg_opt_name(opt));
-	tail_len = strnlen(tail, sizeof(tail));
-	for (i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++) {
-		path_len = strnlen(kinds[i].path, TEXT_MAX);
-		if (path_len < tail_len || strcmp(kinds[i].path + path_len - tail_len, tail) != 0)
-			continue;
-		if (text != NULL && !is_valid(i, text)) {
-			complain(cfg, cfg_opt_name(opt), i, text);
-			return -1;
-		}
-		return 0;
-	}
-	return 0;
-}
-
-__attribute__((format(printf, 2, 0))) static void
-on_parse_error(cfg_t *cfg, const char *format, va_list args)
-{
-	fprintf(stderr, "mtasim: %s:%d: ", cfg->filename != NULL ? cfg->filename : "script", cfg->line);
-	vfprintf(stderr, format, args);
-	fputc('\n', stderr);
-}
-
-static cfg_t *
-describe(void)
-{
-	cfg_opt_t rule[] = {CFG_STR("on", NULL, CFGF_NONE), CFG_STR("do", NULL, CFGF_NONE),
-		CFG_STR("match", NULL, CFGF_NONE), CFG_FLOAT("share", 100.0, CFGF_NONE),
-		CFG_BOOL("each", cfg_false, CFGF_NONE), CFG_INT("count", 0, CFGF_NONE),
-		CFG_INT("skip", 0, CFGF_NONE), CFG_STR("from", "0s", CFGF_NONE),
-		CFG_STR("until", "0s", CFGF_NONE), CFG_STR("reply", NULL, CFGF_NONE),
-		CFG_BOOL("close", cfg_false, CFGF_NONE), CFG_STR("delay", "0s", CFGF_NONE),
-		CFG_STR("drip", "0s", CFGF_NONE), CFG_STR("bytes", "0", CFGF_NONE), CFG_END()};
-	cfg_opt_t host[] = {CFG_INT("number", 1, CFGF_NONE), CFG_STR("fault", "none", CFGF_NONE), CFG_END()};
-	cfg_opt_t dns[] = {CFG_STR("records", "mx", CFGF_NONE), CFG_STR("fault", "none", CFGF_NONE),
-		CFG_STR("on", "any", CFGF_NONE), CFG_FLOAT("share", 100.0, CFGF_NONE),
-		CFG_STR("heal", "0s", CFGF_NONE), CFG_STR("delay", "0s", CFGF_NONE),
-		CFG_STR("ttl", "5m", CFGF_NONE), CFG_STR("negative-ttl", "30s", CFGF_NONE),
-		CFG_INT("cname-length", 1, CFGF_NONE), CFG_END()};
-	cfg_opt_t site[] = {CFG_STR_LIST("domains", NULL, CFGF_NONE),
-		CFG_STR("domain-pattern", NULL, CFGF_NONE), CFG_INT("domains-count", 1000, CFGF_NONE),
-		CFG_INT("addresses", 1, CFGF_NONE), CFG_STR("mx-name", NULL, CFGF_NONE),
-		CFG_BOOL("spread", cfg_false, CFGF_NONE), CFG_STR("hostname", NULL, CFGF_NONE),
-		CFG_STR("tls", "good", CFGF_NONE), CFG_BOOL("tls-12-only", cfg_false, CFGF_NONE),
-		CFG_BOOL("tls-required", cfg_false, CFGF_NONE), CFG_BOOL("pipelining", cfg_true, CFGF_NONE),
-		CFG_BOOL("eightbit", cfg_true, CFGF_NONE), CFG_BOOL("smtputf8", cfg_true, CFGF_NONE),
-		CFG_BOOL("size", cfg_true, CFGF_NONE), CFG_BOOL("enhanced", cfg_true, CFGF_NONE),
-		CFG_BOOL("chunking", cfg_true, CFGF_NONE), CFG_BOOL("dsn", cfg_true, CFGF_NONE),
-		CFG_BOOL("limits", cfg_false, CFGF_NONE), CFG_BOOL("check-domain", cfg_false, CFGF_NONE),
-		CFG_STR("size-max", "50MB", CFGF_NONE), CFG_INT("rcpt-max", 1000, CFGF_NONE),
-		CFG_STR("latency", "0s", CFGF_NONE), CFG_STR("tarpit", "0s", CFGF_NONE),
-		CFG_INT("connections-max", 0, CFGF_NONE),
-		CFG_STR("connections-reply", "421 4.7.0 Too many connections", CFGF_NONE),
-		CFG_INT("messages-per-connection", 0, CFGF_NONE), CFG_STR("messages-reply", NULL, CFGF_NONE),
-		CFG_STR("rate", NULL, CFGF_NONE),
-		CFG_STR("rate-reply", "451 4.7.1 Rate limit exceeded", CFGF_NONE),
-		CFG_STR("greylist", "0s", CFGF_NONE),
-		CFG_STR("greylist-reply", "450 4.2.0 Greylisted, try again later", CFGF_NONE),
-		CFG_SEC("dns", dns, CFGF_NONE), CFG_SEC("host", host, CFGF_MULTI),
-		CFG_SEC("rule", rule, CFGF_MULTI), CFG_END()};
-	cfg_opt_t record[] = {CFG_STR("txt", NULL, CFGF_NONE), CFG_STR("a", NULL, CFGF_NONE),
-		CFG_STR("aaaa", NULL, CFGF_NONE), CFG_STR("cname", NULL, CFGF_NONE),
-		CFG_STR_LIST("mx", NULL, CFGF_NONE), CFG_STR("fault", "none", CFGF_NONE), CFG_END()};
-	cfg_opt_t top[] = {CFG_INT("seed", 1, CFGF_NONE), CFG_BOOL(END_OPTION, cfg_false, CFGF_NONE),
-		CFG_SEC("site", site, CFGF_MULTI | CFGF_TITLE | CFGF_NO_TITLE_DUPES),
-		CFG_SEC("record", record, CFGF_MULTI | CFGF_TITLE | CFGF_NO_TITLE_DUPES),
-		CFG_FUNC("include", &cfg_include), CFG_END()};
-	cfg_t *cfg = cfg_init(top, CFGF_NONE);
-	size_t i;
-
-	if (cfg == NULL)
-		return NULL;
-	cfg_set_error_function(cfg, on_parse_error);
-	for (i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++)
-		cfg_set_validate_func(cfg, kinds[i].path, validate_text);
-	return cfg;
-}
-
-/* --- from the parser's tree to structs; what is out of range was refused above or is refused here with its
- * line --- */
+/* --- from the tree; what is out of range was refused before or is refused here with its line --- */
 
 static void *
 must_alloc(size_t count, size_t size)
@@ -320,71 +58,35 @@ copy_lower(const char *text)
 	return copy;
 }
 
-static int64_t
-get_us(cfg_t *cfg, const char *name)
-{
-	uint64_t us = 0;
-
-	(void)parse_duration(cfg_getstr(cfg, name), &us); /* validated */
-	return (int64_t)us;
-}
-
-static uint64_t
-get_bytes(cfg_t *cfg, const char *name)
-{
-	uint64_t bytes = 0;
-
-	(void)parse_bytes(cfg_getstr(cfg, name), &bytes); /* validated */
-	return bytes;
-}
-
-static int
-get_word(cfg_t *cfg, const char *name, const char *const *words)
-{
-	return word_index(words, cfg_getstr(cfg, name)); /* validated, or a default of ours */
-}
-
-/* Counts are small and never negative; -1 and words on stderr. */
-static int64_t
-get_count(cfg_t *cfg, const char *name, int64_t max)
-{
-	long value = cfg_getint(cfg, name);
-
-	if (value < 0 || value > max) {
-		cfg_error(cfg, "%s = %ld: expected 0 to %lld", name, value, (long long)max);
-		return -1;
-	}
-	return value;
-}
-
 static bool
 read_rule(cfg_t *cfg, struct sim_rule *rule)
 {
-	const char *on = cfg_getstr(cfg, "on"), *act = cfg_getstr(cfg, "do");
-	int64_t count = get_count(cfg, "count", UINT32_MAX), skip = get_count(cfg, "skip", UINT32_MAX);
+	int64_t count = grammar_count(cfg, "count", UINT32_MAX),
+		skip = grammar_count(cfg, "skip", UINT32_MAX);
 
 	rule->match = copy_text(cfg_getstr(cfg, "match"));
 	rule->reply = copy_text(cfg_getstr(cfg, "reply"));
 	if (count < 0 || skip < 0)
 		return false;
-	if (on == NULL) {
+	if (cfg_getstr(cfg, "on") == NULL) {
 		cfg_error(cfg, "rule without \"on\": which phase?");
 		return false;
 	}
-	if (act == NULL)
-		act = rule->reply != NULL ? "reply" : "accept";
-	rule->phase = (enum sim_phase)word_index(phase_words, on);
-	rule->act = (enum sim_act)word_index(act_words, act);
+	rule->phase = (enum sim_phase)grammar_word(cfg, "on");
+	if (cfg_getstr(cfg, "do") != NULL)
+		rule->act = (enum sim_act)grammar_word(cfg, "do");
+	else
+		rule->act = rule->reply != NULL ? SIM_ACT_REPLY : SIM_ACT_ACCEPT;
 	rule->share = cfg_getfloat(cfg, "share");
 	rule->each = cfg_getbool(cfg, "each");
 	rule->count = (uint32_t)count;
 	rule->skip = (uint32_t)skip;
-	rule->from_us = get_us(cfg, "from");
-	rule->until_us = get_us(cfg, "until");
+	rule->from_us = grammar_us(cfg, "from");
+	rule->until_us = grammar_us(cfg, "until");
 	rule->close = cfg_getbool(cfg, "close");
-	rule->delay_us = get_us(cfg, "delay");
-	rule->drip_us = get_us(cfg, "drip");
-	rule->bytes = get_bytes(cfg, "bytes");
+	rule->delay_us = grammar_us(cfg, "delay");
+	rule->drip_us = grammar_us(cfg, "drip");
+	rule->bytes = grammar_bytes(cfg, "bytes");
 	if (rule->act == SIM_ACT_REPLY && rule->reply == NULL) {
 		cfg_error(cfg, "rule with do = reply has no reply");
 		return false;
@@ -400,24 +102,24 @@ read_rule(cfg_t *cfg, struct sim_rule *rule)
 static void
 read_dns(cfg_t *cfg, struct sim_dns *dns)
 {
-	int on = get_word(cfg, "on", question_words);
+	int on = grammar_word(cfg, "on");
 
-	dns->records = (enum sim_records)get_word(cfg, "records", records_words);
-	dns->fault = (enum sim_fault)get_word(cfg, "fault", fault_words);
+	dns->records = (enum sim_records)grammar_word(cfg, "records");
+	dns->fault = (enum sim_fault)grammar_word(cfg, "fault");
 	dns->fault_mx = on != 2;
 	dns->fault_address = on != 1;
 	dns->share = cfg_getfloat(cfg, "share");
-	dns->heal_us = get_us(cfg, "heal");
-	dns->delay_us = get_us(cfg, "delay");
-	dns->ttl_s = (uint32_t)(get_us(cfg, "ttl") / 1000000);
-	dns->negative_ttl_s = (uint32_t)(get_us(cfg, "negative-ttl") / 1000000);
+	dns->heal_us = grammar_us(cfg, "heal");
+	dns->delay_us = grammar_us(cfg, "delay");
+	dns->ttl_s = (uint32_t)(grammar_us(cfg, "ttl") / 1000000);
+	dns->negative_ttl_s = (uint32_t)(grammar_us(cfg, "negative-ttl") / 1000000);
 	dns->cname_length = (uint32_t)cfg_getint(cfg, "cname-length");
 }
 
 static bool
 read_hosts(cfg_t *cfg, struct sim_site *site, size_t site_index)
 {
-	int64_t count = get_count(cfg, "addresses", HOSTS_MAX);
+	int64_t count = grammar_count(cfg, "addresses", HOSTS_MAX);
 	char pattern_text[300], name[300];
 	struct sim_pattern pattern;
 	cfg_t *block;
@@ -450,7 +152,7 @@ read_hosts(cfg_t *cfg, struct sim_site *site, size_t site_index)
 			cfg_error(block, "host %ld: this site has hosts 1 to %u", number, site->host_count);
 			return false;
 		}
-		site->hosts[number - 1].fault = (enum sim_fault)get_word(block, "fault", fault_words);
+		site->hosts[number - 1].fault = (enum sim_fault)grammar_word(block, "fault");
 	}
 	return true;
 }
@@ -458,7 +160,7 @@ read_hosts(cfg_t *cfg, struct sim_site *site, size_t site_index)
 static bool
 read_domains(cfg_t *cfg, struct sim_site *site)
 {
-	int64_t generated = get_count(cfg, "domains-count", GENERATED_MAX);
+	int64_t generated = grammar_count(cfg, "domains-count", GENERATED_MAX);
 	size_t i;
 
 	if (generated < 0)
@@ -482,16 +184,16 @@ read_domains(cfg_t *cfg, struct sim_site *site)
 static bool
 read_limits(cfg_t *cfg, struct sim_site *site)
 {
-	int64_t connections = get_count(cfg, "connections-max", UINT32_MAX);
-	int64_t messages = get_count(cfg, "messages-per-connection", UINT32_MAX);
-	int64_t rcpts = get_count(cfg, "rcpt-max", 100000);
+	int64_t connections = grammar_count(cfg, "connections-max", UINT32_MAX);
+	int64_t messages = grammar_count(cfg, "messages-per-connection", UINT32_MAX);
+	int64_t rcpts = grammar_count(cfg, "rcpt-max", 100000);
 
 	site->connections_reply = copy_text(cfg_getstr(cfg, "connections-reply"));
 	site->messages_reply = copy_text(cfg_getstr(cfg, "messages-reply"));
 	site->rate_reply = copy_text(cfg_getstr(cfg, "rate-reply"));
 	site->greylist_reply = copy_text(cfg_getstr(cfg, "greylist-reply"));
-	site->greylist_us = get_us(cfg, "greylist");
-	site->size_max = get_bytes(cfg, "size-max");
+	site->greylist_us = grammar_us(cfg, "greylist");
+	site->size_max = grammar_bytes(cfg, "size-max");
 	if (connections < 0 || messages < 0 || rcpts < 0)
 		return false;
 	if (rcpts == 0 || site->size_max == 0) {
@@ -502,7 +204,7 @@ read_limits(cfg_t *cfg, struct sim_site *site)
 	site->messages_max = (uint32_t)messages;
 	site->rcpt_max = (uint32_t)rcpts;
 	if (cfg_getstr(cfg, "rate") != NULL)
-		(void)parse_rate(cfg_getstr(cfg, "rate"), &site->rate_count, &site->rate_us); /* validated */
+		grammar_rate(cfg, "rate", &site->rate_count, &site->rate_us);
 	return true;
 }
 
@@ -513,7 +215,7 @@ read_site(cfg_t *cfg, struct sim_site *site, size_t index)
 	size_t i;
 
 	site->name = copy_text(cfg_title(cfg));
-	site->tls = (enum sim_tls)get_word(cfg, "tls", tls_words);
+	site->tls = (enum sim_tls)grammar_word(cfg, "tls");
 	site->tls_12_only = cfg_getbool(cfg, "tls-12-only");
 	site->tls_required = cfg_getbool(cfg, "tls-required");
 	site->has_pipelining = cfg_getbool(cfg, "pipelining");
@@ -525,8 +227,8 @@ read_site(cfg_t *cfg, struct sim_site *site, size_t index)
 	site->has_dsn = cfg_getbool(cfg, "dsn");
 	site->has_limits = cfg_getbool(cfg, "limits");
 	site->check_domain = cfg_getbool(cfg, "check-domain");
-	site->latency_us = get_us(cfg, "latency");
-	site->tarpit_us = get_us(cfg, "tarpit");
+	site->latency_us = grammar_us(cfg, "latency");
+	site->tarpit_us = grammar_us(cfg, "tarpit");
 	snprintf(hostname, sizeof(hostname), "mx.%s.test", site->name);
 	site->hostname =
 		copy_text(cfg_getstr(cfg, "hostname") != NULL ? cfg_getstr(cfg, "hostname") : hostname);
@@ -552,7 +254,7 @@ read_record(cfg_t *cfg, struct sim_record *record)
 	record->a = copy_text(cfg_getstr(cfg, "a"));
 	record->aaaa = copy_text(cfg_getstr(cfg, "aaaa"));
 	record->cname = copy_text(cfg_getstr(cfg, "cname"));
-	record->fault = (enum sim_fault)get_word(cfg, "fault", fault_words);
+	record->fault = (enum sim_fault)grammar_word(cfg, "fault");
 	record->mx_count = cfg_size(cfg, "mx");
 	record->mx = must_alloc(record->mx_count, sizeof(*record->mx));
 	for (i = 0; i < record->mx_count; i++)
@@ -632,48 +334,16 @@ read_sites(struct sim_script *s, cfg_t *cfg)
 		cfg_gettsec(cfg, "site", "default"), &s->sites[s->site_count - 1], s->site_count - 1);
 }
 
-/*
- * libconfuse takes the end of the file for the end of every open block, so a script that was cut short would
- * load. An option that only the top level knows, put behind the text, shows that all blocks were closed.
- */
-static bool
-parse_file(cfg_t *cfg, const char *path)
-{
-	static const char last[] = "\n" END_OPTION " = yes\n";
-	char *text = must_alloc(SCRIPT_MAX + sizeof(last), 1);
-	FILE *file = fopen(path, "r"), *whole;
-	bool is_parsed = false;
-	size_t len;
-
-	if (file == NULL) {
-		fprintf(stderr, "mtasim: %s: cannot be read\n", path);
-		free(text);
-		return false;
-	}
-	len = fread(text, 1, SCRIPT_MAX, file);
-	fclose(file);
-	memcpy(text + len, last, sizeof(last) - 1);
-	cfg->filename = strdup(path); /* libconfuse frees it */
-	if ((whole = fmemopen(text, len + sizeof(last) - 1, "r")) != NULL) {
-		is_parsed = cfg_parse_fp(cfg, whole) == CFG_SUCCESS;
-		fclose(whole);
-	}
-	free(text);
-	return is_parsed;
-}
-
 struct sim_script *
 script_load(const char *path)
 {
-	cfg_t *cfg = describe();
+	cfg_t *cfg = grammar_parse(path);
 	struct sim_script *s = NULL;
 	bool is_good = false;
 	size_t i;
 
 	if (cfg == NULL)
 		return NULL;
-	if (!parse_file(cfg, path))
-		goto out;
 	/* A file without a default site gets one that accepts everything under .test. */
 	if (cfg_gettsec(cfg, "site", "default") == NULL &&
 		cfg_parse_buf(cfg, "site default { domains = { \"*.test\" } }\n") != CFG_SUCCESS)

@@ -4,6 +4,7 @@
  * wrong makes every test above it worthless. Its sources are included, because mtasim is a program and not a
  * library.
  */
+#include "../sim/mtasim_grammar.c"
 #include "../sim/mtasim_names.c"
 #include "../sim/mtasim_output.c"
 #include "../sim/mtasim_script.c"
