@@ -283,9 +283,10 @@ begin(struct client *c, json_t *take_args)
 	const struct ctl_command *command =
 		json_is_string(name) ? command_find(json_string_value(name)) : NULL;
 	struct control *control = c->control;
-	struct ctl_request *r;
+	struct ctl_request *r = NULL;
 
 	if (command == NULL || (r = calloc(1, sizeof(*r))) == NULL || (r->frames = json_array()) == NULL) {
+		free(r);
 		json_decref(take_args);
 		refuse(c, command == NULL ? "unknown command (is mtactl newer than mtad?)" : "out of memory");
 		return;

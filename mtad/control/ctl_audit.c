@@ -37,12 +37,6 @@ ended(const struct queue_totals *t)
 	return sum;
 }
 
-static json_int_t
-number(uint64_t v)
-{
-	return (json_int_t)v;
-}
-
 static bool
 answer(struct ctl_request *r, const struct audit *a)
 {
@@ -51,19 +45,20 @@ answer(struct ctl_request *r, const struct audit *a)
 	const struct queue_totals *t = &a->before;
 
 	r->exit_code = ok ? 0 : 1;
-	ctl_summary(r,
-		json_pack("{s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:s,s:b,s:b,s:b}", "accepted",
-			number(t->accepted), "delivered", number(t->ended[QUEUE_END_DELIVERED]), "bounced",
-			number(t->ended[QUEUE_END_BOUNCED]), "expired", number(t->ended[QUEUE_END_EXPIRED]),
-			"dropped", number(t->ended[QUEUE_END_DROPPED]), "queued", number(a->queued),
-			"quarantined", number(t->quarantined), "counted", number(a->counted), "scheduled",
-			number(a->scheduled), "schedule",
-			is_wrong               ? "wrong"
-			: a->is_schedule_right ? "right"
-			: a->is_recovering     ? "being read"
-					       : "moving",
-			"counters_balance", (int)a->is_balanced, "records_counted", (int)a->is_counted_right,
-			"balanced", (int)ok));
+	ctl_summary(
+		r, json_pack("{s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:s,s:b,s:b,s:b}", "accepted",
+			   ctl_number(t->accepted), "delivered", ctl_number(t->ended[QUEUE_END_DELIVERED]),
+			   "bounced", ctl_number(t->ended[QUEUE_END_BOUNCED]), "expired",
+			   ctl_number(t->ended[QUEUE_END_EXPIRED]), "dropped",
+			   ctl_number(t->ended[QUEUE_END_DROPPED]), "queued", ctl_number(a->queued),
+			   "quarantined", ctl_number(t->quarantined), "counted", ctl_number(a->counted),
+			   "scheduled", ctl_number(a->scheduled), "schedule",
+			   is_wrong               ? "wrong"
+			   : a->is_schedule_right ? "right"
+			   : a->is_recovering     ? "being read"
+						  : "moving",
+			   "counters_balance", (int)a->is_balanced, "records_counted",
+			   (int)a->is_counted_right, "balanced", (int)ok));
 	return true;
 }
 

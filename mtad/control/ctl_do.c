@@ -32,8 +32,8 @@ finish(struct ctl_request *r, const char *what)
 {
 	if (r->done > 0 || r->busy > 0)
 		log_change(r, what);
-	ctl_summary(r, json_pack("{s:s,s:I,s:I}", "what", what, "count", (json_int_t)r->done, "busy",
-			       (json_int_t)r->busy));
+	ctl_summary(r, json_pack("{s:s,s:I,s:I}", "what", what, "count", ctl_number(r->done), "busy",
+			       ctl_number(r->busy)));
 	return true;
 }
 
@@ -118,7 +118,7 @@ ctl_change(struct ctl_request *r)
 static bool
 finish_count(struct ctl_request *r)
 {
-	ctl_summary(r, json_pack("{s:I}", "count", (json_int_t)r->done));
+	ctl_summary(r, json_pack("{s:I}", "count", ctl_number(r->done)));
 	return true;
 }
 

@@ -70,6 +70,12 @@ ctl_arg_int(const struct ctl_request *r, const char *name, int64_t absent)
 	return json_is_integer(v) ? (int64_t)json_integer_value(v) : absent;
 }
 
+json_int_t
+ctl_number(uint64_t v)
+{
+	return (json_int_t)v;
+}
+
 /* Peer bytes that are no UTF-8 are shown with their bad bytes as question marks. */
 json_t *
 ctl_blob(struct queue_blob b)

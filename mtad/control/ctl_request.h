@@ -80,6 +80,8 @@ bool ctl_go_on(struct ctl_request *r, struct worker *worker, bool (*next)(struct
 const char *ctl_arg(const struct ctl_request *r, const char *name);
 int64_t ctl_arg_int(const struct ctl_request *r, const char *name, int64_t absent);
 json_t *ctl_blob(struct queue_blob b);
+/* Jansson has no unsigned integers; nothing here is as large as that. */
+json_int_t ctl_number(uint64_t v);
 /* From args: all, id, n, domain, site, job, user, held, waiting, sender. False: an error was set: something
  * that is empty, of the wrong type or not known, or (but for list) no filter at all. */
 bool ctl_filter(struct ctl_request *r);

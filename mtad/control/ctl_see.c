@@ -20,12 +20,6 @@
 
 enum { LIST_MAX = 100000, LIST_DEFAULT = 100 };
 
-static json_int_t
-number(uint64_t v)
-{
-	return (json_int_t)v;
-}
-
 static json_t *
 id_text(queue_id id)
 {
@@ -55,13 +49,13 @@ status_store(struct app *a)
 		t = (struct queue_totals){0}; /* a failed store: shown as such below */
 	(void)queue_store_space(a->store, &s);
 	return json_pack("{s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:b,s:b,s:I,s:I}", "accepted",
-		number(t.accepted), "delivered", number(t.ended[QUEUE_END_DELIVERED]), "bounced",
-		number(t.ended[QUEUE_END_BOUNCED]), "expired", number(t.ended[QUEUE_END_EXPIRED]), "dropped",
-		number(t.ended[QUEUE_END_DROPPED]), "quarantined", number(t.quarantined), "used_bytes",
-		number(s.used_bytes), "file_bytes", number(s.file_bytes), "disk_free_bytes",
-		number(s.disk_free_bytes), "unreported", number(t.events_pending), "failed",
-		(int)spool.is_failed, "full", (int)spool.is_full, "commits", number(spool.commits),
-		"accepted_messages", number(t.messages_accepted));
+		ctl_number(t.accepted), "delivered", ctl_number(t.ended[QUEUE_END_DELIVERED]), "bounced",
+		ctl_number(t.ended[QUEUE_END_BOUNCED]), "expired", ctl_number(t.ended[QUEUE_END_EXPIRED]),
+		"dropped", ctl_number(t.ended[QUEUE_END_DROPPED]), "quarantined", ctl_number(t.quarantined),
+		"used_bytes", ctl_number(s.used_bytes), "file_bytes", ctl_number(s.file_bytes),
+		"disk_free_bytes", ctl_number(s.disk_free_bytes), "unreported", ctl_number(t.events_pending),
+		"failed", (int)spool.is_failed, "full", (int)spool.is_full, "commits",
+		ctl_number(spool.commits), "accepted_messages", ctl_number(t.messages_accepted));
 }
 
 static json_t *
@@ -76,7 +70,7 @@ status_sessions(struct app *a)
 		in += st.intake;
 		out += st.deliver;
 	}
-	return json_pack("{s:I,s:I}", "submitting", number(in), "delivering", number(out));
+	return json_pack("{s:I,s:I}", "submitting", ctl_number(in), "delivering", ctl_number(out));
 }
 
 static bool
@@ -92,10 +86,11 @@ status_dns(const struct route *route)
 	struct route_stats d;
 
 	route_stats(route, &d);
-	return json_pack("{s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I}", "asked", number(d.queries), "answered",
-		number(d.answers), "timeouts", number(d.timeouts), "servfails", number(d.servfails),
-		"nxdomains", number(d.nxdomains), "cache_hits", number(d.cache_hits), "cached",
-		number(d.cache_entries), "under_way", number(d.in_flight));
+	return json_pack("{s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I}", "asked", ctl_number(d.queries), "answered",
+		ctl_number(d.answers), "timeouts", ctl_number(d.timeouts), "servfails",
+		ctl_number(d.servfails), "nxdomains", ctl_number(d.nxdomains), "cache_hits",
+		ctl_number(d.cache_hits), "cached", ctl_number(d.cache_entries), "under_way",
+		ctl_number(d.in_flight));
 }
 
 /* In the queue thread. */
@@ -112,27 +107,27 @@ status_schedule(struct ctl_request *r)
 	queue_sched_each_pause(dispatch_sched(a->dispatch), count_pause, &pauses);
 	report_stats(a->report, &rep);
 	set(o, "now_us", json_integer((json_int_t)clock_now(a->clock)));
-	set(o, "deferrals", json_integer(number(rep.events[EVENT_TRANSIENT])));
+	set(o, "deferrals", json_integer(ctl_number(rep.events[EVENT_TRANSIENT])));
 	set(o, "version", json_string(MTAD_VERSION));
 	set(o, "hostname", json_string(dispatch_current_conf(a->dispatch)->hostname));
 	set(o, "pid", json_integer(getpid()));
 	set(o, "uptime_s", json_integer((clock_now(a->clock) - a->started_us) / 1000000));
 	set(o, "stopping", json_boolean(r->is_stopping));
 	set(o, "recovering", json_boolean(dispatch_is_recovering(a->dispatch)));
-	set(o, "messages", json_integer(number(q.messages)));
-	set(o, "recipients", json_integer(number(q.rcpts)));
-	set(o, "ready", json_integer(number(q.ready)));
-	set(o, "waiting", json_integer(number(q.waiting)));
-	set(o, "leased", json_integer(number(q.leased)));
-	set(o, "held", json_integer(number(q.held)));
-	set(o, "domains", json_integer(number(q.domains)));
-	set(o, "sites", json_integer(number(q.sites)));
+	set(o, "messages", json_integer(ctl_number(q.messages)));
+	set(o, "recipients", json_integer(ctl_number(q.rcpts)));
+	set(o, "ready", json_integer(ctl_number(q.ready)));
+	set(o, "waiting", json_integer(ctl_number(q.waiting)));
+	set(o, "leased", json_integer(ctl_number(q.leased)));
+	set(o, "held", json_integer(ctl_number(q.held)));
+	set(o, "domains", json_integer(ctl_number(q.domains)));
+	set(o, "sites", json_integer(ctl_number(q.sites)));
 	set(o, "pauses", json_integer(pauses));
 	set(o, "sessions", status_sessions(a));
 	set(o, "dns", status_dns(dispatch_route(a->dispatch)));
 	set(o, "memory_bytes", json_integer(atomic_load(&a->memory.used_bytes)));
 	set(o, "memory_max_bytes", json_integer(atomic_load(&a->memory.max_bytes)));
-	set(o, "schedule_bytes", json_integer(number(q.bytes)));
+	set(o, "schedule_bytes", json_integer(ctl_number(q.bytes)));
 	set(o, "spool", json_incref(r->part));
 	set(o, "accounting_failed", json_boolean(rep.is_failed));
 	ctl_summary(r, o);
@@ -254,7 +249,7 @@ list_rows(struct ctl_request *r)
 	o = json_pack("{s:I,s:I,s:b}", "now_us", (json_int_t)clock_now(r->app->clock), "shown",
 		(json_int_t)list->count, "cut", (int)list->is_cut);
 	if (!list->is_cut || r->done > 0)
-		set(o, "matching", json_integer(number(list->is_cut ? r->done : list->count)));
+		set(o, "matching", json_integer(ctl_number(list->is_cut ? r->done : list->count)));
 	ctl_summary(r, o);
 	return true;
 }

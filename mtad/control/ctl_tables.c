@@ -27,12 +27,6 @@ struct table {
 	uint64_t weights[TOP_MAX];
 };
 
-static json_int_t
-number(uint64_t v)
-{
-	return (json_int_t)v;
-}
-
 static size_t
 least_of(const struct table *t, size_t count)
 {
@@ -107,10 +101,10 @@ static json_t *
 counts(const struct queue_domain_view *v)
 {
 	return json_pack("{s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I}", "recipients",
-		number(v->ready + v->waiting + v->leased + v->held), "ready", number(v->ready), "waiting",
-		number(v->waiting), "leased", number(v->leased), "held", number(v->held), "paused",
-		number(v->paused), "unrouted", number(v->unrouted), "next_us", (json_int_t)v->next_us,
-		"oldest_us", (json_int_t)v->oldest_us);
+		ctl_number(v->ready + v->waiting + v->leased + v->held), "ready", ctl_number(v->ready),
+		"waiting", ctl_number(v->waiting), "leased", ctl_number(v->leased), "held",
+		ctl_number(v->held), "paused", ctl_number(v->paused), "unrouted", ctl_number(v->unrouted),
+		"next_us", (json_int_t)v->next_us, "oldest_us", (json_int_t)v->oldest_us);
 }
 
 static bool
@@ -145,8 +139,8 @@ walk_domains(struct table *t)
 static void
 state_row(struct ctl_request *r, const char *state, uint64_t recipients, uint64_t domains)
 {
-	ctl_row(r, json_pack("{s:s,s:I,s:I}", "state", state, "recipients", number(recipients), "domains",
-			   number(domains)));
+	ctl_row(r, json_pack("{s:s,s:I,s:I}", "state", state, "recipients", ctl_number(recipients), "domains",
+			   ctl_number(domains)));
 }
 
 static void
@@ -176,9 +170,9 @@ on_site(void *arg, const struct queue_site_view *v)
 	if (!wants(t, weight))
 		return true;
 	o = json_pack("{s:o,s:I,s:I,s:I,s:I,s:I,s:b,s:b}", "site", ctl_blob(v->site), "domains",
-		number(v->domains), "ready", number(v->ready), "sessions", number(v->sessions),
-		"sessions_ready", number(v->sessions_ready), "wait_until_us", (json_int_t)v->wait_until_us,
-		"is_paused", (int)v->is_paused, "starved", (int)v->is_starved);
+		ctl_number(v->domains), "ready", ctl_number(v->ready), "sessions", ctl_number(v->sessions),
+		"sessions_ready", ctl_number(v->sessions_ready), "wait_until_us",
+		(json_int_t)v->wait_until_us, "is_paused", (int)v->is_paused, "starved", (int)v->is_starved);
 	(void)json_object_set_new(o, "reply", reply_of(v->why, v->last_reply));
 	keep(t, weight, o);
 	return true;
@@ -207,7 +201,7 @@ finish(struct table *t)
 		ctl_row(r, json_incref(row));
 	}
 	(void)json_object_set_new(
-		o, t->walk == walk_sites ? "sites" : "domains", json_integer(number(t->rows)));
+		o, t->walk == walk_sites ? "sites" : "domains", json_integer(ctl_number(t->rows)));
 	(void)json_object_set_new(o, "now_us", json_integer((json_int_t)clock_now(r->app->clock)));
 	ctl_summary(r, o);
 	return true;
