@@ -18,14 +18,10 @@ def w():
     def before(world):
         cert, key = certificate(world.dir)
         world.listen = f'networks = {{ 10.9.9.0/24 }}  certificate = "{cert}"  key = "{key}"  tls = required'
-        world.blocks = f'''
-            user shop {{ password-file = "{password_file(world.dir, "shop", "secret")}"
-                senders = {{ "@shop.test", "boss@x.test" }} }}
-            user any {{ password-file = "{password_file(world.dir, "any", "pässwörd ünd blanks")}" }}
-            user small {{ password-file = "{password_file(world.dir, "small", "secret")}"
-                message-max = 2KB  recipients-max = 2  message-rate = 2/h  connections-max = 1 }}
-        '''
-    with running(before=before) as world:
+        world.blocks = f'user any {{ password-file = "{password_file(world.dir, "any", "pässwörd ünd blanks")}" }}\n'
+    with running(before=before, users={
+            "shop": 'senders = { "@shop.test", "boss@x.test" }',
+            "small": "message-max = 2KB  recipients-max = 2  message-rate = 2/h  connections-max = 1"}) as world:
         yield world
 
 
@@ -181,9 +177,8 @@ def test_limits_of_a_user(w, t):
 
 
 def test_A39_recipients_above_the_limit_of_a_user_cost_nothing():
-    def before(world):
-        world.blocks = f'user few {{ password-file = "{password_file(world.dir, "few", "secret")}"  recipients-max = 5 }}'
-    with running(before=before, listen="auth-in-clear = yes  errors-max = 5") as w, Talk(w.port) as t:
+    with running(users={"few": "recipients-max = 5"}, listen="auth-in-clear = yes  errors-max = 5") as w, \
+            Talk(w.port) as t:
         t.hello()
         t.auth("few", "secret")
         t.say("MAIL FROM:<s@x.test>", "250")
@@ -193,9 +188,7 @@ def test_A39_recipients_above_the_limit_of_a_user_cost_nothing():
 
 
 def test_B13_size_limit_of_a_user_is_exact():
-    def before(world):
-        world.blocks = f'user small {{ password-file = "{password_file(world.dir, "small", "secret")}"  message-max = 1KB }}'
-    with running(before=before, listen="auth-in-clear = yes") as w, Talk(w.port) as t:
+    with running(users={"small": "message-max = 1KB"}, listen="auth-in-clear = yes") as w, Talk(w.port) as t:
         t.hello()
         t.auth("small", "secret")
         for over, wanted in ((-1, "250"), (0, "250"), (1, "552 5.3.4")):
@@ -205,10 +198,9 @@ def test_B13_size_limit_of_a_user_is_exact():
             t.data(message + b".\r\n", wanted)
 
 
-def test_A19_wrong_passwords_cost_time_and_are_logged(w):
-    with running(listen="auth-in-clear = yes  networks = { 10.9.9.0/24 }", before=lambda x: setattr(
-            x, "blocks", f'user shop {{ password-file = "{password_file(x.dir, "shop", "secret")}" }}')) as w2:
-        with Talk(w2.port) as t, Talk(w2.port) as other:
+def test_A19_wrong_passwords_cost_time_and_are_logged():
+    with running(users={"shop": ""}, listen="auth-in-clear = yes  networks = { 10.9.9.0/24 }") as w:
+        with Talk(w.port) as t, Talk(w.port) as other:
             t.hello()
             times = []
             for password in ("wrong", "also wrong"):
@@ -221,16 +213,15 @@ def test_A19_wrong_passwords_cost_time_and_are_logged(w):
             assert time.monotonic() - begun < 0.5, "others wait too"
             t.auth("nobody", "secret", "535 5.7.8")
             t.auth("shop", "secret")
-        log = w2.log_text()
+        log = w.log_text()
         assert log.count("login_failed") == 3 and 'client=127.0.0.1' in log and "secret" not in log and "wrong" not in log
 
 
 def test_A19_guessing_at_once_is_limited_and_stops_no_mail():
     def before(world):
-        world.blocks = (dkim_key(world.dir, "x.test")[0] +
-                        f'user shop {{ password-file = "{password_file(world.dir, "shop", "secret")}" }}')
-        world.listen = "auth-in-clear = yes"
-    with running(before=before) as w, Talk(w.port) as t, contextlib.ExitStack() as stack:
+        world.blocks = dkim_key(world.dir, "x.test")[0]
+    with running(before=before, users={"shop": ""}, listen="auth-in-clear = yes") as w, Talk(w.port) as t, \
+            contextlib.ExitStack() as stack:
         t.hello()
         crowd = [stack.enter_context(Talk(w.port, timeout=60)) for _ in range(150)]
         for guesser in crowd:
@@ -246,9 +237,7 @@ def test_A19_guessing_at_once_is_limited_and_stops_no_mail():
 
 
 def test_A19_stop_does_not_wait_for_those_who_guessed_wrong():
-    def before(world):
-        world.blocks = f'user shop {{ password-file = "{password_file(world.dir, "shop", "secret")}" }}'
-    with running(before=before, listen="auth-in-clear = yes") as w, contextlib.ExitStack() as stack:
+    with running(users={"shop": ""}, listen="auth-in-clear = yes") as w, contextlib.ExitStack() as stack:
         for _ in range(6):
             guesser = stack.enter_context(Talk(w.port))
             guesser.hello()
@@ -257,11 +246,9 @@ def test_A19_stop_does_not_wait_for_those_who_guessed_wrong():
         w.stop(seconds=4)
 
 
-def test_A9_strangers_have_one_time_to_log_in(w):
-    def before(world):
-        world.blocks = f'user shop {{ password-file = "{password_file(world.dir, "shop", "secret")}" }}'
-    with running(before=before, listen="auth-in-clear = yes  networks = { 10.9.9.0/24 }  command-timeout = 2s") as w2, \
-            Talk(w2.port) as stranger, Talk(w2.port) as user:
+def test_A9_strangers_have_one_time_to_log_in():
+    with running(users={"shop": ""}, listen="auth-in-clear = yes  networks = { 10.9.9.0/24 }  command-timeout = 2s") as w, \
+            Talk(w.port) as stranger, Talk(w.port) as user:
         user.hello()
         user.auth("shop", "secret")
         stranger.hello()
@@ -293,8 +280,7 @@ def office():
         cert, key = certificate(world.dir)
         world.cert = cert
         world.listen = f'networks = {{ 10.9.9.0/24 }}  certificate = "{cert}"  key = "{key}"'
-        world.blocks = f'user shop {{ password-file = "{password_file(world.dir, "shop", "secret")}" }}'
-    with running(before=before) as world:
+    with running(before=before, users={"shop": ""}) as world:
         yield world
 
 

@@ -5,7 +5,7 @@ import re
 import time
 
 import pytest
-from tools import Talk, dsns, gives, password_file, running, wait_for
+from tools import Talk, dsns, gives, running, wait_for
 
 SCRIPT = '''
 site back { domains = { "x.test" } }
@@ -18,10 +18,8 @@ site old { domains = { "old.test" } dsn = no }
 
 @pytest.fixture(scope="module")
 def w():
-    def before(world):
-        world.listen = "auth-in-clear = yes"
-        world.blocks = f'user quiet {{ password-file = "{password_file(world.dir, "quiet", "secret")}" bounces = no }}'
-    with running(SCRIPT, before=before, settings="retry-jitter = 0\n", delivery="expire = 4s\ndelay-notice = 1s") as world:
+    with running(SCRIPT, users={"quiet": "bounces = no"}, listen="auth-in-clear = yes", settings="retry-jitter = 0\n",
+                 delivery="expire = 4s\ndelay-notice = 1s") as world:
         yield world
 
 

@@ -13,7 +13,6 @@ import subprocess
 import time
 
 import pytest
-from disk import Disk
 from tools import Talk, gives, program, running, wait_for
 
 LATER = '''
@@ -333,10 +332,7 @@ def test_H8_slow_reader_gets_all_and_holds_up_nobody():
 
 
 def test_H14_interrupted_removal_ends_and_says_how_far():
-    with running(LATER, delivery="retry = { 1h }") as w:
-        w.stop()
-        disk = Disk(w)
-        w.start(wrapper=disk.wrapper)
+    with running(LATER, disk=True, delivery="retry = { 1h }") as w:
         w.ctl("pause", "all")
         def send(k):
             with w.client() as c:
@@ -344,7 +340,7 @@ def test_H14_interrupted_removal_ends_and_says_how_far():
                     c.sendmail("s@x.test", [f"r{k}.{n}@a.test"], b"From: <s@x.test>\r\n\r\nx\r\n")
         with concurrent.futures.ThreadPoolExecutor(4) as pool:
             list(pool.map(send, range(4)))
-        disk.becomes("hanging")
+        w.disk.becomes("hanging")
         removing = subprocess.Popen([program("mtactl"), "--socket", str(w.dir / "control"), "delete", "--all", "--yes"],
                                     stdout=subprocess.PIPE, stderr=subprocess.PIPE)
         time.sleep(1.5)
@@ -352,7 +348,7 @@ def test_H14_interrupted_removal_ends_and_says_how_far():
         removing.send_signal(signal.SIGINT)
         removing.wait()
         line = wait_for("its line in the log", lambda: re.search(r"what=delete broken_off=yes count=(\d+)", w.log_text()))
-        disk.becomes("well")
+        w.disk.becomes("well")
         removed = int(line[1])
         assert 0 < removed < 2800
         wait_for("all recorded", lambda: w.ctl("audit", "--json")["summary"]["dropped"] == removed)
@@ -362,19 +358,16 @@ def test_H14_interrupted_removal_ends_and_says_how_far():
 
 
 def test_audit_waits_for_what_the_spool_has_not_recorded():
-    with running(LATER, delivery="retry = { 1h }") as w:
-        w.stop()
-        disk = Disk(w)
-        w.start(wrapper=disk.wrapper)
+    with running(LATER, disk=True, delivery="retry = { 1h }") as w:
         w.ctl("pause", "all")
         for n in range(3):
             w.send("s@x.test", [f"r{n}@a.test"])
-        disk.becomes("hanging")
+        w.disk.becomes("hanging")
         w.ctl("hold", "1")
         w.ctl("delete", "2")
         audit = w.ctl("audit", "--json")["summary"]
         assert (audit["queued"], audit["scheduled"], audit["schedule"], audit["balanced"]) == (3, 2, "moving", True)
-        disk.becomes("well")
+        w.disk.becomes("well")
         wait_for("all recorded", lambda: w.ctl("audit", "--json")["summary"]["schedule"] == "right")
 
 

@@ -1,13 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """Faults B: messages. What is refused, what is added and taken out, what is signed, and that the rest stays as it was."""
-import base64
 import ctypes
 import email
 import re
 import time
 
 import pytest
-from tools import A_TEST, MAIL, Talk, dkim_key, dkim_ok, gives, password_file, running, wait_for
+from tools import A_TEST, MAIL, Talk, dkim_key, dkim_ok, gives, running, wait_for
 
 KEYS = {}
 
@@ -321,9 +320,7 @@ def test_D15_message_larger_than_the_site_takes(w, t):
 
 
 def test_show_client_and_protocol_words():
-    def before(world):
-        world.blocks = f'user shop {{ password-file = "{password_file(world.dir, "shop", "secret")}" }}'
-    with running(before=before, listen="show-client = yes  auth-in-clear = yes") as w:
+    with running(users={"shop": ""}, listen="show-client = yes  auth-in-clear = yes") as w:
         with Talk(w.port) as t:
             t.hello()
             t.auth("shop", "secret")

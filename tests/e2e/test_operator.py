@@ -1,7 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
 """What operators do: look, hold, retry, remove, pause, reload, stop, kill."""
-import json
-import os
 import signal
 import subprocess
 import time

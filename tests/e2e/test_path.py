@@ -1,6 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
 """The way of a message through the real daemon: accepted, signed, delivered, retried, bounced, recorded."""
-import base64
 import email
 import re
 import shutil
@@ -13,7 +12,8 @@ import time
 import dkim
 import pytest
 
-from world import World, free_port, program, wait_for
+from tools import certificate
+from world import World, free_port, program
 
 PLAIN = 'site a { domains = { "a.test", "b.test" } tls = none }\n'
 
@@ -327,18 +327,9 @@ def test_A22_no_open_relay():
 
 # --- log-in and TLS inbound ---------------------------------------------------------------------------------------
 
-def make_certificate(w):
-    cert, key = w.dir / "cert.pem", w.dir / "cert.key"
-    subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "2",
-                    "-subj", "/CN=localhost", "-addext", "subjectAltName=IP:127.0.0.1", "-keyout", str(key), "-out", str(cert)],
-                   check=True, capture_output=True)
-    key.chmod(0o600)
-    return cert, key
-
-
 def test_starttls_login_and_sender_ownership():
     with World() as w:
-        cert, key = make_certificate(w)
+        cert, key = certificate(w.dir)
         secret = w.dir / "shop.hash"
         hashed = subprocess.run([program("mtactl"), "passwd"], input="s3cret\n", capture_output=True, text=True, check=True)
         assert hashed.stdout.startswith("$y$")
@@ -368,7 +359,7 @@ def test_starttls_login_and_sender_ownership():
 
 def test_A14_bytes_behind_starttls_close_the_session():
     with World() as w:
-        cert, key = make_certificate(w)
+        cert, key = certificate(w.dir)
         w.listen = f'certificate = "{cert}"\nkey = "{key}"\n'
         w.sim(PLAIN)
         w.start()

@@ -6,14 +6,13 @@ import pwd
 import shutil
 import smtplib
 import socket
-import ssl
 import subprocess
 import time
 
 import pytest
 
-from disk import Disk
-from test_path import PLAIN, make_certificate, raw
+from test_path import PLAIN
+from tools import certificate, running
 from world import World, free_port, program, wait_for
 
 
@@ -49,25 +48,6 @@ def test_unix_socket_and_second_listener():
         w.wait_row(type="d", rcpt="unix@a.test")
         for n in range(len(hosts)):
             w.wait_row(type="d", rcpt=f"r{n}@a.test")
-
-
-def test_implicit_tls():
-    with World() as w:
-        cert, key = make_certificate(w)
-        port = free_port()
-        w.blocks = (f'listen tls {{ address = {{ "127.0.0.1:{port}" }} tls = implicit certificate = "{cert}" '
-                    f'key = "{key}" }}\n')
-        w.sim(PLAIN)
-        w.start()
-        with smtplib.SMTP_SSL("127.0.0.1", port, context=ssl._create_unverified_context(), local_hostname="c") as c:
-            c.sendmail("s@x.test", ["r@a.test"], b"From: <s@x.test>\r\n\r\nhi\r\n")
-        w.wait_row(type="d", rcpt="r@a.test")
-        with socket.create_connection(("127.0.0.1", port), timeout=5) as s:  # E25
-            s.sendall(b"EHLO plain\r\n")
-            try:
-                assert b"250" not in s.recv(1000)
-            except ConnectionResetError:
-                pass
 
 
 def test_limits_of_a_listener():
@@ -119,7 +99,7 @@ def test_D47_smarthost_with_log_in_and_verified_tls():
     """One mtad as the smarthost of another."""
     with World() as inner, World() as outer:
         inner.sim(PLAIN)
-        cert, key = make_certificate(inner)
+        cert, key = certificate(inner.dir)
         inner.listen = f'networks = {{ "192.0.2.0/24" }}\ncertificate = "{cert}"\nkey = "{key}"\ntls = required'
         inner.blocks = user_block(inner, "relay")
         inner.start()
@@ -188,19 +168,16 @@ def test_K1_root_is_dropped():
 
 
 def test_F4_failed_fsync_fails_the_spool_until_it_is_verified():
-    with World(delivery="retry = { 1h }") as w:
-        disk = Disk(w)
-        w.sim(PLAIN)
-        w.start(wrapper=disk.wrapper)
+    with running(PLAIN, disk=True, delivery="retry = { 1h }") as w:
         w.send("s@x.test", ["r1@a.test"])
         w.wait_row(type="d", rcpt="r1@a.test")
-        disk.becomes("failing")
+        w.disk.becomes("failing")
         with pytest.raises((smtplib.SMTPDataError, smtplib.SMTPSenderRefused)) as refused:
             w.send("s@x.test", ["r2@a.test"])
         assert refused.value.smtp_code in (451, 452)
         wait_for("the alarm", lambda: "spool_failed" in w.log_text())
         assert w.ctl("status", "--json")["summary"]["spool"]["failed"]
-        disk.becomes("well")
+        w.disk.becomes("well")
         wait_for("recovery", lambda: "spool_recovered" in w.log_text())
         w.send("s@x.test", ["r3@a.test"])
         w.wait_row(type="d", rcpt="r3@a.test")

@@ -2,13 +2,12 @@
 """A real Postfix as the receiving site, with its own folder and port: mail goes through a route, in clear and by STARTTLS."""
 import os
 import pathlib
-import pwd
 import shutil
 import subprocess
 
 import pytest
 
-from test_path import make_certificate
+from tools import certificate
 from world import World, free_port, wait_for
 
 MAIN = """
@@ -62,7 +61,7 @@ def test_mail_goes_to_a_real_postfix(tls):
     with World(blocks=f'route all {{ domains = {{ "*" }} hosts = {{ "127.0.0.1:{port}" }} tls = {tls} }}\n') as w:
         base = pathlib.Path(w.dir)
         base.chmod(0o755)
-        cert, key = make_certificate(w)
+        cert, key = certificate(w.dir)
         etc = base / "postfix"
         (etc / "queue").mkdir(parents=True)
         (etc / "data").mkdir()

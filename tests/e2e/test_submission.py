@@ -9,7 +9,7 @@ import struct
 import time
 
 import pytest
-from tools import MAIL, Talk, certificate, free_port, gives, password_file, running, wait_for
+from tools import MAIL, Talk, certificate, free_port, gives, implicit_tls, running, wait_for
 
 
 @pytest.fixture(scope="module")
@@ -20,8 +20,7 @@ def w():
             certificate = "{cert}"  key = "{key}"  auth-in-clear = no
             message-max = 64KB  recipients-max = 1000  connections-max = 2000  connections-per-client = 1500
         '''
-        world.blocks = f'user shop {{ password-file = "{password_file(world.dir, "shop", "secret")}" }}'
-    with running(before=before) as world:
+    with running(before=before, users={"shop": ""}) as world:
         yield world
 
 
@@ -123,7 +122,7 @@ SMUGGLED = b"MAIL FROM:<evil@x.test>\r\nRCPT TO:<victim@a.test>\r\nDATA\r\nFrom:
 @pytest.mark.parametrize("ending", ENDINGS)
 def test_A2_false_ending(w, t, ending):
     t.hello()
-    t.envelope(rcpts=[f"a2@a.test"])
+    t.envelope(rcpts=["a2@a.test"])
     t.data(BODY + b"hello" + ENDINGS[ending] + SMUGGLED, "550 5.[56]")
     alive(t)
     assert not [a for a in w.arrived() if "victim" in a["rcpt"] or "evil" in a["from"]]
@@ -200,12 +199,7 @@ def test_A9_the_end_is_told():
 
 
 def test_stop_during_a_handshake():
-    def before(world):
-        cert, key = certificate(world.dir)
-        world.other = free_port()
-        world.blocks = (f'listen tls {{ address = "127.0.0.1:{world.other}"  tls = implicit  certificate = "{cert}"'
-                        f'  key = "{key}" }}')
-    with running(before=before) as w, socket.create_connection(("127.0.0.1", w.other), timeout=20) as s:
+    with running(before=implicit_tls) as w, socket.create_connection(("127.0.0.1", w.tls_port), timeout=20) as s:
         wait_for("its connection", lambda: "client_connected client=127.0.0.1 listen=tls" in w.log_text())
         w.daemon.send_signal(signal.SIGTERM)
         wait_for("the stop", lambda: "stopping" in w.log_text())

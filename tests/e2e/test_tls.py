@@ -8,7 +8,7 @@ import threading
 import time
 
 import pytest
-from tools import A_TEST, MAIL, Talk, certificate, free_port, gives, password_file, program, running, wait_for
+from tools import A_TEST, MAIL, Talk, certificate, gives, implicit_tls, program, running, wait_for
 
 HABITS = {
     "good": "",
@@ -87,22 +87,16 @@ def listening(listen, **options):
     def before(w):
         cert, key = certificate(w.dir)
         w.listen = f'certificate = "{cert}"  key = "{key}"  ' + listen
-        w.blocks = f'user shop {{ password-file = "{password_file(w.dir, "shop", "secret")}" }}'
-    return running(before=before, **options)
+    return running(before=before, users={"shop": ""}, **options)
 
 
 def test_E25_implicit_tls_port():
-    def before(w):
-        cert, key = certificate(w.dir)
-        w.implicit = free_port()
-        w.blocks = (f'listen tls {{ address = {{ "127.0.0.1:{w.implicit}" }} tls = implicit certificate = "{cert}" '
-                    f'key = "{key}" }}')
-    with running(before=before) as w:
-        with smtplib.SMTP_SSL("127.0.0.1", w.implicit, context=ssl._create_unverified_context(), timeout=10) as c:
+    with running(before=implicit_tls) as w:
+        with smtplib.SMTP_SSL("127.0.0.1", w.tls_port, context=ssl._create_unverified_context(), timeout=10) as c:
             c.sendmail("s@x.test", ["r@a.test"], b"From: <s@x.test>\r\n\r\nhello\r\n")
         gives(w)
         assert b" with ESMTPS id " in w.mails()[0]
-        with Talk(w.implicit, greeting=False) as t:
+        with Talk(w.tls_port, greeting=False) as t:
             t.raw(b"EHLO client.test\r\n" * 20)
             assert b"250" not in t.rest()
 

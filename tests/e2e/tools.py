@@ -12,10 +12,11 @@ import sys
 import dkim
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
+from disk import Disk  # noqa: E402
 from world import World, free_port, program, wait_for  # noqa: E402
 
-__all__ = ["A_TEST", "MAIL", "Talk", "certificate", "dkim_key", "dkim_ok", "dsns", "free_port", "gives", "password_file",
-           "program", "running", "wait_for"]
+__all__ = ["A_TEST", "MAIL", "Talk", "certificate", "dkim_key", "dkim_ok", "dsns", "free_port", "gives", "implicit_tls",
+           "password_file", "program", "running", "wait_for"]
 
 A_TEST = 'site a { domains = { "a.test" } }\n'
 MAIL = b"From: <s@x.test>\r\nTo: <r@a.test>\r\nSubject: test\r\n\r\nhello\r\n.\r\n"
@@ -23,14 +24,18 @@ ALL_RECORDS = "accounting-records = { d, b, t, r }\n"
 
 
 @contextlib.contextmanager
-def running(script=A_TEST, sim_options=(), before=None, **world):
-    """A World with mtasim on this script and mtad on these settings. before(w): makes files and adds to settings."""
+def running(script=A_TEST, sim_options=(), before=None, users=None, disk=False, **world):
+    """A World with mtasim on this script and mtad on these settings. before(w): makes files and adds to settings;
+    users: what stands in the block of each besides the password, which is "secret"; disk: w.disk is a Disk."""
     world["settings"] = ALL_RECORDS + world.get("settings", "")
     with World(**world) as w:
         if before is not None:
             before(w)
+        for name, settings in (users or {}).items():
+            w.blocks += f'user {name} {{ password-file = "{password_file(w.dir, name, "secret")}"  {settings} }}\n'
+        w.disk = Disk(w) if disk else None
         w.sim(script, *sim_options)
-        w.start()
+        w.start(wrapper=w.disk.wrapper if disk else ())
         yield w
 
 
@@ -126,10 +131,18 @@ def certificate(directory, name="mta.sender.test", stem="server"):
     """A self-signed certificate; (certificate path, key path), the key with mode 0600."""
     cert, key = directory / f"{stem}.pem", directory / f"{stem}.key"
     subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days",
-                    "2", "-subj", f"/CN={name}", "-addext", f"subjectAltName=DNS:{name}", "-keyout", str(key), "-out",
+                    "2", "-subj", f"/CN={name}", "-addext", f"subjectAltName=DNS:{name},IP:127.0.0.1", "-keyout", str(key), "-out",
                     str(cert)], check=True, capture_output=True)
     key.chmod(0o600)
     return cert, key
+
+
+def implicit_tls(w):
+    """A second listener, on w.tls_port, where TLS begins with the first byte."""
+    cert, key = certificate(w.dir)
+    w.tls_port = free_port()
+    w.blocks += (f'listen tls {{ address = "127.0.0.1:{w.tls_port}"  tls = implicit  certificate = "{cert}"  '
+                 f'key = "{key}" }}\n')
 
 
 def password_file(directory, name, password):
