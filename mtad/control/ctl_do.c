@@ -215,8 +215,8 @@ ctl_resume(struct ctl_request *r)
 	if (!pause_name(r, kind, &name))
 		return true;
 	if (!dispatch_resume(r->app->dispatch, (enum queue_pause_kind)kind, name))
-		return ctl_error(r, "%s%s%s was not paused", ctl_arg(r, "kind"), name.len > 0 ? " " : "",
-			ctl_arg(r, "name"));
+		return ctl_error(r, "%s%s%s was not paused; mtactl pauses shows what is", ctl_arg(r, "kind"),
+			name.len > 0 ? " " : "", ctl_arg(r, "name"));
 	r->done = 1;
 	return finish(r, "resume");
 }

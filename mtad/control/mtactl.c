@@ -130,9 +130,10 @@ find_command(const char *name)
 	return NULL;
 }
 
-/* "; did you mean \"x\"?" for a word that is nearly one of those `at` gives for 0, 1 ... until NULL. */
+/* "; did you mean \"x\"?" for a word that is nearly one of those `at` gives for 0, 1 ... until NULL; they are
+ * written with `mark` in front. */
 static const char *
-hint(char *buf, size_t max, const char *word, const char *(*at)(size_t i))
+hint(char *buf, size_t max, const char *word, const char *mark, const char *(*at)(size_t i))
 {
 	int best = strnlen(word, 20) < 5 ? 2 : 3, distance;
 	const char *candidate, *nearest = NULL;
@@ -145,7 +146,7 @@ hint(char *buf, size_t max, const char *word, const char *(*at)(size_t i))
 		}
 	buf[0] = '\0';
 	if (nearest != NULL)
-		snprintf(buf, max, "; did you mean \"%s\"?", nearest);
+		snprintf(buf, max, "; did you mean \"%s%s\"?", mark, nearest);
 	return buf;
 }
 
@@ -212,7 +213,7 @@ take_by(struct mtactl_options *o, const char *word)
 	if (is_one_of(word, by_name))
 		return true;
 	fprintf(stderr, "mtactl: --by takes domain, site or state%s\n",
-		hint(words, sizeof(words), word, by_name));
+		hint(words, sizeof(words), word, "", by_name));
 	return false;
 }
 
@@ -303,7 +304,7 @@ check_words(const struct command *c, struct mtactl_options *o)
 	}
 	if (c->run == mtactl_pause_or_resume && o->word_count > 0 && !is_one_of(o->words[0], kind_name)) {
 		fprintf(stderr, "mtactl: %s takes domain, site, source, job or user and a name, or all%s\n",
-			c->name, hint(words, sizeof(words), o->words[0], kind_name));
+			c->name, hint(words, sizeof(words), o->words[0], "", kind_name));
 		return false;
 	}
 	if (strcmp(c->name, "dkim") == 0 && (o->word_count == 0 || strcmp(o->words[0], "check") != 0)) {
@@ -342,7 +343,7 @@ run(struct mtactl *m, struct mtactl_options *o, unsigned given[OPTIONS], int arg
 	o->word_count = argc - optind - 1;
 	if ((c = find_command(o->command)) == NULL) {
 		fprintf(stderr, "mtactl: unknown command \"%s\"%s (mtactl --help lists them)\n", o->command,
-			hint(words, sizeof(words), o->command, command_name));
+			hint(words, sizeof(words), o->command, "", command_name));
 		return 2;
 	}
 	for (i = 0; i < OPTIONS; i++)
@@ -369,7 +370,7 @@ bad_option(int option, char **argv)
 	if (word[0] == '-' && word[1] == '-') {
 		snprintf(name, sizeof(name), "%.*s", (int)strcspn(word + 2, "="), word + 2);
 		fprintf(stderr, "mtactl: unknown option --%s%s\n", name,
-			hint(words, sizeof(words), name, option_name));
+			hint(words, sizeof(words), name, "--", option_name));
 	} else
 		fprintf(stderr, "mtactl: unknown option -%c\n", optopt);
 	return 2;

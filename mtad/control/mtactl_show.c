@@ -126,8 +126,8 @@ write_until(char *buf, size_t max, const json_t *row, const char *field, int64_t
 		snprintf(buf, max, "-");
 	else if (at_us <= now_us)
 		snprintf(buf, max, "now");
-	else
-		span(buf, max, at_us - now_us);
+	else /* "in 10m" for what was just said to be 10m */
+		span(buf, max, at_us - now_us + 999999);
 }
 
 static void
@@ -598,14 +598,17 @@ show_done(const struct mtactl *m, const struct mtactl_options *o, const json_t *
 {
 	static const char *const words[][2] = {
 		{"pause", "paused"}, {"resume", "resumed"}, {"rotate", "new accounting files begun"}};
-	const char *report = text(json_object_get(answer, "summary"), "text");
+	const json_t *s = json_object_get(answer, "summary");
 	size_t i;
 
 	for (i = 0; i < sizeof(words) / sizeof(words[0]); i++)
 		if (strcmp(o->command, words[i][0]) == 0)
 			puts(words[i][1]);
-	if (strcmp(o->command, "reload") == 0)
-		print_text(report[0] != '\0' ? report : "reloaded; nothing was different\n");
+	if (strcmp(o->command, "reload") != 0)
+		return;
+	print_text(text(s, "text"));
+	if (is_true(s, "reloaded"))
+		puts(text(s, "text")[0] != '\0' ? "reloaded" : "reloaded; nothing was different");
 }
 
 void
