@@ -3,11 +3,9 @@
 import collections
 import gzip
 import re
-import shutil
 import subprocess
 import time
 
-import pytest
 
 from tools import gives, running
 from world import SOURCE, program, wait_for
@@ -27,7 +25,6 @@ def delivered(w, pattern="acct.csv*"):
     return collections.Counter(line.split(",")[4] for line in lines(w, pattern) if line.startswith("d,"))
 
 
-@pytest.mark.skipif(not shutil.which("logrotate", path="/usr/sbin:/usr/bin:/sbin"), reason="no logrotate")
 def test_logrotate_under_load():
     """contrib/logrotate as it is, but for the paths, the account and a name for each second."""
     with running('site a { domains = { "a.test" } }', settings="accounting-rotate-size = 0\naccounting-rotate-age = 0s\n") as w:

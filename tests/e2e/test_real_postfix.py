@@ -53,8 +53,7 @@ scache unix - - n - 1 scache
 """
 
 
-@pytest.mark.skipif(os.geteuid() != 0 or not shutil.which("postfix", path="/usr/sbin:/usr/bin"),
-                    reason="starting Postfix needs root and the package")
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can start Postfix")
 @pytest.mark.parametrize("tls", ["none", "encrypt"])
 def test_mail_goes_to_a_real_postfix(tls):
     port = free_port()
