@@ -6,7 +6,6 @@ import re
 import subprocess
 import time
 
-
 from tools import gives, running
 from world import SOURCE, program, wait_for
 

@@ -13,6 +13,7 @@ import csv
 import json
 import os
 import pathlib
+import random
 import shutil
 import signal
 import smtplib
@@ -25,16 +26,22 @@ SOURCE = pathlib.Path(__file__).resolve().parents[2]
 BUILD = pathlib.Path(os.environ.get("MTAD_BUILD", SOURCE / "build" / "release"))
 
 
+given_ports = set()
+
+
 def free_port():
-    """A TCP and UDP port nobody has just now."""
-    for _ in range(100):
+    """A TCP and UDP port nobody has just now. Below those the kernel gives to outgoing connections, and none twice: or
+    somebody has it by the time it is bound."""
+    for _ in range(1000):
+        port = random.randrange(10000, 32000)
         with socket.socket() as tcp, socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as udp:
-            tcp.bind(("127.0.0.1", 0))
-            port = tcp.getsockname()[1]
             try:
+                tcp.bind(("127.0.0.1", port))
                 udp.bind(("127.0.0.1", port))
             except OSError:
                 continue
+        if port not in given_ports:
+            given_ports.add(port)
             return port
     raise RuntimeError("no free port")
 
