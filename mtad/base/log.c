@@ -34,9 +34,8 @@ struct log {
 static const struct {
 	const char *name;
 	enum conf_log_level level;
-	const char *doc;
 } events[LOG_EVENT_COUNT] = {
-#define LOG(name, level, doc) {#name, CONF_LOG_##level, doc},
+#define LOG(name, level, doc) {#name, CONF_LOG_##level},
 #include "base/log.def"
 #undef LOG
 };
@@ -231,16 +230,4 @@ log_escape(char *buf, size_t max, const char *text, size_t len)
 	}
 	buf[have] = '\0';
 	return buf;
-}
-
-const char *
-log_event_name(enum log_event event)
-{
-	return events[event].name;
-}
-
-const char *
-log_event_doc(enum log_event event)
-{
-	return events[event].doc;
 }

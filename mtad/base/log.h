@@ -38,7 +38,4 @@ void log_event(struct log *l, enum log_event event, const char *format, ...)
 /* Quotes peer text for the end of a line: control and 8-bit bytes as \xNN, at most max-1 bytes. Returns buf.
  */
 const char *log_escape(char *buf, size_t max, const char *text, size_t len);
-/* Name and level of an event, for the manual. */
-const char *log_event_name(enum log_event event);
-const char *log_event_doc(enum log_event event);
 #endif

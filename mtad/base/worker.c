@@ -28,7 +28,6 @@ struct worker {
 	bool is_stopping; /* the thread's */
 	pthread_t thread;
 	bool has_thread;
-	_Atomic int64_t alive_us;
 	struct outgoing outgoing[RECEIVERS_MAX]; /* those with letters stand first */
 	unsigned outgoing_count;
 };
@@ -63,7 +62,6 @@ run(void *arg)
 	self = w;
 	pthread_setname_np(pthread_self(), w->conf.name);
 	while (!w->is_stopping) {
-		atomic_store_explicit(&w->alive_us, clock_mono(w->conf.clock), memory_order_relaxed);
 		if (event_base_loop(w->base, EVLOOP_ONCE) < 0)
 			break;
 		worker_flush();
@@ -172,10 +170,4 @@ struct event_base *
 worker_base(struct worker *w)
 {
 	return w->base;
-}
-
-int64_t
-worker_alive_us(const struct worker *w)
-{
-	return atomic_load_explicit(&w->alive_us, memory_order_relaxed);
 }

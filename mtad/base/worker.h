@@ -45,6 +45,4 @@ void worker_join(struct worker *w);
 void worker_destroy(struct worker **wp);
 
 struct event_base *worker_base(struct worker *w);
-/* Monotonic time when the thread last finished a turn of its loop; any thread. For the watchdog. */
-int64_t worker_alive_us(const struct worker *w);
 #endif

@@ -112,15 +112,6 @@ find_keys(const struct dkim_keys *keys, struct smtp_slice from_domain, size_t *o
 	return found;
 }
 
-bool
-dkim_keys_match(const struct dkim_keys *keys, struct smtp_slice from_domain)
-{
-	size_t count;
-
-	find_keys(keys, from_domain, &count);
-	return count > 0;
-}
-
 /* --- hashing --- */
 
 /* Canonical bytes come in small pieces, and each call of OpenSSL has its price. */

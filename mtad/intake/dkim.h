@@ -39,13 +39,11 @@ struct dkim_keys;
 SMTP_MUST_USE int dkim_keys_load(
 	const struct dkim_key_conf *confs, size_t n, char *why, size_t why_max, struct dkim_keys **out_keys);
 void dkim_keys_destroy(struct dkim_keys **kp);
-/* Is there a key for this From domain? Any case; U-labels must be A-labels already. */
-bool dkim_keys_match(const struct dkim_keys *keys, struct smtp_slice from_domain);
 
 struct dkim_message {
 	const struct smtp_slice *pieces; /* header and body; each piece ends at the end of a field or line */
 	size_t piece_count;
-	struct smtp_slice from_domain; /* smtp_header_domain() of the From field */
+	struct smtp_slice from_domain; /* smtp_header_domain() of the From field; any case, A-labels */
 	int64_t now_seconds;           /* t= */
 };
 

@@ -523,11 +523,9 @@ test_lookups(void **state)
 		assert_true(len >= 0);
 		list_signatures(buf, (size_t)len, list, sizeof(list));
 		assert_string_equal(list, lookups[i].want);
-		assert_int_equal(dkim_keys_match(keys, lookups[i].from_domain), lookups[i].want[0] != '\0');
 	}
 	dkim_keys_destroy(&keys);
 	keys = load(NULL, 0);
-	assert_false(dkim_keys_match(keys, SMTP_LIT("example.com")));
 	dkim_keys_destroy(&keys);
 	dkim_keys_destroy(&keys);
 }

@@ -297,15 +297,6 @@ test_syslog(void **state)
 	log_destroy(&l);
 }
 
-static void
-test_names_and_words(void **state)
-{
-	for (int i = 0; i < LOG_EVENT_COUNT; i++) {
-		assert_true(log_event_name((enum log_event)i)[0] != '\0');
-		assert_true(log_event_doc((enum log_event)i)[0] != '\0');
-	}
-}
-
 int
 main(void)
 {
@@ -317,7 +308,6 @@ main(void)
 		cmocka_unit_test(test_long_lines_are_cut_and_end),
 		cmocka_unit_test(test_full_pipe_does_not_stall),
 		cmocka_unit_test(test_syslog),
-		cmocka_unit_test(test_names_and_words),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
