@@ -95,7 +95,6 @@ struct queue_domain_view {
 	uint64_t paused, unrouted; /* of the ready: what only a resume or a route lets go */
 	int64_t next_us;           /* earliest due of the waiting; 0: none waits */
 	int64_t oldest_us;         /* arrival of the oldest; 0: none is queued */
-	int64_t route_until_us;
 	struct queue_blob last_reply;
 	uint16_t last_code;
 	bool is_paused; /* itself, or its site */

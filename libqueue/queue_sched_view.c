@@ -96,7 +96,6 @@ domain_view(const struct queue_sched *q, const struct sched_domain *d, struct qu
 		.last_code = d->reply_code,
 		.is_paused = d->is_paused || (d->site != NULL && d->site->is_paused),
 		.is_resolving = d->is_resolving,
-		.route_until_us = d->until_us,
 	};
 	for (c = d->cells.next; c != &d->cells; c = c->next) {
 		struct sched_cell *cell = QUEUE_OF(c, struct sched_cell, of_domain);

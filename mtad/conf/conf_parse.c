@@ -52,7 +52,6 @@ struct parse {
 struct slice {
 	size_t first, end;
 	const char *head;
-	int head_kind;
 };
 
 /* --- the tables of libconfuse --- */
