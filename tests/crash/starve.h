@@ -1,0 +1,23 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef TESTS_CRASH_STARVE_H
+#define TESTS_CRASH_STARVE_H
+/*
+ * starve - an allocator that has nothing left when the test says so, and counts the blocks that are out
+ *
+ * malloc, calloc, realloc, strdup and free of the whole program, shared libraries included, come through
+ * here; with a sanitizer they go on to its own.
+ *
+ * Thread   one.
+ */
+#include <stdbool.h>
+#include <stdint.h>
+
+/* The n-th allocation from here (from 1) fails, and with `for_good` every later one too, until starve_end().
+ */
+void starve_begin(uint64_t n, bool for_good);
+/* How many failed since starve_begin(). */
+uint64_t starve_end(void);
+bool starve_is_on(void);
+/* Blocks allocated and not freed. */
+int64_t starve_live(void);
+#endif
