@@ -27,10 +27,23 @@ put(struct smtp_out *o, struct smtp_slice s)
 
 #define PUT(o, text) smtp_out_put(o, SMTP_LIT(text))
 
+/* The bytes at the front of `text` that show nothing. */
+static size_t
+blank_len(struct smtp_slice text, bool keep_lines)
+{
+	size_t len = 0;
+
+	while (len < text.len && (text.ptr[len] == ' ' || text.ptr[len] == '\t' || text.ptr[len] == '\r' ||
+					 (text.ptr[len] == '\n' && !keep_lines)))
+		len++;
+	return len;
+}
+
 /*
  * Text from elsewhere: printable ASCII as it is, other bytes as \xHH. Lines are folded at blanks once they
- * are wide, and anywhere before they are illegal; each goes on with `indent`. A '\n' (between the lines of
- * a reply) is a fold when `keep_lines`, else a blank.
+ * are wide, and anywhere before they are illegal; each goes on with `indent` and something to see, for a line
+ * of blanks alone ends a group of fields for many readers. A '\n' (between the lines of a reply) is a fold
+ * when `keep_lines`, else a blank.
  */
 static void
 put_safe(struct smtp_out *o, struct smtp_slice text, struct smtp_slice indent, bool keep_lines)
@@ -41,18 +54,23 @@ put_safe(struct smtp_out *o, struct smtp_slice text, struct smtp_slice indent, b
 		unsigned char c = (unsigned char)text.ptr[i];
 		bool is_blank = c == ' ' || c == '\t' || (c == '\n' && !keep_lines);
 
-		if ((c == '\n' && keep_lines) || (is_blank && o->column >= WRAP_COLUMN) ||
-			o->column >= BREAK_COLUMN) {
+		if (is_blank && o->column >= WRAP_COLUMN) {
+			i += blank_len((struct smtp_slice){text.ptr + i, text.len - i}, keep_lines);
+			if (i == text.len)
+				return;
+			is_blank = false;
+			c = (unsigned char)text.ptr[i];
 			PUT(o, "\r\n");
 			put(o, indent);
-			if (is_blank || c == '\n')
-				continue;
+		} else if ((c == '\n' && keep_lines) || (c != '\r' && o->column >= BREAK_COLUMN)) {
+			PUT(o, "\r\n");
+			put(o, indent);
 		}
 		if (is_blank)
 			PUT(o, " ");
 		else if (c > ' ' && c < 127)
 			put(o, (struct smtp_slice){text.ptr + i, 1});
-		else if (c != '\r') {
+		else if (c != '\r' && c != '\n') {
 			char escaped[] = {'\\', 'x', hex[c >> 4], hex[c & 15]};
 
 			put(o, (struct smtp_slice){escaped, sizeof(escaped)});
@@ -234,7 +252,8 @@ code_point(struct smtp_slice s, size_t *out_len)
 	return value;
 }
 
-/* RFC 6533 3, utf-8-addr-xtext: "\x{20AC}" for what is not ASCII, and for the three that would confuse. */
+/* RFC 6533 3, utf-8-addr-xtext: "\x{20AC}" for what is not ASCII, and for the three that would confuse. Six
+ * bytes may stand for one, so that a long address needs a fold. */
 static void
 put_utf8_address(struct smtp_out *o, struct smtp_slice s)
 {
@@ -244,6 +263,8 @@ put_utf8_address(struct smtp_out *o, struct smtp_slice s)
 		size_t len;
 		uint32_t c = code_point(s, &len);
 
+		if (o->column >= BREAK_COLUMN)
+			PUT(o, "\r\n ");
 		if (c > ' ' && c < 127 && c != '\\' && c != '+' && c != '=') {
 			put(o, (struct smtp_slice){s.ptr, 1});
 		} else {

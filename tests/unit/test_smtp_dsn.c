@@ -229,6 +229,8 @@ static const struct {
 	{"controls", SMTP_LIT("a\x1b[2Jb\0c\x7f"), "a\\x1B[2Jb\\x00c\\x7F", NULL},
 	{"tab", SMTP_LIT("a\tb"), "550 a b\r\n", NULL},
 	{"nothing", SMTP_LIT(""), "Diagnostic-Code: smtp; 550 \r\n", NULL},
+	{"blanks where a line is folded", SMTP_LIT("short                                             "),
+		"550 short    ", "\r\n \r\n"},
 	{"markup", SMTP_LIT("<script>alert(1)</script>"), "550 <script>alert(1)</script>\r\n", NULL},
 };
 
@@ -282,6 +284,7 @@ test_addresses(void **state)
 {
 	struct smtp_dsn_rcpt rcpt = failed;
 	struct smtp_dsn d = dsn_of(&rcpt, 1);
+	char widest[SMTP_ADDRESS_MAX];
 
 	for (size_t i = 0; i < sizeof(addresses) / sizeof(addresses[0]); i++) {
 		rcpt.address = addresses[i].address;
@@ -290,6 +293,14 @@ test_addresses(void **state)
 		expect(addresses[i].name, &d, addresses[i].present, NULL);
 		check_legal(addresses[i].name, &d);
 	}
+	/* Seven bytes of the report for one or two of the address. */
+	memset(widest, '+', SMTP_LOCAL_MAX);
+	widest[SMTP_LOCAL_MAX] = '@';
+	for (size_t i = SMTP_LOCAL_MAX + 1; i < sizeof(widest); i++)
+		widest[i] = i % 2 == 1 ? '\xc7' : '\xbc';
+	rcpt.address = (struct smtp_slice){widest, sizeof(widest) - 1};
+	expect("widest", &d, "Final-Recipient: utf-8;\\x{2B}", NULL);
+	check_legal("widest", &d);
 }
 
 enum returned { HEADER, ALL };
