@@ -48,6 +48,7 @@ struct dns {
 	struct entry **buckets;
 	size_t bucket_count;
 	uint64_t entries;
+	uint64_t resting; /* those the limit counts; the others are as many as domains wait for an answer */
 	size_t bytes;
 	uint64_t hits;
 	struct entry_list lru; /* oldest first */
@@ -226,6 +227,7 @@ rest(struct dns *d, struct entry *e)
 {
 	e->is_asked = false;
 	TAILQ_INSERT_TAIL(&d->lru, e, lru);
+	d->resting++;
 	d->bytes += e->answer->bytes;
 }
 
@@ -233,6 +235,7 @@ static void
 wake(struct dns *d, struct entry *e)
 {
 	TAILQ_REMOVE(&d->lru, e, lru);
+	d->resting--;
 	d->bytes -= e->answer->bytes;
 }
 
@@ -241,7 +244,7 @@ evict(struct dns *d)
 {
 	struct entry *e;
 
-	while (((int64_t)d->entries > d->entries_max ||
+	while (((int64_t)d->resting > d->entries_max ||
 		       d->bytes > (size_t)d->entries_max * dns_answer_bytes_mean) &&
 		(e = TAILQ_FIRST(&d->lru)) != NULL) {
 		wake(d, e);
@@ -415,7 +418,7 @@ dns_stats(const struct dns *d, struct dns_stats *out)
 {
 	resolver_stats(d->resolver, &out->resolver);
 	out->cache_hits = d->hits;
-	out->cache_entries = d->entries;
+	out->cache_entries = d->resting;
 	out->cache_bytes = d->bytes;
 }
 

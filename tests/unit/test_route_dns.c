@@ -536,6 +536,32 @@ test_cache_bound(void **state)
 	assert_int_equal(lab.first.query_count, 1);
 }
 
+/* Names still being asked for take no room from the answers: thousands may begin at once. */
+static void
+test_cache_is_not_for_the_asked(void **state)
+{
+	static char silent[8000];
+	static struct slot waiting[120];
+	struct slot kept, again;
+	char name[32];
+	size_t at = 0;
+
+	for (int i = 0; i < 120; i++)
+		at += (size_t)snprintf(silent + at, sizeof(silent) - at, "s%d.zone 300 MOOD SILENT\n", i);
+	lab.first.zone = silent;
+	lab_open(lab.first.text, "dns-cache-max = 100\n");
+	for (int i = 0; i < 120; i++) {
+		snprintf(name, sizeof(name), "s%d.zone", i);
+		begin(&waiting[i], name);
+	}
+	begin(&kept, "kept.zone");
+	while (!kept.has_answer)
+		event_base_loop(lab.base, EVLOOP_ONCE);
+	begin(&again, "kept.zone");
+	assert_true(again.has_answer);
+	spin();
+}
+
 /* Big answers count by their bytes, not by their number. */
 static void
 test_cache_bytes(void **state)
@@ -635,6 +661,7 @@ main(void)
 		cmocka_unit_test_setup_teardown(test_exchange_under_way, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_window, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_cache_bound, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_cache_is_not_for_the_asked, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_cache_bytes, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_cache_growth, setup, teardown),
 		cmocka_unit_test(test_addresses),
