@@ -18,6 +18,18 @@ queue_retry_add(int64_t at_us, int64_t wait_us)
 }
 
 int64_t
+queue_retry_move(int64_t at_us, int64_t step_us)
+{
+	int64_t sum;
+
+	if (at_us == INT64_MAX || at_us <= 0)
+		return at_us;
+	if (__builtin_add_overflow(at_us, step_us, &sum))
+		return INT64_MAX;
+	return sum > 0 ? sum : 1;
+}
+
+int64_t
 queue_retry_jitter(int64_t wait_us, uint32_t percent, uint32_t random)
 {
 	__int128 span = (__int128)wait_us * (percent > 100 ? 100 : percent) / 100;

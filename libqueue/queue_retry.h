@@ -14,6 +14,8 @@
 
 /* now + wait without overflow. */
 int64_t queue_retry_add(int64_t at_us, int64_t wait_us);
+/* A point in time after the clock was set by step: 0 and INT64_MAX are no points in time. */
+int64_t queue_retry_move(int64_t at_us, int64_t step_us);
 /* wait moved by up to +- percent (100 at most); random 0 is the shortest, UINT32_MAX the longest. */
 int64_t queue_retry_jitter(int64_t wait_us, uint32_t percent, uint32_t random);
 /* The wait after attempt number `attempts` (from 1), without jitter. */

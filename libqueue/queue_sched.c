@@ -239,6 +239,7 @@ enter_rcpt(struct queue_sched *q, struct sched_message *m, struct sched_rcpt *r)
 	if (r->due_us > latest_us)
 		r->due_us = latest_us; /* written by a clock that was ahead */
 	start_ageing(q, m, r);
+	q->doubted += sched_is_expiry_held(q, sched_rcpt_expires_us(q, r));
 	q->rcpts++;
 	m->live++;
 	if ((r->flags & QUEUE_RCPT_HELD) != 0)
@@ -390,6 +391,7 @@ settle_later(struct queue_sched *q, struct queue_lease *l, struct sched_rcpt *r,
 {
 	bool is_uncertain = v->kind == QUEUE_VERDICT_UNCERTAIN;
 	struct sched_cell *sticky;
+	int64_t expires_us;
 
 	if (r->attempts < UINT16_MAX)
 		r->attempts++;
@@ -402,7 +404,8 @@ settle_later(struct queue_sched *q, struct queue_lease *l, struct sched_rcpt *r,
 		return;
 	}
 	r->due_us = next_due_us(q, l, r, v);
-	if (r->due_us > sched_rcpt_expires_us(q, r) && q->now_us >= q->expiry_from_us) {
+	expires_us = sched_rcpt_expires_us(q, r);
+	if (r->due_us > expires_us && !sched_is_expiry_held(q, expires_us)) {
 		out->kind = QUEUE_VERDICT_EXPIRED;
 		return;
 	}

@@ -18,9 +18,10 @@
  *
  * Time     wall clock, handed in. Age limits hold in every state: ready, waiting, held, paused, not
  *          routed; leased recipients are judged when they are settled. When a call comes more than an
- *          hour after the one before (the clock was set, the machine slept), nothing expires for ten
- *          minutes, so that what is due is tried first; queue_sched_wake_us() asks for a call each half
- *          hour at least. When the clock is set back, waits keep their length and no age is negative.
+ *          hour after the one before (the process was stopped), nothing expires for ten minutes, so that
+ *          what is due is tried first; queue_sched_wake_us() asks for a call each half hour at least.
+ *          When the clock is set back, waits keep their length and no age is negative. That it was set
+ *          ahead only the host can know (queue_sched_clock_ahead): then ages keep their length too.
  *          No due time is further away than the longest retry wait (at least a day, for explicit waits)
  *          with its jitter: longer ones, read at start, come from a wrong clock.
  * Memory   aim: 256 bytes a queued recipient in all. Addresses and bodies are not here; the host keeps
@@ -68,6 +69,13 @@ QUEUE_MUST_USE int queue_sched_create(const struct queue_sched_conf *conf, struc
 void queue_sched_destroy(struct queue_sched **qp);
 /* Policies changed: forget cached ones, take the new totals, recompute expiries. Learned state stays. */
 void queue_sched_reconfigured(struct queue_sched *q, const struct queue_sched_conf *conf, int64_t now_us);
+
+/* The wall clock was set ahead by step_us: waits and ages keep their length. Before any call with a time
+ * after the step. */
+void queue_sched_clock_ahead(struct queue_sched *q, int64_t step_us);
+/* Mail of an earlier run comes, and nobody knows whether the clock was right then or is now: what is over its
+ * limit at now_us expires in ten minutes and not before, so that it is tried, and the clock may be mended. */
+void queue_sched_doubt_ages(struct queue_sched *q, int64_t now_us);
 
 /* --- facts --- */
 
@@ -186,7 +194,8 @@ void *queue_session_user(const struct queue_session *s);
 struct queue_sched_stats {
 	uint64_t messages, rcpts, ready, waiting, leased, held;
 	uint64_t domains, sites, sessions;
-	uint64_t bytes; /* memory used, near enough */
+	uint64_t doubted; /* recipients added over their limit, see queue_sched_doubt_ages() */
+	uint64_t bytes;   /* memory used, near enough */
 };
 void queue_sched_stats(const struct queue_sched *q, struct queue_sched_stats *out);
 

@@ -64,8 +64,7 @@ struct sched_stream {
 	char names[]; /* user, then job */
 };
 
-/* In this and the next struct, what every message touches stands together: the rest is in other cache lines.
- */
+/* In this and the next struct, what every message touches stands together. */
 struct sched_cell {
 	struct sched_domain *domain;
 	struct sched_stream *stream;
@@ -173,7 +172,8 @@ struct sched_pause {
 struct queue_sched {
 	struct queue_sched_conf conf;
 	uint64_t seed, bytes;
-	int64_t now_us, expiry_from_us, stalled_until_us;
+	int64_t now_us, stalled_until_us;
+	int64_t doubtful_us, expiry_from_us; /* no limit up to the first takes effect before the second */
 	struct queue_map messages, streams, cells, domains, sites, lanes, pauses;
 	struct queue_heap rcpt_timers, domain_timers, lane_timers, pause_timers;
 	struct queue_link all_streams, sessions, leases;
@@ -183,9 +183,8 @@ struct queue_sched {
 	struct queue_link starved; /* lanes that only connections_total keeps from opening, longest first */
 	struct queue_link closing; /* sessions whose CLOSE has not been ordered yet */
 	struct queue_link idle;    /* sessions without a lease, longest first */
-	uint64_t counts[SCHED_STATES], rcpts;
-	uint32_t session_count, closing_count;
-	uint32_t starved_none; /* starved lanes without any session */
+	uint64_t counts[SCHED_STATES], rcpts, doubted;
+	uint32_t session_count, closing_count, starved_none; /* the last: starved lanes without any session */
 	bool has_clock, is_paused;
 };
 
@@ -220,6 +219,7 @@ void sched_rcpt_rehome(struct queue_sched *q, struct sched_rcpt *r, struct sched
 /* queue_sched_time.c */
 void sched_clock(struct queue_sched *q, int64_t now_us);
 int64_t sched_rcpt_expires_us(const struct queue_sched *q, struct sched_rcpt *r);
+bool sched_is_expiry_held(const struct queue_sched *q, int64_t expires_us);
 void sched_rcpt_arm(struct queue_sched *q, struct sched_rcpt *r);
 void sched_domain_arm(struct queue_sched *q, struct sched_domain *d);
 void sched_lane_arm(struct queue_sched *q, struct queue_lane *lane);
@@ -245,5 +245,6 @@ uint64_t sched_walk_next(const struct queue_map *m, uint64_t at);
 bool sched_is_paused(
 	const struct queue_sched *q, enum queue_pause_kind kind, struct queue_blob name, uint32_t source);
 void sched_pause_timers(struct queue_sched *q);
+void sched_pauses_shift(struct queue_sched *q, int64_t step_us);
 void sched_pauses_free(struct queue_sched *q);
 #endif

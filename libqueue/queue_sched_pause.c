@@ -9,6 +9,7 @@
  * Invariants: a record exists exactly while its flag is set in the object, if there is one; every record has
  * a place among the timers.
  */
+#include "queue_retry.h"
 #include "queue_sched_int.h"
 
 #include <assert.h>
@@ -233,6 +234,20 @@ sched_pause_timers(struct queue_sched *q)
 
 		flag(q, p->kind, (struct queue_blob){p->name, p->name_len}, p->source, false);
 		pause_free(q, p);
+	}
+}
+
+/* The clock was set. */
+void
+sched_pauses_shift(struct queue_sched *q, int64_t step_us)
+{
+	struct queue_map_node *n;
+
+	for (n = queue_map_each(&q->pauses, NULL); n != NULL; n = queue_map_each(&q->pauses, n)) {
+		struct sched_pause *p = QUEUE_OF(n, struct sched_pause, node);
+
+		p->until_us = queue_retry_move(p->until_us, step_us);
+		queue_heap_set(&q->pause_timers, &p->timer, p->until_us);
 	}
 }
 

@@ -8,8 +8,8 @@
  * judged when they are settled.
  *
  * Invariants: a domain's or lane's timer is never later than what has to happen next, but may be earlier; it
- * is made exact when it goes off. A waiting recipient's timer is its due time. Nothing expires before
- * expiry_from_us.
+ * is made exact when it goes off. A waiting recipient's timer is its due time. No limit up to doubtful_us
+ * takes effect before expiry_from_us; who stands behind such a one in the order of arrival may wait for it.
  */
 #include "queue_retry.h"
 #include "queue_sched_int.h"
@@ -22,7 +22,7 @@ enum {
 	EXPIRE_LEASE_MAX = 1000,
 	EXPIRE_SCAN = 4096, /* recipients of one message looked at for the same lease */
 };
-/* The clock was set, or the machine slept: give retries a chance before mail is thrown out. */
+/* The process was stopped: give retries a chance before mail is thrown out. */
 #define JUMP_US  (INT64_C(3600) * 1000000)
 #define GRACE_US (INT64_C(600) * 1000000)
 /* Set back by less than this: a slew, not worth walking the queue. */
@@ -46,7 +46,14 @@ expiry_due_us(const struct queue_sched *q, struct sched_rcpt *r)
 {
 	int64_t at_us = sched_rcpt_expires_us(q, r);
 
-	return at_us > q->expiry_from_us ? at_us : q->expiry_from_us;
+	return at_us <= q->doubtful_us && at_us < q->expiry_from_us ? q->expiry_from_us : at_us;
+}
+
+/* Over its limit, but only by a clock that is in doubt. */
+bool
+sched_is_expiry_held(const struct queue_sched *q, int64_t expires_us)
+{
+	return expires_us <= q->doubtful_us && q->now_us < q->expiry_from_us;
 }
 
 void
@@ -129,65 +136,90 @@ sched_lane_arm(struct queue_sched *q, struct queue_lane *lane)
 
 /* --- the clock --- */
 
-static int64_t
-back_by(int64_t at_us, int64_t delta_us)
-{
-	return at_us == INT64_MAX || at_us <= 0 ? at_us : at_us - delta_us;
-}
-
+/* Ahead: the age keeps its length. Back: the time of arrival may have been right all along and the clock
+ * wrong only since, so it stays where it can; no age is negative. A message lives longer rather than shorter.
+ */
 static void
-message_back(struct queue_sched *q, struct sched_message *m, int64_t now_us, int64_t delta_us)
+message_shift(struct queue_sched *q, struct sched_message *m, int64_t step_us)
 {
+	int64_t arrived_us = step_us > 0 ? queue_retry_move(m->arrived_us, step_us) : m->arrived_us;
 	uint32_t i;
 
-	/* No age is negative. The order of arrival in a domain stays: only its end becomes equal. */
-	if (m->arrived_us > now_us)
-		m->arrived_us = now_us;
+	if (arrived_us > q->now_us)
+		arrived_us =
+			q->now_us; /* The order of arrival in a domain stays: only its end becomes equal. */
+	if (step_us > 0)
+		m->expire_us = queue_retry_move(m->expire_us, step_us);
+	m->arrived_us = arrived_us;
 	for (i = 0; i < m->rcpt_count; i++) {
 		struct sched_rcpt *r = &m->rcpts[i];
 
 		if (r->state == SCHED_ENDED)
 			continue;
-		r->due_us = back_by(r->due_us, delta_us);
+		r->due_us = queue_retry_move(r->due_us, step_us);
 		r->cell->next_due_us = 0;
 		sched_rcpt_arm(q, r);
 	}
 }
 
-/* The clock was set back: waits keep their length. Rare, so it may walk everything. */
 static void
-step_back(struct queue_sched *q, int64_t now_us)
+domain_shift(struct queue_sched *q, struct sched_domain *d, int64_t step_us)
 {
-	int64_t delta_us = q->now_us - now_us;
-	struct queue_map_node *n;
-	struct queue_link *l;
 	int i;
 
-	q->now_us = now_us;
-	q->expiry_from_us = back_by(q->expiry_from_us, delta_us);
-	q->stalled_until_us = back_by(q->stalled_until_us, delta_us);
+	for (i = 0; i < 2; i++) {
+		if (step_us > 0)
+			d->last_us[i] = queue_retry_move(d->last_us[i], step_us);
+		d->last_us[i] = d->last_us[i] < q->now_us ? d->last_us[i] : q->now_us;
+	}
+	d->until_us = queue_retry_move(d->until_us, step_us);
+	d->linger_us = queue_retry_move(d->linger_us, step_us);
+	sched_domain_arm(q, d);
+}
+
+/* The clock was set: waits keep their length. Rare, so it may walk everything. */
+static void
+shift(struct queue_sched *q, int64_t step_us)
+{
+	struct queue_map_node *n;
+	struct queue_link *l;
+
+	q->now_us += step_us;
+	q->expiry_from_us = queue_retry_move(q->expiry_from_us, step_us);
+	q->doubtful_us = queue_retry_move(q->doubtful_us, step_us);
+	q->stalled_until_us = queue_retry_move(q->stalled_until_us, step_us);
 	for (n = queue_map_each(&q->messages, NULL); n != NULL; n = queue_map_each(&q->messages, n))
-		message_back(q, QUEUE_OF(n, struct sched_message, node), now_us, delta_us);
+		message_shift(q, QUEUE_OF(n, struct sched_message, node), step_us);
 	for (l = q->sessions.next; l != &q->sessions; l = l->next) {
 		struct queue_session *s = QUEUE_OF(l, struct queue_session, all);
 
-		s->idle_since_us = back_by(s->idle_since_us, delta_us);
+		s->idle_since_us = queue_retry_move(s->idle_since_us, step_us);
 	}
-	for (n = queue_map_each(&q->domains, NULL); n != NULL; n = queue_map_each(&q->domains, n)) {
-		struct sched_domain *d = QUEUE_OF(n, struct sched_domain, node);
-
-		for (i = 0; i < 2; i++)
-			d->last_us[i] = d->last_us[i] < now_us ? d->last_us[i] : now_us;
-		d->until_us = back_by(d->until_us, delta_us);
-		d->linger_us = back_by(d->linger_us, delta_us);
-		sched_domain_arm(q, d);
-	}
+	for (n = queue_map_each(&q->domains, NULL); n != NULL; n = queue_map_each(&q->domains, n))
+		domain_shift(q, QUEUE_OF(n, struct sched_domain, node), step_us);
 	for (n = queue_map_each(&q->lanes, NULL); n != NULL; n = queue_map_each(&q->lanes, n)) {
 		struct queue_lane *lane = QUEUE_OF(n, struct queue_lane, node);
 
-		lane->wait_until_us = back_by(lane->wait_until_us, delta_us);
+		lane->wait_until_us = queue_retry_move(lane->wait_until_us, step_us);
 		sched_lane_arm(q, lane);
 	}
+	sched_pauses_shift(q, step_us);
+}
+
+void
+queue_sched_clock_ahead(struct queue_sched *q, int64_t step_us)
+{
+	assert(step_us >= 0);
+	if (q->has_clock)
+		shift(q, step_us);
+}
+
+void
+queue_sched_doubt_ages(struct queue_sched *q, int64_t now_us)
+{
+	sched_clock(q, now_us);
+	q->doubtful_us = q->now_us;
+	q->expiry_from_us = queue_retry_add(q->now_us, GRACE_US);
 }
 
 /* Every fact and order that comes with a time goes through here first. */
@@ -196,10 +228,11 @@ sched_clock(struct queue_sched *q, int64_t now_us)
 {
 	if (!q->has_clock)
 		q->has_clock = true;
-	else if (now_us - q->now_us > JUMP_US)
+	else if (now_us - q->now_us > JUMP_US) {
+		q->doubtful_us = INT64_MAX;
 		q->expiry_from_us = queue_retry_add(now_us, GRACE_US);
-	else if (q->now_us - now_us > BACK_US)
-		step_back(q, now_us);
+	} else if (q->now_us - now_us > BACK_US)
+		shift(q, now_us - q->now_us);
 	q->now_us = now_us;
 }
 

@@ -252,6 +252,7 @@ queue_sched_stats(const struct queue_sched *q, struct queue_sched_stats *out)
 		.domains = q->domains.count,
 		.sites = q->sites.count,
 		.sessions = q->session_count,
+		.doubted = q->doubted,
 		.bytes = q->bytes,
 	};
 	for (i = 0; i < sizeof(maps) / sizeof(maps[0]); i++)

@@ -45,7 +45,7 @@ struct app {
 	size_t io_count;
 	struct recover *recover;
 	struct control *control;
-	int64_t started_us; /* wall clock */
+	int64_t started_us; /* monotonic */
 	bool is_stopping;
 };
 

@@ -115,7 +115,7 @@ run(struct daemon *d)
 	bool started;
 
 	a->clock = clock_real();
-	a->started_us = clock_now(a->clock);
+	a->started_us = clock_mono(a->clock);
 	a->log = log_create(
 		(enum conf_log_target)a->conf->log_target, (enum conf_log_level)a->conf->log_level, 2);
 	if (a->log == NULL)

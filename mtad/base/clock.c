@@ -9,6 +9,8 @@
 #include <sys/random.h>
 #include <time.h>
 
+enum { STEP_LEAST_US = 2000000 };
+
 static int64_t
 read_us(clockid_t id)
 {
@@ -44,6 +46,18 @@ real_random(void *arg)
 		left = sizeof(block) / sizeof(block[0]);
 	}
 	return block[--left];
+}
+
+int64_t
+clock_watch_now(struct clock_watch *w, const struct clock *c, int64_t *out_step_us)
+{
+	int64_t now_us = clock_now(c), lead_us = now_us - clock_mono(c);
+	int64_t step_us = w->has_lead ? lead_us - w->lead_us : 0;
+
+	w->lead_us = lead_us;
+	w->has_lead = true;
+	*out_step_us = step_us <= -STEP_LEAST_US || step_us >= STEP_LEAST_US ? step_us : 0;
+	return now_us;
 }
 
 const struct clock *

@@ -6,6 +6,7 @@
  *
  * Thread   the real clock may be used from any thread.
  */
+#include <stdbool.h>
 #include <stdint.h>
 
 struct clock {
@@ -17,6 +18,16 @@ struct clock {
 
 /* The machine's. Never fails. */
 const struct clock *clock_real(void);
+
+/* Notices that somebody set the wall clock, or that the machine slept: then it goes another way than the
+ * monotonic one. Begins as zeros; one thread. */
+struct clock_watch {
+	int64_t lead_us; /* of the wall clock, at the last look */
+	bool has_lead;
+};
+/* The wall clock's time. *out_step_us: how far it was set since the last look; 0 for less than two seconds (a
+ * slew, or this thread waited between the two clocks). */
+int64_t clock_watch_now(struct clock_watch *w, const struct clock *c, int64_t *out_step_us);
 
 static inline int64_t
 clock_now(const struct clock *c)

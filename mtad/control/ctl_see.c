@@ -111,7 +111,7 @@ status_schedule(struct ctl_request *r)
 	set(o, "version", json_string(MTAD_VERSION));
 	set(o, "hostname", json_string(dispatch_current_conf(a->dispatch)->hostname));
 	set(o, "pid", json_integer(getpid()));
-	set(o, "uptime_s", json_integer((clock_now(a->clock) - a->started_us) / 1000000));
+	set(o, "uptime_s", json_integer((clock_mono(a->clock) - a->started_us) / 1000000));
 	set(o, "stopping", json_boolean(r->is_stopping));
 	set(o, "recovering", json_boolean(dispatch_is_recovering(a->dispatch)));
 	set(o, "messages", json_integer(ctl_number(q.messages)));

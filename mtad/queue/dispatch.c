@@ -38,6 +38,21 @@ dispatch_blob_text(char *buf, size_t max, struct queue_blob b)
 	snprintf(buf, max, "%.*s", (int)b.len, (const char *)b.ptr);
 }
 
+/* The schedule notices by itself when the clock was set back; of a step ahead it can only be told. A short
+ * one is not worth walking the queue: some mail is due a little early. */
+int64_t
+dispatch_now(struct dispatch *d)
+{
+	int64_t step_us, now_us = clock_watch_now(&d->clock_watch, d->clock, &step_us);
+
+	if (step_us == 0)
+		return now_us;
+	if (step_us >= CLOCK_AHEAD_US)
+		queue_sched_clock_ahead(d->sched, step_us);
+	log_event(d->log, LOG_EVENT_clock_set, "by=%+lldms", (long long)step_us / 1000);
+	return now_us;
+}
+
 /* --- sources --- */
 
 /* The number of a name, given now when it is new; 0 (the first source) when there is no memory. */
@@ -122,6 +137,7 @@ sched_conf(struct dispatch *d, struct queue_sched_conf *out)
 /* Whether a recipient that will wait is old enough for a delay notice and has had none. */
 struct delay_question {
 	struct dispatch *d;
+	int64_t now_us;
 	bool is_due;
 };
 
@@ -132,15 +148,15 @@ ask_delay(void *arg, const struct queue_view *v)
 	const struct conf_delivery *c = policy_delivery_of(ask->d->policy, v->domain, v->site);
 
 	ask->is_due = c->delay_notice > 0 && (v->flags & QUEUE_RCPT_DELAY_SENT) == 0 &&
-		      clock_now(ask->d->clock) - v->arrived_us >= c->delay_notice;
+		      ask->now_us - v->arrived_us >= c->delay_notice;
 	return false;
 }
 
 static void
-plan_delay_notice(struct dispatch *d, const struct job *job, struct job_rcpt *r)
+plan_delay_notice(struct dispatch *d, const struct job *job, struct job_rcpt *r, int64_t now_us)
 {
 	const struct queue_filter f = {.id = job->id, .n = r->n};
-	struct delay_question ask = {d, false};
+	struct delay_question ask = {d, now_us, false};
 
 	if (r->verdict.kind != QUEUE_VERDICT_LATER)
 		return;
@@ -153,7 +169,7 @@ plan_delay_notice(struct dispatch *d, const struct job *job, struct job_rcpt *r)
 static bool
 settle(struct dispatch *d, struct job *job)
 {
-	int64_t now_us = clock_now(d->clock);
+	int64_t now_us = dispatch_now(d);
 	bool has_outcome = job->is_damaged;
 	uint32_t i;
 
@@ -162,7 +178,7 @@ settle(struct dispatch *d, struct job *job)
 
 		r->verdict.reply = job_reply(job, i);
 		r->verdict.code = r->code;
-		plan_delay_notice(d, job, r);
+		plan_delay_notice(d, job, r, now_us);
 		queue_sched_settle(d->sched, job->lease, i, &r->verdict, now_us, &r->settled);
 		has_outcome = has_outcome || r->settled.kind != QUEUE_VERDICT_RETURN;
 		dispatch_remember_host(d, job, r->settled.kind);
@@ -222,7 +238,7 @@ schedule(struct dispatch *d, struct message *m)
 	for (i = 0; i < m->rcpt_count; i++)
 		rcpts[i] = (struct queue_sched_rcpt){
 			.n = m->rcpts[i].n, .domain = m->domains[i], .sticky_source = sticky};
-	err = queue_sched_add(d->sched, &m->meta, rcpts, m->rcpt_count, m, clock_now(d->clock));
+	err = queue_sched_add(d->sched, &m->meta, rcpts, m->rcpt_count, m, dispatch_now(d));
 	if (rcpts != few)
 		free(rcpts);
 	if (err == QUEUE_OK && memory_percent(d->memory) >= EVICT_PERCENT)
@@ -277,8 +293,8 @@ dispatch_return_lease(struct dispatch *d, struct queue_lease *lease)
 	uint32_t i;
 
 	for (i = 0; i < queue_lease_rcpt_count(lease); i++)
-		queue_sched_settle(d->sched, lease, i, &v, clock_now(d->clock), &settled);
-	queue_sched_lease_done(d->sched, lease, clock_now(d->clock));
+		queue_sched_settle(d->sched, lease, i, &v, dispatch_now(d), &settled);
+	queue_sched_lease_done(d->sched, lease, dispatch_now(d));
 }
 
 struct job *
@@ -290,7 +306,7 @@ dispatch_make_job(struct dispatch *d, struct queue_lease *lease)
 		dispatch_return_lease(d, lease);
 		return NULL;
 	}
-	job->started_us = clock_now(d->clock);
+	job->started_us = dispatch_now(d);
 	if (queue_lease_body(lease) != NULL)
 		job->message = message_ref(queue_lease_body(lease));
 	return job;
@@ -317,7 +333,7 @@ on_routed(void *arg, const char *domain, struct route_result *result)
 	if (r.kind == QUEUE_ROUTE_WAIT)
 		log_event(d->log, LOG_EVENT_dns_trouble, "domain=%s why=\"%s\"", domain, why);
 	/* QUEUE_ENOTFOUND: its last recipient went while the answer was under way. */
-	if (queue_sched_routed(d->sched, dispatch_text(domain), &r, clock_now(d->clock)) == QUEUE_ENOMEM)
+	if (queue_sched_routed(d->sched, dispatch_text(domain), &r, dispatch_now(d)) == QUEUE_ENOMEM)
 		log_event(d->log, LOG_EVENT_dns_trouble, "domain=%s why=\"out of memory\"", domain);
 	event_active(d->wake, EV_TIMEOUT, 1);
 }
@@ -371,7 +387,7 @@ carry_out_one(struct dispatch *d)
 {
 	struct queue_order order;
 
-	queue_sched_next(d->sched, clock_now(d->clock), &order);
+	queue_sched_next(d->sched, dispatch_now(d), &order);
 	switch (order.kind) {
 	case QUEUE_ORDER_NONE:
 		return false;
@@ -398,7 +414,7 @@ carry_out_one(struct dispatch *d)
 static void
 sleep_until(struct dispatch *d, int64_t due_us)
 {
-	int64_t wait_us = due_us == INT64_MAX ? STALLED_RETRY_US : due_us - clock_now(d->clock);
+	int64_t wait_us = due_us == INT64_MAX ? STALLED_RETRY_US : due_us - dispatch_now(d);
 	struct timeval tv;
 
 	/* At least once a second: the wall clock may have been set. */
@@ -494,10 +510,21 @@ recover_one(struct dispatch *d, const struct recovered_message *m)
 	}
 	/* Out of memory with an index that does not fit: say so; the next start tries again, nothing on disk
 	 * is touched. */
-	if (queue_sched_add(d->sched, &m->meta, m->rcpts, m->rcpt_count, NULL, clock_now(d->clock)) < 0)
+	if (queue_sched_add(d->sched, &m->meta, m->rcpts, m->rcpt_count, NULL, dispatch_now(d)) < 0)
 		log_event(d->log, LOG_EVENT_memory_full,
 			"msg=%llx why=\"no memory to schedule a message of the spool\"",
 			(unsigned long long)m->meta.id);
+}
+
+static void
+recovery_ends(struct dispatch *d)
+{
+	struct queue_sched_stats st;
+
+	d->is_recovering = false;
+	queue_sched_stats(d->sched, &st);
+	if (st.doubted > 0)
+		log_event(d->log, LOG_EVENT_expiry_held, "rcpts=%llu", (unsigned long long)st.doubted);
 }
 
 static void
@@ -505,8 +532,9 @@ on_recovered(struct dispatch *d, struct recovered *batch)
 {
 	size_t i;
 
+	queue_sched_doubt_ages(d->sched, dispatch_now(d));
 	if (batch->count == 0)
-		d->is_recovering = false;
+		recovery_ends(d);
 	for (i = 0; i < batch->count; i++)
 		recover_one(d, &batch->messages[i]);
 	recover_taken(batch);
@@ -589,7 +617,7 @@ dispatch_reconfigure(struct dispatch *d, const struct conf *conf)
 		return false;
 	d->policy = fresh;
 	sched_conf(d, &sc);
-	queue_sched_reconfigured(d->sched, &sc, clock_now(d->clock));
+	queue_sched_reconfigured(d->sched, &sc, dispatch_now(d));
 	policy_destroy(&old);
 	route_reconfigure(d->route, conf);
 	event_active(d->wake, EV_TIMEOUT, 1);

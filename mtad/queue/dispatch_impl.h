@@ -22,6 +22,7 @@ enum {
 	LANE_WAIT_MAX_US = 60000000,
 	PAUSE_NOTE_MAX = 400,
 	STALLED_RETRY_US = 1000000,
+	CLOCK_AHEAD_US = 60000000, /* the least step the schedule is told */
 };
 /* Sources keep their number over reloads, because lanes and sticky recipients are known by it. */
 struct source_names {
@@ -43,6 +44,7 @@ struct lane_failures {
 struct dispatch {
 	struct worker *worker;
 	const struct clock *clock;
+	struct clock_watch clock_watch;
 	struct log *log;
 	struct memory *memory;
 	struct queue_store *store;
@@ -65,6 +67,8 @@ struct dispatch {
 	bool spool_failed, is_recovering, is_stopping;
 };
 
+/* The wall clock, for the schedule; notices when it was set. No other call of the queue thread reads it. */
+int64_t dispatch_now(struct dispatch *d);
 /* Text of a C string. */
 struct queue_blob dispatch_text(const char *s);
 /* A blob as a C string, cut. */

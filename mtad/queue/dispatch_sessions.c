@@ -74,7 +74,7 @@ dispatch_release_if_over(struct dispatch *d, struct outbound *o)
 	if (!o->is_closed || o->jobs_out > 0)
 		return;
 	queue_sched_session_closed(d->sched, o->session, o->has_failed, lane_wait_us(d, o),
-		dispatch_text(o->why), clock_now(d->clock));
+		dispatch_text(o->why), dispatch_now(d));
 	o->letter.kind = LETTER_RELEASE;
 	worker_post(o->io, &o->letter);
 }
@@ -101,7 +101,7 @@ on_open_route(void *arg, const char *domain, struct route_result *result)
 		job_answer_all(job, QUEUE_VERDICT_RETURN, CLASS_DNS, "4.4.3", 0, result->why);
 		dispatch_job_done(d, job);
 		queue_sched_session_closed(d->sched, o->session, true, STALLED_RETRY_US,
-			dispatch_text(result->why), clock_now(d->clock));
+			dispatch_text(result->why), dispatch_now(d));
 		outbound_free(o);
 		return;
 	}
@@ -126,7 +126,7 @@ dispatch_open(struct dispatch *d, const struct queue_order *order)
 			dispatch_return_lease(d, order->lease);
 		free(o);
 		queue_sched_session_closed(d->sched, order->session, true, STALLED_RETRY_US,
-			dispatch_text("out of memory"), clock_now(d->clock));
+			dispatch_text("out of memory"), dispatch_now(d));
 		return;
 	}
 	o->io = d->peers.ios[d->next_io++ % d->peers.io_count];

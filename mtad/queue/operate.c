@@ -51,8 +51,7 @@ apply_pause(struct dispatch *d, enum queue_pause_kind kind, struct queue_blob na
 		number = dispatch_source_number(d, source);
 		name.len = 0;
 	}
-	return queue_sched_pause(d->sched, kind, name, number, until_us, reason, clock_now(d->clock)) ==
-	       QUEUE_OK;
+	return queue_sched_pause(d->sched, kind, name, number, until_us, reason, dispatch_now(d)) == QUEUE_OK;
 }
 
 bool
@@ -86,7 +85,7 @@ dispatch_resume(struct dispatch *d, enum queue_pause_kind kind, struct queue_blo
 		name.len = 0;
 	}
 	event_active(d->wake, EV_TIMEOUT, 1);
-	return queue_sched_resume(d->sched, kind, name, number, clock_now(d->clock));
+	return queue_sched_resume(d->sched, kind, name, number, dispatch_now(d));
 }
 
 bool
@@ -99,7 +98,7 @@ dispatch_restore_pause(void *arg, struct queue_blob name, struct queue_blob valu
 	if (name.len < 8 || value.len < 8 || kind[1] != '/')
 		return true;
 	memcpy(&until_us, value.ptr, 8);
-	if (until_us > clock_now(d->clock))
+	if (until_us > dispatch_now(d))
 		(void)apply_pause(d, (enum queue_pause_kind)(kind[0] - '0'),
 			(struct queue_blob){kind + 2, name.len - 8}, until_us,
 			(struct queue_blob){(const char *)value.ptr + 8, value.len - 8});
@@ -181,7 +180,7 @@ uint64_t
 dispatch_hold(struct dispatch *d, const struct queue_filter *f, bool hold)
 {
 	struct flag_collector c = {d, NULL, 0};
-	uint64_t n = queue_sched_hold(d->sched, f, hold, clock_now(d->clock), collect_flag, &c);
+	uint64_t n = queue_sched_hold(d->sched, f, hold, dispatch_now(d), collect_flag, &c);
 
 	post_flags(&c);
 	event_active(d->wake, EV_TIMEOUT, 1);
@@ -192,5 +191,5 @@ uint64_t
 dispatch_retry(struct dispatch *d, const struct queue_filter *f)
 {
 	event_active(d->wake, EV_TIMEOUT, 1);
-	return queue_sched_retry(d->sched, f, clock_now(d->clock));
+	return queue_sched_retry(d->sched, f, dispatch_now(d));
 }

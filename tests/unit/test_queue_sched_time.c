@@ -257,6 +257,128 @@ test_clock_is_set_back(void **state)
 	host_fini(&h);
 }
 
+/* J1, J5: what waits an hour waits an hour, and nobody is older than he is. */
+static void
+test_J1_J5_clock_is_set_ahead(void **state)
+{
+	const int64_t year = 365 * DAY;
+	struct queue_domain_view v;
+	struct queue_lease *l;
+	struct queue_order o;
+	struct host h;
+
+	host_init(&h);
+	h.policy.idle_us = 2 * HOUR;
+	h.policy.expire_us = 20 * MINUTE;
+	host_add(&h, 1);
+	open_ready(&h, false, &l);
+	host_settle(&h, l, QUEUE_VERDICT_LATER);
+	host_expect(&h, QUEUE_ORDER_NONE);
+	h.now_us += MINUTE;
+	queue_sched_clock_ahead(h.q, year);
+	h.now_us += year;
+	host_expect(&h, QUEUE_ORDER_NONE);
+	assert_true(queue_sched_domain_find(h.q, name_of("d", 1), &v));
+	assert_int_equal(v.oldest_us, START + year);
+	assert_in_range(v.next_us, START + 5 * MINUTE + year - 1, START + 5 * MINUTE + year);
+	h.now_us = START + 5 * MINUTE + year;
+	host_settle(&h, host_expect(&h, QUEUE_ORDER_GIVE).lease, QUEUE_VERDICT_LATER);
+	/* Its limit is as far away as ever, and so is that of the session. */
+	h.now_us = START + 19 * MINUTE + year;
+	host_expect(&h, QUEUE_ORDER_NONE);
+	h.now_us += MINUTE;
+	o = host_expect(&h, QUEUE_ORDER_EXPIRE);
+	host_settle(&h, o.lease, QUEUE_VERDICT_EXPIRED);
+	host_fini(&h);
+}
+
+/* J2: and a pause ends when it would have. */
+static void
+test_J1_J2_pause_keeps_its_length(void **state)
+{
+	static const int64_t steps_us[] = {365 * DAY, -DAY};
+	struct host h;
+	size_t i;
+
+	for (i = 0; i < sizeof(steps_us) / sizeof(steps_us[0]); i++) {
+		host_init(&h);
+		assert_int_equal(queue_sched_pause(h.q, QUEUE_PAUSE_ALL, name_of("", 0), 0,
+					 START + 5 * MINUTE, name_of("", 0), h.now_us),
+			QUEUE_OK);
+		host_add(&h, 1);
+		if (steps_us[i] > 0)
+			queue_sched_clock_ahead(h.q, steps_us[i]);
+		h.now_us += steps_us[i];
+		host_expect(&h, QUEUE_ORDER_NONE);
+		h.now_us += 5 * MINUTE - 1;
+		host_expect(&h, QUEUE_ORDER_NONE);
+		h.now_us++;
+		host_settle(&h, host_expect(&h, QUEUE_ORDER_OPEN).lease, QUEUE_VERDICT_RETURN);
+		host_fini(&h);
+	}
+}
+
+/* Every attempt fails for now; how many messages expired. */
+static int
+try_all(struct host *h)
+{
+	struct queue_order o;
+	int expired = 0;
+
+	for (o = host_next(h); o.kind != QUEUE_ORDER_NONE; o = host_next(h))
+		if (o.kind == QUEUE_ORDER_CLOSE)
+			host_close(h, o.session, false, 0);
+		else if (o.kind == QUEUE_ORDER_EXPIRE) {
+			host_settle(h, o.lease, QUEUE_VERDICT_EXPIRED);
+			expired++;
+		} else {
+			if (o.kind == QUEUE_ORDER_OPEN)
+				queue_sched_session_ready(h->q, o.session, false);
+			host_settle(h, o.lease, QUEUE_VERDICT_LATER);
+		}
+	return expired;
+}
+
+/* J1, J4: a start with a wrong clock. */
+static void
+test_J1_J4_old_mail_is_tried_before_it_expires(void **state)
+{
+	struct queue_message m = {.id = 100, .arrived_us = START - 365 * DAY};
+	struct queue_sched_rcpt r = {.domain = {"d1", 2}};
+	struct queue_sched_stats st;
+	struct queue_lease *l;
+	struct host h;
+
+	host_init(&h);
+	h.policy.idle_us = DAY;
+	queue_sched_doubt_ages(h.q, START);
+	assert_int_equal(queue_sched_add(h.q, &m, &r, 1, NULL, START), QUEUE_OK);
+	st = host_stats(&h);
+	assert_int_equal(st.doubted, 1);
+	open_ready(&h, false, &l);
+	assert_int_equal(host_settle(&h, l, QUEUE_VERDICT_LATER).kind, QUEUE_VERDICT_LATER);
+	/* Fresh mail has its own, shorter limit meanwhile. */
+	h.policy.expire_us = 4 * MINUTE;
+	host_add(&h, 2);
+	open_ready(&h, false, &l);
+	assert_int_equal(host_settle(&h, l, QUEUE_VERDICT_LATER).kind, QUEUE_VERDICT_EXPIRED);
+	/* The clock is put right: the mail is an hour old. */
+	h.policy.expire_us = 4 * DAY;
+	h.now_us -= 365 * DAY - HOUR;
+	h.now_us += 10 * MINUTE;
+	assert_int_equal(try_all(&h), 0);
+	assert_int_equal(host_stats(&h).rcpts, 1);
+	/* Nobody mends it. */
+	h.now_us = START;
+	queue_sched_doubt_ages(h.q, h.now_us);
+	assert_int_equal(try_all(&h), 0);
+	h.now_us += 10 * MINUTE - 1;
+	assert_int_equal(try_all(&h), 0);
+	h.now_us++;
+	assert_int_equal(try_all(&h), 1);
+	host_fini(&h);
+}
+
 /* A due time from a wrong clock, read at start. */
 static void
 test_due_in_the_far_future(void **state)
@@ -283,6 +405,9 @@ main(void)
 		cmocka_unit_test(test_later_past_the_limit),
 		cmocka_unit_test(test_clock_jumps_ahead),
 		cmocka_unit_test(test_clock_is_set_back),
+		cmocka_unit_test(test_J1_J5_clock_is_set_ahead),
+		cmocka_unit_test(test_J1_J2_pause_keeps_its_length),
+		cmocka_unit_test(test_J1_J4_old_mail_is_tried_before_it_expires),
 		cmocka_unit_test(test_due_in_the_far_future),
 	};
 
