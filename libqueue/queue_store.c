@@ -382,7 +382,7 @@ prove_write(struct queue_store *s, struct queue_state st)
 static int
 reopen_steps(struct queue_store *s)
 {
-	struct queue_state found;
+	struct queue_state found = {0};
 	int err;
 
 	if ((err = restore_metas(s)) < 0 || (err = open_env(s, &found)) < 0)

@@ -31,7 +31,7 @@ check_put(const struct queue_store *s, const struct queue_message *m, const stru
 	int size = queue_record_message_size(m);
 	uint64_t need = m->body_bytes + RECORD_OVERHEAD;
 
-	need += m->body_bytes / queue_lmdb_page_bytes(s->lmdb) * RECORD_OVERHEAD + 2 * RECORD_OVERHEAD;
+	need += m->body_bytes / queue_lmdb_page_bytes(s->lmdb) * RECORD_OVERHEAD + 2ull * RECORD_OVERHEAD;
 	if (size < 0 || rcpt_count == 0 || rcpt_count > QUEUE_RCPTS_MAX ||
 		m->body_bytes > QUEUE_STORE_TX_BYTES_MAX)
 		return QUEUE_EINVAL;

@@ -51,9 +51,9 @@ smtp_date_write(int64_t unix_seconds, char *buf, size_t max)
 	days = (unsigned)(unix_seconds / 86400);
 	seconds = (unsigned)(unix_seconds % 86400);
 	d = day_of(days);
-	smtp_out_put(&o, (struct smtp_slice){weekdays + days % 7 * 5, 5});
+	smtp_out_put(&o, (struct smtp_slice){&weekdays[5 * (size_t)(days % 7)], 5});
 	smtp_out_number(&o, d.day, 2);
-	smtp_out_put(&o, (struct smtp_slice){months + d.month * 5, 5});
+	smtp_out_put(&o, (struct smtp_slice){&months[5 * (size_t)d.month], 5});
 	smtp_out_number(&o, d.year, 4);
 	smtp_out_put(&o, SMTP_LIT(" "));
 	smtp_out_number(&o, seconds / 3600, 2);

@@ -166,18 +166,15 @@ main(int argc, char **argv)
 	static const struct option options[] = {{"help", no_argument, NULL, 'h'},
 		{"version", no_argument, NULL, 'V'}, {"print-manual-settings", no_argument, NULL, 'M'},
 		{NULL, 0, NULL, 0}};
-	struct daemon *d = calloc(1, sizeof(*d));
+	const char *file = "/etc/mtad/mtad.conf";
 	bool foreground = false, test = false;
+	struct daemon *d;
 	int option;
 
-	if (d == NULL)
-		return 1;
-	d->app.conf_file = "/etc/mtad/mtad.conf";
-	d->ready_fd = -1;
 	while ((option = getopt_long(argc, argv, "c:fth", options, NULL)) != -1)
 		switch (option) {
 		case 'c':
-			d->app.conf_file = optarg;
+			file = optarg;
 			break;
 		case 'f':
 			foreground = true;
@@ -199,6 +196,10 @@ main(int argc, char **argv)
 		usage(stderr);
 		return 2;
 	}
+	if ((d = calloc(1, sizeof(*d))) == NULL)
+		return 1;
+	d->app.conf_file = file;
+	d->ready_fd = -1;
 	if ((d->app.conf = conf_load(d->app.conf_file, stderr)) == NULL) {
 		free(d);
 		return 1;

@@ -554,6 +554,7 @@ parse_bytes(struct parse *p, const char *bytes, size_t len)
 
 	if (conf_text_read(&t, bytes, len, p->file->path, p->report) == 0)
 		parse_text(p, &t);
+	p->text = NULL;
 	conf_text_fini(&t);
 }
 

@@ -476,7 +476,7 @@ static void
 on_connected(void *arg)
 {
 	struct deliver_session *s = session_of(arg);
-	struct sockaddr_storage local;
+	struct sockaddr_storage local = {0};
 	socklen_t len = sizeof(local);
 
 	if (getsockname(wire_fd(s->wire), (struct sockaddr *)&local, &len) == 0)

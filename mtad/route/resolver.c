@@ -408,7 +408,7 @@ is_same_set(const struct resolver *r, const struct resolver_address *list, uint3
 	if (count != r->server_count)
 		return false;
 	for (uint32_t i = 0; i < count; i++)
-		if (memcmp(&r->servers[i].address, &list[i], sizeof(list[i])) != 0)
+		if (strcmp(r->servers[i].address.text, list[i].text) != 0)
 			return false;
 	return true;
 }
