@@ -100,7 +100,7 @@ struct smtp_client {
 	struct smtp_pipe pipe;
 	char words[WORDS_MAX]; /* of DOWN */
 };
-_Static_assert(sizeof(struct smtp_client) <= 8192, "ten thousand sessions are planned for");
+_Static_assert(sizeof(struct smtp_client) <= 6144, "ten thousand sessions are planned for");
 
 /* ---- smtp_client.c ---- */
 

@@ -16,8 +16,10 @@
 #include "smtp_types.h"
 
 enum {
-	SMTP_PIPE_COMMANDS_MAX = 128,                /* said and not heard */
-	SMTP_PIPE_TEXT_BYTES = 2 * SMTP_COMMAND_MAX, /* said and not sent */
+	SMTP_PIPE_COMMANDS_MAX = 128, /* said and not heard */
+	/* Said and not sent: the longest command behind some twenty of the usual length. Every session has
+	   it. */
+	SMTP_PIPE_TEXT_BYTES = SMTP_COMMAND_MAX + 1024,
 };
 
 /* The members are the module's own. */

@@ -44,7 +44,7 @@ enum {
 	SMTP_COMMAND_MAX =
 		2048, /* bytes of a command line with CRLF (RFC 5321 4.5.3.1.4 asks 512, parameters more) */
 	SMTP_REPLY_LINE_MAX = 2048,     /* bytes kept of one reply line (RFC 5321 4.5.3.1.5 asks 512) */
-	SMTP_REPLY_TEXT_MAX = 2048,     /* bytes kept of a whole reply; the rest is cut and flagged */
+	SMTP_REPLY_TEXT_MAX = 1024,     /* bytes kept of a whole reply; the rest is cut and flagged */
 	SMTP_REPLY_BYTES_MAX = 65536,   /* bytes of one multi-line reply before the session is given up */
 	SMTP_LOCAL_MAX = 64,            /* RFC 5321 4.5.3.1.1 */
 	SMTP_DOMAIN_MAX = 255,          /* RFC 5321 4.5.3.1.2 */

@@ -256,6 +256,7 @@ on_end(struct intake_session *s)
 		refuse(s, "DATA", 552, "5.3.4", "Message is larger than this user may send");
 		return;
 	}
+	message_fit(s->message);
 	prepare_message(s->message, &in, &reply);
 	if (reply.code != 0) {
 		drop_message(s);

@@ -10,7 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { CHUNK_BYTES = 2048, BUFFER_FIRST_BYTES = 16384 };
+enum { CHUNK_BYTES = 2048, BUFFER_FIRST_BYTES = 16384, FIT_BYTES_MIN = 1024 };
 
 struct message_chunk {
 	struct message_chunk *next;
@@ -199,6 +199,20 @@ message_append(struct message *m, const char *bytes, size_t len)
 	memcpy(m->buffer + m->buffer_len, bytes, len);
 	m->buffer_len += len;
 	return true;
+}
+
+void
+message_fit(struct message *m)
+{
+	char *fitting;
+
+	if (m->buffer_max - m->buffer_len < FIT_BYTES_MIN || m->buffer_len == 0)
+		return;
+	if ((fitting = realloc(m->buffer, m->buffer_len)) == NULL)
+		return;
+	count(m, -(int64_t)(m->buffer_max - m->buffer_len));
+	m->buffer = fitting;
+	m->buffer_max = m->buffer_len;
 }
 
 const struct queue_rcpt *

@@ -51,6 +51,8 @@ struct queue_blob message_join(struct message *m, struct queue_blob a, struct qu
 bool message_add_rcpt(struct message *m, const struct queue_rcpt *r, struct queue_blob domain);
 /* Appends received bytes. */
 bool message_append(struct message *m, const char *bytes, size_t len);
+/* All bytes are there: gives back what the buffer has too much. Before anything points into it. */
+void message_fit(struct message *m);
 /* The recipient numbered n, NULL: not (any longer) in this message. */
 const struct queue_rcpt *message_rcpt(const struct message *m, uint16_t n);
 #endif

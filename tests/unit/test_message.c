@@ -49,6 +49,36 @@ test_arena_keeps_everything_where_it_is(void **state)
 }
 
 static void
+test_fit_gives_back_what_is_unused(void **state)
+{
+	static const struct {
+		size_t bytes;
+		bool fits; /* nearly: not worth it */
+	} cases[] = {{1, false}, {1000, false}, {16000, true}, {17000, false}, {300000, false}};
+	static char text[300000];
+
+	memset(text, 'x', sizeof(text));
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		struct memory memory = {0};
+		struct message *m = message_create(&memory);
+		int64_t empty = memory.used_bytes, full;
+
+		assert_true(message_append(m, text, cases[i].bytes));
+		full = memory.used_bytes;
+		message_fit(m);
+		assert_int_equal(m->buffer_len, cases[i].bytes);
+		assert_memory_equal(m->buffer, text, cases[i].bytes);
+		if (cases[i].fits)
+			assert_int_equal(memory.used_bytes, full);
+		else
+			assert_int_equal(memory.used_bytes, empty + (int64_t)cases[i].bytes);
+		assert_true(message_append(m, "y", 1));
+		message_unref(m);
+		assert_int_equal(memory.used_bytes, 0);
+	}
+}
+
+static void
 test_append(void **state)
 {
 	struct memory memory = {0};
@@ -265,6 +295,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_arena_keeps_everything_where_it_is),
 		cmocka_unit_test(test_append),
+		cmocka_unit_test(test_fit_gives_back_what_is_unused),
 		cmocka_unit_test(test_counted_by_many_threads),
 		cmocka_unit_test(test_recipients),
 		cmocka_unit_test(test_no_recipients),
