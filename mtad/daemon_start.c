@@ -69,6 +69,7 @@ on_watch(evutil_socket_t fd, short what, void *arg)
 
 	if (watchdog_ask(d->watchdog, SILENT_US))
 		(void)sd_notify(0, "WATCHDOG=1");
+	(void)memory_give_back(&d->app.memory);
 	event_add(d->watch, &tv);
 }
 

@@ -78,6 +78,28 @@ test_fit_gives_back_what_is_unused(void **state)
 	}
 }
 
+/* After a burst, and only when it stays low: a look too early gives nothing back. */
+static void
+test_memory_is_given_back(void **state)
+{
+	struct memory memory = {0};
+
+	memory_add(&memory, 200 * 1048576);
+	for (int i = 0; i < 5; i++)
+		assert_false(memory_give_back(&memory));
+	memory_add(&memory, -150 * 1048576);
+	assert_false(memory_give_back(&memory));
+	assert_false(memory_give_back(&memory));
+	memory_add(&memory, 140 * 1048576);
+	assert_false(memory_give_back(&memory));
+	memory_add(&memory, -150 * 1048576);
+	assert_false(memory_give_back(&memory));
+	assert_false(memory_give_back(&memory));
+	assert_true(memory_give_back(&memory));
+	for (int i = 0; i < 5; i++)
+		assert_false(memory_give_back(&memory));
+}
+
 static void
 test_append(void **state)
 {
@@ -295,6 +317,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_arena_keeps_everything_where_it_is),
 		cmocka_unit_test(test_append),
+		cmocka_unit_test(test_memory_is_given_back),
 		cmocka_unit_test(test_fit_gives_back_what_is_unused),
 		cmocka_unit_test(test_counted_by_many_threads),
 		cmocka_unit_test(test_recipients),
