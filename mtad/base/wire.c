@@ -26,7 +26,12 @@
 #include <unistd.h>
 
 enum wire_state { WS_CONNECTING, WS_CLEAR, WS_HANDSHAKE, WS_TLS, WS_DOWN };
-enum { TLS_RECORD_BYTES = 16384, DETAIL_MAX = 120 };
+enum {
+	TLS_RECORD_BYTES = 16384,
+	DETAIL_MAX = 120,
+	/* What comes in pieces of this size may be a password and is wiped at once; more is a message. */
+	SECRET_BYTES_MAX = 4096,
+};
 
 struct wire {
 	struct event read_event, write_event, timer_event;
@@ -384,13 +389,17 @@ read_turn(struct wire *w)
 	/* Rule zero: thread-local scratch, so that an idle session has no buffer of its own (10,000 of them).
 	 * It is in use only between the read and the end of on_bytes, and nothing reads inside on_bytes. */
 	static _Thread_local char scratch[WIRE_READ_BYTES];
+	bool is_alive;
 	ssize_t n;
 
 	n = w->state == WS_TLS ? read_tls(w, scratch, sizeof(scratch))
 			       : read_clear(w, scratch, sizeof(scratch));
 	if (n > 0) {
 		w->bytes_in += (uint64_t)n;
-		if (!show_fresh(w, scratch, (size_t)n))
+		is_alive = show_fresh(w, scratch, (size_t)n);
+		if (n <= SECRET_BYTES_MAX)
+			explicit_bzero(scratch, (size_t)n);
+		if (!is_alive)
 			return;
 	}
 	if (w->state == WS_DOWN)

@@ -619,11 +619,15 @@ connect_timeout(const struct deliver_session *s)
 static void
 not_dialled(struct deliver_session *s, int err)
 {
-	const char *source = s->o->conf->sources[s->o->source].name;
+	const struct conf_source *source = &s->o->conf->sources[s->o->source];
+	/* A machine without IPv6 says so for each site that has it: nobody must act. */
+	bool has_no_v6 = err == EADDRNOTAVAIL && s->peer->any.sa_family == AF_INET6 && !source->has_v6;
 
 	remember_failure(s, silent_failure(CLASS_CONNECTION), strerror(err));
+	if (has_no_v6)
+		return;
 	if (is_local_errno(err))
-		log_event(s->d->conf.log, LOG_EVENT_source_down, "source=%s peer=%s why=\"%s\"", source,
+		log_event(s->d->conf.log, LOG_EVENT_source_down, "source=%s peer=%s why=\"%s\"", source->name,
 			s->peer_ip, strerror(err));
 	else
 		s->is_sites_fault = true;

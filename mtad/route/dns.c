@@ -14,6 +14,7 @@
 #include <assert.h>
 #include <string.h>
 #include <sys/queue.h>
+#include <unistd.h>
 
 #define BUCKETS_MIN 1024 /* a power of two */
 
@@ -388,6 +389,8 @@ dns_create(struct event_base *base, const struct clock *clock, const struct conf
 	d->resolver = resolver_create(&rc, conf);
 	if (d->resolver == NULL)
 		dns_destroy(&d);
+	else if (conf->dns_servers.count == 0 && access(resolv_path, R_OK) != 0)
+		log_event(log, LOG_EVENT_resolver_missing, "file=%s asked=127.0.0.1", resolv_path);
 	return d;
 }
 

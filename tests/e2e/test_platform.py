@@ -1,9 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """Listeners of every kind, limits, smarthosts, the background, root dropped, a disk that fails."""
 import base64
+import contextlib
 import os
 import pwd
+import re
 import shutil
+import signal
 import smtplib
 import socket
 import subprocess
@@ -11,8 +14,9 @@ import time
 
 import pytest
 
+from namespaces import network
 from test_path import PLAIN
-from tools import certificate, running
+from tools import A_TEST, MAIL, Talk, certificate, gives, password_file, running
 from world import World, free_port, program, wait_for
 
 
@@ -183,3 +187,113 @@ def test_F4_failed_fsync_fails_the_spool_until_it_is_verified():
         w.wait_row(type="d", rcpt="r3@a.test")
         assert not [a for a in w.arrived() if a["rcpt"] == "r2@a.test"]
         assert w.ctl("audit", "--json")["summary"]["balanced"]
+
+
+EMPTY_ETC = ["unshare", "-m", "sh", "-c", 'mount -t tmpfs none /etc && exec "$@"', "sh"]
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can change what a process sees of the machine")
+def test_K3_a_container_without_certificates():
+    with World(delivery="tls = verify\n") as w:
+        w.ca_file = "/etc/ssl/certs/ca-certificates.crt"
+        config = w.write_config()
+        for option in ("-t", "-f"):
+            done = subprocess.run([*EMPTY_ETC, program("mtad"), option, "-c", str(config)], capture_output=True, text=True,
+                                  timeout=20)
+            assert done.returncode == 1 and f"{config}:16: {w.ca_file} cannot be opened" in done.stderr, done.stderr
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can change what a process sees of the machine")
+def test_K3_a_container_without_a_resolver():
+    with World() as w:
+        w.dns_servers = '"DNS"'
+        (w.dir / "ca").mkdir()
+        shutil.copy("/etc/ssl/certs/ca-certificates.crt", w.ca_file)
+        config = w.write_config()
+        config.write_text(config.read_text().replace('dns-servers = { "DNS" }', ""))
+        w.daemon = subprocess.Popen([*EMPTY_ETC, program("mtad"), "-f", "-c", str(config)], stderr=open(w.dir / "mtad.log", "ab"))
+        wait_for("a start", lambda: " started " in w.log_text())
+        assert " warn resolver_missing file=/etc/resolv.conf asked=127.0.0.1" in w.log_text()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can change what a process sees of the machine")
+def test_K3_a_container_without_a_log_socket():
+    with World(settings="log-target = syslog") as w:
+        w.sim(PLAIN)
+        w.start(wrapper=["unshare", "-m", "sh", "-c", 'mount -t tmpfs none /dev && exec "$@"', "sh"])
+        w.send("s@x.test", ["r@a.test"])
+        w.wait_row(type="d", rcpt="r@a.test")
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root has network namespaces")
+def test_K4_no_ipv6():
+    """Sites that have addresses of both families, a listener for all of them."""
+    script = "".join(f'record "two{n}.test" {{ mx = {{ "10 mx.two{n}.test" }} }}\n'
+                     f'record "mx.two{n}.test" {{ a = "127.3.1.1"  aaaa = "2001:db8::{n}" }}\n' for n in range(1, 6))
+    with network({"ipv6/conf/all/disable_ipv6": "1", "ipv6/conf/lo/disable_ipv6": "1"}):
+        extra = free_port()
+        with running(script + A_TEST, blocks=f'listen all {{ address = "*:{extra}" }}\n') as w:
+            for n in range(1, 6):
+                with smtplib.SMTP("127.0.0.1", extra, local_hostname="c") as c:
+                    c.sendmail("s@x.test", [f"r@two{n}.test"], b"From: <s@x.test>\r\n\r\nhi\r\n")
+                gives(w, f"r@two{n}.test")
+            assert not [r for r in w.rows() if r["type"] == "t"]
+            assert not re.findall(r"(?m)^\S+ (?:error|warn) .*", w.log_text())
+
+
+def memory_holds(pid, secrets):
+    """Which of these byte strings stand somewhere in the process's memory."""
+    found = set()
+    with open(f"/proc/{pid}/maps") as maps, open(f"/proc/{pid}/mem", "rb", 0) as memory:
+        for line in maps:
+            fields = line.split()
+            first, last = (int(x, 16) for x in fields[0].split("-"))
+            if not fields[1].startswith("rw") or last - first > 1 << 30:
+                continue
+            with contextlib.suppress(OSError):
+                memory.seek(first)
+                block = memory.read(last - first)
+                found |= {s for s in secrets if s in block}
+    return found
+
+
+def test_K5_no_core_and_no_password_in_memory_or_log():
+    plain = b"Tr0ub4dor-and-3"
+    secrets = [plain, base64.b64encode(b"\0shop\0" + plain)]
+    with World(settings="accounting-records = { d }", listen="auth-in-clear = yes") as w:
+        w.blocks = f'user shop {{ password-file = "{password_file(w.dir, "shop", plain.decode())}" }}\n'
+        w.sim(A_TEST)
+        w.start(wrapper=["prlimit", "--core=unlimited:unlimited", "env",
+                         "ASAN_OPTIONS=" + os.environ.get("ASAN_OPTIONS", "") + ":disable_coredump=0"])
+        for password, reply in ((plain, "235"), (plain + b"x", "535")):
+            with Talk(w.port) as t:
+                t.hello()
+                t.auth("shop", password.decode(), reply)
+                if reply == "235":
+                    t.envelope()
+                    t.data(MAIL)
+        gives(w)
+        wait_for("the refusal", lambda: "login_failed" in w.log_text())
+        assert not any(s.decode() in w.log_text() for s in secrets)
+        assert memory_holds(w.daemon.pid, [*secrets, b"mta.sender.test"]) == {b"mta.sender.test"}
+        w.daemon.send_signal(signal.SIGABRT)
+        status = os.waitpid(w.daemon.pid, 0)[1]
+        w.daemon.returncode = -signal.SIGABRT
+        assert os.WTERMSIG(status) == signal.SIGABRT and not os.WCOREDUMP(status)
+
+
+def test_K6_a_hostile_environment():
+    """What a shell or an init script may hand over: limits to nothing what the daemon looks up, writes or believes."""
+    hostile = {"PATH": "/nonexistent", "LC_ALL": "tr_TR.UTF-8", "LANG": "tr_TR.UTF-8", "TZ": "../../etc/shadow", "HOME": "/nonexistent",
+               "LOCALDOMAIN": "evil.test", "RES_OPTIONS": "ndots:15 timeout:1 attempts:1 use-vc", "HOSTALIASES": "/etc/passwd",
+               "CARES_HOSTS": "/etc/passwd", "OPENSSL_CONF": "/etc/passwd", "SSL_CERT_FILE": "/etc/passwd", "MALLOC_PERTURB_": "170",
+               "EVENT_NOEPOLL": "1", "EVENT_SHOW_METHOD": "1", "NOTIFY_SOCKET": "/nonexistent", "LISTEN_FDS": "7",
+               "TMPDIR": "/nonexistent", "IFS": "/", "http_proxy": "http://192.0.2.1:1"}
+    with World() as w:
+        w.sim(PLAIN)
+        w.start(wrapper=["/usr/bin/env", "-i", *[f"{k}={v}" for k, v in hostile.items()], "/bin/sh", "-c", 'umask 0; exec "$@"', "sh"])
+        for n in range(3):
+            w.send("s@x.test", [f"r{n}@a.test"])
+            w.wait_row(type="d", rcpt=f"r{n}@a.test")
+        for path in [w.dir / "spool", *(w.dir / "spool").iterdir(), w.dir / "acct.csv", w.dir / "acct.jsonl"]:
+            assert path.stat().st_mode & 0o077 == 0, path
