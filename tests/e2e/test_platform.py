@@ -2,6 +2,7 @@
 """Listeners of every kind, limits, smarthosts, the background, root dropped, a disk that fails."""
 import base64
 import contextlib
+import itertools
 import os
 import pwd
 import re
@@ -10,13 +11,14 @@ import signal
 import smtplib
 import socket
 import subprocess
+import threading
 import time
 
 import pytest
 
 from namespaces import network
 from test_path import PLAIN
-from tools import A_TEST, MAIL, Talk, certificate, gives, password_file, running
+from tools import A_TEST, MAIL, Talk, certificate, dkim_key, gives, password_file, running
 from world import World, free_port, program, wait_for
 
 
@@ -297,3 +299,66 @@ def test_K6_a_hostile_environment():
             w.wait_row(type="d", rcpt=f"r{n}@a.test")
         for path in [w.dir / "spool", *(w.dir / "spool").iterdir(), w.dir / "acct.csv", w.dir / "acct.jsonl"]:
             assert path.stat().st_mode & 0o077 == 0, path
+
+
+def test_K8_the_service_manager_hears_that_all_threads_live():
+    """What happens when one does not is in tests/unit/test_watchdog.c, where 20 s pass sooner."""
+    with World() as w, socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
+        manager.bind(str(w.dir / "notify"))
+        manager.settimeout(20)
+        w.sim(PLAIN)
+        w.start(wrapper=["env", f"NOTIFY_SOCKET={w.dir}/notify"])
+        assert f"READY=1\nSTATUS=serving\nMAINPID={w.daemon.pid}" == manager.recv(1000).decode()
+        assert manager.recv(1000) == b"WATCHDOG=1"
+        w.daemon.send_signal(signal.SIGTERM)
+        wait_for("the stop", lambda: manager.recv(1000) == b"STOPPING=1")
+        assert w.daemon.wait(20) == 0
+
+
+def test_K10_others_read_nothing():
+    """What the daemon makes under the most generous umask, and a key that is too generous itself."""
+    with World() as w:
+        w.blocks = dkim_key(w.dir, "x.test")[0] + user_block(w, "shop")
+        w.sim(PLAIN)
+        w.start(wrapper=["sh", "-c", 'umask 0; exec "$@"', "sh"])
+        w.send("s@x.test", ["r@a.test"])
+        w.wait_row(type="d", rcpt="r@a.test")
+        spool = w.dir / "spool"
+        modes = {p: p.stat().st_mode & 0o7777 for p in (spool, *spool.rglob("*"), w.dir / "acct.csv", w.dir / "acct.jsonl")}
+        assert len(modes) >= 5 and modes[spool] == 0o700
+        assert all(mode == (0o700 if p.is_dir() else 0o600) for p, mode in modes.items()), modes
+        w.stop()
+        for secret in (w.dir / "x.test.s1.pem", w.dir / "shop.hash"):
+            for mode in (0o640, 0o604):
+                secret.chmod(mode)
+                done = subprocess.run([program("mtad"), "-t", "-c", str(w.dir / "mtad.conf")], capture_output=True, text=True)
+                assert done.returncode == 1 and str(secret) in done.stderr, (secret, oct(mode), done)
+            secret.chmod(0o600)
+
+
+def test_K11_signals_at_any_time():
+    """Stops, which interrupt every thread, and those that it handles itself, while mail comes and goes."""
+    with running('site a { domains = { "*.test" } }', settings="stop-timeout = 10s\n") as w:
+        done = threading.Event()
+
+        def disturb():
+            for n in itertools.count():
+                if done.is_set():
+                    return
+                for number in (signal.SIGSTOP, signal.SIGCONT, signal.SIGPIPE, signal.SIGUSR1 if n % 20 == 0 else signal.SIGCONT,
+                               signal.SIGHUP if n % 20 == 10 else signal.SIGWINCH):
+                    w.daemon.send_signal(number)
+                time.sleep(0.005)
+        thread = threading.Thread(target=disturb)
+        thread.start()
+        try:
+            subprocess.run([program("mtasim-load"), "--to", f"127.0.0.1:{w.port}", "--domains", "a.test,b.test", "--sessions", "10",
+                            "--messages", "500", "--size", "20000", "--quiet"], check=True, stdout=subprocess.DEVNULL)
+            wait_for("all of it", lambda: len(w.arrived()) >= 500, 40)
+        finally:
+            done.set()
+            thread.join()
+        w.daemon.send_signal(signal.SIGCONT)
+        wait_for("books in balance", lambda: w.ctl("audit", check=False).returncode == 0)
+        assert len(w.arrived()) == 500 and " error " not in w.log_text()
+        w.stop()
