@@ -4,6 +4,7 @@ import base64
 import contextlib
 import itertools
 import os
+import pathlib
 import pwd
 import re
 import shutil
@@ -11,6 +12,7 @@ import signal
 import smtplib
 import socket
 import subprocess
+import sys
 import threading
 import time
 
@@ -18,7 +20,7 @@ import pytest
 
 from namespaces import network
 from test_path import PLAIN
-from tools import A_TEST, MAIL, Talk, certificate, dkim_key, gives, password_file, running
+from tools import A_TEST, ALL_RECORDS, MAIL, Talk, certificate, dkim_key, dkim_ok, gives, password_file, running
 from world import World, free_port, program, wait_for
 
 
@@ -361,4 +363,44 @@ def test_K11_signals_at_any_time():
         w.daemon.send_signal(signal.SIGCONT)
         wait_for("books in balance", lambda: w.ctl("audit", check=False).returncode == 0)
         assert len(w.arrived()) == 500 and " error " not in w.log_text()
+        w.stop()
+
+
+def low_port():
+    """One that only an account with a right to it can have."""
+    for port in range(700, 1000):
+        with socket.socket() as s, contextlib.suppress(OSError):
+            s.bind(("127.0.0.1", port))
+            return port
+    raise RuntimeError("no free port")
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can build the sandbox")
+def test_K2_in_the_sandbox_of_the_unit_file():
+    """What contrib/mtad.service takes away is nothing the daemon needs: a low port, TLS, signatures, log-in, reload, stop."""
+    uid = 64018
+    with World(settings=ALL_RECORDS, listen="auth-in-clear = yes") as w:
+        w.port = low_port()
+        block, name, record = dkim_key(w.dir, "x.test")
+        w.blocks = block + user_block(w, "shop")
+        w.sim(A_TEST)
+        for path in (w.dir, *w.dir.rglob("*")):
+            os.chown(path, uid, uid)
+        w.start(wrapper=["env", "ASAN_OPTIONS=detect_leaks=0", sys.executable, str(pathlib.Path(__file__).parent / "sandbox.py"),
+                         str(uid), str(w.dir)])
+        status = open(f"/proc/{w.daemon.pid}/status").read()
+        for line in ("NoNewPrivs:\t1", "Seccomp:\t2", f"Uid:\t{uid}\t{uid}\t{uid}\t{uid}", "CapEff:\t0000000000000400",
+                     "CapBnd:\t0000000000000400"):
+            assert f"{line}\n" in status, line
+        with w.client() as c:
+            c.login("shop", "pw")
+            c.sendmail("s@x.test", ["r@a.test"], b"From: <s@x.test>\r\n\r\nhello\r\n")
+        wait_for("the mail", lambda: len(w.arrived()) == 1)
+        assert w.arrived()[0]["tls"].startswith("TLS")
+        assert dkim_ok(w.mails()[0], {name: record})
+        w.ctl("reload")
+        w.ctl("rotate")
+        w.send("s@x.test", ["again@a.test"])
+        wait_for("the second mail", lambda: len(w.arrived()) == 2)
+        assert w.ctl("audit", "--json")["summary"]["balanced"] and " error " not in w.log_text()
         w.stop()

@@ -3,6 +3,7 @@
 import contextlib
 import os
 import re
+import shutil
 import signal
 import socket
 import subprocess
@@ -357,9 +358,10 @@ def test_I14_too_few_threads():
             w.sim(ACCEPTING)
             (w.dir / "ca").chmod(0o755)
             config = w.write_config()
+            copy = shutil.copy(program("mtad"), w.dir)  # a build may lie where no other account looks
             w.daemon = subprocess.Popen(
                 ["setpriv", "--reuid=64017", "--regid=64017", "--clear-groups", "prlimit", f"--nproc={limit}:{limit}",
-                 program("mtad"), "-f", "-c", str(config)], stdout=open(w.dir / "mtad.log", "ab"), stderr=subprocess.STDOUT)
+                 copy, "-f", "-c", str(config)], stdout=open(w.dir / "mtad.log", "ab"), stderr=subprocess.STDOUT)
             wait_for("an end or a greeting", lambda: w.daemon.poll() is not None or " started " in w.log_text())
             if w.daemon.poll() is None:
                 w.send("s@x.test", ["r@a.test"])
