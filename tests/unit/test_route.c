@@ -151,6 +151,7 @@ static const char zone[] =
 	"relay1.test 300 A 10.0.0.1\nrelay2.test 300 A 10.0.0.2\n"
 	"dup.test 300 MX 20 mx1.one.test\ndup.test 300 MX 10 mx1.one.test\n"
 	"ttl0.test 0 MX 10 ttl0mx.test\nttl0mx.test 0 A 5.5.5.9\n"
+	"ttl31.test 2147483648 MX 10 ttl31mx.test\nttl31mx.test 4294967295 A 5.5.5.9\n"
 	"ttlmax.test 2147483647 MX 10 ttlmaxmx.test\nttlmaxmx.test 2147483647 A 5.5.5.9\n"
 	"key._domainkey.test 300 TXT v=DKIM1; p=abc\n"
 	"xn--bcher-kva.test 300 MX 10 mx1.one.test\n";
@@ -462,7 +463,7 @@ test_fields(void **state)
 
 /* C21: among equals each comes first about as often; preference is never broken; a limit cuts the end. */
 static void
-test_order(void **state)
+test_C21_order(void **state)
 {
 	struct route_result *r = ask("equal.test");
 	unsigned first[3] = {0};
@@ -492,7 +493,7 @@ test_order(void **state)
 
 /* C22: floor and ceiling of what holds how long. */
 static void
-test_ttl(void **state)
+test_C22_ttl(void **state)
 {
 	static const struct {
 		const char *domain;
@@ -501,6 +502,7 @@ test_ttl(void **state)
 		{"one.test", 270, 330},
 		{"ttl0.test", 60, 60},
 		{"ttlmax.test", 77760, 86400},
+		{"ttl31.test", 60, 60}, /* RFC 2181 8: the sign bit set is 0 */
 		{"nx.test", 270, 330},
 		{"nullmx.test", 270, 330},
 		{"servfail.test", 5, 5},
@@ -519,7 +521,7 @@ test_ttl(void **state)
 
 /* C23 */
 static void
-test_single_flight(void **state)
+test_C23_single_flight(void **state)
 {
 	struct asked a = {.wanted = 1000};
 
@@ -549,7 +551,7 @@ test_shared_addresses(void **state)
 
 /* C31 and stale answers: new data after the TTL; the old for an hour while nobody can say; then wait. */
 static void
-test_refresh(void **state)
+test_C31_refresh(void **state)
 {
 	expect("one.test", "HOSTS mx1.one.test | mx1.one.test/10: 5.5.5.1 2525");
 	lab.server.zone = "one.test 300 MX 10 mx9.one.test\nmx9.one.test 300 A 5.5.5.99\n";
@@ -576,7 +578,7 @@ test_refresh(void **state)
 
 /* C19 by address: our own listener, reached through what a domain publishes. */
 static void
-test_own_listener(void **state)
+test_C19_own_listener(void **state)
 {
 	teardown(NULL);
 	lab_open(load_with(lab.server.text, "domain loopy.test { allow-private = yes port = 2527 }\n"));
@@ -605,7 +607,7 @@ expect_logged(const char *want)
 
 /* C11 */
 static void
-test_many_records(void **state)
+test_C11_many_records(void **state)
 {
 	static char many[400000];
 	size_t at = 0;
@@ -638,7 +640,7 @@ test_many_records(void **state)
 
 /* C10: what was skipped is told once, not each time the answer is used. */
 static void
-test_nonsense_is_told_once(void **state)
+test_C10_nonsense_is_told_once(void **state)
 {
 	static const char want[] = "HOSTS mx1.one.test | mx1.one.test/10: 5.5.5.1 2525";
 
@@ -760,14 +762,14 @@ main(void)
 		cmocka_unit_test_setup_teardown(test_cases, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_ad, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_fields, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_order, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_ttl, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_single_flight, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_C21_order, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_C22_ttl, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_C23_single_flight, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_shared_addresses, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_refresh, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_own_listener, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_many_records, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_nonsense_is_told_once, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_C31_refresh, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_C19_own_listener, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_C11_many_records, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_C10_nonsense_is_told_once, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_reconfigure, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_txt, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_callbacks_and_end, setup, teardown),

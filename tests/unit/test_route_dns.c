@@ -225,7 +225,7 @@ open_both(void)
 
 /* C5: everybody silent. Failures are remembered, and once the silence is known one round has to do. */
 static void
-test_all_silent(void **state)
+test_C5_all_silent(void **state)
 {
 	struct slot s;
 
@@ -282,7 +282,7 @@ first_is_dead(void)
 }
 
 static void
-test_first_silent(void **state)
+test_C6_first_silent(void **state)
 {
 	open_both();
 	lab.first.mood = MOOD_SILENT;
@@ -300,7 +300,7 @@ test_first_silent(void **state)
 
 /* C6 with a closed port, which says so at once. */
 static void
-test_first_closed(void **state)
+test_C6_first_closed(void **state)
 {
 	struct server gone;
 	char servers[128];
@@ -315,7 +315,7 @@ test_first_closed(void **state)
 
 /* C4: a resolver that refuses or fails is not asked twice, the next one is. */
 static void
-test_next_resolver(void **state)
+test_C4_next_resolver(void **state)
 {
 	static const enum mood moods[] = {MOOD_SERVFAIL, MOOD_REFUSED, MOOD_NOTIMP, MOOD_GARBAGE};
 	char name[32];
@@ -336,7 +336,7 @@ test_next_resolver(void **state)
 
 /* C7: truncated, and nobody at the TCP port. */
 static void
-test_tcp_refused(void **state)
+test_C7_tcp_refused(void **state)
 {
 	struct server udp_only;
 	struct slot s;
@@ -352,7 +352,7 @@ test_tcp_refused(void **state)
 
 /* C24: one name takes for ever; the others do not notice. */
 static void
-test_slow_name(void **state)
+test_C24_slow_name(void **state)
 {
 	struct slot slow, s[20];
 	char name[32];
@@ -378,7 +378,7 @@ on_ignored(struct dns_wait *w, struct dns_answer *answer)
 
 /* C24 in numbers: 1,500 dead names in front of the line do not hold up those behind them. */
 static void
-test_slow_names(void **state)
+test_C24_slow_names(void **state)
 {
 	static struct dns_wait slow[1500];
 	static char text[60000];
@@ -408,7 +408,7 @@ test_slow_names(void **state)
 
 /* C25, C26: resolv.conf is read for its servers alone, and again when it has changed. */
 static void
-test_resolv_conf(void **state)
+test_C25_C26_resolv_conf(void **state)
 {
 	char text[256];
 
@@ -477,7 +477,7 @@ test_exchange_under_way(void **state)
 /* At most RESOLVER_WINDOW under way; C35: fewer when the resolver refuses, and more again when it does not.
  */
 static void
-test_window(void **state)
+test_C35_window(void **state)
 {
 	static struct slot s[4000];
 	struct dns_stats seen;
@@ -649,17 +649,17 @@ int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test_setup_teardown(test_all_silent, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_first_silent, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_first_closed, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_next_resolver, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_tcp_refused, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_slow_name, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_slow_names, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_resolv_conf, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_C5_all_silent, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_C6_first_silent, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_C6_first_closed, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_C4_next_resolver, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_C7_tcp_refused, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_C24_slow_name, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_C24_slow_names, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_C25_C26_resolv_conf, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_no_resolv_conf, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_exchange_under_way, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_window, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_C35_window, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_cache_bound, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_cache_is_not_for_the_asked, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_cache_bytes, setup, teardown),

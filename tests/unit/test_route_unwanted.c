@@ -123,7 +123,7 @@ is_unwanted(const char *text)
 }
 
 static void
-test_lists(void **state)
+test_C18_lists(void **state)
 {
 	struct sockaddr local = {.sa_family = AF_UNIX};
 
@@ -153,7 +153,7 @@ listens(const struct unwanted_own *o, const char *text, uint16_t port)
 }
 
 static void
-test_own(void **state)
+test_C18_C19_own(void **state)
 {
 	const struct conf_endpoint endpoints[] = {
 		{.family = AF_INET, .address = address("5.5.5.5", 587)},
@@ -187,8 +187,8 @@ int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_lists),
-		cmocka_unit_test(test_own),
+		cmocka_unit_test(test_C18_lists),
+		cmocka_unit_test(test_C18_C19_own),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
