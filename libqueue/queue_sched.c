@@ -236,8 +236,8 @@ enter_rcpt(struct queue_sched *q, struct sched_message *m, struct sched_rcpt *r)
 	const struct queue_policy *p = r->cell->domain->policy;
 	int64_t latest_us = queue_retry_add(q->now_us, queue_retry_longest(p, q->conf.jitter_percent));
 
-	if (r->due_us > latest_us)
-		r->due_us = latest_us; /* written by a clock that was ahead */
+	if (r->due_us > latest_us) /* written by a clock that was ahead: its wait begins again */
+		r->due_us = queue_retry_add(q->now_us, queue_retry_wait(p, r->attempts));
 	start_ageing(q, m, r);
 	q->doubted += sched_is_expiry_held(q, sched_rcpt_expires_us(q, r));
 	q->rcpts++;
@@ -482,8 +482,10 @@ queue_sched_lease_done(struct queue_sched *q, struct queue_lease *take_lease, in
 	m->leases--;
 	if (m->live == 0 && m->leases == 0)
 		message_free(q, m);
-	else if (m->leases == 0 && m->body != NULL)
+	else if (m->leases == 0 && m->body != NULL && m->ready > 0)
 		queue_link_back(&q->fresh, &m->fresh);
+	else if (m->leases == 0)
+		drop_body(q, m); /* all that is left waits: nobody will ask for it soon */
 	sched_lease_free(q, l);
 	if (s == NULL)
 		return;

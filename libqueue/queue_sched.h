@@ -87,7 +87,8 @@ struct queue_sched_rcpt {
 	struct queue_blob domain; /* normalised by the host (lower case A-label) */
 	uint32_t sticky_source;   /* source number + 1 it must use again; 0: any */
 };
-/* A message accepted or read at start. `body` is the host's (may be NULL) and is given back by body_unref. */
+/* A message accepted or read at start. `body` is the host's (may be NULL) and is given back by body_unref,
+ * when all of its recipients that are left wait at the latest. */
 QUEUE_MUST_USE int queue_sched_add(struct queue_sched *q, const struct queue_message *m,
 	const struct queue_sched_rcpt *rcpts, uint32_t rcpt_count, void *body, int64_t now_us);
 /* The host needs memory: it drops its body of this message (after this, leases carry body NULL). Oldest

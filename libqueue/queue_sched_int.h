@@ -46,7 +46,7 @@ struct sched_message {
 	struct queue_link fresh;    /* in queue_sched.fresh while it has a body and no lease */
 	int64_t arrived_us, expire_us;
 	void *body;
-	uint32_t rcpt_count, live, leases; /* live: not ended */
+	uint32_t rcpt_count, live, ready, leases; /* live: not ended */
 	struct sched_rcpt rcpts[];
 };
 

@@ -509,6 +509,8 @@ leave(struct queue_sched *q, struct sched_rcpt *r)
 	queue_link_remove(&r->link);
 	cell->counts[r->state]--;
 	q->counts[r->state]--;
+	if (r->state == SCHED_READY)
+		sched_message_of(r)->ready--;
 	if (r->state == SCHED_READY && cell->is_runnable && cell->lane != NULL)
 		cell->lane->ready--;
 	if (r->state == SCHED_WAITING && r->due_us <= cell->next_due_us)
@@ -530,6 +532,8 @@ enter(struct queue_sched *q, struct sched_rcpt *r, enum sched_state state, bool 
 		cell->next_due_us = r->due_us;
 	cell->counts[state]++;
 	q->counts[state]++;
+	if (state == SCHED_READY)
+		sched_message_of(r)->ready++;
 	if (state == SCHED_READY && cell->is_runnable && cell->lane != NULL) {
 		cell->lane->ready++;
 		sched_lane_kick(q, cell->lane);

@@ -617,6 +617,28 @@ test_reply_is_kept(void **state)
 	host_fini(&h);
 }
 
+/* As long as one recipient is to be tried at once. */
+static void
+test_body_stays_for_those_who_are_ready(void **state)
+{
+	struct queue_message m = {.id = 1, .arrived_us = START};
+	struct queue_sched_rcpt rcpts[] = {{.domain = {"d1", 2}}, {.n = 1, .domain = {"d2", 2}}};
+	struct queue_lease *l;
+	struct host h;
+
+	host_init(&h);
+	assert_int_equal(queue_sched_add(h.q, &m, rcpts, 2, &h, START), QUEUE_OK);
+	open_ready(&h, false, &l);
+	host_settle(&h, l, QUEUE_VERDICT_RETURN);
+	assert_int_equal(h.bodies, 0);
+	l = host_expect(&h, QUEUE_ORDER_OPEN).lease;
+	assert_ptr_equal(queue_lease_body(l), &h);
+	host_settle(&h, l, QUEUE_VERDICT_LATER);
+	assert_int_equal(h.bodies, 0);
+	host_fini(&h);
+	assert_int_equal(h.bodies, 1);
+}
+
 static void
 test_body_is_let_go_once(void **state)
 {
@@ -633,7 +655,8 @@ test_body_is_let_go_once(void **state)
 	assert_int_equal(queue_sched_evict(h.q, 2), 2); /* the oldest is leased: two others */
 	assert_int_equal(h.bodies, 2);
 	host_settle(&h, l, QUEUE_VERDICT_LATER);
-	assert_int_equal(queue_sched_evict(h.q, 10), 2); /* back from its lease, it can go too */
+	assert_int_equal(h.bodies, 3); /* all of it waits: nobody asks for it soon */
+	assert_int_equal(queue_sched_evict(h.q, 10), 1);
 	assert_int_equal(h.bodies, 4);
 	assert_int_equal(queue_sched_evict(h.q, 10), 0);
 	l = host_expect(&h, QUEUE_ORDER_GIVE).lease;
@@ -784,6 +807,7 @@ main(void)
 		cmocka_unit_test(test_verdicts),
 		cmocka_unit_test(test_uncertain_is_sticky),
 		cmocka_unit_test(test_reply_is_kept),
+		cmocka_unit_test(test_body_stays_for_those_who_are_ready),
 		cmocka_unit_test(test_body_is_let_go_once),
 		cmocka_unit_test(test_route_wait),
 		cmocka_unit_test(test_route_fail),
