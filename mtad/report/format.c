@@ -262,6 +262,7 @@ format_log(const struct event *e, struct log *log)
 {
 	enum log_event event = e->is_uncertain ? LOG_EVENT_uncertain : types[e->type].log;
 	char rcpt[400], reply[1100], wait[40] = "";
+	int64_t age_us = e->logged_us - e->queued_us; /* negative: J2, it came with the clock ahead */
 
 	if (e->type == EVENT_RECEIVED || !log_wants(log, event))
 		return;
@@ -274,6 +275,6 @@ format_log(const struct event *e, struct log *log)
 		(int)e->site.len, (const char *)e->site.ptr, (int)e->source.len, (const char *)e->source.ptr,
 		(int)e->host.len, (const char *)e->host.ptr, (int)e->peer_ip.len,
 		(const char *)e->peer_ip.ptr, (unsigned)e->code, (int)e->esc.len, (const char *)e->esc.ptr,
-		(unsigned)e->attempts, (long long)(e->logged_us - e->queued_us) / 1000000, wait,
+		(unsigned)e->attempts, (long long)(age_us > 0 ? age_us : 0) / 1000000, wait,
 		log_escape(reply, sizeof(reply), e->reply.ptr, e->reply.len));
 }
