@@ -15,7 +15,14 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { TOP_MAX = 2048, DATE_MAX = 64, HELO_MAX = 128 };
+enum {
+	TOP_MAX = 2048,
+	DATE_MAX = 64,
+	HELO_MAX = 128,
+	/* Two hosts that send mail to each other stop after this many rounds and not after SMTP_HOPS_MAX. A
+	 * filter and a list on its way bring a message through here three times at most. */
+	OWN_TRACES_MAX = 10,
+};
 
 /* One submission while it is prepared. */
 struct work {
@@ -202,10 +209,54 @@ may_write_from(const struct work *w)
 	return got == 0 && count > 0;
 }
 
+/* The next word outside comments; an empty one: there is none. */
+static struct smtp_slice
+next_word(struct smtp_slice *rest)
+{
+	struct smtp_slice word = {rest->ptr, 0};
+	size_t at = 0, comments = 0;
+
+	for (; at < rest->len; at++) {
+		char c = rest->ptr[at];
+		bool is_blank_here = c == ' ' || c == '\t' || c == '\r' || c == '\n';
+
+		if (word.len > 0 && (is_blank_here || c == '(' || c == ';'))
+			break;
+		if (c == '(')
+			comments++;
+		else if (c == ')' && comments > 0)
+			comments--;
+		else if (comments == 0 && !is_blank_here && word.len++ == 0)
+			word.ptr = rest->ptr + at;
+	}
+	rest->ptr += at;
+	rest->len -= at;
+	return word;
+}
+
+/* B15: Received fields of this host ("by" and its name), whoever wrote them. */
+static unsigned
+count_own_traces(const struct work *w)
+{
+	struct smtp_slice own = text(w->in->conf->hostname), rest, word;
+	unsigned count = 0;
+	int at = -1;
+
+	while ((at = smtp_header_find(&w->header, SMTP_LIT("Received"), (uint32_t)(at + 1))) >= 0) {
+		rest = w->fields[at].value;
+		do {
+			word = next_word(&rest);
+		} while (word.len > 0 && !smtp_slice_is_nocase(word, SMTP_LIT("by")));
+		count += smtp_slice_is_nocase(next_word(&rest), own);
+	}
+	return count;
+}
+
 static bool
 check_header(struct work *w, struct prepare_reply *out)
 {
 	struct smtp_slice all = {w->m->buffer, w->m->buffer_len};
+	unsigned traces;
 	size_t at = 0;
 	int err, from;
 
@@ -220,6 +271,9 @@ check_header(struct work *w, struct prepare_reply *out)
 	else if (w->header.hops > SMTP_HOPS_MAX)
 		refuse(out, 554, "5.4.6", "Too many hops (%u Received fields): this is a loop",
 			w->header.hops);
+	else if ((traces = count_own_traces(w)) > OWN_TRACES_MAX)
+		refuse(out, 554, "5.4.6", "This host has had the message %u times already: this is a loop",
+			traces);
 	else if ((from = count_field(w, SMTP_LIT("From"))) != 1)
 		refuse(out, 550, "5.6.0",
 			from == 0 ? "Message has no From field" : "Message has several From fields");

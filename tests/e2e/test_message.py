@@ -2,11 +2,13 @@
 """Faults B: messages. What is refused, what is added and taken out, what is signed, and that the rest stays as it was."""
 import ctypes
 import email
+import os
 import re
+import subprocess
 import time
 
 import pytest
-from tools import A_TEST, MAIL, Talk, dkim_key, dkim_ok, gives, running, wait_for
+from tools import A_TEST, MAIL, Talk, dkim_key, dkim_ok, gives, program, running, wait_for
 
 KEYS = {}
 
@@ -26,6 +28,7 @@ def w():
     script = A_TEST + '''
         site ascii { domains = { "ascii.test" } eightbit = no smtputf8 = no }
         site many { domain-pattern = "d%03d.test" domains-count = 500 }
+        site sender { domains = { "sender.test" } eightbit = no }
         site small { domains = { "small.test" } size-max = 10KB }
     '''
     with running(script, before=before) as world:
@@ -112,12 +115,18 @@ REFUSED = {
     "B12_empty": b"",
     "B12_blank_lines_only": b"\r\n\r\n",
     "B14_too_many_hops": b"Received: by a\r\n" * 60 + b"From: <s@x.test>\r\n\r\n",
+    "B15_own_trace_too_often": b"Received: from a (by x)\r\n\tBY MTA.sender.test (x) with ESMTP; date\r\n" * 11 + b"From: <s@x.test>\r\n\r\n",
+    "B24_bare_cr_in_a_field": b"From: <s@x.test>\r\nSubject: a\rBcc: <b@x.test>\r\n\r\nhello\r\n",
+    "B24_bare_lf_in_a_field": b"From: <s@x.test>\r\nSubject: a\nBcc: <b@x.test>\r\n\r\nhello\r\n",
+    "B24_header_that_ends_with_bare_lf": b"From: <s@x.test>\r\nSubject: a\n\nBcc: <b@x.test>\r\n\r\nhello\r\n",
+    "B24_header_that_ends_with_bare_cr": b"From: <s@x.test>\r\nSubject: a\r\rBcc: <b@x.test>\r\n\r\nhello\r\n",
 }
 
 
 @pytest.mark.parametrize("name", REFUSED)
 def test_refused(w, t, name):
-    wanted = "554 5.4.6" if "B14" in name else "552 5.3.4|550 5.6.0" if "B3" in name else "550 5.6.0"
+    wanted = {"B14": "554 5.4.6 Too many hops", "B15": "554 5.4.6 This host", "B24": "550 5.5.2",
+              "B3_": "552 5.3.4|550 5.6.0"}.get(name[:3], "550 5.6.0")
     submit(t, REFUSED[name], f"{name}@a.test", wanted)
     t.say("NOOP", "250")
     assert not [a for a in w.arrived() if a["rcpt"] == f"{name}@a.test"]
@@ -126,6 +135,26 @@ def test_refused(w, t, name):
 def test_B14_hops_below_the_limit_pass(w, t):
     mail = arrived(w, t, b"Received: by a\r\n" * 40 + b"From: <s@x.test>\r\n\r\nhello\r\n", "hops@a.test")
     assert fields(mail).count(b"Received") == 41
+
+
+def test_B15_traces_of_others_and_a_few_of_our_own_pass(w, t):
+    traces = (b"Received: by mta.sender.test with ESMTP id x; date\r\n" * 10 +
+              b"Received: from mta.sender.test (x by mta.sender.test y) by other.test; date\r\n" * 10 +
+              b"Received: by mta.sender.test.other.test\r\nReceived: by\r\nReceived:\r\nReceived: (by mta.sender.test\r\n")
+    mail = arrived(w, t, traces + b"From: <s@x.test>\r\n\r\nhello\r\n", "b15@a.test")
+    assert mail.endswith(traces + b"From: <s@x.test>\r\n\r\nhello\r\n")
+
+
+def test_B15_mail_that_comes_back_for_ever():
+    """The daemon's route leads to its own listener: after ten rounds it knows."""
+    def before(w):
+        w.blocks = f'route circle {{ domains = {{ "*" }} hosts = {{ "127.0.0.1:{w.port}" }} }}'
+    with running(before=before) as w:
+        w.send("", ["r@a.test"])
+        row = gives(w, "r@a.test", "b")
+        assert row["dsnDiag"].startswith("smtp;554 5.4.6 This host has had the message 11 times"), row
+        assert sum(r["type"] == "r" for r in w.rows()) == 11
+        assert w.ctl("status", "--json")["summary"]["recipients"] == 0
 
 
 def test_B3_many_folds_and_fields_pass(w, t):
@@ -171,6 +200,56 @@ def test_B6_routing_fields_of_an_untrusted_client():
         assert not {b"X-Job", b"X-Virtual-MTA", b"X-Mtad-Pool"} & set(fields(w.mails()[0]))
 
 
+# name: (settings, what is wrong with the line marked "#!")
+INJECTED = {"lf": ('bounce-from = "m@a.test\nBcc: <x@y.test>" #!', "not closed"),
+            "lf_in_single_quotes": ("bounce-from = 'm@a.test\nBcc: <x@y.test>' #!", "not closed"),
+            "cr": ('domain "b.test" { refuse = "no\rBcc: <x@y.test>" } #!', "carriage return"),
+            "escaped": ('domain "b.test" { refuse = "no\\r\\nBcc: <x@y.test>" } #!', "backslash"),
+            "second_address": ('bounce-from = "m@a.test>, <x@y.test" #!', "no mail address"),
+            "ehlo": ('source one { ehlo = "a.test X" } #!', "no host name"),
+            "removed_header": ('remove-headers = { "X-A:" } #!', "header field"),
+            "job_header": ('job-headers = { "X-Job\t" } #!', "header field"),
+            "selector": ('dkim a.test { selector = "s; d=b.test" key = "k" } #!', "selector"),
+            "control": ('domain "b.test" { refuse = "\x1b[2J" } #!', "control byte"),
+            "user": ('user "a b" { password-file = "p" } #!', "no name")}
+
+
+@pytest.mark.parametrize("name", INJECTED)
+def test_B7_settings_with_line_ends(tmp_path, name):
+    text, words = INJECTED[name]
+    conf = tmp_path / "c.conf"
+    conf.write_bytes(b'hostname = a.test\nspool-dir = "spool"\nlisten s { address = { 127.0.0.1:5870 } }\n' +
+                     text.replace(" #!", "").encode() + b"\n")
+    done = subprocess.run([program("mtad"), "-t", "-c", str(conf)], capture_output=True, text=True, timeout=20)
+    assert done.returncode == 1 and "c.conf:4:" in done.stderr and words in done.stderr, done.stderr
+
+
+def test_B7_environment_stays_out_of_settings():
+    """libconfuse would put it in: a name in quotes is words and nothing else."""
+    os.environ["B7_EVIL"] = "no\r\nBcc: <x@y.test>"
+    with running(blocks='domain "b.test" { refuse = "${B7_EVIL}" }') as w:
+        w.send("", ["r@b.test"])
+        assert gives(w, "r@b.test", "b")["dsnDiag"].endswith("${B7_EVIL}")
+
+
+def test_B7_line_ends_in_what_mtactl_says():
+    """The operator's reason goes into records, the log and the report; it stays one line in each."""
+    script = A_TEST + 'site x { domains = { "x.test" } }'
+    with running(script) as w:
+        w.ctl("pause", "domain", "a.test", "--reason", "because\r\n\r\ninjected: line")
+        w.send("s@x.test", ["r@a.test"])
+        w.ctl("bounce", "--all", "--yes", "--reason", "too late\r\nX-Injected: yes\r\n\r\n.\r\nfalse, \"body\" \x1b[2J")
+        row = gives(w, "r@a.test", "b")
+        gives(w, "s@x.test")
+        (mail,) = w.mails()
+        assert "too late" in row["dsnDiag"] and not {"\r", "\n", "\x1b"} & set(row["dsnDiag"])
+        assert b"too late" in mail and not re.search(rb"(?m)^(X-Injected|\.\r)", mail)
+        assert b"\n" not in mail.replace(b"\r\n", b"")
+        status = email.message_from_bytes(mail).get_payload()[1].get_payload()
+        assert len(status) == 2 and "false" in status[1]["Diagnostic-Code"]
+        assert not re.search(r"(?m)^(injected|X-Injected|\r|false)", w.log_text())
+
+
 def test_B8_8_bit_body_to_a_site_without_8bitmime(w, t):
     message = "From: <s@x.test>\r\nX-Case: b8@ascii.test;\r\nContent-Type: text/plain; charset=utf-8\r\n\r\nGrüße\r\n".encode()
     submit(t, message, "b8@ascii.test", options=" BODY=8BITMIME")
@@ -181,6 +260,17 @@ def test_B8_8_bit_body_to_a_site_without_8bitmime(w, t):
     else:
         assert all(b < 128 for b in mails[0])
     assert "Grüße".encode() in arrived(w, t, b"From: <s@x.test>\r\n\r\n" + "Grüße\r\n".encode(), "b8@a.test", " BODY=8BITMIME")
+
+
+def test_B9_raw_8_bit_header(w, t):
+    """As it came to a site that takes 8 bits; back to the sender from one that does not; the log stays ASCII."""
+    message = "From: Jörg <s@sender.test>\r\nSubject: 日本語 \x80\r\n".encode() + b"X-Odd: \xff\xfe\r\n\r\nhello\r\n"
+    mail = arrived(w, t, message, "b9@a.test", " BODY=8BITMIME")
+    assert mail.endswith(message) and dkim_ok(mail, KEYS, 0) and opendkim_ok(mail, KEYS)
+    submit(t, message, "b9@ascii.test", options=" BODY=8BITMIME")
+    assert gives(w, "b9@ascii.test", "b")["dsnStatus"] == "5.6.3"
+    assert not [a for a in w.arrived() if a["rcpt"] == "b9@ascii.test"]
+    assert w.log_text().isascii()
 
 
 def test_B10_smtputf8_to_a_site_without_it(w, t):
@@ -216,6 +306,45 @@ def test_B17_foreign_signature_stays_and_ours_stands_above(w, t):
     assert dkim_ok(mail, KEYS, 0) and dkim_ok(mail, KEYS, 1)
 
 
+MIME = b'From: <s@sender.test>\r\nMIME-Version: 1.0\r\nContent-Type: multipart/mixed; boundary="b"\r\n'
+BROKEN = {
+    "no_end_boundary": MIME + b"\r\n--b\r\nContent-Type: text/plain\r\n\r\nhello\r\n",
+    "no_boundary": b"From: <s@sender.test>\r\nContent-Type: multipart/mixed\r\n\r\n--\r\n--x\r\n",
+    "1000_levels": MIME + b"\r\n" + b"".join(b"--b\r\nContent-Type: multipart/mixed; boundary=b%d\r\n\r\n--b%d\r\n" % (n, n)
+                                            for n in range(1000)),
+    "bad_base64": MIME + b"\r\n--b\r\nContent-Transfer-Encoding: base64\r\n\r\n!!!=A=\r\n=\r\n--b--\r\n",
+    "bad_quoted_printable": b"From: <s@sender.test>\r\nContent-Transfer-Encoding: quoted-printable\r\n\r\n=ZZ =\r\n=",
+    "wrong_charset": b"From: <s@sender.test>\r\nContent-Type: text/plain; charset=nothing-8\r\n\r\n\xff\xfe\x80\r\n",
+    "two_content_types": MIME + b"Content-Type: text/html\r\nContent-Transfer-Encoding: 7bit, base64\r\n\r\n--b--\r\n",
+    "controls": MIME + b"\r\n--b\r\n\r\n\x01\x1a\x7f\r\n--b--\r\n",
+}
+
+
+@pytest.mark.parametrize("name", BROKEN)
+def test_B11_broken_mime_passes_untouched(w, t, name):
+    message = BROKEN[name] if BROKEN[name].endswith(b"\r\n") else BROKEN[name] + b"\r\n"
+    mail = arrived(w, t, message, f"b11-{name}@a.test", " BODY=8BITMIME")
+    assert mail.endswith(message) and dkim_ok(mail, KEYS, 0) and opendkim_ok(mail, KEYS)
+
+
+@pytest.mark.parametrize("date", ["Thu, 01 Jan 1970 00:00:00 +0000", "Fri, 31 Dec 9999 23:59:59 +0000", "Mon, 1 Jan 24 12:00 EST",
+                                  "31 Feb 2026 25:61:61 +9999", "tomorrow", "-1"])
+def test_B16_dates_are_the_senders(w, t, date):
+    message = f"From: <s@sender.test>\r\nDate: {date}\r\n\r\nhello\r\n".encode()
+    begun = time.monotonic()
+    assert arrived(w, t, message, f"b16-{abs(hash(date))}@a.test").endswith(message)
+    assert time.monotonic() - begun < 5, "it waits for its date"
+
+
+@pytest.mark.parametrize("body", [b"From s@x.test Mon Jan  1 00:00:00 2024\r\nFrom: <other@x.test>\r\n\r\n>From there\r\n",
+                                  b"#!/bin/sh\r\nrm -rf /\r\n", b"QUIT\r\n..\r\nRSET\r\nDATA\r\n", b"begin 644 x\r\nend\r\n",
+                                  b"\x04\x1a\x7fELF\r\n%!PS\r\nPK\x03\x04\r\n"], ids=["mbox", "script", "smtp", "uuencode", "magic"])
+def test_B27_content_is_not_interpreted(w, t, body):
+    message = b"From: <s@sender.test>\r\n\r\n" + body
+    mail = arrived(w, t, message, f"b27-{body[1:3].hex()}@a.test")
+    assert mail.endswith(message) and dkim_ok(mail, KEYS, 0)
+
+
 BODIES = {"plain": b"hello\r\n", "empty": b"", "blank_lines_at_end": b"hello\r\n\r\n\r\n\r\n", "only_blank_lines": b"\r\n\r\n",
           "blanks_at_line_ends": b"a  \t\r\n \t b\t\tc \r\n \r\n", "dots": b".\r\n..\r\n.x\r\n", "long": b"0123456789" * 90 + b"\r\n",
           "large": (b"line of a large message " * 3 + b"\r\n") * 12000, "eight_bit": "Grüße\r\n".encode()}
@@ -239,9 +368,41 @@ def test_B18_signatures_verify(w, t, body, header):
     assert not opendkim_ok(mail + b"x\r\n", KEYS), "libopendkim lets everything pass"
     # Oversigned: a second From or Subject breaks it.
     assert not dkim_ok(mail.replace(b"\r\n\r\n", b"\r\nSubject: other\r\n\r\n", 1), KEYS, 0)
-    if header == "unsubscribe":
-        signed = email.message_from_bytes(mail)["DKIM-Signature"].lower()
-        assert "list-unsubscribe" in signed and "list-unsubscribe-post" in signed
+
+
+def test_B21_unsubscribe_fields_are_signed(w, t):
+    """RFC 8058 4: or one-click does not work. And oversigned: nobody may put another link in."""
+    mail = arrived(w, t, HEADERS["unsubscribe"] + b"\r\nhello\r\n", "b21@a.test")
+    for n, value in enumerate(email.message_from_bytes(mail).get_all("DKIM-Signature")):
+        signed = [f.strip() for f in re.search(r"\bh=([^;]*)", value).group(1).lower().split(":")]
+        for name in ("list-unsubscribe", "list-unsubscribe-post"):
+            assert signed.count(name) == 2, signed
+        assert not dkim_ok(mail.replace(b"https://x.test/u?1", b"https://y.test/u?1"), KEYS, n)
+        assert not dkim_ok(mail.replace(b"\r\n\r\n", b"\r\nList-Unsubscribe: <https://y.test>\r\n\r\n", 1), KEYS, n)
+
+
+def test_B26_encoded_words_are_not_decoded(w, t):
+    message = HEADERS["encoded"] + b"To: =?utf-8?b?PHhAeS50ZXN0Pg0KQmNjOiA8ekB5LnRlc3Q+?= <r@a.test>\r\n\r\nhello\r\n"
+    mail = arrived(w, t, message, "b26@a.test")
+    assert mail.endswith(message) and dkim_ok(mail, KEYS, 0)
+    assert {a["rcpt"] for a in w.arrived() if a["id"] == next(b["id"] for b in w.arrived() if b["rcpt"] == "b26@a.test")} == {"b26@a.test"}
+    assert not re.search(r"(?m)^(Bcc|Injected)", w.log_text() + (w.dir / "acct.csv").read_text())
+
+
+def test_B25_report_about_a_message_no_report_may_look_like(w, t):
+    """8 bits, controls, long lines, boundaries that look like ours: the report itself is legal and 7 bit."""
+    message = ("From: Jörg <s@sender.test>\r\nSubject: " + "ü" * 300 + "\r\n").encode() + (
+        b"Content-Type: multipart/report; boundary=b\r\n\r\n--b--\r\n" + b"\xff" * 998 + b"\r\n\x1b[2J\r\n..\r\n" +
+        b"Final-Recipient: rfc822; x@y.test\r\nAction: delivered\r\n")
+    submit(t, b"X-Case: b25;\r\n" + message, "b25@ascii.test", options=" BODY=8BITMIME RET=FULL")
+    gives(w, "b25@ascii.test", "b")
+    gives(w, "s@sender.test")
+    (report,) = [m for m in w.mails() if b"X-Case: b25;" in m and b"report-type=delivery-status" in m]
+    assert report.isascii() and b"\n" not in report.replace(b"\r\n", b"")
+    assert max(map(len, report.split(b"\r\n"))) <= 998
+    parts = email.message_from_bytes(report).get_payload()
+    assert [p.get_content_type() for p in parts][:2] == ["text/plain", "message/delivery-status"] and len(parts) == 3
+    assert [b["Action"] for b in parts[1].get_payload()[1:]] == ["failed"]
 
 
 def test_B18_header_alone_and_no_last_line_end(w, t):
