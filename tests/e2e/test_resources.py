@@ -2,7 +2,9 @@
 """What the daemon does when the machine is short of something: time of its disk, descriptors, memory."""
 import contextlib
 import os
+import pathlib
 import re
+import resource
 import shutil
 import signal
 import socket
@@ -372,3 +374,38 @@ def test_I14_too_few_threads():
                 assert w.daemon.returncode == 1 and "mtad: cannot start: " in w.log_text(), w.log_text()
                 outcomes.add("says so")
     assert outcomes == {"runs", "says so"}
+
+
+def is_sanitized():
+    return re.search(b"__[at]san_init", pathlib.Path(program("mtad")).read_bytes()) is not None
+
+
+def test_I3_no_memory_for_what_comes_in():
+    """Sessions and messages fail, the daemon does not, and nothing it said 250 to is lost. Every allocation in turn is for
+    tests/crash; this is the machine that has no more."""
+    with World(delivery="retry = { 1s }") as w:
+        w.sim(ACCEPTING)
+        if is_sanitized():  # its allocator takes all addresses at once, so a limit of those says nothing
+            limit = ":allocator_may_return_null=1:soft_rss_limit_mb=260"
+            w.start(wrapper=["env", *[f"{name}={os.environ.get(name, '')}{limit}" for name in ("ASAN_OPTIONS", "TSAN_OPTIONS")]])
+        else:
+            w.start()
+            size = int(re.search(r"VmSize:\s+(\d+)", open(f"/proc/{w.daemon.pid}/status").read())[1]) << 10
+            resource.prlimit(w.daemon.pid, resource.RLIMIT_AS, (size + (40 << 20),) * 2)
+        load = subprocess.Popen([program("mtasim-load"), "--to", f"127.0.0.1:{w.port}", "--domains", "a.test,b.test", "--sessions",
+                                 "60", "--messages", "100000", "--size", "2000000", "--quiet", "--ledger", str(w.dir / "sent.tsv")],
+                                stdout=subprocess.DEVNULL)
+        try:
+            wait_for("refusals", lambda: len(re.findall("code=45[12]", w.log_text())) > 50)
+            time.sleep(0.5)
+        finally:
+            load.terminate()
+            load.wait(20)
+        assert w.daemon.poll() is None
+        w.kill()
+        w.start()
+        sent = [line.split("\t") for line in (w.dir / "sent.tsv").read_text().splitlines()]
+        acked = {(s[2], s[3]) for s in sent if s[1] == "acked"}
+        assert acked
+        wait_for("all of it", lambda: acked <= {(a["id"], a["rcpt"]) for a in w.arrived()}, 60)
+        wait_for("books in balance", lambda: w.ctl("audit", check=False).returncode == 0)
