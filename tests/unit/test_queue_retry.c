@@ -19,6 +19,18 @@ test_add(void **state)
 	assert_int_equal(queue_retry_add(INT64_MAX, 1), INT64_MAX);
 }
 
+/* J7: no clock and no setting makes a time turn round, or into "none". */
+static void
+test_J7_move(void **state)
+{
+	assert_int_equal(queue_retry_move(START, HOUR), START + HOUR);
+	assert_int_equal(queue_retry_move(START, -HOUR), START - HOUR);
+	assert_int_equal(queue_retry_move(0, HOUR), 0);
+	assert_int_equal(queue_retry_move(INT64_MAX, -HOUR), INT64_MAX);
+	assert_int_equal(queue_retry_move(INT64_MAX - 1, HOUR), INT64_MAX);
+	assert_int_equal(queue_retry_move(HOUR, -DAY), 1);
+}
+
 static void
 test_jitter(void **state)
 {
@@ -81,6 +93,7 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_add),
+		cmocka_unit_test(test_J7_move),
 		cmocka_unit_test(test_jitter),
 		cmocka_unit_test(test_wait),
 		cmocka_unit_test(test_longest),
