@@ -1,10 +1,23 @@
 # SPDX-License-Identifier: Apache-2.0
 """Faults C, end to end: each domain of one world has its own trouble; what becomes of its mail."""
 import collections
+import json
+import os
+import socket
+import subprocess
+import threading
 import time
 
+import dns.edns
+import dns.flags
+import dns.message
+import dns.rcode
+import dns.rdatatype
+import dns.rrset
 import pytest
-from tools import gives, running, wait_for
+from namespaces import network
+from test_tls import NORMAL, Peer
+from tools import free_port, gives, running, wait_for
 
 SCRIPT = '''
 record "nomx.test" { a = "127.3.1.1" }
@@ -138,40 +151,115 @@ def test_C5_all_resolvers_silent_then_back():
         gives(w)
 
 
-def test_C23_one_question_for_many_messages():
-    """Many messages for one name at once: counted by a resolver of our own that answers late."""
-    import socket
-    import threading
-    import dns.message
-    import dns.rrset
-    from tools import free_port
-    counts = collections.Counter()
-    port = free_port()
-    s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-    s.bind(("127.0.0.1", port))
-    stop = False
+class Resolver:
+    """A resolver on loopback whose answers the test makes: answer(name, type, query) gives the texts of the records, None
+    for silence, or a whole message. What does not exist is NXDOMAIN."""
 
-    def serve():
-        while not stop:
-            data, peer = s.recvfrom(4096)
+    def __init__(self, answer):
+        self.answer, self.counts, self.port = answer, collections.Counter(), free_port()
+        self.socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        self.socket.bind(("127.0.0.1", self.port))
+        threading.Thread(target=self.run, daemon=True).start()
+
+    def run(self):
+        while True:
+            data, peer = self.socket.recvfrom(4096)
             query = dns.message.from_wire(data)
             question = query.question[0]
-            counts[(question.name.to_text(), question.rdtype)] += 1
-            time.sleep(0.05)
-            answer = dns.message.make_response(query)
-            if question.rdtype == 15:
-                answer.answer.append(dns.rrset.from_text(question.name, 60, "IN", "MX", "10 host.test."))
-            elif question.rdtype == 1:
-                answer.answer.append(dns.rrset.from_text(question.name, 60, "IN", "A", "127.3.1.1"))
-            s.sendto(answer.to_wire(), peer)
-    threading.Thread(target=serve, daemon=True).start()
-    with running(before=lambda w: setattr(w, "dns_servers", f'"127.0.0.1:{port}"')) as w:
+            name, kind = question.name.to_text(), dns.rdatatype.to_text(question.rdtype)
+            self.counts[name, kind] += 1
+            made = self.answer(name, kind, query)
+            if isinstance(made, list):
+                texts, made = made, dns.message.make_response(query)
+                made.set_rcode(0 if texts else dns.rcode.NXDOMAIN)
+                if texts:
+                    made.answer.append(dns.rrset.from_text(question.name, 60, "IN", kind, *texts))
+            if made is not None:
+                self.socket.sendto(made.to_wire(), peer)
+
+    def serves(self, w):
+        w.dns_servers = f'"127.0.0.1:{self.port}"'
+
+
+def test_C23_one_question_for_many_messages():
+    """Many messages for one name at once: counted by a resolver that answers late."""
+    def answer(name, kind, query):
+        time.sleep(0.05)
+        return {"MX": ["10 host.test."], "A": ["127.3.1.1"]}.get(kind, [])
+    resolver = Resolver(answer)
+    with running(before=resolver.serves) as w:
         with w.client() as c:
             for n in range(200):
                 c.sendmail("s@x.test", [f"r{n}@a.test"], b"From: <s@x.test>\r\n\r\nhello\r\n")
         wait_for("200 records", lambda: sum(r["type"] == "d" for r in w.rows()) == 200)
-        stop = True
-        assert counts[("a.test.", 15)] == 1 and max(counts.values()) <= 2, counts
+        assert resolver.counts["a.test.", "MX"] == 1 and max(resolver.counts.values()) <= 2, resolver.counts
+
+
+def test_C29_a_bogus_zone_waits():
+    """A validating resolver says SERVFAIL, with the reason of RFC 8914. It would give the data if we asked it not to
+    check: we do not, and the domain's address is no way around either."""
+    def answer(name, kind, query):
+        bogus = name == "a.test." and kind == "MX" or name == "signed.test."
+        if bogus and not query.flags & dns.flags.CD:
+            made = dns.message.make_response(query)
+            made.set_rcode(dns.rcode.SERVFAIL)
+            if query.edns >= 0:
+                made.use_edns(0, options=[dns.edns.GenericOption(15, b"\0\x06signature expired")])
+            return made
+        return {"MX": ["10 signed.test." if name == "b.test." else "10 host.test."], "A": ["127.3.1.1"]}.get(kind, [])
+    resolver = Resolver(answer)
+    with running(before=resolver.serves, settings="dns-retry = 1s\n") as w:
+        w.send("", ["r@a.test", "r@b.test", "r@c.test"])
+        gives(w, "r@c.test")
+        wait_for("a second look", lambda: min(resolver.counts["a.test.", "MX"], resolver.counts["signed.test.", "A"]) >= 2)
+        rows = {r["domain"]: r for r in w.ctl("queue", "--json")["rows"]}
+        assert set(rows) == {"a.test", "b.test"} and all("SERVFAIL" in r["reply"] for r in rows.values()), rows
+        assert not [r for r in w.rows() if r["type"] == "b"] and len(w.arrived()) == 1
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root makes networks")
+def test_C32_the_address_that_was_judged_is_the_one_dialled():
+    """Rebinding: the host's address is public when it is looked up first, ours from then on. One look-up serves judgement
+    and connection; an address of ours beside a public one is never the next to try."""
+    def answer(name, kind, query):
+        if kind == "MX":
+            return ["10 beside.test."] if name == "b.test." else ["10 rebound.test."]
+        if kind != "A":
+            return []
+        if name == "beside.test.":
+            return ["5.5.5.2", "127.0.0.1"]
+        return ["5.5.5.1"] if resolver.counts[name, kind] == 1 else ["127.0.0.1"]
+    with network():
+        # Delivered here without being an interface's address.
+        subprocess.run(["ip", "route", "add", "local", "5.5.5.0/24", "dev", "lo"], check=True)
+        resolver = Resolver(answer)
+        with running(before=resolver.serves, delivery="allow-private = no  retry = { 1s }  idle = 0s") as w:
+            outside, inside = (Peer(lambda peer, c: peer.talk(c, NORMAL), host, w.site_port) for host in ("5.5.5.1", "127.0.0.1"))
+            w.send("", ["r@a.test", "r@b.test"])
+            assert gives(w)["dlvDestinationIp"] == "5.5.5.1"
+            w.send("", ["again@a.test"])
+            assert gives(w, "again@a.test")["dlvDestinationIp"] == "5.5.5.1"
+            wait_for("two attempts", lambda: sum(r["type"] == "t" and r["rcpt"] == "r@b.test" for r in w.rows()) >= 2)
+            assert (outside.connections, inside.connections) == (2, 0)
+            assert {r["dlvDestinationIp"] for r in w.rows() if r["type"] == "t"} <= {"5.5.5.2", ""}
+
+
+def test_C34_a_wildcard_that_answers_everything():
+    """Every name has MX and address, each its own: the questions are as many as the names, the connections as allowed."""
+    def answer(name, kind, query):
+        return {"MX": [f"10 mx.{name}"], "A": ["127.3.1.1"]}.get(kind, [f"{name}"] if kind == "CNAME" else [])
+    resolver = Resolver(answer)
+    with running('site a { domains = { "a.test" } }', before=resolver.serves, settings="connections-total = 4\n",
+                 delivery="idle = 100ms") as w:
+        with w.client() as c:
+            for n in range(60):
+                c.sendmail("", [f"r@d{n}.wild.test"], b"From: <s@x.test>\r\n\r\nhello\r\n")
+        wait_for("60 records", lambda: sum(r["type"] == "d" for r in w.rows()) == 60)
+        w.simulator.terminate()
+        clients = json.loads(w.simulator.communicate()[0])["sites"]["a"]["clients"]
+        assert max(c["peak_open"] for c in clients.values()) <= 5, "one that ends may overlap with the next one"
+        assert max(resolver.counts.values()) == 1 and len(resolver.counts) == 180
+        assert {k for _, k in resolver.counts} == {"MX", "A", "AAAA"}
 
 
 def test_C26_C28_names():

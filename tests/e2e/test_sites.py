@@ -2,15 +2,19 @@
 """Faults D: what receiving sites do. One world, a site for each habit; then worlds of their own where time matters."""
 import collections
 import json
+import os
 import re
+import subprocess
 import time
 
 import pytest
+from namespaces import network
 from tools import gives, running, wait_for
 
 HABITS = {
     # name: (lines of the site, type of the first record that is not "r", what its code or words begin with, delivered in the end)
     "D1_refuses_connections": ('host { number = 1 fault = refuse }', "t", "x-mtad;.*(?i:refused)", False),
+    "D4_reset_after_accept": ('rule { on = connect do = reset count = 1 }', "t", "x-mtad;", True),
     "D5_no_greeting": ('rule { on = connect do = stall count = 1 }', "t", "x-mtad;.*timeout", True),
     "D6_greeting_dribbles": ('rule { on = connect drip = 1s count = 1 }', "t", "x-mtad;.*timeout", True),
     "D6_rcpt_reply_dribbles": ('pipelining = no rule { on = rcpt drip = 1s count = 1 }', "t", "x-mtad;.*timeout in rcpt", True),
@@ -278,6 +282,35 @@ def test_D1_D2_dead_hosts_then_a_good_one(fault):
         w.send("s@x.test", ["r@a.test"])
         row = gives(w)
         assert "mx3" in row["dsnMta"] and not [r for r in w.rows() if r["type"] == "t"]
+
+
+# What the kernel says of the first host's address: how it is brought to say so, its words.
+UNREACHABLE = {"no_route": (None, "Network is unreachable"), "no_v6_route": (None, "Network is unreachable"),
+               "unreachable": ("unreachable", "No route to host"), "blackhole": ("blackhole", "Invalid argument")}
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root makes networks")
+@pytest.mark.parametrize("how", UNREACHABLE)
+def test_D3_no_way_to_the_first_host(how):
+    """The next one in the same attempt; where there is none, mail waits and says why."""
+    kind, words = UNREACHABLE[how]
+    address = 'aaaa = "2600::1"' if how == "no_v6_route" else 'a = "5.5.5.1"'
+    script = f"""record "a.test" {{ mx = {{ "10 far.test", "20 mx1.near.mx.test" }} }}
+        record "b.test" {{ mx = {{ "10 far.test" }} }}
+        record "far.test" {{ {address} }}
+        site near {{ domains = {{ "near.test" }} }}"""
+    with network():
+        if kind is not None:
+            subprocess.run(["ip", "route", "add", kind, "5.5.5.0/24"], check=True)
+        with running(script, delivery="retry = { 1s, 1h }") as w:
+            w.send("", ["r@a.test", "r@b.test"])
+            row = gives(w)
+            assert row["dsnMta"].startswith("mx1.near.mx.test")
+            assert not [r for r in w.rows() if r["rcpt"] == "r@a.test" and r["type"] == "t"], "no attempt of its own"
+            row = gives(w, "r@b.test", "t")
+            assert row["dsnStatus"] == "4.4.1" and words in row["dsnDiag"], row
+            wait_for("the second attempt", lambda: sum(r["type"] == "t" for r in w.rows()) == 2)
+            assert not [r for r in w.rows() if r["type"] == "b"]
 
 
 def test_D41_only_dead_hosts_are_tried_within_the_bound():
