@@ -12,7 +12,11 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* --- pauses on disk: "pause/KIND/NAME" -> until, reason --- */
+/* --- pauses on disk: "pause/KIND/NAME" -> times, reason --- */
+
+struct pause_times {
+	int64_t made_us, until_us; /* wall clock; INT64_MAX: until it is ended */
+};
 
 static int
 pause_name(char *buf, size_t max, enum queue_pause_kind kind, struct queue_blob name)
@@ -60,13 +64,14 @@ dispatch_pause(struct dispatch *d, enum queue_pause_kind kind, struct queue_blob
 {
 	char note[256], value[PAUSE_NOTE_MAX];
 	int len = pause_name(note, sizeof(note), kind, name);
-	size_t words = reason.len < sizeof(value) - 8 ? reason.len : sizeof(value) - 8;
+	const struct pause_times times = {dispatch_now(d), until_us};
+	size_t room = sizeof(value) - sizeof(times), words = reason.len < room ? reason.len : room;
 
 	if (!apply_pause(d, kind, name, until_us, reason))
 		return false;
-	memcpy(value, &until_us, 8);
-	memcpy(value + 8, reason.ptr, words);
-	post_note(d, note, (size_t)len, value, 8 + words);
+	memcpy(value, &times, sizeof(times));
+	memcpy(value + sizeof(times), reason.ptr, words);
+	post_note(d, note, (size_t)len, value, sizeof(times) + words);
 	event_active(d->wake, EV_TIMEOUT, 1);
 	return true;
 }
@@ -93,15 +98,19 @@ dispatch_restore_pause(void *arg, struct queue_blob name, struct queue_blob valu
 {
 	struct dispatch *d = arg;
 	const char *kind = (const char *)name.ptr + 6;
-	int64_t until_us;
+	int64_t now_us = dispatch_now(d);
+	struct pause_times times;
+	struct queue_blob reason = {(const char *)value.ptr + sizeof(times), value.len - sizeof(times)};
 
-	if (name.len < 8 || value.len < 8 || kind[1] != '/')
+	if (name.len < 8 || value.len < sizeof(times) || kind[1] != '/')
 		return true;
-	memcpy(&until_us, value.ptr, 8);
-	if (until_us > dispatch_now(d))
+	memcpy(&times, value.ptr, sizeof(times));
+	/* J4: made by a clock that was ahead; it has its length from now on. */
+	if (times.made_us > now_us && times.until_us != INT64_MAX)
+		times.until_us -= times.made_us - now_us;
+	if (times.until_us > now_us)
 		(void)apply_pause(d, (enum queue_pause_kind)(kind[0] - '0'),
-			(struct queue_blob){kind + 2, name.len - 8}, until_us,
-			(struct queue_blob){(const char *)value.ptr + 8, value.len - 8});
+			(struct queue_blob){kind + 2, name.len - 8}, times.until_us, reason);
 	return true;
 }
 

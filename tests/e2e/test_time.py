@@ -119,6 +119,24 @@ def test_J2_a_day_back_stalls_nothing():
         passes(w)
 
 
+def test_J4_what_a_wrong_clock_wrote_is_put_right_at_the_next_start():
+    """A retry and a pause of a life whose clock was a year ahead, and that ended before it was mended."""
+    with clocked(delivery="retry = { 2s }") as w:
+        w.clock.ahead(days=365)
+        wait_for("the step", lambda: clock_set(w))
+        w.send("s@x.test", ["r@b.test"])
+        gives(w, "r@b.test", "t")
+        w.ctl("pause", "domain", "a.test", "--for", "4s")
+        w.send("s@x.test", ["paused@a.test"])
+        w.kill()
+        w.clock.right()
+        before = len(w.rows())
+        w.start(wrapper=w.clock.wrapper)
+        assert 0 < w.ctl("pauses", "--json")["rows"][0]["until_us"] / 1e6 - w.clock.now() <= 4
+        gives(w, "paused@a.test")
+        wait_for("another attempt", lambda: any(r["rcpt"] == "r@b.test" for r in w.rows()[before:]))
+
+
 def test_J3_time_zone_and_daylight_saving_are_nobody_s_business():
     """Over the night in which New York's clocks go back."""
     with World() as w:
