@@ -125,6 +125,10 @@ class World:
             return []
         return [dict(zip(names, line.split("\t"))) for line in path.read_text().splitlines()]
 
+    def stats(self):
+        """The simulator's counts, half a second old at most."""
+        return json.loads((self.dir / "stats.json").read_text())
+
     def mails(self):
         """Whole messages as they arrived, as bytes."""
         return [p.read_bytes() for p in sorted((self.dir / "mbox").glob("*.eml"))]
