@@ -136,6 +136,24 @@ sched_lane_arm(struct queue_sched *q, struct queue_lane *lane)
 
 /* --- the clock --- */
 
+/* Ahead: a wait keeps its length, but no more than the schedule has. What was read at start may have been
+ * written by a clock that was ahead of this one by less than a site may ask for: it would wait for the step
+ * too.
+ */
+static int64_t
+due_shift(const struct queue_sched *q, const struct sched_rcpt *r, int64_t step_us)
+{
+	const struct queue_policy *p = r->cell->domain->policy;
+	int64_t due_us = queue_retry_move(r->due_us, step_us), wait_us = queue_retry_wait(p, r->attempts);
+
+	if (wait_us < p->uncertain_retry_us)
+		wait_us = p->uncertain_retry_us;
+	wait_us = queue_retry_jitter(wait_us, q->conf.jitter_percent, UINT32_MAX);
+	if (step_us > 0 && due_us > queue_retry_add(q->now_us, wait_us))
+		return queue_retry_add(q->now_us, wait_us);
+	return due_us;
+}
+
 /* Ahead: the age keeps its length. Back: the time of arrival may have been right all along and the clock
  * wrong only since, so it stays where it can; no age is negative. A message lives longer rather than shorter.
  */
@@ -156,7 +174,7 @@ message_shift(struct queue_sched *q, struct sched_message *m, int64_t step_us)
 
 		if (r->state == SCHED_ENDED)
 			continue;
-		r->due_us = queue_retry_move(r->due_us, step_us);
+		r->due_us = due_shift(q, r, step_us);
 		r->cell->next_due_us = 0;
 		sched_rcpt_arm(q, r);
 	}

@@ -395,6 +395,24 @@ test_J4_due_in_the_far_future(void **state)
 	host_fini(&h);
 }
 
+/* J1, J4: written by the right clock, read by one that is half a day behind and then set right: not a day
+ * late. */
+static void
+test_J1_J4_start_with_a_clock_behind(void **state)
+{
+	struct queue_message m = {.id = 1, .arrived_us = START};
+	struct queue_sched_rcpt r = {.domain = {"d1", 2}, .due_us = START + DAY / 2, .attempts = 2};
+	struct queue_domain_view v;
+	struct host h;
+
+	host_init(&h);
+	assert_int_equal(queue_sched_add(h.q, &m, &r, 1, NULL, START), QUEUE_OK);
+	queue_sched_clock_ahead(h.q, DAY / 2);
+	assert_true(queue_sched_domain_find(h.q, r.domain, &v));
+	assert_in_range(v.next_us, START + DAY / 2 + 15 * MINUTE, START + DAY / 2 + 3 * HOUR);
+	host_fini(&h);
+}
+
 int
 main(void)
 {
@@ -409,6 +427,7 @@ main(void)
 		cmocka_unit_test(test_J1_J2_pause_keeps_its_length),
 		cmocka_unit_test(test_J1_J4_old_mail_is_tried_before_it_expires),
 		cmocka_unit_test(test_J4_due_in_the_far_future),
+		cmocka_unit_test(test_J1_J4_start_with_a_clock_behind),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
