@@ -25,17 +25,15 @@ class Books:
         self.arrived = collections.Counter((a["id"], a["rcpt"]) for a in self.arrivals if a["outcome"] == "ok" and a["from"] != "-")
         self.reports = {a["id"] for a in self.arrivals if a["from"] == "-"}
         self.records = collections.Counter()
-        self.removed = set()
         for path in w.dir.glob("acct.csv*"):
             with open(path, newline="") as f:
                 for row in csv.DictReader(f):
                     if row["type"] in ("d", "b"):
                         self.records[(row["type"], row["rcpt"])] += 1
-                    if row["bounceCat"] == "admin" and row["dsnStatus"] == "5.0.0":
-                        self.removed.add(row["rcpt"])
         self.events = []
         for path in w.dir.glob("acct.jsonl*"):
             self.events += [json.loads(line) for line in path.read_text().splitlines()]
+        self.removed = {e["rcpt"] for e in self.events if e["event"] == "dropped"}
         # A message that was sent again under a new id (its first acknowledgement was lost) is another to the same recipient.
         self.sent = collections.Counter(rcpt for _, rcpt in self.acked | self.unknown)
 

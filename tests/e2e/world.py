@@ -81,7 +81,7 @@ class World:
         return self
 
     def __exit__(self, kind, value, trace):
-        self.failed = kind is not None
+        self.failed = self.failed or kind is not None
         self.close()
 
     def close(self):
