@@ -657,7 +657,7 @@ main(int argc, char **argv)
 	live(&m, live_dir, transactions);
 	for (uint32_t i = first; i < images; i++)
 		failed += !try_image(&m, image_dir, seed, i);
-	printf("powercut: %u transactions, %llu operations, %u images: %u failed\n", transactions,
+	printf("F2 F3 powercut: %u transactions, %llu operations, %u images: %u failed\n", transactions,
 		(unsigned long long)disk_op_count(), images - first, failed);
 	if (failed > 0)
 		printf("again: powercut -i IMAGE %u %llu\n", transactions, (unsigned long long)seed);

@@ -1,11 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
 """Faults F: the spool and the accounting files."""
+import contextlib
 import os
 import re
+import shutil
+import subprocess
+import tempfile
 import time
 
 import pytest
-from tools import MAIL, Talk, gives, running, wait_for
+from tools import MAIL, Talk, gives, program, running, wait_for
 
 LATER = 'site a { domains = { "a.test" } rule { on = rcpt reply = "451 4.7.1 later" } }\nsite b { domains = { "b.test" } }'
 
@@ -211,3 +215,179 @@ def test_bodies_beyond_memory_max_come_from_the_spool():
                 c.sendmail("s@x.test", [f"r{n}@a.test"], f"From: <s@x.test>\r\n\r\n{body}".encode())
         wait_for("20 records", lambda: sum(r["type"] == "d" for r in w.rows()) == 20, 60)
         assert len({a["crc"] for a in w.arrived()}) == 1
+
+
+SLOW_END = 'site a { domains = { "a.test" } rule { on = dot delay = 2s do = accept } }\n'
+BROKEN = {"F4 each sync": "failing", "F5 each write": "bad", "F5 half of each write": "short", "F7 F26 no room, not even to write over what is there": "full",
+          "F8 read-only": "read-only", "F8 over quota": "over-quota", "F10 the meta pages": "bad-meta"}
+
+
+@pytest.mark.parametrize("state", BROKEN.values(), ids=BROKEN)
+def test_F5_F7_F8_F10_a_success_that_cannot_be_recorded(state):
+    """It is on its way when the disk breaks, and recorded when it is well: no second copy, nothing acknowledged meanwhile."""
+    with running(SLOW_END + 'site b { domains = { "b.test" } }', disk=True, delivery="retry = { 1h }") as w:
+        w.send("s@x.test", ["r@a.test"])
+        wait_for("its arrival", lambda: w.ctl("status", "--json")["summary"]["leased"] == 1)
+        w.disk.becomes(state)
+        with Talk(w.port) as t:
+            t.hello()
+            t.envelope("s@x.test", ["lost@b.test"])
+            t.data(MAIL, "45")
+        wait_for("the alarm", lambda: "spool_failed" in w.log_text())
+        wait_for("the arrival", lambda: w.arrived())
+        w.disk.becomes("well")
+        wait_for("recovery", lambda: "spool_recovered" in w.log_text())
+        gives(w, "r@a.test")
+        w.send("s@x.test", ["r@b.test"])
+        gives(w, "r@b.test")
+        wait_for("an empty queue", lambda: w.ctl("audit", "--json")["summary"]["queued"] == 0)
+        assert w.ctl("audit", "--json")["summary"]["balanced"]
+        w.kill()
+        w.start()
+        assert w.ctl("status", "--json")["summary"]["recipients"] == 0
+        assert [a["rcpt"] for a in w.arrived()] == ["r@a.test", "r@b.test"]
+
+
+def test_F17_a_sync_of_five_seconds():
+    """Who submits waits; who asks is answered, and sessions under way go on."""
+    with running('site a { domains = { "a.test" } rule { on = dot delay = 1s do = accept } }', disk=True) as w:
+        w.send("s@x.test", ["first@a.test"])
+        wait_for("the session", lambda: w.ctl("status", "--json")["summary"]["leased"] == 1)
+        w.disk.becomes("hanging")
+        begun = time.monotonic()
+        with Talk(w.port, timeout=60) as t, Talk(w.port) as other:
+            t.hello()
+            t.envelope("s@x.test", ["second@a.test"])
+            t.say("DATA", "354")
+            t.raw(MAIL)
+            other.hello()
+            while time.monotonic() - begun < 5:
+                asked = time.monotonic()
+                other.say("NOOP", "250")
+                w.ctl("status")
+                assert time.monotonic() - asked < 2
+                time.sleep(0.1)
+            assert [a["rcpt"] for a in w.arrived()] == ["first@a.test"]
+            w.disk.becomes("well")
+            t.expect("250")
+            assert time.monotonic() - begun > 5
+        gives(w, "second@a.test")
+        assert "stalled" not in w.log_text() and len(w.arrived()) == 2
+
+
+@contextlib.contextmanager
+def submitting(w, messages):
+    """A load for a.test meanwhile; yields a function: who was acknowledged until now."""
+    ledger = w.dir / "acked.tsv"
+    ledger.touch()
+    load = subprocess.Popen([program("mtasim-load"), "--to", f"127.0.0.1:{w.port}", "--domains", "a.test", "--messages", str(messages),
+                             "--sessions", "5", "--size", "3000", "--rate", "500", "--ledger", str(ledger)],
+                            stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+
+    def acknowledged():
+        lines = [line.split("\t") for line in ledger.read_text().splitlines() if line.count("\t") >= 6]
+        return {f[3] for f in lines if f[1] == "acked"}
+    try:
+        yield acknowledged
+    finally:
+        load.kill()
+        load.wait()
+
+
+def all_of(w):
+    """The recipients of the queue, when it has been read."""
+    wait_for("the whole queue", lambda: not w.ctl("status", "--json")["summary"]["recovering"])
+    assert w.ctl("audit", "--json")["summary"]["balanced"]
+    return {r["rcpt"] for r in w.ctl("list", "--all", "--json", "--limit", "0")["rows"]}
+
+
+def without(dump, is_dropped):
+    """An mdb_dump(1) without the records of the table of bodies of which is_dropped(id, chunk) is true."""
+    out, table, key = [], "", None
+    for line in dump.splitlines():
+        if line.startswith("database="):
+            table = line[9:]
+        if not line.startswith(" ") or table != "body":
+            out.append(line)
+        elif key is None:
+            key = line
+        else:
+            number = int.from_bytes(bytes.fromhex(key.strip()), "little")
+            if not is_dropped(number >> 20, number & 0xfffff):
+                out += [key, line]
+            key = None
+    return "\n".join(out) + "\n"
+
+
+def test_F12_bodies_that_are_gone():
+    """One wholly, of one its end: both are set aside, and said. The next goes out."""
+    with running(LATER, delivery="retry = { 1h }") as w:
+        for rcpt in ("gone@a.test", "cut@a.test", "whole@a.test"):
+            w.send("s@x.test", [rcpt], body="a line of text\r\n" * 1000)
+        wait_for("three deferrals", lambda: sum(r["type"] == "t" for r in w.rows()) == 3)
+        gone, cut, _ = (int(r["id"], 16) for r in sorted(w.ctl("list", "--json")["rows"], key=lambda r: r["id"]))
+        w.stop()
+        dump = subprocess.run(["mdb_dump", "-a", f"{w.dir}/spool"], capture_output=True, text=True, check=True).stdout
+        (w.dir / "spool" / "data.mdb").unlink()
+        kept = without(dump, lambda n, chunk: n == gone or (n == cut and chunk > 0))
+        assert dump.count("\n") - kept.count("\n") > 4
+        subprocess.run(["mdb_load", f"{w.dir}/spool"], input=kept, text=True, check=True)
+        w.simulator.kill()
+        w.simulator.wait()
+        w.sim('site a { domains = { "a.test" } }')
+        w.start()
+        w.ctl("retry", "--all", "--yes")
+        gives(w, "whole@a.test")
+        audit = wait_for("quarantine", lambda: (a := w.ctl("audit", "--json")["summary"])["quarantined"] == 2 and a)
+        assert audit["balanced"] and audit["queued"] == 0 and w.log_text().count(" quarantined ") == 2
+        assert [a["rcpt"] for a in w.arrived()] == ["whole@a.test"]
+
+
+def test_F21_backup_while_it_runs(tmp_path):
+    """As mtad(8) says: mdb_copy. All that had been acknowledged is in it, whatever is written meanwhile."""
+    with running(LATER, delivery="retry = { 1h }") as w:
+        with submitting(w, 2000) as acknowledged:
+            wait_for("some mail", lambda: len(acknowledged()) > 200)
+            before = acknowledged()
+            subprocess.run(["mdb_copy", str(w.dir / "spool"), str(tmp_path)], check=True, timeout=60)
+            wait_for("more mail", lambda: len(acknowledged()) > len(before) + 200)
+        w.kill()
+        shutil.rmtree(w.dir / "spool")
+        (w.dir / "spool").mkdir(mode=0o700)
+        shutil.copy(tmp_path / "data.mdb", w.dir / "spool" / "data.mdb")
+        w.start()
+        assert before <= all_of(w)
+
+
+def test_F27_spool_on_another_device():
+    """As mtad(8) says: stop, copy, name the new place. Sparse files may lose their holes."""
+    with running(LATER, delivery="retry = { 1h }") as w, tempfile.TemporaryDirectory(dir="/dev/shm") as other:
+        assert os.stat(other).st_dev != os.stat(w.dir).st_dev
+        with submitting(w, 300) as acknowledged:
+            wait_for("all of it", lambda: len(acknowledged()) == 300)
+        w.stop()
+        subprocess.run(["cp", "-a", "--sparse=never", f"{w.dir}/spool", f"{other}/spool"], check=True)
+        shutil.rmtree(w.dir / "spool")
+        (w.dir / "spool").symlink_to(f"{other}/spool")
+        w.start()
+        assert all_of(w) == acknowledged()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root may be another user")
+def test_F25_a_directory_that_is_no_longer_ours():
+    """Nothing more can be made in it: what is open goes on; what cannot begin is said, where and why."""
+    def before(w):
+        w.dir.chmod(0o777)
+        w.settings += "run-as = nobody\n"
+    with running(LATER, before=before) as w:
+        (w.dir / "ca").chmod(0o755)
+        w.send("s@x.test", ["first@b.test"])
+        gives(w, "first@b.test")
+        w.dir.chmod(0o755)
+        (w.dir / "spool").chmod(0)
+        w.ctl("rotate", check=False)
+        w.send("s@x.test", ["second@b.test"])
+        gives(w, "second@b.test")
+        wait_for("the complaint", lambda: re.search(r"(?m) (error|warn) \S+ .*acct.*(Permission denied|EACCES)", w.log_text()))
+        w.stop()
+        w.start_fails = w.log_text()

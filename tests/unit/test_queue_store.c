@@ -392,7 +392,7 @@ test_directory(void **state)
 }
 
 static void
-test_network_fs(void **state)
+test_F16_network_file_systems(void **state)
 {
 	static const struct {
 		const char *name;
@@ -492,7 +492,7 @@ test_guards(void **state)
 
 /* The map is full in the middle of a transaction: it is gone, the store is not. */
 static void
-test_map_full(void **state)
+test_F9_map_full(void **state)
 {
 	static char event[QUEUE_EVENT_MAX];
 	struct fixture *f = *state;
@@ -619,9 +619,9 @@ main(void)
 		CASE(test_notes),
 		CASE(test_lock),
 		CASE(test_directory),
-		cmocka_unit_test(test_network_fs),
+		cmocka_unit_test(test_F16_network_file_systems),
 		cmocka_unit_test(test_guards),
-		CASE(test_map_full),
+		CASE(test_F9_map_full),
 		CASE(test_a_transaction_is_bounded),
 		CASE(test_threads),
 	};
