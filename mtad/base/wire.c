@@ -31,6 +31,11 @@ enum {
 	DETAIL_MAX = 120,
 	/* What comes in pieces of this size may be a password and is wiped at once; more is a message. */
 	SECRET_BYTES_MAX = 4096,
+	/* E11: TLS records that bring no bytes for the session: KeyUpdates, tickets, refused renegotiations.
+	 * A server sends a few tickets at its start; a flood of them is the peer's attack on our processor.
+	 */
+	BARREN_RECORDS_A_TURN = 16,
+	BARREN_RECORDS_MAX = 1000,
 };
 
 struct wire {
@@ -46,8 +51,9 @@ struct wire {
 	int64_t armed_us;    /* when the timer fires; 0: not armed */
 	int fd;
 	enum wire_state state;
-	unsigned depth; /* callbacks on the stack */
-	bool is_dead;   /* destroyed by its owner */
+	unsigned depth;          /* callbacks on the stack */
+	unsigned barren_records; /* in a row */
+	bool is_dead;            /* destroyed by its owner */
 	bool is_paused;
 	bool is_delivering;
 	bool want_resume;      /* wire_resume() inside on_bytes */
@@ -340,11 +346,19 @@ read_clear(struct wire *w, char *buf, size_t max)
 	return -1;
 }
 
+/* SSL_read() wants more though the socket is not empty: it took a record without data. */
+static bool
+was_barren(int ssl_error, int read_errno)
+{
+	return ssl_error == SSL_ERROR_WANT_READ && read_errno != EAGAIN && read_errno != EWOULDBLOCK;
+}
+
 static ssize_t
 read_tls(struct wire *w, char *buf, size_t max)
 {
+	unsigned barren = 0;
 	size_t have = 0;
-	int n, err;
+	int n, err, read_errno;
 
 	w->read_wants_write = false;
 	while (max - have >= TLS_RECORD_BYTES) {
@@ -353,9 +367,17 @@ read_tls(struct wire *w, char *buf, size_t max)
 		n = SSL_read(w->ssl, buf + have, (int)(max - have));
 		if (n > 0) {
 			have += (size_t)n;
+			w->barren_records = 0;
 			continue;
 		}
+		read_errno = errno;
 		err = SSL_get_error(w->ssl, n);
+		if (was_barren(err, read_errno) && ++w->barren_records > BARREN_RECORDS_MAX) {
+			fail(w, WIRE_TLS, "too many TLS records without data");
+			return -1;
+		}
+		if (was_barren(err, read_errno) && ++barren < BARREN_RECORDS_A_TURN)
+			continue;
 		if (err == SSL_ERROR_WANT_READ)
 			break;
 		if (err == SSL_ERROR_WANT_WRITE) {
@@ -698,6 +720,8 @@ start_tls(struct wire *w, SSL_CTX *ctx)
 		fail(w, WIRE_TLS, "out of memory");
 		return had_input;
 	}
+	/* E11: else SSL_read() does not return while the peer sends KeyUpdates, and the thread is his. */
+	SSL_clear_mode(w->ssl, SSL_MODE_AUTO_RETRY);
 	SSL_set_mode(w->ssl, SSL_MODE_RELEASE_BUFFERS | SSL_MODE_ENABLE_PARTIAL_WRITE |
 				     SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
 	return had_input;

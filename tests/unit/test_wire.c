@@ -549,6 +549,40 @@ test_handshakes(void **state)
 	}
 }
 
+/* count KeyUpdates (RFC 8446, 4.6.3) from a, read by b as they come. */
+static void
+key_updates(struct fixture *f, int count)
+{
+	while (count-- > 0 && f->b.downs == 0) {
+		assert_int_equal(SSL_key_update(wire_ssl(f->a.wire), SSL_KEY_UPDATE_NOT_REQUESTED), 1);
+		while (SSL_do_handshake(wire_ssl(f->a.wire)) != 1 && f->b.downs == 0)
+			event_base_loop(f->base, EVLOOP_NONBLOCK);
+		if (count % 100 == 0)
+			turn_a_bit(f);
+	}
+	turn_a_bit(f);
+}
+
+static void
+test_E11_flood_of_key_updates(void **state)
+{
+	struct fixture *f = *state;
+
+	begin_tls(f);
+	for (int i = 0; i < 10; i++) { /* data between them: legal, however many they become */
+		key_updates(f, 300);
+		f->b.in_len = 0;
+		a_says(f, "NOOP\r\n", 6);
+		assert_true(turn_until(f, b_has_all));
+	}
+	assert_int_equal(f->b.downs, 0);
+	key_updates(f, 3000);
+	assert_int_equal(f->b.downs, 1);
+	assert_int_equal(f->b.why, WIRE_TLS);
+	assert_string_equal(f->b.detail, "too many TLS records without data");
+	finish(f);
+}
+
 static void
 test_garbage_for_a_handshake(void **state)
 {
@@ -763,6 +797,7 @@ main(void)
 		cmocka_unit_test(test_last_words_before_a_broken_pipe),
 		cmocka_unit_test(test_deadline),
 		cmocka_unit_test(test_handshakes),
+		cmocka_unit_test(test_E11_flood_of_key_updates),
 		cmocka_unit_test(test_garbage_for_a_handshake),
 		cmocka_unit_test(test_starttls_leftover),
 		cmocka_unit_test(test_starttls_from_kept_input),
