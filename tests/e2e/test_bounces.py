@@ -81,7 +81,7 @@ NONE = {"null_sender": dict(sender=""), "notify_never": dict(rcpt="<no@a.test> N
         "delay_not_asked_for": dict(rcpt="<yes@a.test> NOTIFY=FAILURE")}
 
 
-def test_I10_no_bounce_mail(w):
+def test_no_bounce_mail(w):
     for name, case in NONE.items():
         submit(w, f"none-{name}", [case.get("rcpt", "<no@a.test>")], sender=case.get("sender", "s@x.test"), user=case.get("user"))
     wait_for("records", lambda: sum(r["type"] == "b" and r["rcpt"] == "no@a.test" for r in w.rows()) >= 4)

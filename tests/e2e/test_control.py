@@ -308,7 +308,7 @@ def test_H8_odd_requests_are_refused():
         assert w.ctl("pauses", "--json")["rows"] == [] and w.daemon.poll() is None
 
 
-def test_H8_slow_reader_gets_all_and_holds_up_nobody():
+def test_H8_H12_slow_reader_gets_all_and_holds_up_nobody():
     """An answer that its client does not read waits in the daemon by the portion; one that leaves is forgotten."""
     with running(LATER, delivery="retry = { 1h }") as w:
         w.ctl("pause", "all")
@@ -331,7 +331,7 @@ def test_H8_slow_reader_gets_all_and_holds_up_nobody():
         assert summary(w)["recipients"] == 3000 and w.ctl("audit", "--json")["summary"]["balanced"]
 
 
-def test_H14_interrupted_removal_ends_and_says_how_far():
+def test_H2_interrupted_removal_ends_and_says_how_far():
     with running(LATER, disk=True, delivery="retry = { 1h }") as w:
         w.ctl("pause", "all")
         def send(k):
@@ -472,7 +472,7 @@ def test_H5_stop_waits_and_reload_is_refused_meanwhile():
         assert w.daemon.wait(timeout=1) == 0
 
 
-def test_H5_stop_under_load_loses_nothing():
+def test_H5_H14_stop_under_load_loses_nothing():
     with running('site a { domain-pattern = "d%02d.test" domains-count = 20 latency = 20ms }', settings="stop-timeout = 5s\n") as w:
         acknowledged = set()
         for round in range(3):

@@ -15,7 +15,7 @@ def queued(w):
     return w.ctl("status", "--json")["summary"]["recipients"]
 
 
-def test_look_hold_release_retry_remove():
+def test_H4_look_hold_release_retry_remove():
     with World(delivery="retry = { 1h }") as w:
         w.sim(LATER)
         w.start()
@@ -179,3 +179,60 @@ def test_F6_full_spool_answers_452_and_recovers():
                 return False
         wait_for("room again", accepts)
         assert w.ctl("audit", "--json")["summary"]["balanced"]
+
+
+def reconfigure(w, old, new):
+    """The line of its configuration, and a reload."""
+    config = w.dir / "mtad.conf"
+    text = config.read_text()
+    assert old in text
+    config.write_text(text.replace(old, new))
+    w.ctl("reload")
+
+
+def test_G11_reload_lowers_a_limit_that_is_in_use():
+    """Nobody is cut off; the next wait until there are as few as the new limit says."""
+    with World(delivery="connections = 4\nrecipients-per-transaction = 1\nretry = { 1h }") as w:
+        w.sim('site a { domains = { "a.test" } rule { on = dot delay = 1s do = accept } }')
+        w.start()
+        with w.client() as c:
+            for n in range(12):
+                c.sendmail("s@x.test", [f"r{n}@a.test"], b"From: <s@x.test>\r\n\r\nhello\r\n")
+        wait_for("four at once", lambda: w.ctl("status", "--json")["summary"]["sessions"]["delivering"] == 4)
+        reconfigure(w, "connections = 4", "connections = 1")
+        wait_for("all of them", lambda: len(w.arrived()) == 12)
+        assert not [r for r in w.rows() if r["type"] == "t"], "cut off"
+        assert max(c["peak_open"] for c in w.stats()["sites"]["a"]["clients"].values()) == 4
+        times = sorted(int(a["time"]) / 1e6 for a in w.arrived())
+        assert times[11] - times[10] > 0.9 and times[10] - times[9] > 0.9, "one after the other"
+
+
+def test_H15_kill_during_reload():
+    """What stands in the file when it starts is what it does, wholly."""
+    with World() as w:
+        w.sim(LATER)
+        w.start()
+        config = w.dir / "mtad.conf"
+        texts = [config.read_text().replace("mta.sender.test", f"mta{n}.sender.test") for n in range(2)]
+        assert texts[0] != texts[1]
+        for n in range(12):
+            config.write_text(texts[n % 2])
+            for _ in range(5):
+                w.daemon.send_signal(signal.SIGHUP)
+            time.sleep(n * 0.001)
+            w.kill()
+            w.daemon = subprocess.Popen([program("mtad"), "-f", "-c", str(config)], stdout=w.log, stderr=w.log)
+            wait_for("its greeting", w.greets)
+            with w.client() as c:
+                assert c.ehlo()[1].startswith(f"mta{n % 2}.sender.test".encode())
+
+
+def test_H16_queued_mail_takes_the_new_route():
+    with World(delivery="retry = { 1h }", blocks='route old { domains = { "a.test" } hosts = { "127.0.0.1:1" } }\n') as w:
+        w.sim(LATER)
+        w.start()
+        w.send("s@x.test", ["r@a.test"])
+        w.wait_row(type="t", rcpt="r@a.test")
+        reconfigure(w, '"127.0.0.1:1"', f'"127.3.3.1:{w.site_port}"')  # b's
+        w.ctl("retry", "--all", "--yes")
+        assert w.wait_row(type="d", rcpt="r@a.test")["dlvDestinationIp"] == "127.3.3.1"

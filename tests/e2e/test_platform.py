@@ -124,7 +124,7 @@ def test_D47_smarthost_with_log_in_and_verified_tls():
         inner.wait_row(type="d", rcpt="r@a.test")
 
 
-def test_dkim_check_compares_with_dns():
+def test_G19_dkim_check_compares_with_dns():
     with World() as w:
         key = w.dir / "k.pem"
         made = subprocess.run([program("mtactl"), "--json", "dkim", "keygen"], capture_output=True, text=True)

@@ -8,6 +8,7 @@ import resource
 import shutil
 import signal
 import socket
+import struct
 import subprocess
 import threading
 import time
@@ -410,3 +411,29 @@ def test_I3_no_memory_for_what_comes_in():
         assert acked
         wait_for("all of it", lambda: acked <= {(a["id"], a["rcpt"]) for a in w.arrived()}, 60)
         wait_for("books in balance", lambda: w.ctl("audit", check=False).returncode == 0)
+
+
+def test_A55_a_burst_of_connections():
+    """More at once than the backlog holds, each reset before it is served: who comes next is served."""
+    with running() as w:
+        burst = []
+        for n in range(3000):
+            s = socket.socket()
+            s.setblocking(False)
+            s.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            with contextlib.suppress(BlockingIOError):
+                s.connect(("127.0.0.1", w.port))
+            burst.append(s)
+        for s in burst:
+            s.close()
+        w.send("s@x.test", ["r@a.test"])
+        gives(w)
+        wait_for("the end of the burst", lambda: submitting(w) == 0)
+
+
+def test_I10_a_pipe_for_accounting_is_refused():
+    """Its reader could stop the daemon by not reading."""
+    def before(w):
+        os.mkfifo(w.dir / "acct.csv")
+    with pytest.raises(AssertionError, match="accounting: not a regular file: .*acct.csv"), running(before=before):
+        pass

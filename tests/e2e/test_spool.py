@@ -319,7 +319,7 @@ def without(dump, is_dropped):
     return "\n".join(out) + "\n"
 
 
-def test_F12_bodies_that_are_gone():
+def test_F12_H11_bodies_that_are_gone():
     """One wholly, of one its end: both are set aside, and said. The next goes out."""
     with running(LATER, delivery="retry = { 1h }") as w:
         for rcpt in ("gone@a.test", "cut@a.test", "whole@a.test"):

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """Faults E: TLS on both sides, and sites (written here) that do what no site should."""
+import datetime
 import smtplib
 import socket
 import ssl
@@ -8,6 +9,9 @@ import threading
 import time
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
 from tools import A_TEST, MAIL, Talk, certificate, gives, implicit_tls, program, running, wait_for
 
 HABITS = {
@@ -312,14 +316,14 @@ def test_D6_endless_lines_do_not_renew_the_timer(at):
             assert f"timeout in {at.lower()}" in gives(w, "r@a.test", "t", 3)["dsnDiag"]
 
 
-def over_tls(serve, version=None):
+def over_tls(serve, version=None, ehlo="250-peer\r\n250 STARTTLS\r\n"):
     """A Peer that offers STARTTLS and then runs serve(peer, TLS socket)."""
     def greet(peer, connection):
         connection.sendall(b"220 peer\r\n")
         for line in connection.makefile("rb"):
             verb = line.split()[0]
             if verb == b"EHLO":
-                connection.sendall(b"250-peer\r\n250 STARTTLS\r\n")
+                connection.sendall(ehlo.encode())
             elif verb == b"STARTTLS":
                 connection.sendall(b"220 ready\r\n")
                 serve(peer, peer.context.wrap_socket(connection, server_side=True))
@@ -499,3 +503,114 @@ def test_D48_smarthost_refuses_the_login(tls):
         assert row["type"] == "t" and ("AUTH" in peer.heard) == (tls == "encrypt")
         assert (" error login_refused site=route:peer " in w.log_text()) == (tls == "encrypt")
         assert row["dsnDiag"] == "smtp;535 5.7.8 wrong" if tls == "encrypt" else "password not sent" in row["dsnDiag"]
+
+
+def inside(peer, s):
+    peer.talk(s, NORMAL, greeting="")
+
+
+def test_E5_what_was_offered_in_clear_is_forgotten():
+    peer = over_tls(inside, ehlo="250-peer\r\n250-SIZE 10\r\n250-SMTPUTF8\r\n250 STARTTLS\r\n")
+    with running(before=with_certificate(peer), blocks=peer.route(), delivery="retry = { 1h }") as w:
+        w.send("", ["r@a.test"])  # larger than 10 bytes
+        gives(w)
+        with w.client() as c:
+            c.ehlo()
+            c.sendmail("", ["jörg@a.test"], b"From: <s@x.test>\r\n\r\nx\r\n", mail_options=["SMTPUTF8"])
+        assert "SMTPUTF8" in gives(w, "jörg@a.test", "b")["dsnDiag"]
+
+
+@pytest.mark.parametrize("host,want", [("bücher.test", "xn--bcher-kva.test"), ("plain.test", "plain.test"), ("127.0.0.1", None)])
+def test_E7_server_name(host, want):
+    """RFC 6066 3: A-labels, and no addresses."""
+    names = []
+    peer = over_tls(inside)
+    peer.context.sni_callback = lambda s, name, context: names.append(name)
+    route = f'route peer {{ domains = {{ "*" }} hosts = {{ "{host}:{peer.port}" }} }}'
+    with running(f'record "{want}" {{ a = "127.0.0.1" }}', before=with_certificate(peer), blocks=route) as w:
+        w.send("", ["r@a.test"])
+        gives(w)
+        assert names == [want]
+
+
+def chain(directory, length, padding):
+    """A certificate of peer.test under so many authorities, each with so many bytes more; the path of chain and key."""
+    key, name = ec.generate_private_key(ec.SECP256R1()), x509.NameOID.COMMON_NAME
+    now, out = datetime.datetime.now(), b""
+    for n in range(length + 1):
+        subject, issuer = (x509.Name([x509.NameAttribute(name, f"authority {k}" if k else "peer.test")]) for k in (n, n + 1))
+        builder = x509.CertificateBuilder().subject_name(subject).issuer_name(issuer).public_key(key.public_key()).serial_number(
+            n + 1).not_valid_before(now - datetime.timedelta(1)).not_valid_after(now + datetime.timedelta(1)).add_extension(
+            x509.UnrecognizedExtension(x509.ObjectIdentifier("1.3.6.1.4.1.55555.1"), b"x" * padding), critical=False)
+        out += builder.sign(key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM)
+    out += key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+    path = directory / "chain.pem"
+    path.write_bytes(out)
+    return path
+
+
+@pytest.mark.parametrize("policy", ["may", "verify"])
+@pytest.mark.parametrize("length,padding", [(100, 0), (1, 60000), (99, 2000)])
+def test_E8_endless_chains(policy, length, padding):
+    """They cost neither time nor mail: what is not to be verified goes out, the other is told why."""
+    peer = over_tls(inside)
+
+    def before(w):
+        peer.context.load_cert_chain(chain(w.dir, length, padding))
+    with running(before=before, blocks=peer.route(), delivery=f"tls = {policy}  retry = {{ 1h }}") as w:
+        begun = time.monotonic()
+        w.send("", ["r@a.test"])
+        row = gives(w, "r@a.test", "d" if policy == "may" else "t")
+        assert time.monotonic() - begun < 10
+        assert policy == "may" or row["dsnStatus"] == "4.7.5", row
+
+
+def test_E9_client_certificate_asked_for():
+    peer = over_tls(inside)
+
+    def before(w):
+        with_certificate(peer)(w)
+        peer.context.load_verify_locations(w.dir / "server.pem")
+        peer.context.verify_mode = ssl.CERT_OPTIONAL
+    with running(before=before, blocks=peer.route(), delivery="tls = encrypt") as w:
+        w.send("", ["r@a.test"])
+        gives(w)
+
+
+def test_E30_early_data_is_not_taken():
+    """It could be sent again by others (RFC 8446 8)."""
+    with running(before=implicit_tls) as w:
+        session, early = w.dir / "session.pem", w.dir / "early"
+        early.write_bytes(b"EHLO early.test\r\n")
+
+        def client(*options):
+            with subprocess.Popen(["openssl", "s_client", "-connect", f"127.0.0.1:{w.tls_port}", "-tls1_3", *options],
+                                  stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as s:
+                said = ""
+                while "220 " not in said:  # it comes behind the tickets
+                    said += s.stdout.readline()
+                s.stdin.write("QUIT\n")
+                s.stdin.close()
+                return said + s.stdout.read()
+        assert "Max Early Data: 0" in client("-sess_out", str(session))
+        second = client("-sess_in", str(session), "-early_data", str(early))
+        assert "Early data was not sent" in second and "Reused, TLSv1.3" in second, second
+
+
+def test_D44_a_site_that_goes_on_after_quit():
+    """It says good-bye, talks on and never closes: our side does."""
+    def serve(peer, connection):
+        peer.talk(connection, NORMAL | {"QUIT": None})
+        connection.sendall(b"221 bye\r\n")
+        try:
+            while True:
+                connection.sendall(b"250 and by the way\r\n" * 100)
+                time.sleep(0.01)
+        finally:
+            peer.heard.append("closed")
+    peer = Peer(serve)
+    with running(blocks=peer.route(), delivery="idle = 0s") as w:
+        w.send("", ["r@a.test"])
+        gives(w)
+        wait_for("our end of it", lambda: "closed" in peer.heard)
+        wait_for("no session", lambda: w.ctl("status", "--json")["summary"]["sessions"]["delivering"] == 0)
