@@ -12,16 +12,19 @@ accounting files, replaced.
     disk.becomes("bad")         # with EIO
     disk.becomes("bad-meta")    # with EIO where the spool's two meta pages are
     disk.becomes("short")       # each write takes half of what it is given
+    disk.becomes("no-inodes")   # a file that is not there cannot be made: ENOSPC
     disk.becomes("well")
 """
 import os
 import subprocess
 
-STATES = ("failing", "hanging", "full", "read-only", "over-quota", "bad", "bad-meta", "short")
+STATES = ("failing", "hanging", "full", "read-only", "over-quota", "bad", "bad-meta", "short", "no-inodes")
 SOURCE = r"""
 #define _GNU_SOURCE
 #include <dlfcn.h>
 #include <errno.h>
+#include <fcntl.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 #include <stdlib.h>
@@ -153,6 +156,29 @@ pwritev(int fd, const struct iovec *v, int count, off_t at)
 		return fate < 0 ? -1 : REAL(pwritev)(fd, v, count, at);
 	return REAL(pwrite)(fd, v[0].iov_base, part(v[0].iov_len, 1), at);
 }
+
+static int
+is_refused(const char *path, int flags)
+{
+	int saved = errno;
+	int yes = (flags & O_CREAT) && strstr(path, "/acct.") != NULL && access(path, F_OK) < 0 && is_state("no-inodes");
+
+	errno = yes ? ENOSPC : saved;
+	return yes;
+}
+
+#define OPEN(name) \
+	int \
+	name(const char *path, int flags, ...) \
+	{ \
+		va_list ap; \
+		va_start(ap, flags); \
+		mode_t mode = flags & (O_CREAT | O_TMPFILE) ? va_arg(ap, mode_t) : 0; \
+		va_end(ap); \
+		return is_refused(path, flags) ? -1 : REAL(name)(path, flags, mode); \
+	}
+OPEN(open)
+OPEN(open64)
 """
 
 
