@@ -27,6 +27,7 @@ def clocked(script=SITES, at=None, before=None, **world):
             w.clock.at(at)
         w.sim(script)
         w.start(wrapper=w.clock.wrapper)
+        wait_for("its first look at the clock", lambda: " recovered " in w.log_text())
         yield w
 
 
