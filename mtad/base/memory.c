@@ -4,7 +4,7 @@
 #include <malloc.h>
 
 enum { LOOKS_MIN = 3 };
-static const int64_t worth_bytes = 64 * 1048576;
+static const int64_t worth_bytes = INT64_C(64) << 20;
 
 bool
 memory_give_back(struct memory *m)
