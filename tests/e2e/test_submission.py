@@ -75,8 +75,9 @@ CONVERSATIONS = {
                   ("MAIL FROM:<s@x.test> ENVID=a+2Bb RET=HDRS", "250"), ("RCPT TO:<r@a.test> NOTIFY=MAYBE", "501"),
                   ("RCPT TO:<r@a.test> NOTIFY=NEVER,FAILURE", "501"), ("RCPT TO:<r@a.test> ORCPT=rfc822;a+0D+0Ab", "501"),
                   ("RCPT TO:<r@a.test> ORCPT=rfc822;old@a.test NOTIFY=FAILURE,DELAY", "250")],
+    "E23_REQUIRETLS_is_refused_clearly": [("MAIL FROM:<s@x.test> REQUIRETLS", "555 5.5.4 unsupported parameter"), ("RCPT TO:<r@a.test>", "503")],
     "A37_parameters_of_extensions_that_are_not_offered": [
-        ("MAIL FROM:<s@x.test> BODY=BINARYMIME", "555 5.5.4"), ("MAIL FROM:<s@x.test> REQUIRETLS", "555 5.5.4"),
+        ("MAIL FROM:<s@x.test> BODY=BINARYMIME", "555 5.5.4"),
         ("MAIL FROM:<s@x.test> SMTPUTF8=1", "501 5.5.4"), ("MAIL FROM:<s@x.test> BODY=", "501 5.5.4"),
         ("MAIL FROM:<s@x.test> RET=FULL RET=HDRS", "501 5.5.4"), ("MAIL FROM:<s@x.test> NOTIFY=NEVER", "555 5.5.4"),
         ("MAIL FROM:<s@x.test>", "250"), ("RCPT TO:<r@a.test> SIZE=3", "555 5.5.4"),

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Faults E: TLS on both sides, and sites (written here) that do what no site should."""
 import datetime
+import math
 import smtplib
 import socket
 import ssl
@@ -563,6 +564,42 @@ def test_E8_endless_chains(policy, length, padding):
         row = gives(w, "r@a.test", "d" if policy == "may" else "t")
         assert time.monotonic() - begun < 10
         assert policy == "may" or row["dsnStatus"] == "4.7.5", row
+
+
+def certificate_16384(directory):
+    """One of peer.test, and its key of 16,384 bits without a search: the primes are those of RFC 3526 7 and RFC 7919 A.5,
+    whose middles are digits of pi and e."""
+    one = 1 << 8192
+
+    def arctan(x):
+        return sum((-1) ** n * (one // (x ** (2 * n + 1) * (2 * n + 1))) for n in range(1800))
+    pi, e = 4 * (4 * arctan(5) - arctan(239)), sum(one // math.factorial(n) for n in range(1000))
+    p, q = (2**8192 - 2**8128 - 1 + ((middle >> 130) + more) * 2**64 for middle, more in ((pi, 4743158), (e, 10965728)))
+    d = pow(65537, -1, (p - 1) * (q - 1))
+    numbers = (0, p * q, 65537, d, p, q, d % (p - 1), d % (q - 1), pow(q, -1, p))
+    (directory / "numbers").write_text("asn1=SEQUENCE:key\n[key]\n" + "".join(f"{i}=INTEGER:0x{n:x}\n" for i, n in enumerate(numbers)))
+    key, cert = directory / "16384.key", directory / "16384.pem"
+    for command in (["asn1parse", "-noout", "-genconf", directory / "numbers", "-out", directory / "16384.der"],
+                    ["rsa", "-inform", "DER", "-in", directory / "16384.der", "-out", key],
+                    ["req", "-x509", "-new", "-key", key, "-subj", "/CN=peer.test", "-addext", "subjectAltName=DNS:peer.test",
+                     "-days", "2", "-out", cert]):
+        subprocess.run(["openssl", *command], check=True, capture_output=True)
+    return cert, key
+
+
+def test_E8_a_key_of_16384_bits():
+    """The largest OpenSSL takes: one signature to be verified, and mail goes on."""
+    peer = over_tls(inside)
+
+    def before(w):
+        w.ca_file, key = certificate_16384(w.dir)
+        peer.context.load_cert_chain(w.ca_file, key)
+        w.blocks = f'route peer {{ domains = {{ "*" }} hosts = {{ "peer.test:{peer.port}" }} }}'
+    with running('record "peer.test" { a = "127.0.0.1" }', before=before, delivery="tls = verify  retry = { 1h }") as w:
+        begun = time.monotonic()
+        w.send("", ["r@a.test"])
+        gives(w)
+        assert time.monotonic() - begun < 10
 
 
 def test_E9_client_certificate_asked_for():

@@ -21,6 +21,7 @@
 #include <errno.h>
 #include <event2/event.h>
 #include <netinet/in.h>
+#include <openssl/ssl.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -583,6 +584,30 @@ test_E11_flood_of_key_updates(void **state)
 	finish(f);
 }
 
+/* TLS 1.2: refused with a warning, which ends it at a's side. */
+static void
+test_E11_renegotiation(void **state)
+{
+	struct fixture *f = *state;
+	SSL *ssl;
+
+	begin(f);
+	assert_false(wire_start_tls_client(f->a.wire, f->client, "mx.test", NULL));
+	ssl = wire_ssl(f->a.wire);
+	SSL_clear_options(ssl, SSL_OP_NO_RENEGOTIATION);
+	assert_int_equal(SSL_set_max_proto_version(ssl, TLS1_2_VERSION), 1);
+	assert_false(wire_start_tls_server(f->b.wire, f->server));
+	assert_true(turn_until(f, both_tls));
+	a_says(f, "NOOP\r\n", 6);
+	assert_true(turn_until(f, b_has_all));
+	assert_int_equal(SSL_renegotiate(ssl), 1);
+	(void)SSL_do_handshake(ssl);
+	assert_true(turn_until(f, a_is_down));
+	assert_string_equal(f->a.detail, "no renegotiation");
+	assert_int_equal(f->b.tls, 1);
+	finish(f);
+}
+
 static void
 test_garbage_for_a_handshake(void **state)
 {
@@ -798,6 +823,7 @@ main(void)
 		cmocka_unit_test(test_deadline),
 		cmocka_unit_test(test_handshakes),
 		cmocka_unit_test(test_E11_flood_of_key_updates),
+		cmocka_unit_test(test_E11_renegotiation),
 		cmocka_unit_test(test_garbage_for_a_handshake),
 		cmocka_unit_test(test_starttls_leftover),
 		cmocka_unit_test(test_starttls_from_kept_input),
