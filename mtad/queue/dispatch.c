@@ -648,11 +648,13 @@ dispatch_create(const struct dispatch_conf *conf)
 		.name = "queue", .clock = conf->clock, .on_letter = on_letter, .on_batch = on_batch};
 	struct dispatch *d = calloc(1, sizeof(*d));
 	struct queue_sched_conf sc;
+	int64_t step_us;
 
 	if (d == NULL)
 		return NULL;
 	wc.arg = d;
 	d->clock = conf->clock;
+	(void)clock_watch_now(&d->clock_watch, d->clock, &step_us); /* a step from now on is one */
 	d->log = conf->log;
 	d->memory = conf->memory;
 	d->store = conf->store;
