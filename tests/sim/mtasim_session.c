@@ -82,6 +82,7 @@ struct session {
 	char sender[SMTP_ADDRESS_MAX + 1];
 	char rcpt[SMTP_ADDRESS_MAX + 1]; /* the one in question */
 	char client_name[SIM_ADDRESS_MAX];
+	bool has_hung_up; /* and is not counted any more */
 };
 
 static void *
@@ -205,7 +206,8 @@ leave_books(struct session *s)
 		return;
 	if (s->messages > s->client->peak_messages)
 		s->client->peak_messages = s->messages;
-	sim_unit_leave(s->unit, s->client);
+	if (!s->has_hung_up)
+		sim_unit_leave(s->unit, s->client);
 	s->client = NULL;
 }
 
@@ -912,6 +914,27 @@ greet(struct session *s)
 	flush(s);
 }
 
+/* Who hung up before this connection came is gone, though his end stands behind it among the events of this
+ * turn. A hundred are enough for any limit that is looked at. */
+static void
+notice_hang_ups(struct session_host *host, const struct sim_unit *unit, struct in_addr peer)
+{
+	struct session *s;
+
+	LIST_FOREACH(s, &host->sessions, link)
+	{
+		struct pollfd p = {.events = POLLRDHUP};
+
+		if (s->unit != unit || s->client == NULL || s->client->address.s_addr != peer.s_addr ||
+			s->has_hung_up || s->client->open > 100)
+			continue;
+		p.fd = wire_fd(s->wire);
+		s->has_hung_up = poll(&p, 1, 0) > 0 && (p.revents & (POLLRDHUP | POLLHUP | POLLERR)) != 0;
+		if (s->has_hung_up)
+			sim_unit_leave(s->unit, s->client);
+	}
+}
+
 void
 session_begin(void *arg, struct sim_unit *unit, evutil_socket_t fd, struct in_addr peer)
 {
@@ -931,6 +954,7 @@ session_begin(void *arg, struct sim_unit *unit, evutil_socket_t fd, struct in_ad
 	LIST_INSERT_HEAD(&host->sessions, s, link);
 	s->engine = smtp_server_create(&engine_alloc, &unit->conf);
 	s->wire = wire_create(s->sim->base, fd, &ops, s);
+	notice_hang_ups(host, unit, peer);
 	s->client = sim_unit_enter(unit, peer, now());
 	if (s->engine == NULL || s->wire == NULL || s->client == NULL) {
 		session_free(s);
