@@ -36,7 +36,9 @@ enum {
 static void
 rotate_reports(void *object, bool flag)
 {
-	report_rotate(object);
+	char why[300];
+
+	(void)report_rotate(object, why, sizeof(why)); /* the log has it */
 }
 
 static void

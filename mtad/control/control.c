@@ -11,6 +11,7 @@
 #include "control/ctl_request.h"
 #include "queue/dispatch.h"
 #include "queue_store.h"
+#include "report/report.h"
 
 #include <assert.h>
 #include <errno.h>
@@ -42,7 +43,7 @@ static const struct ctl_command commands[] = {
 	{"pauses", CTL_QUEUE, ctl_pauses},
 	{"reload", CTL_MAIN, ctl_reload},
 	{"stop", CTL_MAIN, ctl_stop},
-	{"rotate", CTL_MAIN, ctl_rotate},
+	{"rotate", CTL_REPORT, ctl_rotate},
 	{"audit", CTL_SLOW, ctl_audit},
 	{"dkim-check", CTL_QUEUE, ctl_dkim_check},
 };
@@ -309,6 +310,9 @@ begin(struct client *c, json_t *take_args)
 		return;
 	case CTL_QUEUE:
 		r->worker = dispatch_worker(control->app->dispatch);
+		break;
+	case CTL_REPORT:
+		r->worker = report_worker(control->app->report);
 		break;
 	case CTL_SLOW:
 		r->worker = control->slow;

@@ -280,20 +280,16 @@ ctl_stop(struct ctl_request *r)
 	return true;
 }
 
-static void
-rotate_reports(void *object, bool flag)
-{
-	report_rotate(object);
-}
-
 bool
 ctl_rotate(struct ctl_request *r)
 {
-	if (!daemon_call(report_worker(r->app->report), r->app->report, rotate_reports, false))
-		return ctl_error(r, "out of memory");
-	r->done = 1;
+	char why[300];
+
 	log_change(r, "rotate");
-	ctl_summary(r, json_pack("{s:b}", "rotating", 1));
+	if (!report_rotate(r->app->report, why, sizeof(why)))
+		return ctl_error(r, "%s", why);
+	r->done = 1;
+	ctl_summary(r, json_pack("{s:b}", "rotated", 1));
 	return true;
 }
 

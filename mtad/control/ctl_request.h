@@ -26,9 +26,10 @@ struct ctl_walk;
 struct queue_loaded;
 
 enum ctl_place {
-	CTL_MAIN,  /* at once, in the main thread */
-	CTL_QUEUE, /* the schedule's owner */
-	CTL_SLOW,  /* a thread of the control side: reads of the spool */
+	CTL_MAIN,   /* at once, in the main thread */
+	CTL_QUEUE,  /* the schedule's owner */
+	CTL_REPORT, /* the owner of the accounting files */
+	CTL_SLOW,   /* a thread of the control side: reads of the spool */
 };
 
 struct ctl_request {

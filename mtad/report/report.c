@@ -48,6 +48,7 @@ struct report {
 	size_t unsynced_bytes;
 	struct event *sync_timer, *retry_timer;
 	bool is_timed, is_behind, is_failed, awaits_mark;
+	bool wants_rotation; /* when it is not behind any more */
 	bool records[EVENT_TYPE_COUNT];
 	_Atomic uint64_t counts[EVENT_TYPE_COUNT];
 	_Atomic bool failed_view;
@@ -346,6 +347,10 @@ catch_up(struct report *r)
 		log_event(r->log, LOG_EVENT_accounting_recovered, "up-to=%llu",
 			(unsigned long long)r->synced_seq);
 	}
+	if (r->wants_rotation) {
+		r->wants_rotation = false;
+		rotate(r, true);
+	}
 }
 
 static void
@@ -432,11 +437,20 @@ on_letter(void *arg, struct letter *l)
 	}
 }
 
-void
-report_rotate(struct report *r)
+bool
+report_rotate(struct report *r, char *why, size_t why_max)
 {
-	if (!r->is_behind && sync_files(r))
+	if (r->is_behind && !r->is_failed) { /* just begun, or read again: in a moment */
+		r->wants_rotation = true;
+		return true;
+	}
+	if (!r->is_failed && sync_files(r))
+		check_places(r);
+	if (!r->is_behind)
 		rotate(r, true);
+	if (r->is_failed)
+		snprintf(why, why_max, "the accounting files are in trouble: %s", trouble(r));
+	return !r->is_failed;
 }
 
 void

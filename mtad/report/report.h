@@ -33,7 +33,8 @@ void report_connect(struct report *r, struct worker *spool);
 struct worker *report_worker(struct report *r);
 /* In the thread. */
 void report_reconfigure(struct report *r, const struct conf *conf);
-void report_rotate(struct report *r);
+/* Now, or when what is behind has been written. false and words: the files are in trouble. */
+bool report_rotate(struct report *r, char *why, size_t why_max);
 /* In the thread: everything that came so far is written, fsynced and reported to the spool. */
 void report_flush(struct report *r);
 struct report_stats {

@@ -379,7 +379,8 @@ def test_F8_no_inode_for_the_next_accounting_file():
         w.send("s@x.test", ["first@b.test"])
         gives(w, "first@b.test")
         w.disk.becomes("no-inodes")
-        w.ctl("rotate")
+        refused = w.ctl("rotate", check=False)
+        assert refused.returncode == 1 and "acct.csv: No space left on device" in refused.stderr
         w.send("s@x.test", ["second@b.test"])
         wait_for("the alarm", lambda: re.search(r" error accounting_failed .*No space left", w.log_text()))
         wait_for("the arrival", lambda: len(w.arrived()) == 2)
@@ -407,7 +408,8 @@ def test_F25_directories_that_are_no_longer_ours():
         gives(w, "waits@a.test", "t")
         w.dir.chmod(0o755)
         (w.dir / "spool").chmod(0)
-        w.ctl("rotate", check=False)
+        refused = w.ctl("rotate", check=False)
+        assert refused.returncode == 1 and re.search("acct.*Permission denied", refused.stderr), refused
         wait_for("the complaint", lambda: re.search(r" error accounting_failed .*acct.*Permission denied", w.log_text()))
         w.send("s@x.test", ["second@b.test"])
         gives(w, "second@b.test")
