@@ -630,8 +630,13 @@ def test_E30_early_data_is_not_taken():
                 s.stdin.close()
                 return said + s.stdout.read()
         assert "Max Early Data: 0" in client("-sess_out", str(session))
-        second = client("-sess_in", str(session), "-early_data", str(early))
-        assert "Early data was not sent" in second and "Reused, TLSv1.3" in second, second
+        for _ in range(20):  # each of the daemon's threads has tickets of its own
+            again = client("-sess_in", str(session), "-early_data", str(early))
+            assert "Early data was not sent" in again, again
+            if "Reused, TLSv1.3" in again:
+                break
+        else:
+            pytest.fail("no session was resumed")
 
 
 def test_D44_a_site_that_goes_on_after_quit():
