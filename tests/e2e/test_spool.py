@@ -96,9 +96,9 @@ def test_F13_flipped_bits_in_a_body_are_found():
         hit = 0
         for path in spool_files(w):
             data = path.read_bytes()
-            if (at := data.find(b"find-me-in-the-spool find")) >= 0:
+            for m in re.finditer(rb"\n(find-me-in-the-spool )+", data):  # an older copy of its page may stand there, too
                 with open(path, "r+b") as f:
-                    f.seek(at + 5)
+                    f.seek(m.start() + 5)
                     f.write(b"X")
                 hit += 1
         assert hit
