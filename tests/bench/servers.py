@@ -126,12 +126,12 @@ def end(child, seconds=30):
         child.wait()
 
 
-def start_simulator(folder, net, sites):
+def start_simulator(folder, net, sites, *options):
     """mtasim with these sites; its ledger and counts are arrived.tsv and stats.json in the folder."""
     (folder / "sites.sim").write_text(sites)
     simulator = subprocess.Popen(
         [program("mtasim"), "--dns", f"127.0.0.1:{net['dns_port']}", "--port", str(net["site_port"]), "--ledger",
-         str(folder / "arrived.tsv"), "--stats", str(folder / "stats.json"), str(folder / "sites.sim")],
+         str(folder / "arrived.tsv"), "--stats", str(folder / "stats.json"), *map(str, options), str(folder / "sites.sim")],
         stdout=subprocess.PIPE, stderr=open(folder / "mtasim.log", "wb"))
     if simulator.stdout.readline().strip() != b"ready":
         raise RuntimeError("mtasim does not start: " + (folder / "mtasim.log").read_text())
