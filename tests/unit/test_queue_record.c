@@ -229,7 +229,7 @@ decode_exact(const struct sample *s, size_t len, uint64_t key)
 static void
 test_damage(void **state)
 {
-	struct sample samples[4];
+	struct sample samples[4] = {0};
 	size_t count = make_samples(samples);
 
 	for (size_t i = 0; i < count; i++) {
