@@ -11,6 +11,7 @@
 #include "base/wire.h"
 
 #include "base/clock.h"
+#include "base/turn.h"
 
 #include <assert.h>
 #include <errno.h>
@@ -40,6 +41,7 @@ enum {
 
 struct wire {
 	struct event read_event, write_event, timer_event;
+	struct turn handshake_turn; /* while it waits the events of the socket do not */
 	const struct wire_ops *ops;
 	void *arg;
 	SSL *ssl;
@@ -107,6 +109,7 @@ stop_events(struct wire *w)
 	event_del(&w->read_event);
 	event_del(&w->write_event);
 	event_del(&w->timer_event);
+	turn_cancel(&w->handshake_turn);
 }
 
 /* Told from the loop, so that no caller finds its session gone under its feet. */
@@ -456,7 +459,9 @@ handshake(struct wire *w)
 	err = SSL_get_error(w->ssl, n);
 	if (err == SSL_ERROR_WANT_WRITE)
 		event_add(&w->write_event, NULL);
-	else if (err != SSL_ERROR_WANT_READ)
+	else if (err == SSL_ERROR_WANT_READ)
+		update_reading(w);
+	else
 		fail_ssl(w, err);
 }
 
@@ -575,6 +580,24 @@ finish_connect(struct wire *w)
 }
 
 static void
+handshake_step(void *arg)
+{
+	struct wire *w = arg;
+
+	enter_callback(w);
+	handshake(w);
+	leave_callback(w);
+}
+
+static void
+handshake_in_turn(struct wire *w)
+{
+	event_del(&w->read_event);
+	event_del(&w->write_event);
+	turn_wait(&w->handshake_turn, event_get_base(&w->read_event), handshake_step, w);
+}
+
+static void
 on_readable(evutil_socket_t fd, short what, void *arg)
 {
 	struct wire *w = arg;
@@ -582,9 +605,7 @@ on_readable(evutil_socket_t fd, short what, void *arg)
 
 	switch (w->state) {
 	case WS_HANDSHAKE:
-		enter_callback(w);
-		handshake(w);
-		leave_callback(w);
+		handshake_in_turn(w);
 		return;
 	case WS_CLEAR:
 	case WS_TLS:
@@ -611,9 +632,7 @@ on_writable(evutil_socket_t fd, short what, void *arg)
 		finish_connect(w);
 		return;
 	case WS_HANDSHAKE:
-		enter_callback(w);
-		handshake(w);
-		leave_callback(w);
+		handshake_in_turn(w);
 		return;
 	case WS_CLEAR:
 	case WS_TLS:
