@@ -93,8 +93,9 @@ def test_I2_memory_max_refuses_early_and_lets_go():
             t.hello()
             t.envelope(rcpts=[f"r{n}@a.test"])
             t.say("DATA", "354")
-            t.raw(b"From: <s@x.test>\r\n\r\n" + (b"x" * 70 + b"\r\n") * 43000)
             clients.append(t)
+        for t in clients:
+            t.raw(b"From: <s@x.test>\r\n\r\n" + (b"x" * 70 + b"\r\n") * 43000)
         wait_for("most of it", lambda: w.ctl("status", "--json")["summary"]["memory_bytes"] > 12 << 20)
         for t in clients:
             reply = t.say(b".\r\n")
