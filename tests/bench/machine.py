@@ -5,6 +5,7 @@ import os
 import pathlib
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -26,9 +27,11 @@ def enter_namespace():
         f.write("nameserver 127.0.0.1\n")
     inner = ('ip link set lo up && mount --bind "$0" /etc/resolv.conf && echo 1024 65535 >/proc/sys/net/ipv4/ip_local_port_range '
              '&& exec "$@"')
+    child = subprocess.Popen(["unshare", "--net", "--mount", "sh", "-c", inner, f.name, sys.executable, *sys.argv],
+                             env={**os.environ, INSIDE: "yes"})
+    signal.signal(signal.SIGTERM, lambda *_: child.terminate())
     try:
-        return subprocess.run(["unshare", "--net", "--mount", "sh", "-c", inner, f.name, sys.executable, *sys.argv],
-                              env={**os.environ, INSIDE: "yes"}).returncode
+        return child.wait()
     finally:
         os.unlink(f.name)
 
@@ -50,6 +53,7 @@ def journaled(below, megabytes=3000):
     folder = pathlib.Path(tempfile.mkdtemp(prefix="mtad-bench-", dir=below))
     folder.chmod(0o755)  # Postfix's own users go through it
     image, mount, device = folder / "disk.img", folder / "disk", None
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # ended like by ^C, servers and disk put away
     mount.mkdir()
     try:
         subprocess.run(["dd", "if=/dev/zero", f"of={image}", "bs=1M", f"count={megabytes}", "conv=fsync", "status=none"], check=True)
