@@ -32,7 +32,7 @@ static void
 init_lists(struct queue_sched *q)
 {
 	struct queue_link *lists[] = {&q->all_streams, &q->sessions, &q->leases, &q->fresh, &q->todo,
-		&q->active, &q->starved, &q->closing, &q->idle};
+		&q->active, &q->starved_none, &q->starved_more, &q->closing, &q->idle};
 	size_t i;
 
 	for (i = 0; i < sizeof(lists) / sizeof(lists[0]); i++)

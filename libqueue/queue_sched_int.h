@@ -180,11 +180,13 @@ struct queue_sched {
 	struct queue_link fresh;   /* messages with a body, oldest first */
 	struct queue_link todo;    /* domains whose route needs something */
 	struct queue_link active;  /* lanes that may have something to hand out */
-	struct queue_link starved; /* lanes that only connections_total keeps from opening, longest first */
+	/* Lanes that only connections_total keeps from opening, longest first: without any session, and those
+	 * that want more of them. */
+	struct queue_link starved_none, starved_more;
 	struct queue_link closing; /* sessions whose CLOSE has not been ordered yet */
 	struct queue_link idle;    /* sessions without a lease, longest first */
 	uint64_t counts[SCHED_STATES], rcpts, doubted;
-	uint32_t session_count, closing_count, starved_none; /* the last: starved lanes without any session */
+	uint32_t session_count, closing_count, starved_none_count;
 	bool has_clock, is_paused;
 };
 

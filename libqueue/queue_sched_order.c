@@ -154,7 +154,7 @@ void
 sched_lane_stop_turn(struct queue_sched *q, struct queue_lane *lane)
 {
 	if (lane->turn_state == SCHED_TURN_STARVED && lane->sessions == 0)
-		q->starved_none--;
+		q->starved_none_count--;
 	queue_link_remove(&lane->turn);
 	lane->turn_state = SCHED_TURN_NONE;
 }
@@ -164,9 +164,9 @@ lane_starve(struct queue_sched *q, struct queue_lane *lane)
 {
 	assert(lane->turn_state == SCHED_TURN_NONE);
 	lane->turn_state = SCHED_TURN_STARVED;
-	queue_link_back(&q->starved, &lane->turn);
+	queue_link_back(lane->sessions == 0 ? &q->starved_none : &q->starved_more, &lane->turn);
 	if (lane->sessions == 0)
-		q->starved_none++;
+		q->starved_none_count++;
 }
 
 static void
@@ -219,7 +219,7 @@ should_yield(const struct queue_sched *q, const struct queue_session *s)
 {
 	if (q->session_count - q->closing_count > q->conf.connections_total || s->lane->surplus > 0)
 		return true;
-	if (q->starved_none <= q->closing_count)
+	if (q->starved_none_count <= q->closing_count)
 		return false;
 	return s->lane->sessions > 1 || s->given >= SHARE_MESSAGES;
 }
@@ -306,8 +306,11 @@ queue_sched_session_closed(struct queue_sched *q, struct queue_session *s, bool 
 	queue_link_remove(&s->all);
 	lane->sessions--;
 	q->session_count--;
-	if (lane->turn_state == SCHED_TURN_STARVED && lane->sessions == 0)
-		q->starved_none++;
+	if (lane->turn_state == SCHED_TURN_STARVED && lane->sessions == 0) {
+		queue_link_remove(&lane->turn);
+		lane->turn_state = SCHED_TURN_NONE;
+		lane_starve(q, lane);
+	}
 	sched_free(q, s, sizeof(*s));
 	sched_lane_kick(q, lane);
 	sched_lane_arm(q, lane);
@@ -342,7 +345,7 @@ next_close(struct queue_sched *q, struct queue_order *out)
 
 	/* Make room for lanes without any session, as many as are not being made room for already; and for a
 	 * lower total after a reload. */
-	while ((q->starved_none > q->closing_count ||
+	while ((q->starved_none_count > q->closing_count ||
 		       q->session_count - q->closing_count > q->conf.connections_total) &&
 		!queue_link_is_alone(&q->idle))
 		sched_session_order_close(q, QUEUE_OF(q->idle.next, struct queue_session, idle));
@@ -464,6 +467,27 @@ wants_connection(const struct queue_sched *q, const struct queue_lane *lane)
 	return lane->opening < (lane->ready + 1) / 2;
 }
 
+/* The last eighth of the connections is for lanes that have none: however many sites are slow and would take
+ * ever more of them, the next site gets its first at once (D40). */
+static bool
+is_total_used_up(const struct queue_sched *q, bool for_the_first)
+{
+	uint32_t total = q->conf.connections_total;
+
+	return q->session_count >= (for_the_first ? total : total - total / 8);
+}
+
+/* The lane that has starved longest and can have a connection now; NULL: none. */
+static struct queue_lane *
+starved_next(const struct queue_sched *q)
+{
+	if (!queue_link_is_alone(&q->starved_none) && !is_total_used_up(q, true))
+		return QUEUE_OF(q->starved_none.next, struct queue_lane, turn);
+	if (!queue_link_is_alone(&q->starved_more) && !is_total_used_up(q, false))
+		return QUEUE_OF(q->starved_more.next, struct queue_lane, turn);
+	return NULL;
+}
+
 static struct queue_session *
 session_for(struct queue_sched *q, struct queue_lane *lane)
 {
@@ -501,7 +525,7 @@ lane_turn(struct queue_sched *q, struct queue_lane *lane, struct queue_order *ou
 	s = session_for(q, lane);
 	if (s == NULL && !wants_connection(q, lane))
 		return false;
-	if (s == NULL && q->session_count >= q->conf.connections_total) {
+	if (s == NULL && is_total_used_up(q, lane->sessions == 0)) {
 		lane_starve(q, lane);
 		return false;
 	}
@@ -519,9 +543,11 @@ lane_turn(struct queue_sched *q, struct queue_lane *lane, struct queue_order *ou
 static bool
 next_lane(struct queue_sched *q, struct queue_order *out)
 {
+	struct queue_lane *starved;
+
 	while (q->stalled_until_us <= q->now_us) {
-		if (!queue_link_is_alone(&q->starved) && q->session_count < q->conf.connections_total)
-			lane_activate(q, QUEUE_OF(q->starved.next, struct queue_lane, turn), true);
+		if ((starved = starved_next(q)) != NULL)
+			lane_activate(q, starved, true);
 		if (queue_link_is_alone(&q->active))
 			return false;
 		if (lane_turn(q, QUEUE_OF(q->active.next, struct queue_lane, turn), out))
@@ -562,8 +588,7 @@ queue_sched_wake_us(const struct queue_sched *q)
 	if (!queue_link_is_alone(&q->closing) ||
 		(!q->is_paused && (!queue_link_is_alone(&q->active) || !queue_link_is_alone(&q->todo))))
 		return q->now_us;
-	if (!q->is_paused && !queue_link_is_alone(&q->starved) &&
-		q->session_count < q->conf.connections_total)
+	if (!q->is_paused && starved_next(q) != NULL)
 		return q->now_us;
 	/* A call now and then, so that a clock that jumps can be told from a schedule with nothing to do. */
 	if (q->rcpts > 0)

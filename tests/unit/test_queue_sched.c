@@ -321,6 +321,53 @@ test_total_steals_idle(void **state)
 	host_fini(&h);
 }
 
+/* Every OPEN there is now becomes a ready session that keeps its lease; how many. */
+static int
+open_slow(struct host *h)
+{
+	struct queue_order o;
+	int opened = 0;
+
+	while ((o = host_next(h)).kind == QUEUE_ORDER_OPEN) {
+		queue_sched_session_ready(h->q, o.session, false);
+		opened++;
+	}
+	assert_int_equal(o.kind, QUEUE_ORDER_NONE);
+	return opened;
+}
+
+/* Sites that are slow without end, with mail for ever more connections: the next sites get their first at once,
+ * and a connection that ends goes to a site without any. */
+static void
+test_D40_slow_sites_leave_room(void **state)
+{
+	struct queue_site_view v;
+	struct queue_order o;
+	struct host h;
+	int d, n;
+
+	host_init(&h);
+	for (d = 1; d <= 8; d++)
+		for (n = 0; n < 40; n++)
+			host_add(&h, d);
+	assert_int_equal(open_slow(&h), 88); /* of 100 */
+	for (d = 20; d < 32; d++)
+		host_add(&h, d);
+	o = host_expect(&h, QUEUE_ORDER_OPEN);
+	assert_memory_equal(o.site.ptr, "site20", 6);
+	assert_int_equal(open_slow(&h), 11);
+	host_add(&h, 32);
+	host_expect(&h, QUEUE_ORDER_NONE);
+	assert_true(queue_sched_site_find(h.q, name_of("site", 32), &v) && v.is_starved);
+	host_settle(&h, o.lease, QUEUE_VERDICT_DELIVERED);
+	queue_sched_session_ready(h.q, o.session, false);
+	assert_ptr_equal(host_expect(&h, QUEUE_ORDER_CLOSE).session, o.session);
+	host_close(&h, o.session, false, 0);
+	assert_memory_equal(host_expect(&h, QUEUE_ORDER_OPEN).site.ptr, "site32", 6);
+	host_expect(&h, QUEUE_ORDER_NONE);
+	host_fini(&h);
+}
+
 /* A site that never runs out of mail gives way to one without a connection. */
 static void
 test_total_shares_busy(void **state)
@@ -798,6 +845,7 @@ main(void)
 		cmocka_unit_test(test_ramp_goes_on),
 		cmocka_unit_test(test_messages_per_connection),
 		cmocka_unit_test(test_total_steals_idle),
+		cmocka_unit_test(test_D40_slow_sites_leave_room),
 		cmocka_unit_test(test_total_shares_busy),
 		cmocka_unit_test(test_failed_connection),
 		cmocka_unit_test(test_probe),
