@@ -29,6 +29,9 @@
 enum wire_state { WS_CONNECTING, WS_CLEAR, WS_HANDSHAKE, WS_TLS, WS_DOWN };
 enum {
 	TLS_RECORD_BYTES = 16384,
+	/* A record of one byte costs as many system calls as one of 16 KB: whoever sends 64 KB in such pieces
+	 * would have the thread for a tenth of a second. */
+	RECORDS_A_TURN = 32,
 	DETAIL_MAX = 120,
 	/* What comes in pieces of this size may be a password and is wiped at once; more is a message. */
 	SECRET_BYTES_MAX = 4096,
@@ -359,12 +362,12 @@ was_barren(int ssl_error, int read_errno)
 static ssize_t
 read_tls(struct wire *w, char *buf, size_t max)
 {
-	unsigned barren = 0;
+	unsigned barren = 0, records = 0;
 	size_t have = 0;
 	int n, err, read_errno;
 
 	w->read_wants_write = false;
-	while (max - have >= TLS_RECORD_BYTES) {
+	while (max - have >= TLS_RECORD_BYTES && records++ < RECORDS_A_TURN) {
 		ERR_clear_error();
 		errno = 0;
 		n = SSL_read(w->ssl, buf + have, (int)(max - have));
@@ -403,8 +406,8 @@ read_tls(struct wire *w, char *buf, size_t max)
 		fail_ssl(w, err);
 		return -1;
 	}
-	if (max - have < TLS_RECORD_BYTES)
-		event_active(&w->read_event, EV_READ, 1);
+	/* What is left is in the socket, which says so in the next turn of the loop: an event that makes itself
+	 * active is called again in this one, before anybody else. */
 	return (ssize_t)have;
 }
 

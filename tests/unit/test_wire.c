@@ -584,6 +584,27 @@ test_E11_flood_of_key_updates(void **state)
 	finish(f);
 }
 
+/* Bytes in records of their own, as many as the socket takes; b gets some of them in each turn of the loop, and
+ * all in the end. */
+static void
+test_E11_flood_of_tiny_records(void **state)
+{
+	struct fixture *f = *state;
+	size_t sent = 0, before;
+
+	begin_tls(f);
+	while (SSL_write(wire_ssl(f->a.wire), "x", 1) == 1)
+		sent++;
+	assert_true(sent > 100);
+	while (f->b.in_len < sent) {
+		before = f->b.in_len;
+		event_base_loop(f->base, EVLOOP_ONCE);
+		assert_true(f->b.in_len - before <= 40);
+	}
+	assert_int_equal(f->b.downs, 0);
+	finish(f);
+}
+
 /* TLS 1.2: refused with a warning, which ends it at a's side. */
 static void
 test_E11_renegotiation(void **state)
@@ -823,6 +844,7 @@ main(void)
 		cmocka_unit_test(test_deadline),
 		cmocka_unit_test(test_handshakes),
 		cmocka_unit_test(test_E11_flood_of_key_updates),
+		cmocka_unit_test(test_E11_flood_of_tiny_records),
 		cmocka_unit_test(test_E11_renegotiation),
 		cmocka_unit_test(test_garbage_for_a_handshake),
 		cmocka_unit_test(test_starttls_leftover),
