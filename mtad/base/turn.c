@@ -49,11 +49,12 @@ turn_wait(struct turn *t, struct event_base *base, void (*step)(void *arg), void
 		return;
 	if (TAILQ_EMPTY(&line)) {
 		TAILQ_INIT(&line);
-		if (!is_stepping) {
+		if (!is_stepping)
 			event_assign(&timer, base, -1, 0, on_turn, NULL);
-			event_add(&timer, &at_once);
-		}
 	}
+	/* Not only for the first: without memory it could not be added then. */
+	if (!is_stepping && !event_pending(&timer, EV_TIMEOUT, NULL))
+		event_add(&timer, &at_once);
 	t->is_waiting = true;
 	t->step = step;
 	t->arg = arg;
