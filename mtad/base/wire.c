@@ -236,7 +236,7 @@ keep(struct wire *w, const char *bytes, size_t len)
 	if (len == 0)
 		return;
 	if (!keep_room(w, len)) {
-		fail(w, WIRE_ERROR, "out of memory");
+		fail(w, WIRE_MEMORY, "out of memory");
 		return;
 	}
 	memcpy(w->kept + w->kept_len, bytes, len);
@@ -739,7 +739,7 @@ start_tls(struct wire *w, SSL_CTX *ctx)
 	w->state = WS_HANDSHAKE;
 	if ((w->ssl = SSL_new(ctx)) == NULL || SSL_set_fd(w->ssl, w->fd) != 1) {
 		ERR_clear_error();
-		fail(w, WIRE_TLS, "out of memory");
+		fail(w, WIRE_MEMORY, "out of memory");
 		return had_input;
 	}
 	/* E11: else SSL_read() does not return while the peer sends KeyUpdates, and the thread is his. */

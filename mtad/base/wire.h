@@ -30,6 +30,7 @@ enum wire_down {
 	WIRE_ERROR,   /* errno in detail */
 	WIRE_TIMEOUT, /* the deadline passed */
 	WIRE_TLS,     /* handshake or record failure; words from OpenSSL in detail */
+	WIRE_MEMORY,  /* we have none left: says nothing about the peer */
 };
 enum { WIRE_INPUT_MAX = 131072, WIRE_READ_BYTES = 65536, WIRE_IOV_MAX = 256 };
 

@@ -533,12 +533,12 @@ on_sent(void *arg, size_t bytes)
 }
 
 static void
-handshake_failed(struct deliver_session *s, const char *detail)
+handshake_failed(struct deliver_session *s, enum wire_down why, const char *detail)
 {
 	char words[QUEUE_REPLY_MAX];
 
 	snprintf(words, sizeof(words), "TLS handshake: %s", detail);
-	if (s->o->settings.tls == CONF_TLS_MAY)
+	if (s->o->settings.tls == CONF_TLS_MAY && why != WIRE_MEMORY)
 		repeat_in_clear(s, words);
 	address_failed(s, silent_failure(CLASS_TLS), words);
 }
@@ -555,7 +555,7 @@ on_down(void *arg, enum wire_down why, const char *detail)
 		address_failed(s, silent_failure(CLASS_CONNECTION), detail);
 		return;
 	case SS_HANDSHAKE:
-		handshake_failed(s, detail);
+		handshake_failed(s, why, detail);
 		return;
 	case SS_TALKING:
 		smtp_client_lost(s->smtp, (struct smtp_slice){detail, strnlen(detail, 120)});
