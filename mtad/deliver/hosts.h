@@ -2,7 +2,7 @@
 #ifndef MTAD_DELIVER_HOSTS_H
 #define MTAD_DELIVER_HOSTS_H
 /*
- * hosts - what an io thread has learnt about single hosts: broken TLS, broken pipelining, needs HELO
+ * hosts - what an io thread has learnt about single hosts (broken TLS, broken pipelining) and addresses
  *
  * Owner    one io thread; each learns for itself. Bounded, forgets after an hour so that a repaired host is
  * used well again.
@@ -15,6 +15,7 @@ enum hosts_fault {
 	HOSTS_TLS_BROKEN = 1,    /* STARTTLS offered and failed: in clear where the policy is may */
 	HOSTS_NO_OVERLAP = 2,    /* fell out of step with the next envelope sent early */
 	HOSTS_NO_PIPELINING = 4, /* fell out of step without it */
+	HOSTS_UNREACHABLE = 8,   /* of an address: no connection */
 };
 
 struct hosts;

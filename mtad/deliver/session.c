@@ -338,9 +338,9 @@ start_tls(struct deliver_session *s, size_t leftover)
 }
 
 static void
-learn(struct deliver_session *s, unsigned faults)
+learn(struct deliver_session *s, const char *name, unsigned faults)
 {
-	hosts_learn(s->d->hosts, s->host, faults, clock_mono(s->d->conf.clock));
+	hosts_learn(s->d->hosts, name, faults, clock_mono(s->d->conf.clock));
 }
 
 /* The same address once more, in clear; only when the lesson was kept, or this would never end. */
@@ -349,7 +349,7 @@ repeat_in_clear(struct deliver_session *s, const char *words)
 {
 	log_event(s->d->conf.log, LOG_EVENT_tls_fallback, "site=%s host=%s why=\"%s\"", s->o->route->site,
 		s->host, words);
-	learn(s, HOSTS_TLS_BROKEN);
+	learn(s, s->host, HOSTS_TLS_BROKEN);
 	if ((hosts_faults(s->d->hosts, s->host, clock_mono(s->d->conf.clock)) & HOSTS_TLS_BROKEN) != 0)
 		s->order_next--;
 }
@@ -411,8 +411,9 @@ on_engine_down(struct deliver_session *s, const struct smtp_client_fact *fact)
 	else
 		snprintf(words, sizeof(words), "%.*s", (int)fact->text.len, fact->text.ptr);
 	if (fact->pipeline_broken)
-		learn(s, (s->faults & HOSTS_NO_OVERLAP) != 0 || !s->o->can_overlap ? HOSTS_NO_PIPELINING
-										   : HOSTS_NO_OVERLAP);
+		learn(s, s->host,
+			(s->faults & HOSTS_NO_OVERLAP) != 0 || !s->o->can_overlap ? HOSTS_NO_PIPELINING
+										  : HOSTS_NO_OVERLAP);
 	if (s->was_ready) {
 		session_end(s, words);
 		return;
@@ -552,6 +553,8 @@ on_down(void *arg, enum wire_down why, const char *detail)
 		detail = "closed";
 	switch (s->state) {
 	case SS_CONNECTING:
+		if (why != WIRE_MEMORY)
+			learn(s, s->peer_ip, HOSTS_UNREACHABLE);
 		address_failed(s, silent_failure(CLASS_CONNECTION), detail);
 		return;
 	case SS_HANDSHAKE:
@@ -593,13 +596,19 @@ is_local_errno(int err)
 }
 
 static void
+address_text(const struct route_address *address, char *buf, socklen_t max)
+{
+	const void *ip = address->any.sa_family == AF_INET6 ? (const void *)&address->v6.sin6_addr
+							    : (const void *)&address->v4.sin_addr;
+
+	(void)inet_ntop(address->any.sa_family, ip, buf, max);
+}
+
+static void
 describe_peer(struct deliver_session *s)
 {
-	const void *ip = s->peer->any.sa_family == AF_INET6 ? (const void *)&s->peer->v6.sin6_addr
-							    : (const void *)&s->peer->v4.sin_addr;
-
 	s->host = s->o->route->hosts[s->peer->host].name;
-	(void)inet_ntop(s->peer->any.sa_family, ip, s->peer_ip, sizeof(s->peer_ip));
+	address_text(s->peer, s->peer_ip, sizeof(s->peer_ip));
 	s->local_ip[0] = s->tls_words[0] = '\0';
 	s->faults = hosts_faults(s->d->hosts, s->host, clock_mono(s->d->conf.clock));
 }
@@ -674,6 +683,60 @@ connect_next(struct deliver_session *s)
 	session_end(s, s->failure);
 }
 
+/* By preference, and of equal ones those last that did not answer lately (D42). When there are more than one
+ * attempt tries they are last of all: else addresses behind dead ones would never have their turn (D41). */
+static unsigned
+rank(const struct deliver_session *s, uint16_t n, bool are_too_many)
+{
+	const struct route_address *address = &s->o->route->addresses[n];
+	unsigned preference = s->o->route->hosts[address->host].preference;
+	char ip[INET6_ADDRSTRLEN];
+	bool is_dead;
+
+	address_text(address, ip, sizeof(ip));
+	is_dead = (hosts_faults(s->d->hosts, ip, clock_mono(s->d->conf.clock)) & HOSTS_UNREACHABLE) != 0;
+	return are_too_many ? preference + is_dead * 65536u : preference * 2 + is_dead;
+}
+
+static void
+sort_order(struct deliver_session *s, bool are_too_many)
+{
+	unsigned ranks[ORDER_MAX];
+	uint32_t i, k;
+
+	for (i = 0; i < s->order_count; i++) {
+		uint16_t n = s->order[i];
+		unsigned r = rank(s, n, are_too_many);
+
+		for (k = i; k > 0 && ranks[k - 1] > r; k--) {
+			s->order[k] = s->order[k - 1];
+			ranks[k] = ranks[k - 1];
+		}
+		s->order[k] = n;
+		ranks[k] = r;
+	}
+}
+
+/* Which addresses this attempt tries. The last of them is drawn among all that are left, since another thread
+ * may have learnt which are dead. */
+static void
+choose_addresses(struct deliver_session *s)
+{
+	const struct conf_delivery *c = &s->o->settings;
+	uint32_t max = c->hosts_max < ORDER_MAX ? (uint32_t)c->hosts_max : ORDER_MAX, drawn;
+
+	s->order_count =
+		route_order(s->o->route, s->d->conf.clock, (enum conf_family)c->family, s->order, ORDER_MAX);
+	sort_order(s, s->order_count > max);
+	if (s->order_count <= max)
+		return;
+	if (max > 1) {
+		drawn = max - 1 + clock_random(s->d->conf.clock) % (s->order_count - max + 1);
+		s->order[max - 1] = s->order[drawn];
+	}
+	s->order_count = max;
+}
+
 /* An uncertain end before: the same host can tell a repeated message better than another (and greylisting
  * likes it). It comes first also when chance has left it out of the order. */
 static void
@@ -699,7 +762,6 @@ bool
 deliver_session_open(struct deliver *d, struct outbound *o)
 {
 	struct deliver_session *s = calloc(1, sizeof(*s));
-	uint32_t max = (uint32_t)o->settings.hosts_max;
 	struct job *job = o->first;
 
 	if (s == NULL)
@@ -716,8 +778,7 @@ deliver_session_open(struct deliver *d, struct outbound *o)
 		d->first->prev = &s->next;
 	d->first = s;
 	d->count++;
-	s->order_count = route_order(o->route, d->conf.clock, (enum conf_family)o->settings.family, s->order,
-		max < ORDER_MAX ? max : ORDER_MAX);
+	choose_addresses(s);
 	prefer_host(s, job->host);
 	connect_next(s);
 	return true;

@@ -313,13 +313,30 @@ def test_D3_no_way_to_the_first_host(how):
             assert not [r for r in w.rows() if r["type"] == "b"]
 
 
-def test_D41_only_dead_hosts_are_tried_within_the_bound():
+def test_D41_many_dead_hosts():
+    """A bound for one attempt, and other addresses in the next, until the only one that lives has had its turn."""
     script = 'site a { domains = { "a.test" } addresses = 12 spread = no\n' + "".join(
-        f"host {{ number = {n} fault = refuse }}\n" for n in range(1, 13)) + "}"
-    with running(script, delivery="hosts-max = 4  retry = { 1h }") as w:
+        f"host {{ number = {n} fault = refuse }}\n" for n in range(1, 12)) + "}"
+    # Of one thread: each learns for itself.
+    with running(script, settings="io-threads = 1\n", delivery="hosts-max = 3  retry = { 1s }") as w:
         w.send("s@x.test", ["r@a.test"])
         gives(w, "r@a.test", "t")
-        assert w.log_text().count("session_failed") == 4
+        tried = re.findall(r"session_failed .* peer=(\S+) ", w.log_text())
+        assert len(tried) == 3 and len(set(tried)) == 3
+        gives(w, "r@a.test", "d", seconds=60)
+        tried = re.findall(r"session_failed .* peer=(\S+) ", w.log_text())
+        assert len(set(tried)) >= len(tried) - 3, tried
+
+
+def test_D42_the_family_that_works_is_learnt():
+    script = """record "a.test" { mx = { "10 h.a.test" } }
+        record "h.a.test" { a = "127.3.1.1" aaaa = "::1" }
+        site good { domains = { "a.test" } }"""
+    with running(script, settings="io-threads = 1\n", delivery="family = prefer-v6  idle = 0s") as w:
+        for n in range(3):
+            w.send("s@x.test", [f"r{n}@a.test"])
+            assert gives(w, f"r{n}@a.test")["dlvDestinationIp"] == "127.3.1.1"
+        assert w.log_text().count("session_failed") == 1  # nobody listens at ::1
 
 
 def test_D49_route_with_hosts_in_order():

@@ -145,7 +145,7 @@ accounting-json = "{self.dir}/acct.jsonl"
 dns-servers = {{ {self.dns_servers} }}
 tls-ca-file = "{self.ca_file}"
 log-level = debug
-io-threads = 2
+{"" if "io-threads" in self.settings else "io-threads = 2"}
 {self.settings}
 listen submission {{
     address = {{ "127.0.0.1:{self.port}" }}
