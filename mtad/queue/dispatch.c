@@ -335,7 +335,7 @@ on_routed(void *arg, const char *domain, struct route_result *result)
 	/* QUEUE_ENOTFOUND: its last recipient went while the answer was under way. */
 	if (queue_sched_routed(d->sched, dispatch_text(domain), &r, dispatch_now(d)) == QUEUE_ENOMEM)
 		log_event(d->log, LOG_EVENT_dns_trouble, "domain=%s why=\"out of memory\"", domain);
-	event_active(d->wake, EV_TIMEOUT, 1);
+	dispatch_wake(d);
 }
 
 static void
@@ -427,6 +427,14 @@ sleep_until(struct dispatch *d, int64_t due_us)
 	event_add(d->wake, &tv);
 }
 
+void
+dispatch_wake(struct dispatch *d)
+{
+	static const struct timeval at_once = {0, 0};
+
+	event_add(d->wake, &at_once);
+}
+
 /* Bodies in flight are bounded by memory-max: cached ones go first, then no more leases until some have come
  * back. */
 static bool
@@ -459,7 +467,7 @@ turn(struct dispatch *d)
 			sleep_until(d, queue_sched_wake_us(d->sched));
 			return;
 		}
-	event_active(d->wake, EV_TIMEOUT, 1);
+	dispatch_wake(d);
 }
 
 static void
@@ -620,7 +628,7 @@ dispatch_reconfigure(struct dispatch *d, const struct conf *conf)
 	queue_sched_reconfigured(d->sched, &sc, dispatch_now(d));
 	policy_destroy(&old);
 	route_reconfigure(d->route, conf);
-	event_active(d->wake, EV_TIMEOUT, 1);
+	dispatch_wake(d);
 	return true;
 }
 

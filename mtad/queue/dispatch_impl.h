@@ -79,6 +79,9 @@ uint32_t dispatch_source_number(struct dispatch *d, const char *name);
 struct job *dispatch_make_job(struct dispatch *d, struct queue_lease *lease);
 /* An answered job: settled, then recorded. */
 void dispatch_job_done(struct dispatch *d, struct job *job);
+/* Looks for orders in the next turn of the loop, after letters and sockets had theirs: an event made active in
+ * this turn would come before them, again and again while there are orders. */
+void dispatch_wake(struct dispatch *d);
 /* A lease nobody could be given: back, unpenalised. */
 void dispatch_return_lease(struct dispatch *d, struct queue_lease *lease);
 

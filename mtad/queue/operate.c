@@ -72,7 +72,7 @@ dispatch_pause(struct dispatch *d, enum queue_pause_kind kind, struct queue_blob
 	memcpy(value, &times, sizeof(times));
 	memcpy(value + sizeof(times), reason.ptr, words);
 	post_note(d, note, (size_t)len, value, sizeof(times) + words);
-	event_active(d->wake, EV_TIMEOUT, 1);
+	dispatch_wake(d);
 	return true;
 }
 
@@ -89,7 +89,7 @@ dispatch_resume(struct dispatch *d, enum queue_pause_kind kind, struct queue_blo
 		number = dispatch_source_number(d, source);
 		name.len = 0;
 	}
-	event_active(d->wake, EV_TIMEOUT, 1);
+	dispatch_wake(d);
 	return queue_sched_resume(d->sched, kind, name, number, dispatch_now(d));
 }
 
@@ -192,13 +192,13 @@ dispatch_hold(struct dispatch *d, const struct queue_filter *f, bool hold)
 	uint64_t n = queue_sched_hold(d->sched, f, hold, dispatch_now(d), collect_flag, &c);
 
 	post_flags(&c);
-	event_active(d->wake, EV_TIMEOUT, 1);
+	dispatch_wake(d);
 	return n;
 }
 
 uint64_t
 dispatch_retry(struct dispatch *d, const struct queue_filter *f)
 {
-	event_active(d->wake, EV_TIMEOUT, 1);
+	dispatch_wake(d);
 	return queue_sched_retry(d->sched, f, dispatch_now(d));
 }
