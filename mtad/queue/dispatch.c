@@ -170,7 +170,7 @@ static bool
 settle(struct dispatch *d, struct job *job)
 {
 	int64_t now_us = dispatch_now(d);
-	bool has_outcome = job->is_damaged;
+	bool has_outcome = job->is_damaged, is_uncertain = false;
 	uint32_t i;
 
 	for (i = 0; i < job->rcpt_count; i++) {
@@ -181,8 +181,10 @@ settle(struct dispatch *d, struct job *job)
 		plan_delay_notice(d, job, r, now_us);
 		queue_sched_settle(d->sched, job->lease, i, &r->verdict, now_us, &r->settled);
 		has_outcome = has_outcome || r->settled.kind != QUEUE_VERDICT_RETURN;
-		dispatch_remember_host(d, job, r->settled.kind);
+		is_uncertain = is_uncertain || r->settled.kind == QUEUE_VERDICT_UNCERTAIN;
 	}
+	if (has_outcome)
+		dispatch_remember_host(d, job, is_uncertain);
 	queue_sched_lease_done(d->sched, job->lease, now_us);
 	job->lease = NULL;
 	return has_outcome;

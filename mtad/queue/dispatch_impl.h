@@ -32,7 +32,7 @@ struct source_names {
 
 struct uncertain_host {
 	queue_id id;
-	char host[256];
+	char site[256], host[256];
 };
 
 /* Sessions of a lane that ended before they were ready, one after the other. */
@@ -94,8 +94,9 @@ void dispatch_close(struct dispatch *d, const struct queue_order *order);
 void dispatch_on_closed(struct dispatch *d, struct outbound *o);
 /* After a job of it has come back. */
 void dispatch_release_if_over(struct dispatch *d, struct outbound *o);
-/* Where a message ended uncertainly is remembered until it ends in another way. */
-void dispatch_remember_host(struct dispatch *d, const struct job *job, enum queue_verdict_kind kind);
+/* Where a message ended uncertainly, for some of its recipients at least, is remembered until it ends otherwise
+ * at the same site. Not for a job nobody has tried. */
+void dispatch_remember_host(struct dispatch *d, const struct job *job, bool is_uncertain);
 
 /* --- operate.c --- */
 

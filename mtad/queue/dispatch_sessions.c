@@ -24,14 +24,15 @@ source_index(const struct dispatch *d, uint32_t source)
 }
 
 void
-dispatch_remember_host(struct dispatch *d, const struct job *job, enum queue_verdict_kind kind)
+dispatch_remember_host(struct dispatch *d, const struct job *job, bool is_uncertain)
 {
 	struct uncertain_host *u = &d->hosts[job->id % HOSTS_REMEMBERED];
 
-	if (kind == QUEUE_VERDICT_UNCERTAIN) {
+	if (is_uncertain) {
 		u->id = job->id;
+		snprintf(u->site, sizeof(u->site), "%s", job->site);
 		snprintf(u->host, sizeof(u->host), "%s", job->host);
-	} else if (kind != QUEUE_VERDICT_RETURN && u->id == job->id)
+	} else if (u->id == job->id && strcmp(u->site, job->site) == 0)
 		u->id = 0;
 }
 

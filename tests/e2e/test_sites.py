@@ -110,6 +110,19 @@ def test_D40_each_recipients_reply_has_a_time_of_its_own():
         assert not [r for r in w.rows() if r["type"] == "t"]
 
 
+def test_D26_a_refused_recipient_does_not_hide_the_host():
+    """One recipient of the transaction is refused, the other's end is uncertain: it comes again at the same host."""
+    equals = ", ".join(f'"10 mx{n}.a.mx.test"' for n in range(1, 31))
+    script = f"""record "a.test" {{ mx = {{ {equals} }} }}
+        site a {{ domains = {{ "a.test" }} addresses = 30 spread = no
+            rule {{ on = rcpt match = "z*@*" reply = "550 5.1.1 no" }}  rule {{ on = dot do = drop count = 1 }} }}"""
+    with running(script, delivery="uncertain-retry = 1s  idle = 0s") as w:
+        w.send("s@x.test", ["r@a.test", "z@a.test"])
+        gives(w, "z@a.test", "b")
+        first = gives(w, "r@a.test", "t")
+        assert gives(w, "r@a.test")["dsnMta"] == first["dsnMta"]
+
+
 @pytest.mark.parametrize("other", ["nothing", "a session at another host"])
 def test_D26_the_same_host_and_source_again(other):
     equals = ", ".join(f'"10 mx{n}.a.mx.test"' for n in range(1, 31))
