@@ -121,6 +121,8 @@ QUEUE_MUST_USE int queue_sched_routed(
 struct queue_session;
 /* It can take mail from now on (connected, EHLO done). Until then only its first lease is with it. */
 void queue_sched_session_ready(struct queue_sched *q, struct queue_session *s, bool can_overlap);
+/* It takes no more mail: its connection is gone, though leases of it are still under way. */
+void queue_sched_session_ends(struct queue_sched *q, struct queue_session *s);
 /* It is gone. All its leases must be settled before. `failed`: it never became ready; the lane then waits
  * retry_after_us before it opens another (0: at once) and tells `why` to the operator. */
 void queue_sched_session_closed(struct queue_sched *q, struct queue_session *s, bool failed,

@@ -282,6 +282,17 @@ queue_sched_session_ready(struct queue_sched *q, struct queue_session *s, bool c
 }
 
 void
+queue_sched_session_ends(struct queue_sched *q, struct queue_session *s)
+{
+	if (s->state != SCHED_OPEN)
+		return;
+	queue_link_remove(&s->place);
+	queue_link_remove(&s->idle);
+	s->state = SCHED_CLOSING;
+	q->closing_count++;
+}
+
+void
 queue_sched_session_closed(struct queue_sched *q, struct queue_session *s, bool failed,
 	int64_t retry_after_us, struct queue_blob why, int64_t now_us)
 {

@@ -84,6 +84,7 @@ void
 dispatch_on_closed(struct dispatch *d, struct outbound *o)
 {
 	o->is_closed = true;
+	queue_sched_session_ends(d->sched, o->session);
 	dispatch_release_if_over(d, o);
 }
 

@@ -210,6 +210,33 @@ count_opens(struct host *h, struct queue_order *orders)
 	}
 }
 
+/* Its connection is gone while a lease is under way: it gets no other one. */
+static void
+test_session_ends(void **state)
+{
+	struct queue_session *s;
+	struct queue_lease *l[2];
+	struct queue_order o;
+	struct host h;
+
+	host_init(&h);
+	h.policy.connections = 1;
+	host_add(&h, 1);
+	s = open_ready(&h, true, &l[0]);
+	host_add(&h, 1);
+	l[1] = host_expect(&h, QUEUE_ORDER_GIVE).lease;
+	queue_sched_session_ends(h.q, s);
+	host_settle(&h, l[0], QUEUE_VERDICT_DELIVERED);
+	host_add(&h, 1);
+	host_expect(&h, QUEUE_ORDER_NONE);
+	host_settle(&h, l[1], QUEUE_VERDICT_RETURN);
+	host_expect(&h, QUEUE_ORDER_NONE);
+	host_close(&h, s, false, 0);
+	o = host_expect(&h, QUEUE_ORDER_OPEN);
+	assert_int_equal(queue_lease_message(o.lease), 2);
+	host_fini(&h);
+}
+
 static void
 test_ramp(void **state)
 {
@@ -841,6 +868,7 @@ main(void)
 		cmocka_unit_test(test_batch_limit),
 		cmocka_unit_test(test_deferred_together),
 		cmocka_unit_test(test_overlap),
+		cmocka_unit_test(test_session_ends),
 		cmocka_unit_test(test_ramp),
 		cmocka_unit_test(test_ramp_goes_on),
 		cmocka_unit_test(test_messages_per_connection),
