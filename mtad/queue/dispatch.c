@@ -509,12 +509,14 @@ recover_one(struct dispatch *d, const struct recovered_message *m)
 	}
 	for (i = 0; i < m->rcpt_count; i++) {
 		m->rcpts[i].sticky_source = sticky;
-		if (m->sources[i][0] != '\0')
+		if (conf_source_find(policy_conf(d->policy), m->sources[i],
+			    strnlen(m->sources[i], QUEUE_NAME_MAX)) >= 0)
 			m->rcpts[i].sticky_source = dispatch_source_number(d, m->sources[i]) + 1;
 		if (m->hosts[i][0] != '\0') {
 			struct uncertain_host *u = &d->hosts[m->meta.id % HOSTS_REMEMBERED];
 
 			u->id = m->meta.id;
+			u->site[0] = '\0';
 			snprintf(u->host, sizeof(u->host), "%s", m->hosts[i]);
 		}
 	}

@@ -32,7 +32,7 @@ struct source_names {
 
 struct uncertain_host {
 	queue_id id;
-	char site[256], host[256];
+	char site[256], host[256]; /* site empty: from an earlier run */
 };
 
 /* Sessions of a lane that ended before they were ready, one after the other. */

@@ -32,7 +32,7 @@ dispatch_remember_host(struct dispatch *d, const struct job *job, bool is_uncert
 		u->id = job->id;
 		snprintf(u->site, sizeof(u->site), "%s", job->site);
 		snprintf(u->host, sizeof(u->host), "%s", job->host);
-	} else if (u->id == job->id && strcmp(u->site, job->site) == 0)
+	} else if (u->id == job->id && (u->site[0] == '\0' || strcmp(u->site, job->site) == 0))
 		u->id = 0;
 }
 

@@ -108,15 +108,16 @@ keep_rcpts(struct recover *r, struct recovered_message *to, const struct queue_r
 	if (r->is_out_of_memory)
 		return false;
 	for (i = 0; i < count; i++) {
-		bool sticky = (rcpts[i].flags & QUEUE_RCPT_UNCERTAIN) != 0;
+		bool is_uncertain = (rcpts[i].flags & QUEUE_RCPT_UNCERTAIN) != 0;
 
 		to->rcpts[i] = (struct queue_sched_rcpt){.n = rcpts[i].n,
 			.attempts = rcpts[i].attempts,
 			.flags = rcpts[i].flags,
 			.due_us = rcpts[i].due_us,
 			.domain = domain_of(r, rcpts[i].address)};
-		to->sources[i] = sticky ? keep_blob(r, rcpts[i].source).ptr : nothing;
-		to->hosts[i] = sticky ? keep_blob(r, rcpts[i].host).ptr : nothing;
+		/* Greylisting knows it by its source too (D33). */
+		to->sources[i] = rcpts[i].attempts > 0 ? keep_blob(r, rcpts[i].source).ptr : nothing;
+		to->hosts[i] = is_uncertain ? keep_blob(r, rcpts[i].host).ptr : nothing;
 	}
 	to->rcpt_count = count;
 	return !r->is_out_of_memory;
