@@ -23,7 +23,7 @@ HABITS = {
     "D6_rcpt_reply_dribbles": ('pipelining = no rule { on = rcpt drip = 1s count = 1 }', "t", "x-mtad;.*timeout in rcpt", True),
     "D7_554_greeting": ('rule { on = connect reply = "554 5.7.1 no mail from {client}" count = 1 }', "t", "smtp;554 5.7.1 no", True),
     "D8_421_greeting": ('rule { on = connect reply = "421 4.3.2 busy" count = 1 }', "t", "smtp;421 4.3.2", True),
-    "D9_huge_reply": ('rule { on = rcpt do = huge bytes = 3000000 count = 1 }', "t", "", True),
+    "D9_huge_reply": ('rule { on = rcpt do = huge bytes = 3000000 count = 1 }', "t", "x-mtad;endless reply in rcpt", True),
     "D10_huge_greeting": ('rule { on = connect do = huge bytes = 3000000 count = 1 }', "t", "", True),
     "D11_garbage_at_connect": ('rule { on = connect do = garbage count = 1 }', "t", "x-mtad;", True),
     "D11_garbage_at_mail": ('rule { on = mail do = garbage count = 1 }', "t", "x-mtad;", True),

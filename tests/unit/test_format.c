@@ -153,7 +153,7 @@ static const struct {
 };
 
 static void
-test_hostile_replies_in_csv(void **state)
+test_D38_hostile_replies_in_csv(void **state)
 {
 	static char fields[FIELDS][FIELD_MAX];
 	char want[700];
@@ -303,7 +303,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_head_has_a_name_for_each_field),
 		cmocka_unit_test(test_record_types),
-		cmocka_unit_test(test_hostile_replies_in_csv),
+		cmocka_unit_test(test_D38_hostile_replies_in_csv),
 		cmocka_unit_test(test_hostile_addresses_in_csv),
 		cmocka_unit_test(test_the_worst_event_fits),
 		cmocka_unit_test(test_json),

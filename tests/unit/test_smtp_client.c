@@ -157,7 +157,7 @@ static const struct test_case cases[] = {
 	{"EHLO 450", {GREET, "> 450 no", "= down reply ehlo 450 no | refused in ehlo"}},
 	{"EHLO lost", {GREET, "> 250-mx", ". lost gone", "= down lost ehlo 0 | gone in ehlo"}},
 	/* D9 - D12, D22, D23, D43, D46 */
-	{"HTTP as banner",
+	{"D12 HTTP as banner",
 		{"> HTTP/1.1 400 Bad Request", "= down lost greeting 0 | not an SMTP reply in greeting"}},
 	{"354 as banner", {"> 354 go", "= down lost greeting 0 | unexpected reply 354 in greeting"}},
 	{"our command reflected",

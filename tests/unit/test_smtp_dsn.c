@@ -235,7 +235,7 @@ static const struct {
 };
 
 static void
-test_replies(void **state)
+test_D38_B25_replies(void **state)
 {
 	static char words[2048], wall[2048];
 	struct smtp_dsn_rcpt rcpt = failed;
@@ -378,7 +378,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_golden),
 		cmocka_unit_test(test_actions),
-		cmocka_unit_test(test_replies),
+		cmocka_unit_test(test_D38_B25_replies),
 		cmocka_unit_test(test_addresses),
 		cmocka_unit_test(test_originals),
 	};
