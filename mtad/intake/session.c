@@ -294,6 +294,13 @@ take_password(struct intake_session *s)
 	return p;
 }
 
+static void
+hash(struct intake *in, struct password *p)
+{
+	in->is_hashing = true;
+	worker_post(in->conf.signs[in->next_sign++ % in->conf.sign_count], &p->letter);
+}
+
 /*
  * One password of this thread is hashed at a time: it takes as long as hundreds of signatures, and a crowd
  * that guesses must not keep the sign threads from the mail. In their turn those are refused unseen whose
@@ -309,8 +316,7 @@ hash_next(struct intake *in)
 		if ((in->passwords = p->letter.next) == NULL)
 			in->passwords_end = &in->passwords;
 		if (s->wire != NULL && may_try_password(s)) {
-			in->is_hashing = true;
-			worker_post(in->conf.signs[in->next_sign++ % in->conf.sign_count], &p->letter);
+			hash(in, p);
 			return;
 		}
 		explicit_bzero(p->secret, sizeof(p->secret));
@@ -349,9 +355,14 @@ on_auth(struct intake_session *s, const struct smtp_server_fact *fact)
 	s->password = p;
 	s->waiting = WAIT_PASSWORD;
 	wire_deadline(s->wire, 0);
+	/* Without a second look: another thread may have counted one more failure since the first, and
+	 * hash_next() would end the session under the callers of this. */
+	if (!in->is_hashing) {
+		hash(in, p);
+		return;
+	}
 	*in->passwords_end = &p->letter;
 	in->passwords_end = &p->letter.next;
-	hash_next(in);
 }
 
 static void
