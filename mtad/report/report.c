@@ -48,6 +48,7 @@ struct report {
 	size_t unsynced_bytes;
 	struct event *sync_timer, *retry_timer;
 	bool is_timed, is_behind, is_failed, awaits_mark;
+	bool is_told;        /* the spool, of synced_seq and marks */
 	bool wants_rotation; /* when it is not behind any more */
 	bool records[EVENT_TYPE_COUNT];
 	_Atomic uint64_t counts[EVENT_TYPE_COUNT];
@@ -167,7 +168,7 @@ plan_sync(struct report *r)
 {
 	struct timeval tv = {0, SYNC_US};
 
-	if (r->is_timed || r->written_seq == r->synced_seq)
+	if (r->is_timed || (r->written_seq == r->synced_seq && r->is_told))
 		return;
 	r->is_timed = true;
 	event_add(r->sync_timer, &tv);
@@ -179,13 +180,16 @@ write_files(struct report *r)
 	return (r->csv.fd < 0 || file_write(&r->csv)) && (r->json.fd < 0 || file_write(&r->json));
 }
 
+/* What the spool has not been told yet; without memory for the letter not now, but whoever comes next tries
+ * again. One letter is enough: the spool keeps it until it is on disk. */
 static void
 tell_spool(struct report *r)
 {
-	struct reported *p = calloc(1, sizeof(*p));
+	struct reported *p;
 
-	if (p == NULL)
-		return; /* with the next sync */
+	if (r->is_told || (p = calloc(1, sizeof(*p))) == NULL)
+		return;
+	r->is_told = true;
 	p->letter.kind = LETTER_REPORTED;
 	p->seq = r->synced_seq;
 	p->state_len = sizeof(r->marks);
@@ -206,6 +210,7 @@ begin_files(struct report *r)
 		return false;
 	}
 	r->is_behind = r->awaits_mark = true;
+	r->is_told = false;
 	tell_spool(r);
 	event_add(r->retry_timer, &tv);
 	return true;
@@ -232,8 +237,9 @@ sync_files(struct report *r)
 	r->unsynced_bytes = 0;
 	if (r->synced_seq != r->written_seq) {
 		r->synced_seq = r->written_seq;
-		tell_spool(r);
+		r->is_told = false;
 	}
+	tell_spool(r);
 	return true;
 }
 
@@ -351,6 +357,7 @@ catch_up(struct report *r)
 		r->wants_rotation = false;
 		rotate(r, true);
 	}
+	plan_sync(r);
 }
 
 static void
@@ -367,6 +374,7 @@ on_retry(evutil_socket_t fd, short what, void *arg)
 		return;
 	}
 	if (r->awaits_mark && !spool_has_marks(r)) {
+		tell_spool(r);
 		event_add(r->retry_timer, &tv);
 		return;
 	}

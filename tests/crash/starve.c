@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The functions here are found before those of the C library, for they stand in the program itself. A
- * sanitizer keeps its own under another name, and so does the C library. No power is cut in this program:
- * fsync() is answered at once, or thousands of runs would wait for the disk.
+ * sanitizer keeps its own under another name, and so does the C library. No power is cut in these
+ * programs: fsync() is answered at once, or thousands of runs would wait for the disk; weakly, for a test
+ * that wants it to fail has its own.
  */
 #include "starve.h"
 
@@ -24,8 +25,9 @@ void *REAL(realloc)(void *old, size_t size);
 void REAL(free)(void *p);
 
 static struct {
-	bool is_on, is_for_good;
-	uint64_t left; /* until one fails */
+	bool is_on, is_for_good, is_paused;
+	size_t largest; /* 0: any size may be had */
+	uint64_t left;  /* until one fails */
 	uint64_t failed;
 	int64_t live;
 } starve;
@@ -39,10 +41,24 @@ starve_begin(uint64_t n, bool for_good)
 	starve.failed = 0;
 }
 
+void
+starve_larger(size_t largest)
+{
+	starve.largest = largest;
+	starve.failed = 0;
+}
+
+void
+starve_pause(bool is_paused)
+{
+	starve.is_paused = is_paused;
+}
+
 uint64_t
 starve_end(void)
 {
 	starve.is_on = false;
+	starve.largest = 0;
 	return starve.failed;
 }
 
@@ -59,8 +75,15 @@ starve_live(void)
 }
 
 static bool
-fails(void)
+fails(size_t size)
 {
+	if (starve.is_paused)
+		return false;
+	if (starve.largest > 0 && size > starve.largest) {
+		starve.failed++;
+		errno = ENOMEM;
+		return true;
+	}
 	if (!starve.is_on)
 		return false;
 	if (starve.left > 0)
@@ -82,13 +105,13 @@ counted(void *p)
 void *
 malloc(size_t size)
 {
-	return fails() ? NULL : counted(REAL(malloc)(size));
+	return fails(size) ? NULL : counted(REAL(malloc)(size));
 }
 
 void *
 calloc(size_t count, size_t size)
 {
-	return fails() ? NULL : counted(REAL(calloc)(count, size));
+	return fails(count * size) ? NULL : counted(REAL(calloc)(count, size));
 }
 
 void *
@@ -96,7 +119,7 @@ realloc(void *old, size_t size)
 {
 	void *p;
 
-	if (fails())
+	if (fails(size))
 		return NULL;
 	p = REAL(realloc)(old, size);
 	if (old == NULL)
@@ -120,13 +143,13 @@ free(void *p)
 	REAL(free)(p);
 }
 
-int
+__attribute__((weak)) int
 fsync(int fd)
 {
 	return 0;
 }
 
-int
+__attribute__((weak)) int
 fdatasync(int fd)
 {
 	return 0;

@@ -10,12 +10,17 @@
  * Thread   one.
  */
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 /* The n-th allocation from here (from 1) fails, and with `for_good` every later one too, until starve_end().
  */
 void starve_begin(uint64_t n, bool for_good);
-/* How many failed since starve_begin(). */
+/* Every allocation of more bytes than this fails, until starve_end(). */
+void starve_larger(size_t largest);
+/* What comes between is not counted and does not fail. */
+void starve_pause(bool is_paused);
+/* How many failed since it began. */
 uint64_t starve_end(void);
 bool starve_is_on(void);
 /* Blocks allocated and not freed. */

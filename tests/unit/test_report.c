@@ -1,0 +1,211 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * report: each event is in each file once, whatever fails on the way. The thread's loop is driven by the
+ * test, the spool thread's part is done here, and time passes as the test wants it to.
+ */
+#include "report/report.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include "queue/letters.h"
+#include "starve.h"
+#include "store_fixture.h"
+
+#include "conf/conf_load.h"
+
+#include <event2/event.h>
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
+
+enum { EVENTS = 3, TURN_US = 20000, TURNS_MAX = 1000, LETTER_LEAST = 1000 };
+
+static int64_t passed_us; /* the test's: libevent reads the clock below */
+
+int
+clock_gettime(clockid_t id, struct timespec *out)
+{
+	int64_t us;
+
+	if (syscall(SYS_clock_gettime, id, out) != 0)
+		return -1;
+	us = out->tv_nsec / 1000 + passed_us;
+	out->tv_sec += us / 1000000;
+	out->tv_nsec = us % 1000000 * 1000;
+	return 0;
+}
+
+struct scene {
+	struct fixture *f;
+	const struct conf *conf;
+	struct worker *spool;
+	struct report *report;
+};
+
+static void
+on_spool_letter(void *arg, struct letter *l)
+{
+	struct scene *s = arg;
+	const struct reported *p = (const struct reported *)l;
+
+	assert_int_equal(l->kind, LETTER_REPORTED);
+	OK(queue_store_begin(s->f->store));
+	OK(queue_store_reported(s->f->store, p->seq, (struct queue_blob){p->state, p->state_len}));
+	OK(queue_store_commit(s->f->store));
+	free(l);
+}
+
+static void
+begin_report(struct scene *s)
+{
+	const struct report_conf rc = {.clock = clock_real(), .conf = s->conf, .store = s->f->store};
+	char why[300] = "";
+
+	if ((s->report = report_create(&rc, why, sizeof(why))) == NULL)
+		fail_msg("%s", why);
+	report_connect(s->report, s->spool);
+}
+
+static void
+scene_begin(struct scene *s)
+{
+	const struct worker_conf wc = {"spool", clock_real(), on_spool_letter, NULL, s};
+	char text[600];
+	void *fresh;
+	int n;
+
+	starve_pause(true);
+	*s = (struct scene){.f = NULL};
+	set_up(&fresh);
+	s->f = fresh;
+	n = snprintf(text, sizeof(text),
+		"hostname = mta.x.test\nlisten l { address = { 127.0.0.1:2525 } }\nsource a { address = { "
+		"127.0.0.1 } }\n"
+		"accounting-file = \"%s/acct.csv\"\naccounting-json = \"%s/acct.json\"\n",
+		s->f->dir, s->f->dir);
+	assert_non_null(s->conf = conf_load_bytes("mtad.conf", text, (size_t)n, stderr));
+	assert_non_null(s->spool = worker_create(&wc));
+}
+
+static void
+scene_end(struct scene *s)
+{
+	void *done = s->f;
+
+	report_destroy(&s->report);
+	worker_destroy(&s->spool);
+	conf_unref(s->conf);
+	tear_down(&done);
+}
+
+/* Events from..to-1 come into the outbox. */
+static void
+happen(struct scene *s, int from, int to)
+{
+	char rcpt[20], bytes[QUEUE_EVENT_MAX];
+	uint64_t seq;
+
+	OK(queue_store_begin(s->f->store));
+	for (int i = from; i < to; i++) {
+		int n = snprintf(rcpt, sizeof(rcpt), "r%d@y.test", i);
+		const struct event e = {.type = EVENT_DELIVERED,
+			.logged_us = 1000000,
+			.sender = BLOB("s@x.test"),
+			.reply = BLOB("250 \xff"),
+			.rcpt = {rcpt, (size_t)n}};
+
+		assert_true((n = event_encode(&e, bytes, sizeof(bytes))) > 0);
+		OK(queue_store_event(s->f->store, (struct queue_blob){bytes, (size_t)n}, &seq));
+	}
+	OK(queue_store_commit(s->f->store));
+}
+
+static void
+turn(struct scene *s)
+{
+	passed_us += TURN_US;
+	starve_pause(false); /* nobody but the report thread is short of memory */
+	(void)event_base_loop(worker_base(report_worker(s->report)), EVLOOP_NONBLOCK);
+	starve_pause(true);
+	(void)event_base_loop(worker_base(s->spool), EVLOOP_NONBLOCK);
+}
+
+static uint64_t
+pending(struct scene *s)
+{
+	struct queue_totals t;
+
+	OK(queue_store_totals(s->f->store, &t));
+	return t.events_pending;
+}
+
+/* How often a word stands in a file. */
+static int
+count_in(const struct scene *s, const char *name, const char *word)
+{
+	static char have[1 << 16];
+	char path[128];
+	int count = 0;
+	FILE *file;
+
+	path_in(s->f, name, path);
+	if ((file = fopen(path, "r")) == NULL)
+		return 0;
+	have[fread(have, 1, sizeof(have) - 1, file)] = '\0';
+	fclose(file);
+	for (const char *p = have; (p = strstr(p, word)) != NULL; p++)
+		count++;
+	return count;
+}
+
+/* Until the spool holds no event any more; then each of them is in both files once. */
+static void
+settle(struct scene *s, int events, const char *name)
+{
+	char word[20];
+	int i;
+
+	for (i = 0; i < TURNS_MAX && pending(s) > 0; i++)
+		turn(s);
+	if (pending(s) > 0)
+		fail_msg("%s: %llu events are left", name, (unsigned long long)pending(s));
+	for (i = 0; i < events; i++) {
+		snprintf(word, sizeof(word), "r%d@y.test", i);
+		if (count_in(s, "acct.csv", word) != 1 || count_in(s, "acct.json", word) != 1)
+			fail_msg("%s: %s is %d times in the CSV, %d times in the JSON file", name, word,
+				count_in(s, "acct.csv", word), count_in(s, "acct.json", word));
+	}
+}
+
+/* Nothing is written before the spool knows the files: without memory to tell it so, it is told later. */
+static void
+test_I3_the_spool_hears_of_the_files_later(void **state)
+{
+	struct scene s;
+
+	scene_begin(&s);
+	happen(&s, 0, EVENTS);
+	begin_report(&s);
+	starve_larger(LETTER_LEAST);
+	for (int i = 0; i < 5; i++)
+		turn(&s);
+	assert_true(starve_end() > 0);
+	assert_int_equal(pending(&s), EVENTS);
+	settle(&s, EVENTS, "later");
+	scene_end(&s);
+}
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_I3_the_spool_hears_of_the_files_later),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
