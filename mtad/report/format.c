@@ -182,9 +182,21 @@ format_csv(const struct event *e, char *buf, size_t max)
 	return l.len;
 }
 
+/* A JSON record under construction. A field without memory would be a record that lies. */
+struct record {
+	json_t *object;
+	bool has_failed;
+};
+
+static void
+json_add(struct record *r, const char *key, json_t *take_value)
+{
+	r->has_failed = json_object_set_new(r->object, key, take_value) != 0 || r->has_failed;
+}
+
 /* Bytes that are no UTF-8 would make the record unreadable: they become "\xNN". */
 static void
-json_set(json_t *o, const char *key, struct queue_blob b)
+json_blob(struct record *r, const char *key, struct queue_blob b)
 {
 	json_t *value;
 	char escaped[2100];
@@ -193,11 +205,11 @@ json_set(json_t *o, const char *key, struct queue_blob b)
 		return;
 	if ((value = json_stringn(b.ptr, b.len)) == NULL)
 		value = json_string(log_escape(escaped, sizeof(escaped), b.ptr, b.len));
-	(void)json_object_set_new(o, key, value);
+	json_add(r, key, value);
 }
 
 static void
-json_time(json_t *o, const char *key, int64_t us)
+json_time(struct record *r, const char *key, int64_t us)
 {
 	time_t seconds = us / 1000000;
 	char text[48];
@@ -207,50 +219,58 @@ json_time(json_t *o, const char *key, int64_t us)
 	gmtime_r(&seconds, &tm);
 	n = strftime(text, sizeof(text), "%Y-%m-%dT%H:%M:%S", &tm);
 	snprintf(text + n, sizeof(text) - n, ".%06dZ", (int)(us % 1000000));
-	(void)json_object_set_new(o, key, json_string(text));
+	json_add(r, key, json_string(text));
+}
+
+static void
+json_event(struct record *r, const struct event *e)
+{
+	char id[24];
+
+	snprintf(id, sizeof(id), "%llx", (unsigned long long)e->id);
+	json_add(r, "event", json_string(types[e->type].name));
+	json_add(r, "record", json_string(types[e->type].record));
+	json_time(r, "time", e->logged_us);
+	json_time(r, "queued", e->queued_us);
+	json_add(r, "message", json_string(id));
+	json_add(r, "recipient_number", json_integer(e->n));
+	json_blob(r, "from", e->sender);
+	json_blob(r, "rcpt", e->rcpt);
+	json_blob(r, "orcpt", e->orcpt);
+	json_blob(r, "envid", e->envid);
+	json_blob(r, "user", e->user);
+	json_blob(r, "job", e->job);
+	json_blob(r, "pool", e->pool);
+	json_blob(r, "source", e->source);
+	json_blob(r, "site", e->site);
+	json_blob(r, "host", e->host);
+	json_blob(r, "peer_ip", e->peer_ip);
+	json_blob(r, "local_ip", e->local_ip);
+	json_blob(r, "tls", e->tls);
+	json_blob(r, "status", e->esc);
+	json_blob(r, "reply", e->reply);
+	json_blob(r, "category", e->category);
+	json_add(r, "code", json_integer(e->code));
+	json_add(r, "attempts", json_integer(e->attempts));
+	json_add(r, "bytes", json_integer((json_int_t)e->message_bytes));
+	if (e->is_uncertain)
+		json_add(r, "uncertain", json_true());
+	if (e->next_us > 0)
+		json_time(r, "next_attempt", e->next_us);
 }
 
 size_t
 format_json(const struct event *e, char *buf, size_t max)
 {
-	json_t *o = json_object();
-	char id[24];
-	size_t n;
+	struct record r = {json_object(), false};
+	size_t n = 0;
 
-	if (o == NULL)
+	if (r.object == NULL)
 		return 0;
-	snprintf(id, sizeof(id), "%llx", (unsigned long long)e->id);
-	(void)json_object_set_new(o, "event", json_string(types[e->type].name));
-	(void)json_object_set_new(o, "record", json_string(types[e->type].record));
-	json_time(o, "time", e->logged_us);
-	json_time(o, "queued", e->queued_us);
-	(void)json_object_set_new(o, "message", json_string(id));
-	(void)json_object_set_new(o, "recipient_number", json_integer(e->n));
-	json_set(o, "from", e->sender);
-	json_set(o, "rcpt", e->rcpt);
-	json_set(o, "orcpt", e->orcpt);
-	json_set(o, "envid", e->envid);
-	json_set(o, "user", e->user);
-	json_set(o, "job", e->job);
-	json_set(o, "pool", e->pool);
-	json_set(o, "source", e->source);
-	json_set(o, "site", e->site);
-	json_set(o, "host", e->host);
-	json_set(o, "peer_ip", e->peer_ip);
-	json_set(o, "local_ip", e->local_ip);
-	json_set(o, "tls", e->tls);
-	json_set(o, "status", e->esc);
-	json_set(o, "reply", e->reply);
-	json_set(o, "category", e->category);
-	(void)json_object_set_new(o, "code", json_integer(e->code));
-	(void)json_object_set_new(o, "attempts", json_integer(e->attempts));
-	(void)json_object_set_new(o, "bytes", json_integer((json_int_t)e->message_bytes));
-	if (e->is_uncertain)
-		(void)json_object_set_new(o, "uncertain", json_true());
-	if (e->next_us > 0)
-		json_time(o, "next_attempt", e->next_us);
-	n = json_dumpb(o, buf, max - 1, JSON_COMPACT);
-	json_decref(o);
+	json_event(&r, e);
+	if (!r.has_failed)
+		n = json_dumpb(r.object, buf, max - 1, JSON_COMPACT);
+	json_decref(r.object);
 	if (n == 0 || n > max - 1)
 		return 0;
 	buf[n++] = '\n';

@@ -19,6 +19,7 @@ const char *format_csv_head(void);
 const char *format_record_type(enum event_type type);
 /* Lengths, line end included. */
 size_t format_csv(const struct event *e, char *buf, size_t max);
+/* 0: no memory, or fewer than FORMAT_LINE_MAX were given and it does not fit. */
 size_t format_json(const struct event *e, char *buf, size_t max);
 void format_log(const struct event *e, struct log *log);
 #endif

@@ -116,23 +116,26 @@ open_files(struct report *r)
 }
 
 static bool
-add_event(struct report *r, const struct event *e)
+add_line(struct report *r, struct file *f, size_t (*format)(const struct event *e, char *buf, size_t max),
+	const struct event *e)
 {
 	size_t n;
 
-	if (r->csv.fd >= 0 && r->records[e->type]) {
-		n = format_csv(e, r->line, sizeof(r->line));
-		if (!file_add(&r->csv, r->line, n))
-			return false;
-		r->unsynced_bytes += n;
+	if (f->fd < 0 || !r->records[e->type])
+		return true;
+	if ((n = format(e, r->line, sizeof(r->line))) == 0) {
+		snprintf(f->why, sizeof(f->why), "cannot make a record for %s: out of memory", f->path);
+		return false;
 	}
-	if (r->json.fd >= 0 && r->records[e->type]) {
-		n = format_json(e, r->line, sizeof(r->line));
-		if (!file_add(&r->json, r->line, n))
-			return false;
-		r->unsynced_bytes += n;
-	}
-	return true;
+	r->unsynced_bytes += n;
+	return file_add(f, r->line, n);
+}
+
+/* False: it may be buffered for one file and not for the other, so what is buffered must not be written. */
+static bool
+add_event(struct report *r, const struct event *e)
+{
+	return add_line(r, &r->csv, format_csv, e) && add_line(r, &r->json, format_json, e);
 }
 
 static void
@@ -323,10 +326,18 @@ on_sync(evutil_socket_t fd, short what, void *arg)
 
 /* --- the outbox itself --- */
 
+struct portion {
+	struct report *report;
+	bool has_failed;
+};
+
 static bool
 visit(void *arg, uint64_t seq, struct queue_blob bytes)
 {
-	return take_event(arg, seq, bytes);
+	struct portion *p = arg;
+
+	p->has_failed = !take_event(p->report, seq, bytes);
+	return !p->has_failed;
 }
 
 /* A portion; again until nothing is left, then letters are listened to. */
@@ -334,8 +345,13 @@ static void
 catch_up(struct report *r)
 {
 	struct timeval now = {0, 0}, later = {RETRY_S, 0};
-	int n = queue_store_scan_events(r->store, r->written_seq, CATCH_UP, visit, r);
+	struct portion p = {r, false};
+	int n = queue_store_scan_events(r->store, r->written_seq, CATCH_UP, visit, &p);
 
+	if (p.has_failed) {
+		fail(r);
+		return;
+	}
 	if (n < 0) {
 		event_add(r->retry_timer, &later);
 		return;
@@ -487,6 +503,19 @@ report_stats(const struct report *r, struct report_stats *out)
 	out->is_failed = atomic_load(&r->failed_view);
 }
 
+/* With the first one libevent's room for timers is made, for more than there are here: a timer that could not
+ * be added later would be one that never comes. */
+static bool
+make_timers(struct report *r)
+{
+	const struct timeval tv = {0, SYNC_US};
+
+	r->sync_timer = event_new(worker_base(r->worker), -1, 0, on_sync, r);
+	r->retry_timer = event_new(worker_base(r->worker), -1, 0, on_retry, r);
+	r->is_timed = true;
+	return r->sync_timer != NULL && r->retry_timer != NULL && event_add(r->sync_timer, &tv) == 0;
+}
+
 static bool
 read_marks(struct report *r, char *why, size_t why_max)
 {
@@ -520,10 +549,7 @@ report_create(const struct report_conf *conf, char *why, size_t why_max)
 	r->is_behind = true;
 	apply_conf(r, conf->conf);
 	r->paths = conf_ref(conf->conf);
-	if ((r->worker = worker_create(&wc)) == NULL ||
-		(r->sync_timer = event_new(worker_base(r->worker), -1, 0, on_sync, r)) == NULL ||
-		(r->retry_timer = event_new(worker_base(r->worker), -1, 0, on_retry, r)) == NULL ||
-		!read_marks(r, why, why_max)) {
+	if ((r->worker = worker_create(&wc)) == NULL || !make_timers(r) || !read_marks(r, why, why_max)) {
 		report_destroy(&r);
 		return NULL;
 	}

@@ -103,13 +103,15 @@ scene_end(struct scene *s)
 	tear_down(&done);
 }
 
-/* Events from..to-1 come into the outbox. */
+/* Events from..to-1 happen: in the outbox, and in the letter that the spool thread sends after its commit. */
 static void
 happen(struct scene *s, int from, int to)
 {
-	char rcpt[20], bytes[QUEUE_EVENT_MAX];
+	struct event_batch *batch = calloc(1, sizeof(*batch) + (size_t)(to - from) * (12 + QUEUE_EVENT_MAX));
+	char rcpt[20], *at = batch->bytes;
 	uint64_t seq;
 
+	assert_non_null(batch);
 	OK(queue_store_begin(s->f->store));
 	for (int i = from; i < to; i++) {
 		int n = snprintf(rcpt, sizeof(rcpt), "r%d@y.test", i);
@@ -118,11 +120,22 @@ happen(struct scene *s, int from, int to)
 			.sender = BLOB("s@x.test"),
 			.reply = BLOB("250 \xff"),
 			.rcpt = {rcpt, (size_t)n}};
+		uint32_t len;
 
-		assert_true((n = event_encode(&e, bytes, sizeof(bytes))) > 0);
-		OK(queue_store_event(s->f->store, (struct queue_blob){bytes, (size_t)n}, &seq));
+		assert_true((n = event_encode(&e, at + 12, QUEUE_EVENT_MAX)) > 0);
+		OK(queue_store_event(s->f->store, (struct queue_blob){at + 12, (size_t)n}, &seq));
+		len = (uint32_t)n;
+		memcpy(at, &seq, 8);
+		memcpy(at + 8, &len, 4);
+		at += 12 + len;
 	}
 	OK(queue_store_commit(s->f->store));
+	batch->letter.kind = LETTER_EVENTS;
+	batch->len = (size_t)(at - batch->bytes);
+	if (s->report != NULL)
+		worker_post(report_worker(s->report), &batch->letter);
+	else
+		free(batch);
 }
 
 static void
@@ -200,11 +213,37 @@ test_I3_the_spool_hears_of_the_files_later(void **state)
 	scene_end(&s);
 }
 
+/* Any allocation of the thread may fail, in the outbox's turn and in that of letters. */
+static void
+test_I3_each_allocation_fails_once(void **state)
+{
+	struct scene s;
+	uint64_t failed = 1, n;
+	char name[30];
+
+	for (n = 1; failed > 0; n++) {
+		snprintf(name, sizeof(name), "allocation %llu", (unsigned long long)n);
+		scene_begin(&s);
+		happen(&s, 0, EVENTS);
+		begin_report(&s);
+		starve_begin(n, false);
+		settle(&s, EVENTS, name);
+		failed = starve_end();
+		happen(&s, EVENTS, 2 * EVENTS);
+		starve_begin(n, false);
+		settle(&s, 2 * EVENTS, name);
+		failed += starve_end();
+		scene_end(&s);
+	}
+	assert_true(n > 100);
+}
+
 int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_I3_the_spool_hears_of_the_files_later),
+		cmocka_unit_test(test_I3_each_allocation_fails_once),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
