@@ -183,6 +183,20 @@ write_files(struct report *r)
 	return (r->csv.fd < 0 || file_write(&r->csv)) && (r->json.fd < 0 || file_write(&r->json));
 }
 
+/* Both marks move or none: the file with the new one would keep what is written again after the other has
+ * failed. */
+static bool
+sync_marks(struct report *r)
+{
+	struct state now = r->marks;
+
+	if ((r->csv.fd >= 0 && !file_sync(&r->csv, &now.csv)) ||
+		(r->json.fd >= 0 && !file_sync(&r->json, &now.json)))
+		return false;
+	r->marks = now;
+	return true;
+}
+
 /* What the spool has not been told yet; without memory for the letter not now, but whoever comes next tries
  * again. One letter is enough: the spool keeps it until it is on disk. */
 static void
@@ -207,8 +221,7 @@ begin_files(struct report *r)
 {
 	struct timeval tv = {0, MARK_POLL_US};
 
-	if ((r->csv.fd >= 0 && !file_sync(&r->csv, &r->marks.csv)) ||
-		(r->json.fd >= 0 && !file_sync(&r->json, &r->marks.json))) {
+	if (!sync_marks(r)) {
 		fail(r);
 		return false;
 	}
@@ -232,8 +245,7 @@ spool_has_marks(const struct report *r)
 static bool
 sync_files(struct report *r)
 {
-	if (!write_files(r) || (r->csv.fd >= 0 && !file_sync(&r->csv, &r->marks.csv)) ||
-		(r->json.fd >= 0 && !file_sync(&r->json, &r->marks.json))) {
+	if (!write_files(r) || !sync_marks(r)) {
 		fail(r);
 		return false;
 	}
