@@ -18,18 +18,26 @@ slice(struct queue_blob b)
 	return (struct smtp_slice){b.ptr, b.len};
 }
 
-/* False: the spool cannot be read just now. */
-static bool
+/* Replaces the job's message. An error: it stays, for the spool cannot be read just now or memory is short.
+ */
+static int
 load(struct job *job, const struct bounce_conf *c, bool with_body)
 {
 	struct queue_loaded *loaded;
+	struct message *m;
 	int err = queue_store_load(c->store, job->id, with_body, &loaded);
 
 	if (err == QUEUE_EDAMAGED || err == QUEUE_ENOTFOUND) {
 		job->is_damaged = true;
-		return true;
+		return QUEUE_OK;
 	}
-	return err == QUEUE_OK && (job->message = message_from_loaded(c->memory, loaded)) != NULL;
+	if (err < 0)
+		return err;
+	if ((m = message_from_loaded(c->memory, loaded)) == NULL)
+		return QUEUE_ENOMEM;
+	message_unref(job->message);
+	job->message = m;
+	return QUEUE_OK;
 }
 
 /* What to report of one recipient; false: nothing. */
@@ -178,6 +186,16 @@ write_text(struct message *m, const struct smtp_dsn *d)
 	return true;
 }
 
+/* For the whole message there was no memory. */
+static bool
+write_header_only(struct message *m, struct smtp_dsn *d)
+{
+	if (d->ret != SMTP_RET_FULL)
+		return false;
+	d->ret = SMTP_RET_HDRS;
+	return write_text(m, d);
+}
+
 /* Without an attempt of this job. */
 static bool
 has_expired(const struct job *job)
@@ -191,17 +209,20 @@ has_expired(const struct job *job)
 bool
 bounce_load(struct job *job, const struct bounce_conf *c)
 {
+	int err;
+
 	/* A message that has been in memory since it was accepted knows no replies; its records do. */
 	if (job->message != NULL && !has_expired(job))
 		return true;
 	/* The bytes only when a notification will quote them: thousands of recipients may expire at once. */
-	if (job->message == NULL && !load(job, c, false))
+	if (job->message == NULL && load(job, c, false) < 0)
 		return false;
 	if (job->is_damaged || !bounce_is_wanted(job))
 		return true;
-	message_unref(job->message);
-	job->message = NULL;
-	return load(job, c, true);
+	/* One that does not fit into memory is not quoted: a job that waits for room here is a record that
+	 * does not get to the disk, and after a while the queue gives out no mail because of it. */
+	err = load(job, c, true);
+	return err == QUEUE_OK || err == QUEUE_ENOMEM;
 }
 
 bool
@@ -231,9 +252,9 @@ bounce_write(struct job *job, const struct bounce_conf *c)
 	d.envid = slice(of->meta.envid);
 	d.arrival = of->meta.arrived_us / 1000000;
 	d.now = now_us / 1000000;
-	d.ret = (enum smtp_ret)of->meta.ret;
+	d.ret = of->body[0].len > 0 ? (enum smtp_ret)of->meta.ret : SMTP_RET_HDRS;
 	job->dsn = envelope(job, c);
-	if (job->dsn != NULL && !write_text(job->dsn, &d)) {
+	if (job->dsn != NULL && !write_text(job->dsn, &d) && !write_header_only(job->dsn, &d)) {
 		message_unref(job->dsn);
 		job->dsn = NULL;
 	}

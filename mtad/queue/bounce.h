@@ -23,12 +23,12 @@ struct bounce_conf {
 	struct queue_store *store;
 };
 
-/* Makes sure the job's message is in memory (the records need its addresses). False: the spool cannot be read
- * just now. */
+/* Makes sure the job's message is in memory: the records need its addresses, a notification also its text,
+ * unless that does not fit into memory; then nothing is quoted. False: the spool cannot be read just now. */
 bool bounce_load(struct job *job, const struct bounce_conf *c);
 /* True when some recipient of the settled job asks for a notification. */
 bool bounce_is_wanted(const struct job *job);
-/* Sets job->dsn when it is wanted; without memory for it the recipients still end, with a log line in place
- * of the mail. */
+/* Sets job->dsn when it is wanted; without memory for the whole message its header is returned, and
+ * without memory for that the recipients still end, with a log line in place of the mail. */
 bool bounce_write(struct job *job, const struct bounce_conf *c);
 #endif

@@ -12,13 +12,13 @@
 
 #include <cmocka.h>
 
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-
 #include "smtp_types.h"
+#include "starve.h"
+#include "store_fixture.h"
 
 enum {
+	LARGE = 1000000, /* what there is no memory for */
+
 	NEVER = SMTP_NOTIFY_NEVER,
 	SUCCESS = SMTP_NOTIFY_SUCCESS,
 	FAILURE = SMTP_NOTIFY_FAILURE,
@@ -320,6 +320,88 @@ test_without_a_message(void **state)
 	job_free(job);
 }
 
+/* A message of `bytes` whose only recipient has expired; as the sign thread gets it, it has to be loaded. */
+static struct job *
+expired_in_spool(struct fixture *f, size_t bytes)
+{
+	static const char head[] = "From: s@x.test\r\nSubject: secret\r\n\r\n";
+	struct job *job = calloc(1, sizeof(*job) + sizeof(job->rcpts[0]));
+	struct queue_message m = {.sender = BLOB("s@x.test"), .ret = SMTP_RET_FULL};
+	const struct queue_rcpt r = {.address = BLOB("r@y.test")};
+	struct queue_blob body[QUEUE_BODY_PIECES] = {BLOB(head)};
+	char *text = malloc(bytes);
+
+	assert_true(job != NULL && text != NULL);
+	for (size_t i = 0; i < bytes; i++)
+		text[i] = "the text\r\n"[i % 10];
+	body[1] = (struct queue_blob){text, bytes};
+	OK(queue_store_begin(f->store));
+	OK(queue_store_put(f->store, &m, &r, 1, body));
+	OK(queue_store_commit(f->store));
+	free(text);
+	job->id = m.id;
+	job->rcpt_count = 1;
+	job->rcpts[0].verdict.kind = job->rcpts[0].settled.kind = QUEUE_VERDICT_EXPIRED;
+	return job;
+}
+
+/* Waiting for memory would hold up the record of the recipient's end, and with it all deliveries. */
+static void
+test_I2_a_message_that_does_not_fit_into_memory(void **state)
+{
+	struct fixture *f = *state;
+	struct bounce_conf c = bounce;
+	struct job *job = expired_in_spool(f, 2 * LARGE);
+
+	c.store = f->store;
+	starve_larger(LARGE);
+	assert_true(bounce_load(job, &c));
+	assert_true(starve_end() > 0);
+	assert_true(bounce_is_wanted(job));
+	assert_true(bounce_write(job, &c));
+	assert_true(dsn_has(job, "r@y.test"));
+	assert_false(dsn_has(job, "the text"));
+	assert_false(dsn_has(job, "message/rfc822"));
+	job_free(job);
+}
+
+/* It can be read, but what quotes it cannot be made: its header tells the sender which one it was. */
+static void
+test_I2_a_notification_that_does_not_fit_into_memory(void **state)
+{
+	struct fixture *f = *state;
+	struct bounce_conf c = bounce;
+	struct job *job = expired_in_spool(f, 2 * LARGE);
+
+	c.store = f->store;
+	assert_true(bounce_load(job, &c));
+	starve_larger(LARGE);
+	assert_true(bounce_write(job, &c));
+	assert_true(starve_end() > 0);
+	assert_true(dsn_has(job, "Subject: secret"));
+	assert_false(dsn_has(job, "the text"));
+	job_free(job);
+}
+
+/* Without the addresses nothing can be recorded: it is loaded in a moment. */
+static void
+test_I3_no_memory_at_all(void **state)
+{
+	struct fixture *f = *state;
+	struct bounce_conf c = bounce;
+	struct job *job = expired_in_spool(f, 100);
+
+	c.store = f->store;
+	starve_begin(1, true);
+	assert_false(bounce_load(job, &c));
+	assert_true(starve_end() > 0);
+	assert_false(job->is_damaged);
+	assert_true(bounce_load(job, &c));
+	assert_true(bounce_write(job, &c));
+	assert_true(dsn_has(job, "the text"));
+	job_free(job);
+}
+
 int
 main(void)
 {
@@ -333,6 +415,9 @@ main(void)
 		cmocka_unit_test(test_what_is_returned),
 		cmocka_unit_test(test_unusable_senders),
 		cmocka_unit_test(test_without_a_message),
+		CASE(test_I2_a_message_that_does_not_fit_into_memory),
+		CASE(test_I2_a_notification_that_does_not_fit_into_memory),
+		CASE(test_I3_no_memory_at_all),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
