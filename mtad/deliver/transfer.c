@@ -10,10 +10,20 @@
 #include <stdlib.h>
 #include <string.h>
 
+enum { AGAIN_US = 60000000 };
+
 static struct smtp_slice
 slice(struct queue_blob b)
 {
 	return (struct smtp_slice){b.ptr, b.len};
+}
+
+/* Not "returned": what comes back to the front is handed out again at once, and a message that does not fit
+ * into memory would go round between the threads and let nothing past it. */
+static void
+again(struct job *job, const char *why)
+{
+	job_answer_all(job, QUEUE_VERDICT_LATER, CLASS_LOCAL, "4.3.0", AGAIN_US, why);
 }
 
 static bool
@@ -30,8 +40,8 @@ load(struct job *job, struct queue_store *store, struct memory *memory)
 	}
 	if (err == QUEUE_OK && (job->message = message_from_loaded(memory, loaded)) != NULL)
 		return true;
-	job_answer_all(
-		job, QUEUE_VERDICT_RETURN, CLASS_LOCAL, "4.3.0", 0, "message cannot be read from the spool");
+	again(job, err == QUEUE_OK || err == QUEUE_ENOMEM ? "no memory to load the message"
+							  : "message cannot be read from the spool");
 	return false;
 }
 
@@ -64,7 +74,7 @@ transfer_begin(struct transfer *t, struct job *job, struct queue_store *store, s
 	if (job->message == NULL && !load(job, store, memory))
 		return false;
 	if ((t->rcpts = calloc(job->rcpt_count, sizeof(*t->rcpts))) == NULL) {
-		job_answer_all(job, QUEUE_VERDICT_RETURN, CLASS_LOCAL, "4.3.0", 0, "out of memory");
+		again(job, "no memory to load the message");
 		return false;
 	}
 	for (i = 0; i < job->rcpt_count; i++) {
