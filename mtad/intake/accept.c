@@ -233,15 +233,17 @@ begin(const struct accepter *a, int fd, const struct sockaddr_storage *peer)
 	wire_deadline(s->wire, s->listen->command_timeout);
 }
 
+/* Without room for the timer the loop spins, which is better than never to accept again. */
 static void
 pause_accepting(struct intake *in)
 {
 	struct timeval tv = {0, ACCEPT_PAUSE_US};
 	size_t i;
 
+	if (event_add(in->resume_accept, &tv) != 0)
+		return;
 	for (i = 0; i < in->accepter_count; i++)
 		event_del(in->accepters[i].event);
-	event_add(in->resume_accept, &tv);
 }
 
 static void
@@ -253,7 +255,10 @@ on_resume_accept(evutil_socket_t fd, short what, void *arg)
 	if (in->is_stopping)
 		return;
 	for (i = 0; i < in->accepter_count; i++)
-		event_add(in->accepters[i].event, NULL);
+		if (event_add(in->accepters[i].event, NULL) != 0) {
+			pause_accepting(in);
+			return;
+		}
 }
 
 static void

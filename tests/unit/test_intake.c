@@ -14,15 +14,29 @@
 
 #include "conf_fixture.h"
 #include "intake/auth.h"
+#include "starve.h"
 
 #include <arpa/inet.h>
+#include <errno.h>
 #include <event2/event.h>
 #include <poll.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 
 #define CLIENT "client 127.0.0.1"
 
 enum { FAILURES_MAX = 20, TURNS_MAX = 5000 };
+
+static bool has_no_descriptors;
+
+int
+accept4(int fd, struct sockaddr *peer, socklen_t *len, int flags)
+{
+	if (!has_no_descriptors)
+		return (int)syscall(SYS_accept4, fd, peer, len, flags);
+	errno = EMFILE;
+	return -1;
+}
 
 struct scene {
 	struct worker *io, *sign;
@@ -145,8 +159,8 @@ scene_end(struct scene *s)
 static void
 turn(struct scene *s)
 {
-	(void)event_base_loop(worker_base(s->io), EVLOOP_NONBLOCK);
-	(void)event_base_loop(worker_base(s->sign), EVLOOP_NONBLOCK);
+	(void)event_base_loop(worker_base(s->io), EVLOOP_ONCE | EVLOOP_NONBLOCK);
+	(void)event_base_loop(worker_base(s->sign), EVLOOP_ONCE | EVLOOP_NONBLOCK);
 }
 
 /* Turns both loops until a reply with this code has come. */
@@ -202,11 +216,31 @@ test_A19_the_last_failure_is_counted_elsewhere(void **state)
 	}
 }
 
+/* No descriptors, and no memory for the timer that ends the pause: there is none then. */
+static void
+test_I1_accepting_goes_on(void **state)
+{
+	struct scene s;
+
+	for (int has_memory = 0; has_memory <= 1; has_memory++) {
+		scene_begin(&s, *state);
+		has_no_descriptors = true;
+		if (!has_memory)
+			starve_begin(1, true);
+		turn(&s);
+		assert_true(has_memory || starve_end() > 0);
+		has_no_descriptors = false;
+		hear(&s, "220 ");
+		scene_end(&s);
+	}
+}
+
 int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
 		WITH_FOLDER(test_A19_the_last_failure_is_counted_elsewhere),
+		WITH_FOLDER(test_I1_accepting_goes_on),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
