@@ -7,6 +7,7 @@
 #include "intake/intake_impl.h"
 
 #include "base/descriptors.h"
+#include "queue/message.h"
 
 #include <arpa/inet.h>
 #include <assert.h>
@@ -368,6 +369,22 @@ intake_create(const struct intake_conf *conf)
 	return in;
 }
 
+/* After a start that failed later on: clients may have come in. No thread runs any more, so no letter comes
+ * back. */
+static void
+end_sessions(struct intake *in)
+{
+	struct intake_session *s;
+
+	while ((s = in->first) != NULL) {
+		if (s->waiting == WAIT_SPOOL)
+			message_unref(s->accept.message);
+		s->waiting = WAIT_NOTHING;
+		wire_destroy(&s->wire);
+		intake_session_free_if_over(s);
+	}
+}
+
 void
 intake_destroy(struct intake **inp)
 {
@@ -377,6 +394,7 @@ intake_destroy(struct intake **inp)
 	*inp = NULL;
 	if (in == NULL)
 		return;
+	end_sessions(in);
 	assert(in->count == 0);
 	for (i = 0; i < in->accepter_count; i++) {
 		if (in->accepters[i].event != NULL)

@@ -41,5 +41,6 @@ void intake_on_letter(struct intake *in, struct letter *take_letter);
 /* Stop accepting; idle sessions get 421, others after their message; `cut` ends them at once. */
 void intake_stop(struct intake *in, bool cut);
 uint32_t intake_count(const struct intake *in);
-void intake_destroy(struct intake **inp); /* no session may be left */
+/* When no thread runs any more. Sessions that are left end without a word. */
+void intake_destroy(struct intake **inp);
 #endif
