@@ -148,19 +148,24 @@ show_event(struct report *r, uint64_t seq, const struct event *e)
 	atomic_fetch_add_explicit(&r->counts[e->type], 1, memory_order_relaxed);
 }
 
-/* An event of the outbox. One that cannot be read (damaged) is passed over: it must not hold up the others.
- */
+/* An event of the outbox. One that cannot be read (damaged) is passed over, loudly: it must not hold up the
+ * others. */
 static bool
 take_event(struct report *r, uint64_t seq, struct queue_blob bytes)
 {
 	struct event e;
+	int err;
 
 	if (seq <= r->written_seq)
 		return true;
-	if (event_decode(bytes, &e) == QUEUE_OK) {
+	if ((err = event_decode(bytes, &e)) == QUEUE_OK) {
 		show_event(r, seq, &e);
 		if (!add_event(r, &e))
 			return false;
+	} else if (seq > r->shown_seq) {
+		r->shown_seq = seq;
+		log_event(r->log, LOG_EVENT_accounting_damaged, "event=%llu why=\"%s\"",
+			(unsigned long long)seq, queue_err_text(err));
 	}
 	r->written_seq = seq;
 	return true;
@@ -356,16 +361,15 @@ visit(void *arg, uint64_t seq, struct queue_blob bytes)
 static void
 catch_up(struct report *r)
 {
-	struct timeval now = {0, 0}, later = {RETRY_S, 0};
+	struct timeval now = {0, 0};
 	struct portion p = {r, false};
 	int n = queue_store_scan_events(r->store, r->written_seq, CATCH_UP, visit, &p);
 
-	if (p.has_failed) {
+	if (n < 0)
+		snprintf(r->csv.why, sizeof(r->csv.why), "cannot read events of the spool: %s",
+			queue_err_text(n));
+	if (n < 0 || p.has_failed) {
 		fail(r);
-		return;
-	}
-	if (n < 0) {
-		event_add(r->retry_timer, &later);
 		return;
 	}
 	if (!sync_files(r))

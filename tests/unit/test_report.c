@@ -20,6 +20,7 @@
 
 #include <errno.h>
 #include <event2/event.h>
+#include <fcntl.h>
 #include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
@@ -64,6 +65,7 @@ struct scene {
 	const struct conf *conf;
 	struct worker *spool;
 	struct report *report;
+	struct log *log;
 };
 
 static void
@@ -82,7 +84,8 @@ on_spool_letter(void *arg, struct letter *l)
 static void
 begin_report(struct scene *s)
 {
-	const struct report_conf rc = {.clock = clock_real(), .conf = s->conf, .store = s->f->store};
+	const struct report_conf rc = {
+		.clock = clock_real(), .log = s->log, .conf = s->conf, .store = s->f->store};
 	char why[300] = "";
 
 	if ((s->report = report_create(&rc, why, sizeof(why))) == NULL)
@@ -291,6 +294,31 @@ test_F4_one_of_two_files_cannot_be_synced(void **state)
 	}
 }
 
+/* It cannot be written, but it is not passed over in silence, and those behind it come. */
+static void
+test_F13_a_damaged_event(void **state)
+{
+	char path[128];
+	struct scene s;
+	uint64_t seq;
+	int fd;
+
+	scene_begin(&s);
+	path_in(s.f, "log", path);
+	assert_true((fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0600)) >= 0);
+	assert_non_null(s.log = log_create(CONF_LOG_STDERR, CONF_LOG_ERROR, fd));
+	OK(queue_store_begin(s.f->store));
+	OK(queue_store_event(s.f->store, BLOB("no event"), &seq));
+	OK(queue_store_commit(s.f->store));
+	happen(&s, 0, EVENTS);
+	begin_report(&s);
+	settle(&s, EVENTS, "behind it");
+	assert_int_equal(count_in(&s, "log", "accounting_damaged event=1 why="), 1);
+	scene_end(&s);
+	log_destroy(&s.log);
+	close(fd);
+}
+
 int
 main(void)
 {
@@ -298,6 +326,7 @@ main(void)
 		cmocka_unit_test(test_I3_the_spool_hears_of_the_files_later),
 		cmocka_unit_test(test_I3_each_allocation_fails_once),
 		cmocka_unit_test(test_F4_one_of_two_files_cannot_be_synced),
+		cmocka_unit_test(test_F13_a_damaged_event),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
