@@ -71,8 +71,12 @@ void queue_store_abort(struct queue_store *s);
  * old mail ends, so like settles they may use the space that is kept back from new mail. */
 QUEUE_MUST_USE int queue_store_put(struct queue_store *s, struct queue_message *m,
 	const struct queue_rcpt *rcpts, uint32_t rcpt_count, const struct queue_blob body[QUEUE_BODY_PIECES]);
-/* Step 2, a recipient waits: its record is replaced. */
+/* Step 2, a recipient waits: its record is replaced, but for QUEUE_RCPT_HELD, which is queue_store_hold()'s.
+ */
 QUEUE_MUST_USE int queue_store_update(struct queue_store *s, queue_id id, const struct queue_rcpt *r);
+/* Step 11, a recipient is held or released: nothing else of its record changes. QUEUE_EDAMAGED: refused, the
+ * load that meets the record will tell. */
+QUEUE_MUST_USE int queue_store_hold(struct queue_store *s, queue_id id, uint16_t n, bool hold);
 /* Step 3, a recipient ended: its record goes, the counter of `end` grows. */
 QUEUE_MUST_USE int queue_store_end(struct queue_store *s, queue_id id, uint16_t n, enum queue_end end);
 /* Step 4, with the last recipient's end: message and body go. Same transaction as that end. QUEUE_EINVAL, and

@@ -173,14 +173,30 @@ queue_store_put(struct queue_store *s, struct queue_message *m, const struct que
 
 /* --- wait, end, remove --- */
 
-/* INTERNALS step 2: a recipient waits. */
+static int
+replace_rcpt(struct queue_store *s, struct queue_blob key, const struct queue_rcpt *r)
+{
+	int size = queue_record_rcpt_size(r);
+	void *room;
+	int err;
+
+	assert(size > 0);
+	s->tx_is_dirty = true;
+	err = queue_lmdb_put(&s->tx, QUEUE_TABLE_RCPT, key, (size_t)size, &room);
+	if (err == 0)
+		queue_record_encode_rcpt(r, key, room);
+	return queue_store_note_error(s, err);
+}
+
+/* INTERNALS step 2: a recipient waits. Whether it is held is step 11's alone: the caller decided what it
+ * writes before holds and releases that are on disk by now. */
 int
 queue_store_update(struct queue_store *s, queue_id id, const struct queue_rcpt *r)
 {
 	int size = queue_record_rcpt_size(r);
-	struct queue_blob key, old;
+	struct queue_rcpt fresh = *r, old;
+	struct queue_blob key, value;
 	uint64_t number;
-	void *room;
 	int err;
 
 	if ((err = queue_store_enter(s)) < 0)
@@ -191,13 +207,43 @@ queue_store_update(struct queue_store *s, queue_id id, const struct queue_rcpt *
 		return QUEUE_ENOTFOUND;
 	number = queue_key_rcpt(id, r->n);
 	key = queue_key_number(&number);
-	if ((err = queue_lmdb_get(&s->tx, QUEUE_TABLE_RCPT, key, &old)) < 0)
+	if ((err = queue_lmdb_get(&s->tx, QUEUE_TABLE_RCPT, key, &value)) < 0)
 		return queue_store_note_error(s, err);
-	s->tx_is_dirty = true;
-	if ((err = queue_lmdb_put(&s->tx, QUEUE_TABLE_RCPT, key, (size_t)size, &room)) < 0)
+	/* A damaged one is put right by what the caller knows. */
+	if (queue_record_decode_rcpt(value, key, &old) == 0)
+		fresh.flags = (uint8_t)((r->flags & ~QUEUE_RCPT_HELD) | (old.flags & QUEUE_RCPT_HELD));
+	return replace_rcpt(s, key, &fresh);
+}
+
+/* INTERNALS step 11: a recipient is held, or released. */
+int
+queue_store_hold(struct queue_store *s, queue_id id, uint16_t n, bool hold)
+{
+	uint8_t copy[QUEUE_RECORD_RCPT_MAX];
+	struct queue_blob key, value;
+	struct queue_rcpt r;
+	uint64_t number;
+	int err;
+
+	if ((err = queue_store_enter(s)) < 0)
+		return err;
+	if (id > QUEUE_KEY_ID_MAX)
+		return QUEUE_ENOTFOUND;
+	number = queue_key_rcpt(id, n);
+	key = queue_key_number(&number);
+	if ((err = queue_lmdb_get(&s->tx, QUEUE_TABLE_RCPT, key, &value)) < 0)
 		return queue_store_note_error(s, err);
-	queue_record_encode_rcpt(r, key, room);
-	return 0;
+	if (value.len > sizeof copy)
+		return QUEUE_EDAMAGED;
+	/* Copied before it is written: a write may move the page that it is on. */
+	memcpy(copy, value.ptr, value.len);
+	value.ptr = copy;
+	if ((err = queue_record_decode_rcpt(value, key, &r)) < 0)
+		return err;
+	if (((r.flags & QUEUE_RCPT_HELD) != 0) == hold)
+		return 0;
+	r.flags ^= QUEUE_RCPT_HELD;
+	return replace_rcpt(s, key, &r);
 }
 
 /* INTERNALS step 3: a recipient has ended. */

@@ -83,7 +83,7 @@ struct queue_rcpt {
 	struct queue_blob host;   /* last host that answered */
 };
 enum {
-	QUEUE_RCPT_HELD = 1,
+	QUEUE_RCPT_HELD = 1,       /* stored by queue_store_hold() alone */
 	QUEUE_RCPT_UNCERTAIN = 2,  /* the last attempt ended after the final dot without a reply */
 	QUEUE_RCPT_DELAY_SENT = 4, /* a delayed-delivery notice went out */
 };

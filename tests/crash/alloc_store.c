@@ -161,7 +161,8 @@ tx_settle(void)
 	int err;
 
 	for (uint16_t n = 0; n < 5; n++)
-		if ((err = update(1, n)) < 0)
+		if ((err = update(1, n)) < 0 ||
+			(err = queue_store_hold(w.store, w.now.mail[1].id, n, true)) < 0)
 			return err;
 	for (uint16_t n = 5; n < 9; n++)
 		if ((err = end(1, n)) < 0)

@@ -50,7 +50,7 @@ must(bool is_good, const char *what)
 
 /* --- the model: what each transaction did --- */
 
-enum effect_kind { PUT, UPDATE, END, REMOVE, EVENT, REPORTED, QUARANTINE };
+enum effect_kind { PUT, UPDATE, HOLD, END, REMOVE, EVENT, REPORTED, QUARANTINE };
 
 struct effect {
 	enum effect_kind kind;
@@ -80,7 +80,7 @@ struct model {
 /* The state that follows from some of the transactions. */
 struct mail_state {
 	bool is_queued;
-	bool is_waiting[RCPTS_MAX];
+	bool is_waiting[RCPTS_MAX], is_held[RCPTS_MAX];
 	uint16_t attempts[RCPTS_MAX];
 };
 struct expect {
@@ -118,6 +118,9 @@ apply_effect(const struct model *m, const struct effect *e, struct expect *x)
 		break;
 	case UPDATE:
 		s->attempts[e->n]++;
+		break;
+	case HOLD:
+		s->is_held[e->n] = !s->is_held[e->n];
 		break;
 	case END:
 		s->is_waiting[e->n] = false;
@@ -285,6 +288,16 @@ settle_one(struct life *l, uint32_t index, uint16_t n, bool ends)
 	effect(l, (struct effect){.kind = REMOVE, .message = index});
 }
 
+/* Held, or released. */
+static void
+hold_one(struct life *l, uint32_t index, uint16_t n)
+{
+	bool hold = !l->now.mail[index].is_held[n];
+
+	must(queue_store_hold(l->store, l->m->mail[index].id, n, hold) == 0, "hold");
+	effect(l, (struct effect){.kind = HOLD, .message = index, .n = n});
+}
+
 static void
 settle_some(struct life *l)
 {
@@ -295,6 +308,8 @@ settle_some(struct life *l)
 		for (uint16_t n = 0; n < RCPTS_MAX; n++) {
 			if (l->now.mail[i].is_waiting[n] && disk_random(&l->m->random, 100) < percent)
 				settle_one(l, i, n, disk_random(&l->m->random, 3) > 0);
+			if (l->now.mail[i].is_waiting[n] && disk_random(&l->m->random, 100) < 4)
+				hold_one(l, i, n);
 		}
 	}
 }
@@ -460,6 +475,8 @@ check_mail(struct queue_store *s, const struct mail *mail, const struct mail_sta
 		r = make_rcpt(mail, n, state->attempts[n], text);
 		want(i < l->rcpt_count && l->rcpts[i].n == n, "a recipient is missing", mail->id);
 		want(l->rcpts[i].attempts == r.attempts, "a recipient's record is old", mail->id);
+		want((l->rcpts[i].flags & QUEUE_RCPT_HELD) == (state->is_held[n] ? QUEUE_RCPT_HELD : 0),
+			"a recipient is held or released wrongly", mail->id);
 		want(l->rcpts[i].address.len == r.address.len &&
 				memcmp(l->rcpts[i].address.ptr, r.address.ptr, r.address.len) == 0 &&
 				l->rcpts[i].reply.len == r.reply.len,

@@ -149,6 +149,51 @@ test_life(void **state)
 	check_load(f, other, 10, 1);
 }
 
+static uint8_t
+flags_of(struct fixture *f, queue_id id, uint32_t index)
+{
+	struct queue_loaded *l = NULL;
+	uint8_t flags;
+
+	OK(queue_store_load(f->store, id, false, &l));
+	assert_in_range(index, 0, l->rcpt_count - 1);
+	flags = l->rcpts[index].flags;
+	queue_loaded_free(&l);
+	return flags;
+}
+
+/* Holds and outcomes reach the disk in any order: neither undoes what the other wrote, also in one
+ * transaction. */
+static void
+test_hold(void **state)
+{
+	struct fixture *f = *state;
+	queue_id id = put(f, 5000, 3);
+	struct queue_rcpt later = {.n = 1, .flags = QUEUE_RCPT_UNCERTAIN, .address = BLOB("a1@y.example")};
+
+	OK(queue_store_begin(f->store));
+	OK(queue_store_hold(f->store, id, 1, true));
+	OK(queue_store_update(f->store, id, &later));
+	OK(queue_store_commit(f->store));
+	assert_int_equal(flags_of(f, id, 1), QUEUE_RCPT_HELD | QUEUE_RCPT_UNCERTAIN);
+	assert_int_equal(flags_of(f, id, 0), 0);
+	assert_int_equal(flags_of(f, id, 2), 0);
+	OK(queue_store_begin(f->store));
+	OK(queue_store_hold(f->store, id, 1, true));
+	OK(queue_store_hold(f->store, id, 1, false));
+	later.flags = QUEUE_RCPT_HELD | QUEUE_RCPT_DELAY_SENT; /* as it was when it was settled */
+	OK(queue_store_update(f->store, id, &later));
+	OK(queue_store_commit(f->store));
+	assert_int_equal(flags_of(f, id, 1), QUEUE_RCPT_DELAY_SENT);
+	OK(queue_store_begin(f->store));
+	OK(queue_store_end(f->store, id, 2, QUEUE_END_DELIVERED));
+	assert_int_equal(queue_store_hold(f->store, id, 2, true), QUEUE_ENOTFOUND);
+	assert_int_equal(queue_store_hold(f->store, id + 1, 0, true), QUEUE_ENOTFOUND);
+	assert_int_equal(queue_store_hold(f->store, UINT64_MAX, 0, true), QUEUE_ENOTFOUND);
+	OK(queue_store_commit(f->store));
+	check_load(f, id, 5000, 2);
+}
+
 static void
 test_numbers_are_never_used_again(void **state)
 {
@@ -611,6 +656,7 @@ main(void)
 		CASE(test_put_and_load),
 		CASE(test_put_refusals),
 		CASE(test_life),
+		CASE(test_hold),
 		CASE(test_numbers_are_never_used_again),
 		CASE(test_abort),
 		CASE(test_scan),

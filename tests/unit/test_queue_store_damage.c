@@ -238,6 +238,35 @@ test_lagging_books(void **state)
 	assert_int_equal(put(f, 10, 1), id + 1);
 }
 
+/* A hold leaves a damaged record as it is, for the load that meets it; an outcome puts one right. */
+static void
+test_damaged_rcpt_is_written(void **state)
+{
+	const struct queue_rcpt later = {.n = 1, .attempts = 3, .address = BLOB("a1@y.example")};
+	struct fixture *f = *state;
+	struct queue_loaded *l = NULL;
+	queue_id id = put(f, 100, 3);
+	uint64_t number = queue_key_rcpt(id, 1);
+	struct backdoor b;
+
+	enter(f, &b);
+	flip(&b, QUEUE_TABLE_RCPT, queue_key_number(&number));
+	leave(&b);
+	start(f);
+	OK(queue_store_begin(f->store));
+	assert_int_equal(queue_store_hold(f->store, id, 1, true), QUEUE_EDAMAGED);
+	OK(queue_store_hold(f->store, id, 2, true));
+	OK(queue_store_commit(f->store));
+	assert_int_equal(queue_store_load(f->store, id, true, &l), QUEUE_EDAMAGED);
+	OK(queue_store_begin(f->store));
+	OK(queue_store_update(f->store, id, &later));
+	OK(queue_store_commit(f->store));
+	OK(queue_store_load(f->store, id, true, &l));
+	assert_int_equal(l->rcpts[1].attempts, 3);
+	assert_int_equal(l->rcpts[2].flags, QUEUE_RCPT_HELD);
+	queue_loaded_free(&l);
+}
+
 static void
 test_damaged_event_and_note(void **state)
 {
@@ -440,6 +469,7 @@ main(void)
 		CASE(test_foreign_keys),
 		CASE(test_put_below_a_foreign_key),
 		CASE(test_lagging_books),
+		CASE(test_damaged_rcpt_is_written),
 		CASE(test_damaged_event_and_note),
 		CASE(test_newer_format),
 		CASE(test_older_format),
