@@ -6,6 +6,7 @@
 #include "daemon.h"
 #include "intake/dkim.h"
 #include "queue/operate.h"
+#include "queue/spool.h"
 #include "queue_store.h"
 #include "report/report.h"
 #include "route/route.h"
@@ -13,6 +14,12 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
+
+enum {
+	HOLDS_WAITING_MAX = 8192, /* recipients, for the spool to write them, before more are held */
+	HOLDS_WAIT_US = 5000,
+};
 
 static void
 log_change(const struct ctl_request *r, const char *what)
@@ -58,17 +65,26 @@ apply_retry(struct ctl_request *r, const struct queue_filter *f)
 }
 
 static enum ctl_next
+change_hold(struct ctl_request *r, const struct queue_filter *f, bool hold)
+{
+	const struct app *a = r->app;
+
+	if (dispatch_holds_posted(a->dispatch) - spool_holds_written(a->spool) >= HOLDS_WAITING_MAX)
+		return CTL_WAIT;
+	r->done += dispatch_hold(a->dispatch, f, hold);
+	return CTL_ON;
+}
+
+static enum ctl_next
 apply_hold(struct ctl_request *r, const struct queue_filter *f)
 {
-	r->done += dispatch_hold(r->app->dispatch, f, true);
-	return CTL_ON;
+	return change_hold(r, f, true);
 }
 
 static enum ctl_next
 apply_release(struct ctl_request *r, const struct queue_filter *f)
 {
-	r->done += dispatch_hold(r->app->dispatch, f, false);
-	return CTL_ON;
+	return change_hold(r, f, false);
 }
 
 static enum ctl_next
@@ -88,17 +104,45 @@ apply_remove(struct ctl_request *r, const struct queue_filter *f)
 	return CTL_ON;
 }
 
-static const struct {
-	const char *command;
-	ctl_apply *apply;
-} verbs[] = {{"retry", apply_retry}, {"hold", apply_hold}, {"release", apply_release},
-	{"bounce", apply_remove}, {"delete", apply_remove}};
-
 static bool
 finish_change(struct ctl_request *r)
 {
 	return finish(r, ctl_arg(r, "command"));
 }
+
+/* In the control side's thread, where nobody waits for us. Who is told that mail is held may rely on it: the
+ * next start knows it too. */
+static bool
+wait_for_holds(struct ctl_request *r)
+{
+	struct spool_stats st;
+
+	if (r->done == 0 || spool_holds_written(r->app->spool) >= r->holds)
+		return finish_change(r);
+	spool_stats(r->app->spool, &st);
+	if (st.is_failed) {
+		log_change(r, ctl_arg(r, "command"));
+		return ctl_error(
+			r, "done, but the spool cannot be written: a restart before it can undoes it");
+	}
+	usleep(HOLDS_WAIT_US);
+	return ctl_go_on(r, r->slow, wait_for_holds);
+}
+
+static bool
+finish_hold(struct ctl_request *r)
+{
+	r->holds = dispatch_holds_posted(r->app->dispatch);
+	return ctl_go_on(r, r->slow, wait_for_holds);
+}
+
+static const struct {
+	const char *command;
+	ctl_apply *apply;
+	bool (*end)(struct ctl_request *r);
+} verbs[] = {{"retry", apply_retry, finish_change}, {"hold", apply_hold, finish_hold},
+	{"release", apply_release, finish_hold}, {"bounce", apply_remove, finish_change},
+	{"delete", apply_remove, finish_change}};
 
 bool
 ctl_change(struct ctl_request *r)
@@ -112,7 +156,7 @@ ctl_change(struct ctl_request *r)
 	while (strcmp(verbs[i].command, ctl_arg(r, "command")) != 0)
 		i++; /* this file is asked for these commands alone */
 	r->is_change = true;
-	return ctl_walk(r, verbs[i].apply, finish_change);
+	return ctl_walk(r, verbs[i].apply, verbs[i].end);
 }
 
 static bool

@@ -54,6 +54,7 @@ struct ctl_request {
 	bool has_sender;
 	char domain[DOMAIN_MAX];     /* of the filter, normalised */
 	uint64_t done, busy;         /* recipients, so far */
+	uint64_t holds;              /* hold, release: the spool has to have written so many */
 	size_t at;                   /* rows sent */
 	struct ctl_walk *walk;       /* of ctl_walk(): freed with the request; so are: */
 	void *state;                 /* of a command that takes several steps */

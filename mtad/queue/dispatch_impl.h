@@ -61,7 +61,8 @@ struct dispatch {
 	uint64_t unrecorded;
 	int64_t recorded_us; /* monotonic: when a job was recorded last, or the first of those unrecorded came
 			      */
-	uint64_t jobs_out;   /* leases in the hands of io threads */
+	uint64_t holds_posted; /* recipients held or released since the start, for the spool to write */
+	uint64_t jobs_out;     /* leases in the hands of io threads */
 	size_t next_io, next_sign;
 	uint32_t pool_turn;
 	bool spool_failed, is_recovering, is_stopping;

@@ -31,7 +31,7 @@ enum letter_kind {
 			  on to the spool */
 	LETTER_RECORD, /* queue, sign -> spool  struct job: settle on disk */
 	LETTER_RECORDED,    /* spool -> queue  the same, done */
-	LETTER_FLAGS,       /* queue -> spool  struct flag_batch: hold bits of recipients */
+	LETTER_HOLD,        /* queue -> spool  struct hold_batch: recipients held or released */
 	LETTER_NOTE,        /* queue -> spool  struct note: small durable state */
 	LETTER_SPOOL_STATE, /* spool -> queue  struct spool_state */
 	LETTER_EVENTS,      /* spool -> report  struct event_batch (report/event.h) */
@@ -55,15 +55,14 @@ struct accept {
 	const char *why; /* static words for a refusal */
 };
 
-/* New flags for recipients (hold, release): the record is read, changed and written by the spool thread.
- * Freed by it. */
-struct flag_batch {
+/* Recipients to be held or released on disk. Freed by the spool thread. */
+struct hold_batch {
 	struct letter letter;
+	bool hold;
 	uint32_t count;
 	struct {
 		queue_id id;
 		uint16_t n;
-		uint8_t flags;
 	} items[];
 };
 

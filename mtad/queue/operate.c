@@ -150,50 +150,57 @@ dispatch_remove(struct dispatch *d, const struct queue_filter *f, enum queue_ver
 	return removed;
 }
 
-struct flag_collector {
+enum { HOLD_BATCH = 500 };
+
+struct hold_collector {
 	struct dispatch *d;
-	struct flag_batch *batch;
-	uint32_t max;
+	struct hold_batch *batch;
+	bool hold;
 };
 
 static void
-post_flags(struct flag_collector *c)
+post_holds(struct hold_collector *c)
 {
 	if (c->batch == NULL)
 		return;
-	c->batch->letter.kind = LETTER_FLAGS;
+	c->batch->letter.kind = LETTER_HOLD;
+	c->batch->hold = c->hold;
+	c->d->holds_posted += c->batch->count;
 	worker_post(c->d->peers.spool, &c->batch->letter);
 	c->batch = NULL;
 }
 
 static bool
-collect_flag(void *arg, const struct queue_view *v)
+collect_hold(void *arg, const struct queue_view *v)
 {
-	struct flag_collector *c = arg;
+	struct hold_collector *c = arg;
 
-	if (c->batch == NULL) {
-		c->max = 500;
-		c->batch = calloc(1, sizeof(*c->batch) + c->max * sizeof(c->batch->items[0]));
-	}
+	if (c->batch == NULL)
+		c->batch = calloc(1, sizeof(*c->batch) + HOLD_BATCH * sizeof(c->batch->items[0]));
 	if (c->batch == NULL)
 		return true; /* held in memory; the next start releases it */
 	c->batch->items[c->batch->count].id = v->id;
 	c->batch->items[c->batch->count].n = v->n;
-	c->batch->items[c->batch->count].flags = v->flags;
-	if (++c->batch->count == c->max)
-		post_flags(c);
+	if (++c->batch->count == HOLD_BATCH)
+		post_holds(c);
 	return true;
 }
 
 uint64_t
 dispatch_hold(struct dispatch *d, const struct queue_filter *f, bool hold)
 {
-	struct flag_collector c = {d, NULL, 0};
-	uint64_t n = queue_sched_hold(d->sched, f, hold, dispatch_now(d), collect_flag, &c);
+	struct hold_collector c = {d, NULL, hold};
+	uint64_t n = queue_sched_hold(d->sched, f, hold, dispatch_now(d), collect_hold, &c);
 
-	post_flags(&c);
+	post_holds(&c);
 	dispatch_wake(d);
 	return n;
+}
+
+uint64_t
+dispatch_holds_posted(const struct dispatch *d)
+{
+	return d->holds_posted;
 }
 
 uint64_t

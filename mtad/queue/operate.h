@@ -16,8 +16,10 @@ uint64_t dispatch_remove(struct dispatch *d, const struct queue_filter *f, enum 
 	const char *words, uint64_t limit, uint64_t *out_busy);
 /* So many outcomes wait for the spool that a removal of many should go on later. */
 bool dispatch_is_backlogged(const struct dispatch *d);
-/* Hold or release; written to the spool too. */
+/* Hold or release; written to the spool too, a little later: spool_holds_written() comes to be what
+ * dispatch_holds_posted() is now. */
 uint64_t dispatch_hold(struct dispatch *d, const struct queue_filter *f, bool hold);
+uint64_t dispatch_holds_posted(const struct dispatch *d);
 uint64_t dispatch_retry(struct dispatch *d, const struct queue_filter *f);
 /* Kept across restarts. `name` is of a domain, site, source, job or user. False: unknown source or no memory.
  */

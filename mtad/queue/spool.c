@@ -22,6 +22,12 @@ struct list {
 	struct letter *head, *tail;
 };
 
+/* What goes into one commit. */
+struct batch {
+	struct list jobs, accepts, changes;
+	size_t messages, bytes;
+};
+
 struct spool {
 	struct worker *worker;
 	struct worker *queue, *report;
@@ -30,14 +36,15 @@ struct spool {
 	struct queue_store *store;
 	const struct clock *clock;
 	struct event *retry_timer, *space_timer;
+	struct event *more; /* work is left for the next turn of the loop */
 	struct list jobs, accepts;
-	struct list changes;        /* flags and notes: kept like jobs until a commit holds them */
+	struct list changes;        /* holds and notes: kept like jobs until a commit has them */
 	struct reported *reported;  /* the newest report not yet in the store */
 	struct event_batch *events; /* of the open transaction */
 	size_t events_max;
 	bool record_received;
 	bool is_failed, is_full;
-	_Atomic uint64_t pending_jobs, commits, accepted, settled, failed_commits;
+	_Atomic uint64_t pending_jobs, commits, accepted, settled, holds_written, failed_commits;
 	_Atomic bool failed_view, full_view;
 };
 
@@ -60,6 +67,17 @@ list_take(struct list *l)
 	if (first != NULL && (l->head = first->next) == NULL)
 		l->tail = NULL;
 	return first;
+}
+
+static void
+list_put_back(struct list *l, struct list *taken)
+{
+	if (taken->tail == NULL)
+		return;
+	taken->tail->next = l->head;
+	if (l->tail == NULL)
+		l->tail = taken->tail;
+	l->head = taken->head;
 }
 
 static struct queue_blob
@@ -166,7 +184,7 @@ write_later(struct spool *s, const struct job *job, uint32_t i, const struct que
 	struct queue_rcpt r = *known;
 
 	r.attempts = jr->settled.attempts;
-	r.flags = jr->settled.flags;
+	r.flags = jr->settled.flags; /* the store knows better whether it is held */
 	r.due_us = jr->settled.due_us;
 	r.last_us = clock_now(s->clock);
 	r.reply = job_reply(job, i);
@@ -325,86 +343,82 @@ answer(struct accept *a, int result, const char *why)
 	worker_post(a->reply_to, &a->letter);
 }
 
+static bool
+has_room(const struct batch *b, uint32_t rcpts)
+{
+	return b->messages < SPOOL_BATCH_MESSAGES && b->bytes < SPOOL_BATCH_BYTES &&
+	       rcpts < SPOOL_BATCH_RCPTS;
+}
+
+/* How many records it writes. */
+static uint32_t
+change_size(const struct letter *l)
+{
+	return l->kind == LETTER_HOLD ? ((const struct hold_batch *)l)->count : 1;
+}
+
 /* Moves up to a batch of letters out of the lists, settlements first. Their bounce mails count: more than a
  * transaction holds would be refused and never sent. */
 static void
-choose(struct spool *s, struct list *jobs, struct list *accepts)
+choose(struct spool *s, struct batch *b)
 {
-	size_t messages = 0, bytes = 0;
+	uint32_t rcpts;
 	struct letter *l;
 
-	*jobs = *accepts = (struct list){NULL, NULL};
-	while (messages < SPOOL_BATCH_MESSAGES && bytes < SPOOL_BATCH_BYTES &&
-		(l = list_take(&s->jobs)) != NULL) {
-		if (((struct job *)l)->dsn != NULL)
-			bytes += body_bytes(((struct job *)l)->dsn);
-		list_add(jobs, l);
-		messages++;
+	*b = (struct batch){.messages = 0};
+	for (rcpts = 0; has_room(b, rcpts) && (l = list_take(&s->jobs)) != NULL; b->messages++) {
+		const struct job *job = (const struct job *)l;
+
+		b->bytes += job->dsn != NULL ? body_bytes(job->dsn) : 0;
+		rcpts += job->rcpt_count;
+		list_add(&b->jobs, l);
 	}
-	while (messages < SPOOL_BATCH_MESSAGES && bytes < SPOOL_BATCH_BYTES &&
-		(l = list_take(&s->accepts)) != NULL) {
-		bytes += body_bytes(((struct accept *)l)->message);
-		list_add(accepts, l);
-		messages++;
+	/* New mail does not wait until large settlements are through. */
+	for (rcpts = 0; has_room(b, rcpts) && (l = list_take(&s->accepts)) != NULL; b->messages++) {
+		const struct message *m = ((const struct accept *)l)->message;
+
+		b->bytes += body_bytes(m);
+		rcpts += m->rcpt_count;
+		list_add(&b->accepts, l);
+	}
+	for (rcpts = 0; rcpts < SPOOL_BATCH_CHANGES && (l = list_take(&s->changes)) != NULL;) {
+		rcpts += change_size(l);
+		list_add(&b->changes, l);
 	}
 }
 
-/* Hold bits. A recipient that has ended meanwhile needs none. */
+/* INTERNALS step 11. A recipient that has ended meanwhile needs no hold; one whose record is damaged is found
+ * by the next load. */
 static int
-write_flags(struct spool *s, const struct flag_batch *b)
+write_holds(struct spool *s, const struct hold_batch *b)
 {
-	struct queue_loaded *loaded;
-	uint32_t i, k;
+	uint32_t i;
 	int err;
 
 	for (i = 0; i < b->count; i++) {
-		err = queue_store_load(s->store, b->items[i].id, false, &loaded);
-		if (err == QUEUE_ENOTFOUND || err == QUEUE_EDAMAGED)
-			continue;
-		if (err < 0)
-			return err;
-		for (k = 0; k < loaded->rcpt_count && err == QUEUE_OK; k++) {
-			if (loaded->rcpts[k].n != b->items[i].n)
-				continue;
-			loaded->rcpts[k].flags = b->items[i].flags;
-			err = queue_store_update(s->store, b->items[i].id, &loaded->rcpts[k]);
-		}
-		queue_loaded_free(&loaded);
-		if (err < 0 && err != QUEUE_ENOTFOUND)
+		err = queue_store_hold(s->store, b->items[i].id, b->items[i].n, b->hold);
+		if (err < 0 && err != QUEUE_ENOTFOUND && err != QUEUE_EDAMAGED && err != QUEUE_EVERSION)
 			return err;
 	}
 	return QUEUE_OK;
 }
 
-/* Flags are read from what is committed, so changes have a transaction of their own. */
-static bool
-commit_changes(struct spool *s)
+static int
+write_change(struct spool *s, const struct letter *l)
 {
-	struct letter *l;
-	int err = queue_store_begin(s->store);
+	const struct note *n = (const struct note *)l;
+	int err;
 
-	for (l = s->changes.head; l != NULL && err == QUEUE_OK; l = l->next) {
-		const struct note *n = (const struct note *)l;
-
-		if (l->kind == LETTER_FLAGS)
-			err = write_flags(s, (const struct flag_batch *)l);
-		else
-			err = queue_store_note(s->store, (struct queue_blob){n->bytes, n->name_len},
-				(struct queue_blob){n->bytes + n->name_len, n->value_len});
-	}
-	if (err == QUEUE_OK)
-		err = queue_store_commit(s->store);
-	else
-		queue_store_abort(s->store);
-	if (err == QUEUE_OK)
-		while ((l = list_take(&s->changes)) != NULL)
-			free(l);
-	return err == QUEUE_OK;
+	if (l->kind == LETTER_HOLD)
+		return write_holds(s, (const struct hold_batch *)l);
+	err = queue_store_note(s->store, (struct queue_blob){n->bytes, n->name_len},
+		(struct queue_blob){n->bytes + n->name_len, n->value_len});
+	return err == QUEUE_EINVAL ? QUEUE_OK : err; /* it would be refused for ever, and all mail with it */
 }
 
 /* Everything between begin and commit. */
 static int
-write_batch(struct spool *s, const struct list *jobs, const struct list *accepts)
+write_batch(struct spool *s, const struct batch *b)
 {
 	struct letter *l;
 	struct accept *a;
@@ -412,15 +426,18 @@ write_batch(struct spool *s, const struct list *jobs, const struct list *accepts
 
 	if ((err = queue_store_begin(s->store)) < 0)
 		return err;
-	for (l = jobs->head; l != NULL; l = l->next)
+	for (l = b->jobs.head; l != NULL; l = l->next)
 		if ((err = write_job(s, (struct job *)l)) < 0)
 			return err;
-	for (l = accepts->head; l != NULL; l = l->next) {
+	for (l = b->accepts.head; l != NULL; l = l->next) {
 		a = (struct accept *)l;
 		a->result = put(s, a->message);
 		if (a->result != QUEUE_OK && !is_refusal(a->result))
 			return a->result;
 	}
+	for (l = b->changes.head; l != NULL; l = l->next)
+		if ((err = write_change(s, l)) < 0)
+			return err;
 	if (s->reported != NULL) {
 		struct queue_blob state = {s->reported->state, s->reported->state_len};
 
@@ -495,19 +512,24 @@ set_full(struct spool *s, bool is_full)
 
 /* The commit is on disk: everybody may know. */
 static void
-tell(struct spool *s, struct list *jobs, struct list *accepts)
+tell(struct spool *s, struct batch *b)
 {
 	bool was_full = false;
 	struct accept *a;
 	struct letter *l;
 
-	while ((l = list_take(jobs)) != NULL) {
+	while ((l = list_take(&b->jobs)) != NULL) {
 		l->kind = LETTER_RECORDED;
 		atomic_fetch_sub(&s->pending_jobs, 1);
 		atomic_fetch_add(&s->settled, 1);
 		worker_post(s->queue, l);
 	}
-	while ((l = list_take(accepts)) != NULL) {
+	while ((l = list_take(&b->changes)) != NULL) {
+		if (l->kind == LETTER_HOLD)
+			atomic_fetch_add(&s->holds_written, change_size(l));
+		free(l);
+	}
+	while ((l = list_take(&b->accepts)) != NULL) {
 		a = (struct accept *)l;
 		if (a->result == QUEUE_OK) {
 			atomic_fetch_add(&s->accepted, 1);
@@ -531,22 +553,18 @@ tell(struct spool *s, struct list *jobs, struct list *accepts)
 	worker_flush(); /* nobody waits for the next commit */
 }
 
-/* The commit failed: jobs go back to the front, clients are told to come again. */
+/* The commit failed: jobs and changes go back to the front, clients are told to come again. */
 static void
-take_back(struct spool *s, struct list *jobs, struct list *accepts, int err)
+take_back(struct spool *s, struct batch *b, int err)
 {
 	struct letter *l;
 
 	queue_store_abort(s->store);
 	if (s->events != NULL)
 		s->events->len = 0;
-	if (jobs->tail != NULL) {
-		jobs->tail->next = s->jobs.head;
-		if (s->jobs.tail == NULL)
-			s->jobs.tail = jobs->tail;
-		s->jobs.head = jobs->head;
-	}
-	while ((l = list_take(accepts)) != NULL)
+	list_put_back(&s->jobs, &b->jobs);
+	list_put_back(&s->changes, &b->changes);
+	while ((l = list_take(&b->accepts)) != NULL)
 		answer((struct accept *)l, err, refusal_words(err));
 	atomic_fetch_add(&s->failed_commits, 1);
 }
@@ -570,18 +588,18 @@ on_space(evutil_socket_t fd, short what, void *arg)
 static bool
 commit_some(struct spool *s)
 {
-	struct list jobs, accepts;
+	struct batch b;
 	bool had_accepts;
 	int err;
 
-	choose(s, &jobs, &accepts);
-	had_accepts = accepts.head != NULL;
-	err = write_batch(s, &jobs, &accepts);
+	choose(s, &b);
+	had_accepts = b.accepts.head != NULL;
+	err = write_batch(s, &b);
 	if (err == QUEUE_OK) {
-		tell(s, &jobs, &accepts);
+		tell(s, &b);
 		return true;
 	}
-	take_back(s, &jobs, &accepts, err);
+	take_back(s, &b, err);
 	/* A full map: the settlements may fit without the new mail. */
 	if (err == QUEUE_ENOSPACE && had_accepts) {
 		set_full(s, true);
@@ -591,20 +609,30 @@ commit_some(struct spool *s)
 	return false;
 }
 
+static bool
+has_work(const struct spool *s)
+{
+	return s->jobs.head != NULL || s->accepts.head != NULL || s->changes.head != NULL ||
+	       s->reported != NULL;
+}
+
+/* A commit, and then the letters that came meanwhile. A turn of the loop ends when no event is active any
+ * more, so a worker that stops has done it all. */
 static void
 on_batch(void *arg)
 {
 	struct spool *s = arg;
 
-	if (s->is_failed) {
+	if (s->is_failed)
 		refuse_all(s);
-		return;
-	}
-	while (s->jobs.head != NULL || s->accepts.head != NULL || s->reported != NULL)
-		if (!commit_some(s))
-			return;
-	if (s->changes.head != NULL && !commit_changes(s))
-		set_failed(s, true);
+	else if (has_work(s) && commit_some(s) && has_work(s))
+		event_active(s->more, EV_TIMEOUT, 1);
+}
+
+static void
+on_more(evutil_socket_t fd, short what, void *arg)
+{
+	on_batch(arg);
 }
 
 static void
@@ -648,7 +676,7 @@ on_letter(void *arg, struct letter *l)
 		atomic_fetch_add(&s->pending_jobs, 1);
 		list_add(&s->jobs, l);
 		return;
-	case LETTER_FLAGS:
+	case LETTER_HOLD:
 	case LETTER_NOTE:
 		list_add(&s->changes, l);
 		return;
@@ -697,6 +725,7 @@ spool_create(const struct spool_conf *conf)
 	apply_conf(s, conf->conf);
 	if ((s->worker = worker_create(&wc)) == NULL ||
 		(s->retry_timer = event_new(worker_base(s->worker), -1, 0, on_retry, s)) == NULL ||
+		(s->more = event_new(worker_base(s->worker), -1, 0, on_more, s)) == NULL ||
 		(s->space_timer = event_new(worker_base(s->worker), -1, 0, on_space, s)) == NULL)
 		spool_destroy(&s);
 	return s;
@@ -742,6 +771,8 @@ spool_destroy(struct spool **sp)
 	assert(s->accepts.head == NULL);
 	if (s->retry_timer != NULL)
 		event_free(s->retry_timer);
+	if (s->more != NULL)
+		event_free(s->more);
 	if (s->space_timer != NULL)
 		event_free(s->space_timer);
 	worker_destroy(&s->worker);
@@ -755,6 +786,12 @@ uint64_t
 spool_pending(const struct spool *s)
 {
 	return atomic_load_explicit(&s->pending_jobs, memory_order_relaxed);
+}
+
+uint64_t
+spool_holds_written(const struct spool *s)
+{
+	return atomic_load_explicit(&s->holds_written, memory_order_relaxed);
 }
 
 void

@@ -5,8 +5,8 @@
  * spool - the thread that writes the store: group commit, failures, disk guard
  *
  * Everything that waits when a commit ends goes into the next one: settlements first (they free pages), then
- * accepted messages, at most SPOOL_BATCH_MESSAGES or SPOOL_BATCH_BYTES. Nobody is answered before the commit
- * is on disk.
+ * accepted messages, at most SPOOL_BATCH_MESSAGES or SPOOL_BATCH_BYTES, then holds and notes; of each kind so
+ * many recipients that the next commit is not far. Nobody is answered before the commit is on disk.
  *
  * When a commit fails, clients get 4xx, settlements are kept and tried again after the store was re-opened
  * and verified (once a second), and the queue is told to pause. Nothing is given up.
@@ -21,7 +21,12 @@
 
 struct spool;
 
-enum { SPOOL_BATCH_MESSAGES = 512, SPOOL_BATCH_BYTES = 16 << 20 };
+enum {
+	SPOOL_BATCH_MESSAGES = 512,
+	SPOOL_BATCH_BYTES = 16 << 20,
+	SPOOL_BATCH_RCPTS = 16384, /* of settlements, and as many of accepted messages */
+	SPOOL_BATCH_CHANGES = 4096,
+};
 
 /* To the queue thread when it changes. */
 struct spool_state {
@@ -46,6 +51,8 @@ void spool_destroy(
 	struct spool **sp); /* after its worker was joined; nothing may be pending unless the store failed */
 /* Any thread: settlements not yet on disk (the queue bounds them). */
 uint64_t spool_pending(const struct spool *s);
+/* Any thread: recipients held or released on disk since the start, those that had ended counted too. */
+uint64_t spool_holds_written(const struct spool *s);
 
 struct spool_stats {
 	uint64_t commits, accepted, settled, failed_commits;

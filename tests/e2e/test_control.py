@@ -363,7 +363,7 @@ def test_audit_waits_for_what_the_spool_has_not_recorded():
         for n in range(3):
             w.send("s@x.test", [f"r{n}@a.test"])
         w.disk.becomes("hanging")
-        w.ctl("hold", "1")
+        w.ctl("pause", "domain", "b.test")
         w.ctl("delete", "2")
         audit = w.ctl("audit", "--json")["summary"]
         assert (audit["queued"], audit["scheduled"], audit["schedule"], audit["balanced"]) == (3, 2, "moving", True)

@@ -275,6 +275,38 @@ def test_F17_a_sync_of_five_seconds():
         assert "stalled" not in w.log_text() and len(w.arrived()) == 2
 
 
+def test_mail_that_is_held_is_held_on_disk():
+    """mtactl(8) promises it to who got the answer; who gets none, or an error, is told why."""
+    with running(LATER, disk=True, delivery="retry = { 1h }") as w:
+        w.send("s@x.test", [f"r{n}@a.test" for n in range(90)])
+        w.send("s@x.test", [f"r{n}@a.test" for n in range(90, 110)])
+        wait_for("the deferrals", lambda: sum(r["type"] == "t" for r in w.rows()) == 110)
+
+        def held():
+            return w.ctl("list", "--all", "--held", "--json", "--limit", "0")["summary"]["shown"]
+        w.disk.becomes("hanging")
+        hold = subprocess.Popen([program("mtactl"), "--socket", str(w.dir / "control"), "hold", "--all", "--yes"], stdout=subprocess.DEVNULL)
+        wait_for("the hold", lambda: held() == 110)
+        time.sleep(0.5)
+        assert hold.poll() is None
+        w.disk.becomes("well")
+        assert hold.wait(60) == 0
+        w.kill()
+        w.start(wrapper=w.disk.wrapper)
+        wait_for("the queue", lambda: not w.ctl("status", "--json")["summary"]["recovering"])
+        assert held() == 110
+        w.disk.becomes("failing")
+        refused = w.ctl("release", "--all", "--yes", check=False)
+        assert refused.returncode == 1 and "the spool cannot be written" in refused.stderr, refused
+        w.disk.becomes("well")
+        wait_for("recovery", lambda: "spool_recovered" in w.log_text())
+        w.kill()
+        w.start()
+        wait_for("the queue", lambda: not w.ctl("status", "--json")["summary"]["recovering"])
+        assert held() == 0
+        assert w.ctl("audit", "--json")["summary"]["balanced"]
+
+
 @contextlib.contextmanager
 def submitting(w, messages):
     """A load for a.test meanwhile; yields a function: who was acknowledged until now."""

@@ -20,7 +20,7 @@
 #include <semaphore.h>
 #include <time.h>
 
-enum { MANY = 8 };
+enum { MANY = 8, HOLD_BATCH = 500, WAIT_SECONDS = 30 };
 
 static _Atomic bool disk_fails; /* the test's: LMDB calls fdatasync below */
 
@@ -52,7 +52,7 @@ struct scene {
 	struct worker *neighbour; /* the queue, and whoever submits */
 	struct spool *spool;
 	sem_t answers; /* letters that came back */
-	int refused, fresh, recorded, notified;
+	int refused, fresh, recorded, notified, recorded_before_accept;
 };
 
 static void
@@ -63,6 +63,7 @@ on_letter(void *arg, struct letter *l)
 	switch (l->kind) {
 	case LETTER_ACCEPTED:
 		s->refused += ((struct accept *)l)->result == QUEUE_EIO;
+		s->recorded_before_accept = s->recorded;
 		message_unref(((struct accept *)l)->message);
 		free(l);
 		sem_post(&s->answers);
@@ -122,7 +123,7 @@ scene_wait(struct scene *s, int answers)
 	struct timespec until;
 
 	clock_gettime(CLOCK_REALTIME, &until);
-	until.tv_sec += 5;
+	until.tv_sec += WAIT_SECONDS;
 	for (int i = 0; i < answers; i++)
 		if (sem_timedwait(&s->answers, &until) != 0)
 			fail_msg("only %d of %d letters came back", i, answers);
@@ -145,16 +146,23 @@ scene_end(struct scene *s)
 }
 
 static struct message *
-message_of(size_t bytes)
+message_to(size_t bytes, uint32_t rcpt_count)
 {
 	const struct queue_rcpt r = {.address = BLOB("r@y.test")};
 	struct message *m = message_create(NULL);
 
 	assert_non_null(m);
-	assert_true(message_add_rcpt(m, &r, BLOB("y.test")));
+	for (uint32_t i = 0; i < rcpt_count; i++)
+		assert_true(message_add_rcpt(m, &r, BLOB("y.test")));
 	assert_true(bytes <= sizeof(body));
 	m->body[0] = (struct queue_blob){body, bytes};
 	return m;
+}
+
+static struct message *
+message_of(size_t bytes)
+{
+	return message_to(bytes, 1);
 }
 
 static void
@@ -185,6 +193,67 @@ post_failure(struct scene *s, queue_id id, size_t dsn_bytes)
 	job->dsn = message_of(dsn_bytes);
 	job->dsn->meta.flags = QUEUE_MESSAGE_DSN;
 	worker_post(spool_worker(s->spool), &job->letter);
+}
+
+/* One outcome for all recipients of a message; flags as they were when it was decided. */
+static void
+post_outcome(struct scene *s, queue_id id, uint32_t rcpt_count, enum queue_verdict_kind kind, uint8_t flags)
+{
+	struct job *job = calloc(1, sizeof(*job) + rcpt_count * sizeof(job->rcpts[0]));
+
+	assert_non_null(job);
+	job->letter.kind = LETTER_RECORD;
+	job->id = id;
+	job->message = message_to(1, rcpt_count);
+	job->message->meta.id = id;
+	job->rcpt_count = rcpt_count;
+	for (uint32_t i = 0; i < rcpt_count; i++) {
+		job->rcpts[i].n = (uint16_t)i;
+		job->rcpts[i].settled = (struct queue_settled){.kind = kind, .flags = flags};
+	}
+	worker_post(spool_worker(s->spool), &job->letter);
+}
+
+/* All recipients of a message, as the queue thread would. */
+static void
+post_holds(struct scene *s, queue_id id, uint32_t rcpt_count, bool hold)
+{
+	struct hold_batch *b = NULL;
+
+	for (uint32_t i = 0; i < rcpt_count; i++) {
+		if (i % HOLD_BATCH == 0)
+			b = calloc(1, sizeof(*b) + HOLD_BATCH * sizeof(b->items[0]));
+		assert_non_null(b);
+		b->letter.kind = LETTER_HOLD;
+		b->hold = hold;
+		b->items[b->count].id = id;
+		b->items[b->count++].n = (uint16_t)i;
+		if (b->count == HOLD_BATCH || i + 1 == rcpt_count)
+			worker_post(spool_worker(s->spool), &b->letter);
+	}
+}
+
+static void
+wait_for_holds(struct scene *s, uint64_t count)
+{
+	for (int i = 0; i < WAIT_SECONDS * 100; i++, usleep(10000))
+		if (spool_holds_written(s->spool) >= count)
+			return;
+	fail_msg("%llu of %llu holds are on disk", (unsigned long long)spool_holds_written(s->spool),
+		(unsigned long long)count);
+}
+
+/* Every recipient's flags are these. */
+static void
+check_flags(struct scene *s, queue_id id, uint32_t rcpt_count, uint8_t flags)
+{
+	struct queue_loaded *l = NULL;
+
+	OK(queue_store_load(s->f->store, id, false, &l));
+	assert_int_equal(l->rcpt_count, rcpt_count);
+	for (uint32_t i = 0; i < rcpt_count; i++)
+		assert_int_equal(l->rcpts[i].flags, flags);
+	queue_loaded_free(&l);
 }
 
 /* --- the tests --- */
@@ -257,6 +326,120 @@ test_outcomes_outlast_a_failure(void **state)
 	assert_int_equal(s.notified, MANY);
 }
 
+/* Large messages, all of them held at once: in portions, and each record is read once. */
+static void
+test_many_are_held(void **state)
+{
+	enum { RCPTS = 30000 };
+	struct spool_stats st;
+	struct scene s;
+	queue_id id;
+
+	scene_begin(&s);
+	id = put(s.f, 10, RCPTS);
+	post_holds(&s, id, RCPTS, true);
+	post_accept(&s, 10);
+	scene_run(&s);
+	wait_for_holds(&s, RCPTS);
+	check_flags(&s, id, RCPTS, QUEUE_RCPT_HELD);
+	spool_stats(s.spool, &st);
+	assert_in_range(st.commits, RCPTS / (SPOOL_BATCH_CHANGES + HOLD_BATCH), RCPTS);
+	scene_end(&s);
+	assert_int_equal(s.fresh, 1);
+}
+
+/* The spool is stopped: what it has been told before is done. */
+static void
+test_holds_before_a_stop(void **state)
+{
+	enum { RCPTS = 2 * SPOOL_BATCH_CHANGES };
+	struct scene s;
+	queue_id id;
+
+	scene_begin(&s);
+	id = put(s.f, 10, RCPTS);
+	post_holds(&s, id, RCPTS, true);
+	worker_stop(spool_worker(s.spool));
+	scene_run(&s);
+	worker_join(spool_worker(s.spool));
+	check_flags(&s, id, RCPTS, QUEUE_RCPT_HELD);
+	scene_end(&s);
+}
+
+/* A hold or a release passes an outcome that was decided before it, or is passed by it: both are on disk. */
+static void
+test_holds_and_outcomes(void **state)
+{
+	static const uint8_t doubt = QUEUE_RCPT_UNCERTAIN, notice = QUEUE_RCPT_DELAY_SENT;
+	struct scene s;
+	queue_id id;
+
+	scene_begin(&s);
+	id = put(s.f, 10, 2);
+	post_holds(&s, id, 2, true);
+	post_outcome(&s, id, 2, QUEUE_VERDICT_UNCERTAIN, doubt);
+	scene_run(&s);
+	wait_for_holds(&s, 2);
+	scene_wait(&s, 1);
+	check_flags(&s, id, 2, QUEUE_RCPT_HELD | doubt);
+	post_outcome(&s, id, 2, QUEUE_VERDICT_LATER, notice);
+	scene_wait(&s, 1);
+	check_flags(&s, id, 2, QUEUE_RCPT_HELD | notice);
+	post_holds(&s, id, 2, false);
+	wait_for_holds(&s, 4);
+	check_flags(&s, id, 2, notice);
+	post_outcome(&s, id, 2, QUEUE_VERDICT_LATER, QUEUE_RCPT_HELD | notice);
+	scene_wait(&s, 1);
+	check_flags(&s, id, 2, notice);
+	scene_end(&s);
+}
+
+/* Holds that the disk would not take are written when it does. */
+static void
+test_holds_outlast_a_failure(void **state)
+{
+	struct scene s;
+	queue_id id;
+
+	scene_begin(&s);
+	id = put(s.f, 10, 3);
+	disk_fails = true;
+	post_holds(&s, id, 3, true);
+	post_accept(&s, 10);
+	scene_run(&s);
+	scene_wait(&s, 1);
+	post_holds(&s, id, 3, false);
+	post_holds(&s, id, 3, true);
+	assert_int_equal(spool_holds_written(s.spool), 0);
+	disk_fails = false;
+	wait_for_holds(&s, 9);
+	check_flags(&s, id, 3, QUEUE_RCPT_HELD);
+	scene_end(&s);
+	assert_int_equal(s.refused, 1);
+}
+
+/* Outcomes of many recipients: several commits, and new mail is in the first of them. */
+static void
+test_large_outcomes_share_commits(void **state)
+{
+	enum { RCPTS = 4000, JOBS = 12 };
+	struct spool_stats st;
+	struct scene s;
+
+	scene_begin(&s);
+	for (int i = 0; i < JOBS; i++)
+		post_outcome(&s, put(s.f, 10, RCPTS), RCPTS, QUEUE_VERDICT_DELIVERED, 0);
+	post_accept(&s, 10);
+	scene_run(&s);
+	scene_wait(&s, JOBS + 1);
+	spool_stats(s.spool, &st);
+	assert_int_equal(st.commits, 3); /* of five jobs: the fifth is above the mark */
+	assert_int_equal(check_books(s.f), 1);
+	scene_end(&s);
+	assert_int_equal(s.recorded, JOBS);
+	assert_int_equal(s.recorded_before_accept, 5);
+}
+
 int
 main(void)
 {
@@ -264,6 +447,11 @@ main(void)
 		cmocka_unit_test(test_everybody_is_refused),
 		cmocka_unit_test(test_bounce_mails_share_commits),
 		cmocka_unit_test(test_outcomes_outlast_a_failure),
+		cmocka_unit_test(test_many_are_held),
+		cmocka_unit_test(test_holds_before_a_stop),
+		cmocka_unit_test(test_holds_and_outcomes),
+		cmocka_unit_test(test_holds_outlast_a_failure),
+		cmocka_unit_test(test_large_outcomes_share_commits),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
