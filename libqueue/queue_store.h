@@ -99,11 +99,15 @@ struct queue_loaded {
 	struct queue_rcpt *rcpts; /* those still queued, in order of n */
 	uint32_t rcpt_count;
 	struct queue_blob body; /* empty without with_body */
+	size_t block_bytes;     /* of memory it takes, all in all */
 };
 /* QUEUE_EDAMAGED: a checksum failed; the caller quarantines it through the spool thread
  * (queue_store_quarantine). */
 QUEUE_MUST_USE int queue_store_load(
 	struct queue_store *s, queue_id id, bool with_body, struct queue_loaded **out_loaded);
+/* The same with these of its recipients alone; numbers ascend. QUEUE_EDAMAGED also if none of them is there. */
+QUEUE_MUST_USE int queue_store_load_rcpts(struct queue_store *s, queue_id id, const uint16_t *numbers,
+	uint32_t count, bool with_body, struct queue_loaded **out_loaded);
 void queue_loaded_free(struct queue_loaded **lp);
 
 /* Step 5: move message, recipients and body to the quarantine table (nothing is deleted). Counts as still

@@ -41,28 +41,59 @@ queue_store_read_end(struct queue_store *s, struct queue_lmdb_tx *tx)
 
 /* --- one message --- */
 
-/* The recipients of one message, in order. */
+/* What is wanted of a message. */
+struct wanted {
+	queue_id id;
+	const uint16_t *numbers; /* of recipients, ascending; NULL: all */
+	uint32_t count;
+	bool body;
+};
+
+/* The recipients that are wanted, in order. */
 struct rcpt_walk {
 	struct queue_lmdb_cursor c;
-	queue_id id;
-	bool is_first;
+	const struct wanted *want;
+	uint32_t at; /* how many were asked for, all included */
 };
+
+static int
+step_to_next(struct rcpt_walk *w, uint64_t *out_number, struct queue_blob *out_value)
+{
+	uint64_t from = queue_key_rcpt(w->want->id, 0);
+	struct queue_blob key;
+	int err;
+
+	err = w->at++ == 0 ? queue_lmdb_seek(&w->c, queue_key_number(&from), &key, out_value)
+			   : queue_lmdb_next(&w->c, &key, out_value);
+	if (err < 0)
+		return err;
+	return queue_key_read_number(key, out_number) && queue_key_rcpt_id(*out_number) == w->want->id
+		       ? 0
+		       : QUEUE_ENOTFOUND;
+}
+
+/* By number: a message may have thousands of others. */
+static int
+look_up_next(struct rcpt_walk *w, uint64_t *out_number, struct queue_blob *out_value)
+{
+	int err = QUEUE_ENOTFOUND;
+
+	while (err == QUEUE_ENOTFOUND && w->at < w->want->count) {
+		*out_number = queue_key_rcpt(w->want->id, w->want->numbers[w->at++]);
+		err = queue_lmdb_get(w->c.tx, QUEUE_TABLE_RCPT, queue_key_number(out_number), out_value);
+	}
+	return err;
+}
 
 /* QUEUE_ENOTFOUND: no more. The record is not decoded yet. */
 static int
 walk_next(struct rcpt_walk *w, uint64_t *out_number, struct queue_blob *out_value)
 {
-	uint64_t from = queue_key_rcpt(w->id, 0);
-	struct queue_blob key;
-	int err;
+	int err = w->want->numbers != NULL ? look_up_next(w, out_number, out_value)
+					   : step_to_next(w, out_number, out_value);
 
-	err = w->is_first ? queue_lmdb_seek(&w->c, queue_key_number(&from), &key, out_value)
-			  : queue_lmdb_next(&w->c, &key, out_value);
-	w->is_first = false;
 	if (err < 0)
 		return err;
-	if (!queue_key_read_number(key, out_number) || queue_key_rcpt_id(*out_number) != w->id)
-		return QUEUE_ENOTFOUND;
 	return out_value->len > QUEUE_RECORD_RCPT_MAX ? QUEUE_EDAMAGED : 0;
 }
 
@@ -78,9 +109,9 @@ decode_rcpt(uint64_t number, struct queue_blob value, struct queue_rcpt *out)
 
 /* How many recipients, and an upper bound for their texts. */
 static int
-measure_rcpts(struct queue_lmdb_tx *tx, queue_id id, uint32_t *out_count, size_t *out_bytes)
+measure_rcpts(struct queue_lmdb_tx *tx, const struct wanted *want, uint32_t *out_count, size_t *out_bytes)
 {
-	struct rcpt_walk w = {.id = id, .is_first = true};
+	struct rcpt_walk w = {.want = want};
 	struct queue_blob value;
 	uint32_t count = 0;
 	size_t bytes = 0;
@@ -98,7 +129,8 @@ measure_rcpts(struct queue_lmdb_tx *tx, queue_id id, uint32_t *out_count, size_t
 		return err;
 	*out_count = count;
 	*out_bytes = bytes;
-	/* The last recipient's end takes the message with it, so a message without recipients is damage. */
+	/* The last recipient's end takes the message with it, so a message without recipients is damage; so
+	 * is one without any of those that its leases name. */
 	return count == 0 ? QUEUE_EDAMAGED : 0;
 }
 
@@ -126,9 +158,9 @@ keep_message(char **at, const struct queue_message *m, struct queue_message *out
 }
 
 static int
-keep_rcpts(struct queue_lmdb_tx *tx, char **at, struct queue_loaded *l)
+keep_rcpts(struct queue_lmdb_tx *tx, const struct wanted *want, char **at, struct queue_loaded *l)
 {
-	struct rcpt_walk w = {.id = l->message.id, .is_first = true};
+	struct rcpt_walk w = {.want = want};
 	struct queue_blob value;
 	struct queue_rcpt r;
 	uint64_t number;
@@ -183,33 +215,34 @@ keep_body(struct queue_lmdb_tx *tx, char *out, struct queue_loaded *l, uint32_t 
 }
 
 static int
-load(struct queue_lmdb_tx *tx, queue_id id, bool with_body, struct queue_loaded **out_loaded)
+load(struct queue_lmdb_tx *tx, const struct wanted *want, struct queue_loaded **out_loaded)
 {
+	struct queue_blob key = queue_key_number(&want->id), value;
 	struct queue_loaded *l;
 	struct queue_message m;
-	struct queue_blob value;
 	uint32_t count = 0, body_crc;
-	size_t texts = 0;
+	size_t texts = 0, bytes;
 	char *at;
 	int err;
 
-	if ((err = queue_lmdb_get(tx, QUEUE_TABLE_MESSAGE, queue_key_number(&id), &value)) < 0)
+	if ((err = queue_lmdb_get(tx, QUEUE_TABLE_MESSAGE, key, &value)) < 0)
 		return err;
-	if ((err = queue_record_decode_message(value, queue_key_number(&id), &m, &body_crc)) < 0)
+	if ((err = queue_record_decode_message(value, key, &m, &body_crc)) < 0)
 		return err;
-	if ((err = measure_rcpts(tx, id, &count, &texts)) < 0)
+	if ((err = measure_rcpts(tx, want, &count, &texts)) < 0)
 		return err;
-	m.id = id;
+	m.id = want->id;
 	texts += value.len;
-	l = malloc(sizeof *l + count * sizeof *l->rcpts + texts + (with_body ? m.body_bytes : 0));
-	if (l == NULL)
+	bytes = sizeof *l + count * sizeof *l->rcpts + texts + (want->body ? m.body_bytes : 0);
+	if ((l = malloc(bytes)) == NULL)
 		return QUEUE_ENOMEM;
-	*l = (struct queue_loaded){.rcpts = (struct queue_rcpt *)(l + 1), .rcpt_count = count};
+	*l = (struct queue_loaded){
+		.rcpts = (struct queue_rcpt *)(l + 1), .rcpt_count = count, .block_bytes = bytes};
 	at = (char *)(l->rcpts + count);
 	keep_message(&at, &m, &l->message);
-	err = keep_rcpts(tx, &at, l);
+	err = keep_rcpts(tx, want, &at, l);
 	assert(err < 0 || at <= (char *)(l->rcpts + count) + texts);
-	if (err == 0 && with_body)
+	if (err == 0 && want->body)
 		err = keep_body(tx, at, l, body_crc);
 	if (err < 0) {
 		free(l);
@@ -219,19 +252,35 @@ load(struct queue_lmdb_tx *tx, queue_id id, bool with_body, struct queue_loaded 
 	return 0;
 }
 
-int
-queue_store_load(struct queue_store *s, queue_id id, bool with_body, struct queue_loaded **out_loaded)
+static int
+load_wanted(struct queue_store *s, const struct wanted *want, struct queue_loaded **out_loaded)
 {
 	struct queue_lmdb_tx tx;
 	int err;
 
-	if (id > QUEUE_KEY_ID_MAX)
+	if (want->id > QUEUE_KEY_ID_MAX)
 		return QUEUE_ENOTFOUND;
 	if ((err = queue_store_read_begin(s, &tx)) < 0)
 		return err;
-	err = load(&tx, id, with_body, out_loaded);
+	err = load(&tx, want, out_loaded);
 	queue_store_read_end(s, &tx);
 	return err;
+}
+
+int
+queue_store_load(struct queue_store *s, queue_id id, bool with_body, struct queue_loaded **out_loaded)
+{
+	return load_wanted(s, &(struct wanted){.id = id, .body = with_body}, out_loaded);
+}
+
+int
+queue_store_load_rcpts(struct queue_store *s, queue_id id, const uint16_t *numbers, uint32_t count,
+	bool with_body, struct queue_loaded **out_loaded)
+{
+	const struct wanted want = {.id = id, .numbers = numbers, .count = count, .body = with_body};
+
+	assert(numbers != NULL);
+	return load_wanted(s, &want, out_loaded);
 }
 
 void

@@ -29,16 +29,14 @@ again(struct job *job, const char *why)
 static bool
 load(struct job *job, struct queue_store *store, struct memory *memory)
 {
-	struct queue_loaded *loaded;
-	int err = queue_store_load(store, job->id, true, &loaded);
+	int err = job_load(job, store, memory, true);
 
-	if (err == QUEUE_EDAMAGED || err == QUEUE_ENOTFOUND) {
-		job->is_damaged = true;
+	if (err == QUEUE_EDAMAGED) {
 		job_answer_all(job, QUEUE_VERDICT_DROPPED, CLASS_LOCAL, "5.3.0", 0,
 			"message is damaged in the spool");
 		return false;
 	}
-	if (err == QUEUE_OK && (job->message = message_from_loaded(memory, loaded)) != NULL)
+	if (err == QUEUE_OK)
 		return true;
 	again(job, err == QUEUE_OK || err == QUEUE_ENOMEM ? "no memory to load the message"
 							  : "message cannot be read from the spool");

@@ -23,21 +23,9 @@ slice(struct queue_blob b)
 static int
 load(struct job *job, const struct bounce_conf *c, bool with_body)
 {
-	struct queue_loaded *loaded;
-	struct message *m;
-	int err = queue_store_load(c->store, job->id, with_body, &loaded);
+	int err = job_load(job, c->store, c->memory, with_body);
 
-	if (err == QUEUE_EDAMAGED || err == QUEUE_ENOTFOUND) {
-		job->is_damaged = true;
-		return QUEUE_OK;
-	}
-	if (err < 0)
-		return err;
-	if ((m = message_from_loaded(c->memory, loaded)) == NULL)
-		return QUEUE_ENOMEM;
-	message_unref(job->message);
-	job->message = m;
-	return QUEUE_OK;
+	return err == QUEUE_EDAMAGED ? QUEUE_OK : err;
 }
 
 /* What to report of one recipient; false: nothing. */

@@ -29,6 +29,40 @@ job_create(struct queue_lease *lease)
 	return job;
 }
 
+static int
+compare_numbers(const void *a, const void *b)
+{
+	return (int)*(const uint16_t *)a - (int)*(const uint16_t *)b;
+}
+
+int
+job_load(struct job *job, struct queue_store *store, struct memory *memory, bool with_body)
+{
+	uint16_t *numbers = calloc(job->rcpt_count, sizeof(*numbers));
+	struct queue_loaded *loaded;
+	struct message *m;
+	uint32_t i;
+	int err;
+
+	if (numbers == NULL)
+		return QUEUE_ENOMEM;
+	for (i = 0; i < job->rcpt_count; i++)
+		numbers[i] = job->rcpts[i].n;
+	qsort(numbers, job->rcpt_count, sizeof(*numbers), compare_numbers);
+	err = queue_store_load_rcpts(store, job->id, numbers, job->rcpt_count, with_body, &loaded);
+	free(numbers);
+	if (err == QUEUE_ENOTFOUND)
+		err = QUEUE_EDAMAGED;
+	job->is_damaged = job->is_damaged || err == QUEUE_EDAMAGED;
+	if (err < 0)
+		return err;
+	if ((m = message_from_loaded(memory, loaded)) == NULL)
+		return QUEUE_ENOMEM;
+	message_unref(job->message);
+	job->message = m;
+	return QUEUE_OK;
+}
+
 void
 job_free(struct job *job)
 {

@@ -62,6 +62,10 @@ struct job {
 };
 
 struct job *job_create(struct queue_lease *lease);
+/* Loads the job's message anew, with its own recipients alone and, with_body, its bytes. An enum queue_err;
+ * QUEUE_EDAMAGED: it cannot be used any more, and is_damaged is set. Any thread that holds the job. */
+QUEUE_MUST_USE int job_load(
+	struct job *job, struct queue_store *store, struct memory *memory, bool with_body);
 void job_free(struct job *job); /* unrefs message and dsn */
 /* Stores a verdict; text is copied (bounded by QUEUE_REPLY_MAX). */
 void job_answer(struct job *job, uint32_t index, const struct queue_verdict *v,

@@ -53,7 +53,7 @@ message_from_loaded(struct memory *memory, struct queue_loaded *take_loaded)
 	m->rcpts = take_loaded->rcpts;
 	m->rcpt_count = take_loaded->rcpt_count;
 	m->body[0] = take_loaded->body;
-	count(m, (int64_t)take_loaded->body.len);
+	count(m, (int64_t)take_loaded->block_bytes);
 	return m;
 }
 

@@ -149,6 +149,42 @@ test_life(void **state)
 	check_load(f, other, 10, 1);
 }
 
+/* A lease's recipients of a message that has many others. */
+static void
+test_load_some(void **state)
+{
+	static const uint16_t some[] = {3, 700, 998, 999}, gone[] = {5, 1000, 65535}, last[] = {5, 999};
+	struct queue_loaded *l = NULL, *all = NULL;
+	struct fixture *f = *state;
+	queue_id id = put(f, 5000, 1000);
+
+	put(f, 10, 3);
+	OK(queue_store_begin(f->store));
+	OK(queue_store_end(f->store, id, 5, QUEUE_END_DELIVERED));
+	OK(queue_store_commit(f->store));
+	OK(queue_store_load(f->store, id, true, &all));
+	assert_int_equal(all->rcpt_count, 999);
+	OK(queue_store_load_rcpts(f->store, id, some, 4, true, &l));
+	assert_int_equal(l->rcpt_count, 4);
+	assert_int_equal(l->message.rcpt_count, 1000);
+	for (uint32_t i = 0; i < 4; i++)
+		assert_int_equal(l->rcpts[i].n, some[i]);
+	assert_memory_equal(l->rcpts[1].address.ptr, "a700@y.example", 14);
+	assert_int_equal(l->body.len, 5000);
+	assert_memory_equal(l->body.ptr, all->body.ptr, 5000);
+	assert_in_range(l->block_bytes, 5000, 7000);
+	assert_in_range(all->block_bytes, 5000 + 999 * sizeof *all->rcpts, SIZE_MAX);
+	queue_loaded_free(&l);
+	queue_loaded_free(&all);
+	OK(queue_store_load_rcpts(f->store, id, last, 2, false, &l));
+	assert_int_equal(l->rcpt_count, 1);
+	assert_int_equal(l->rcpts[0].n, 999);
+	queue_loaded_free(&l);
+	assert_int_equal(queue_store_load_rcpts(f->store, id, gone, 3, true, &l), QUEUE_EDAMAGED);
+	assert_int_equal(queue_store_load_rcpts(f->store, 77, some, 4, true, &l), QUEUE_ENOTFOUND);
+	assert_int_equal(queue_store_load_rcpts(f->store, UINT64_MAX, some, 4, true, &l), QUEUE_ENOTFOUND);
+}
+
 static uint8_t
 flags_of(struct fixture *f, queue_id id, uint32_t index)
 {
@@ -656,6 +692,7 @@ main(void)
 		CASE(test_put_and_load),
 		CASE(test_put_refusals),
 		CASE(test_life),
+		CASE(test_load_some),
 		CASE(test_hold),
 		CASE(test_numbers_are_never_used_again),
 		CASE(test_abort),

@@ -440,6 +440,41 @@ test_large_outcomes_share_commits(void **state)
 	assert_int_equal(s.recorded_before_accept, 5);
 }
 
+/* What a job loads is its own, in whatever order its lease names it, and all of it counts against memory-max.
+ */
+static void
+test_a_job_loads_its_own(void **state)
+{
+	enum { RCPTS = 3 };
+	static const uint16_t numbers[RCPTS] = {900, 998, 2};
+	struct job *job = calloc(1, sizeof(*job) + RCPTS * sizeof(job->rcpts[0]));
+	struct memory memory = {0};
+	struct scene s;
+
+	scene_begin(&s);
+	assert_non_null(job);
+	job->id = put(s.f, 5000, 1000);
+	job->rcpt_count = RCPTS;
+	for (int i = 0; i < RCPTS; i++)
+		job->rcpts[i].n = numbers[i];
+	OK(job_load(job, s.f->store, &memory, true));
+	assert_int_equal(job->message->rcpt_count, RCPTS);
+	for (int i = 0; i < RCPTS; i++)
+		assert_non_null(message_rcpt(job->message, numbers[i]));
+	assert_null(message_rcpt(job->message, 3));
+	assert_in_range(
+		memory.used_bytes, sizeof(struct message) + 5000 + RCPTS * sizeof(struct queue_rcpt), 8000);
+	message_unref(job->message);
+	job->message = NULL;
+	assert_int_equal(memory.used_bytes, 0);
+	job->id++;
+	assert_int_equal(job_load(job, s.f->store, &memory, false), QUEUE_EDAMAGED);
+	assert_true(job->is_damaged);
+	job_free(job);
+	scene_run(&s);
+	scene_end(&s);
+}
+
 int
 main(void)
 {
@@ -452,6 +487,7 @@ main(void)
 		cmocka_unit_test(test_holds_and_outcomes),
 		cmocka_unit_test(test_holds_outlast_a_failure),
 		cmocka_unit_test(test_large_outcomes_share_commits),
+		cmocka_unit_test(test_a_job_loads_its_own),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
