@@ -111,8 +111,7 @@ open_env(struct queue_lmdb *l, const char *dir, uint64_t map_bytes, bool read_on
 {
 	unsigned flags = MDB_NOTLS | MDB_NORDAHEAD | (read_only ? MDB_RDONLY : 0);
 	MDB_stat stat;
-	int dead;
-	int rc;
+	int err, rc;
 
 	if ((rc = mdb_env_create(&l->env)) != 0)
 		return translate(rc, "mdb_env_create", l->words);
@@ -126,8 +125,8 @@ open_env(struct queue_lmdb *l, const char *dir, uint64_t map_bytes, bool read_on
 		return translate(rc, "mdb_env_stat", l->words);
 	l->page_bytes = stat.ms_psize;
 	/* Slots of readers that were killed pin pages; the file would grow for ever. */
-	if (!read_only && (rc = mdb_reader_check(l->env, &dead)) != 0)
-		return translate(rc, "mdb_reader_check", l->words);
+	if (!read_only && (err = queue_lmdb_forget_dead(l)) < 0)
+		return err;
 	return cover_file(l, read_only);
 }
 
@@ -194,6 +193,16 @@ queue_lmdb_end_bytes(const struct queue_lmdb *l)
 
 	assert(rc == 0);
 	return (info.me_last_pgno + 1) * (uint64_t)l->page_bytes;
+}
+
+int
+queue_lmdb_forget_dead(struct queue_lmdb *l)
+{
+	int rc, dead;
+
+	if ((rc = mdb_reader_check(l->env, &dead)) != 0)
+		return translate(rc, "mdb_reader_check", l->words);
+	return dead;
 }
 
 /* --- transactions --- */

@@ -57,6 +57,9 @@ int queue_lmdb_fd(const struct queue_lmdb *l);
 /* Bytes of the file the last committed state reaches to. */
 uint64_t queue_lmdb_end_bytes(const struct queue_lmdb *l);
 
+/* Frees the slots of processes that died in a read transaction; how many there were, or an error. */
+QUEUE_MUST_USE int queue_lmdb_forget_dead(struct queue_lmdb *l);
+
 QUEUE_MUST_USE int queue_lmdb_begin(struct queue_lmdb *l, bool is_write, struct queue_lmdb_tx *out_tx);
 /* The transaction is gone in any case. */
 QUEUE_MUST_USE int queue_lmdb_commit(struct queue_lmdb_tx *tx);

@@ -416,6 +416,13 @@ queue_store_reopen(struct queue_store *s)
 	return err;
 }
 
+int
+queue_store_forget_dead(struct queue_store *s)
+{
+	/* Nobody but this thread closes the environment; re-opening it does the same. */
+	return queue_store_is_failed(s) ? QUEUE_EIO : queue_lmdb_forget_dead(s->lmdb);
+}
+
 /* --- transactions --- */
 
 int

@@ -51,6 +51,11 @@ queue_id queue_store_last_id(const struct queue_store *s);
  * thread. */
 const char *queue_store_error_text(const struct queue_store *s);
 
+/* A program that reads the spool (a copy) and was killed leaves a mark behind that keeps the pages of then
+ * from being used again. Takes such marks away; how many there were, or an error. Writer thread, from time to
+ * time. */
+int queue_store_forget_dead(struct queue_store *s);
+
 /* --- writing: the spool thread --- */
 
 /*
@@ -105,7 +110,8 @@ struct queue_loaded {
  * (queue_store_quarantine). */
 QUEUE_MUST_USE int queue_store_load(
 	struct queue_store *s, queue_id id, bool with_body, struct queue_loaded **out_loaded);
-/* The same with these of its recipients alone; numbers ascend. QUEUE_EDAMAGED also if none of them is there. */
+/* The same with these of its recipients alone; numbers ascend. QUEUE_EDAMAGED also if none of them is there.
+ */
 QUEUE_MUST_USE int queue_store_load_rcpts(struct queue_store *s, queue_id id, const uint16_t *numbers,
 	uint32_t count, bool with_body, struct queue_loaded **out_loaded);
 void queue_loaded_free(struct queue_loaded **lp);

@@ -16,7 +16,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { RETRY_SECONDS = 1, EVENTS_FIRST_BYTES = 65536 };
+enum { RETRY_SECONDS = 1, FORGET_SECONDS = 3600, EVENTS_FIRST_BYTES = 65536 };
 
 struct list {
 	struct letter *head, *tail;
@@ -35,7 +35,7 @@ struct spool {
 	const struct conf *conf;
 	struct queue_store *store;
 	const struct clock *clock;
-	struct event *retry_timer, *space_timer;
+	struct event *retry_timer, *space_timer, *forget_timer;
 	struct event *more; /* work is left for the next turn of the loop */
 	struct list jobs, accepts;
 	struct list changes;        /* holds and notes: kept like jobs until a commit has them */
@@ -579,10 +579,20 @@ on_space(evutil_socket_t fd, short what, void *arg)
 
 	if (!s->is_full)
 		return;
+	queue_store_forget_dead(s->store); /* may be what fills it */
 	if (queue_store_space(s->store, &space) == QUEUE_OK && !space.is_full)
 		set_full(s, false);
 	else
 		event_add(s->space_timer, &tv);
+}
+
+/* A copy that was killed; see mtad(8). What fails here is tried again, and shows elsewhere if it matters. */
+static void
+on_forget(evutil_socket_t fd, short what, void *arg)
+{
+	struct spool *s = arg;
+
+	queue_store_forget_dead(s->store);
 }
 
 static bool
@@ -714,6 +724,7 @@ spool_create(const struct spool_conf *conf)
 {
 	struct worker_conf wc = {
 		.name = "spool", .clock = conf->clock, .on_letter = on_letter, .on_batch = on_batch};
+	const struct timeval forget = {FORGET_SECONDS, 0};
 	struct spool *s = calloc(1, sizeof(*s));
 
 	if (s == NULL)
@@ -726,7 +737,9 @@ spool_create(const struct spool_conf *conf)
 	if ((s->worker = worker_create(&wc)) == NULL ||
 		(s->retry_timer = event_new(worker_base(s->worker), -1, 0, on_retry, s)) == NULL ||
 		(s->more = event_new(worker_base(s->worker), -1, 0, on_more, s)) == NULL ||
-		(s->space_timer = event_new(worker_base(s->worker), -1, 0, on_space, s)) == NULL)
+		(s->space_timer = event_new(worker_base(s->worker), -1, 0, on_space, s)) == NULL ||
+		(s->forget_timer = event_new(worker_base(s->worker), -1, EV_PERSIST, on_forget, s)) == NULL ||
+		event_add(s->forget_timer, &forget) != 0)
 		spool_destroy(&s);
 	return s;
 }
@@ -775,6 +788,8 @@ spool_destroy(struct spool **sp)
 		event_free(s->more);
 	if (s->space_timer != NULL)
 		event_free(s->space_timer);
+	if (s->forget_timer != NULL)
+		event_free(s->forget_timer);
 	worker_destroy(&s->worker);
 	free(s->reported);
 	free(s->events);

@@ -7,12 +7,15 @@
  *
  * For test_queue_store*.c; include it after cmocka's headers.
  */
+#include "queue_lmdb.h"
 #include "queue_store.h"
 
 #include <dirent.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #define BLOB(text) ((struct queue_blob){.ptr = (text), .len = sizeof(text) - 1})
@@ -92,6 +95,33 @@ tear_down(void **state)
 	remove_dir(f->dir);
 	free(f);
 	return 0;
+}
+
+/* As a copy (mdb_copy) that is killed; mtactl never opens the spool. */
+static inline void
+leave_dead_reader(struct fixture *f)
+{
+	struct queue_words words;
+	struct queue_lmdb_tx tx;
+	struct queue_lmdb *l;
+	int ready[2], status;
+	pid_t child;
+	char byte;
+
+	OK(pipe(ready));
+	assert_true((child = fork()) >= 0);
+	if (child == 0) {
+		if (queue_lmdb_open(f->dir, UINT64_C(1) << 30, true, &words, &l) == 0 &&
+			queue_lmdb_begin(l, false, &tx) == 0 && write(ready[1], "r", 1) == 1)
+			pause();
+		_exit(1);
+	}
+	close(ready[1]);
+	assert_int_equal(read(ready[0], &byte, 1), 1);
+	close(ready[0]);
+	OK(kill(child, SIGKILL));
+	assert_int_equal(waitpid(child, &status, 0), child);
+	assert_true(WIFSIGNALED(status));
 }
 
 /* --- mail whose every byte follows from its number --- */

@@ -300,6 +300,41 @@ test_damaged_event_and_note(void **state)
 	assert_int_equal(quarantined_records(f), 2);
 }
 
+/* --- readers --- */
+
+/* How much the file grows while mail comes and goes. */
+static uint64_t
+growth(struct fixture *f)
+{
+	struct queue_space before = {0}, after = {0};
+
+	OK(queue_store_space(f->store, &before));
+	for (int i = 0; i < 20; i++) {
+		queue_id id = put(f, 1 << 20, 1);
+
+		OK(queue_store_begin(f->store));
+		OK(queue_store_end(f->store, id, 0, QUEUE_END_DELIVERED));
+		OK(queue_store_remove(f->store, id));
+		OK(queue_store_commit(f->store));
+	}
+	OK(queue_store_space(f->store, &after));
+	return after.file_bytes - before.file_bytes;
+}
+
+static void
+test_F11_a_copy_that_was_killed(void **state)
+{
+	struct fixture *f = *state;
+
+	(void)growth(f);
+	assert_in_range(growth(f), 0, 4 << 20);
+	leave_dead_reader(f);
+	assert_in_range(growth(f), 15 << 20, UINT64_MAX);
+	assert_int_equal(queue_store_forget_dead(f->store), 1);
+	assert_in_range(growth(f), 0, 4 << 20);
+	assert_int_equal(queue_store_forget_dead(f->store), 0);
+}
+
 /* --- formats --- */
 
 static void
@@ -471,6 +506,7 @@ main(void)
 		CASE(test_lagging_books),
 		CASE(test_damaged_rcpt_is_written),
 		CASE(test_damaged_event_and_note),
+		CASE(test_F11_a_copy_that_was_killed),
 		CASE(test_newer_format),
 		CASE(test_older_format),
 		CASE(test_no_spool),

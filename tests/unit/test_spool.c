@@ -475,6 +475,30 @@ test_a_job_loads_its_own(void **state)
 	scene_end(&s);
 }
 
+/* A full spool looks for readers that died, before it asks whether there is room again. */
+static void
+test_F11_dead_readers_and_a_full_spool(void **state)
+{
+	struct queue_store_limits limits = {.disk_free_min_bytes = UINT64_MAX / 2};
+	struct spool_stats st = {.is_full = true};
+	struct scene s;
+
+	scene_begin(&s);
+	leave_dead_reader(s.f);
+	queue_store_set_limits(s.f->store, &limits);
+	post_accept(&s, 10);
+	scene_run(&s);
+	scene_wait(&s, 1);
+	limits.disk_free_min_bytes = 0;
+	queue_store_set_limits(s.f->store, &limits);
+	for (int i = 0; i < WAIT_SECONDS * 100 && st.is_full; i++, usleep(10000))
+		spool_stats(s.spool, &st);
+	assert_false(st.is_full);
+	assert_int_equal(queue_store_forget_dead(s.f->store), 0);
+	scene_end(&s);
+	assert_int_equal(s.fresh, 0);
+}
+
 int
 main(void)
 {
@@ -488,6 +512,7 @@ main(void)
 		cmocka_unit_test(test_holds_outlast_a_failure),
 		cmocka_unit_test(test_large_outcomes_share_commits),
 		cmocka_unit_test(test_a_job_loads_its_own),
+		cmocka_unit_test(test_F11_dead_readers_and_a_full_spool),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
