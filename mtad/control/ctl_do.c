@@ -222,8 +222,6 @@ pause_name(struct ctl_request *r, int kind, struct queue_blob *out)
 	return true;
 }
 
-#define PAUSE_MAX_US (INT64_C(10) * 365 * 86400 * 1000000)
-
 bool
 ctl_pause(struct ctl_request *r)
 {

@@ -93,6 +93,31 @@ dispatch_resume(struct dispatch *d, enum queue_pause_kind kind, struct queue_blo
 	return queue_sched_resume(d->sched, kind, name, number, dispatch_now(d));
 }
 
+/* Leaves the reason in *value. An earlier version kept no time of making, and the reason stood where the end
+ * does now: eight bytes of text, none of them zero, are two thousand years at least, which no pause lasts. */
+static bool
+read_times(struct queue_blob *value, struct pause_times *out)
+{
+	struct pause_times times;
+	size_t len = sizeof(times);
+	bool is_old;
+
+	if (value->len < sizeof(times.until_us))
+		return false;
+	memset(&times, 0, sizeof(times));
+	memcpy(&times, value->ptr, value->len < len ? value->len : len);
+	is_old = value->len < len ||
+		 (times.until_us != INT64_MAX &&
+			 (times.until_us < times.made_us || times.until_us - times.made_us > PAUSE_MAX_US));
+	if (is_old) {
+		times = (struct pause_times){0, times.made_us};
+		len = sizeof(times.until_us);
+	}
+	*value = (struct queue_blob){(const char *)value->ptr + len, value->len - len};
+	*out = times;
+	return true;
+}
+
 bool
 dispatch_restore_pause(void *arg, struct queue_blob name, struct queue_blob value)
 {
@@ -100,17 +125,15 @@ dispatch_restore_pause(void *arg, struct queue_blob name, struct queue_blob valu
 	const char *kind = (const char *)name.ptr + 6;
 	int64_t now_us = dispatch_now(d);
 	struct pause_times times;
-	struct queue_blob reason = {(const char *)value.ptr + sizeof(times), value.len - sizeof(times)};
 
-	if (name.len < 8 || value.len < sizeof(times) || kind[1] != '/')
+	if (name.len < 8 || kind[1] != '/' || !read_times(&value, &times))
 		return true;
-	memcpy(&times, value.ptr, sizeof(times));
 	/* J4: made by a clock that was ahead; it has its length from now on. */
 	if (times.made_us > now_us && times.until_us != INT64_MAX)
 		times.until_us -= times.made_us - now_us;
 	if (times.until_us > now_us)
 		(void)apply_pause(d, (enum queue_pause_kind)(kind[0] - '0'),
-			(struct queue_blob){kind + 2, name.len - 8}, times.until_us, reason);
+			(struct queue_blob){kind + 2, name.len - 8}, times.until_us, value);
 	return true;
 }
 

@@ -8,6 +8,9 @@
  */
 #include "queue/dispatch.h"
 
+/* The longest pause, but for one that lasts until it is lifted: ten years. */
+#define PAUSE_MAX_US (INT64_C(10) * 365 * 86400 * 1000000)
+
 /* Nothing that the schedule has settled still waits for the spool. */
 bool dispatch_is_recorded(const struct dispatch *d);
 /* Recipients matching the filter are bounced (FAILED, with a bounce mail) or dropped, at most `limit`; how
