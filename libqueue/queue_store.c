@@ -179,11 +179,16 @@ make_spool_if_none(struct queue_store *s)
 
 /* --- opening --- */
 
-/* Keeps what reopen() needs to come back to this commit. Without it, it has to take the file's word. */
+/* Keeps what reopen() needs to come back to this commit, and how long the file is. Without it, it has to take
+ * the file's word. */
 static void
 keep_metas(struct queue_store *s)
 {
 	size_t len = METAS * queue_lmdb_page_bytes(s->lmdb);
+	struct stat st;
+
+	if (fstat(queue_lmdb_fd(s->lmdb), &st) == 0 && (uint64_t)st.st_size > s->file_bytes)
+		s->file_bytes = (uint64_t)st.st_size;
 
 	s->metas_len = 0;
 	if (s->metas == NULL && (s->metas = malloc(len)) == NULL)
@@ -444,20 +449,19 @@ queue_store_enter(const struct queue_store *s)
 	return s->tx_err;
 }
 
-/* The map reads straight from the file, so one that shrank under us is a SIGBUS to come. */
+/* The map reads straight from the file, so one that shrank under us is a SIGBUS as soon as it is looked at.
+ */
 static int
-look_at_space(struct queue_store *s)
+look_at_size(struct queue_store *s)
 {
-	int err;
+	struct stat st;
 
-	if ((err = queue_space_measure(s, &s->tx, &s->space)) < 0)
-		return err;
-	if (s->space.file_bytes < s->file_bytes) {
-		snprintf(s->error.text, sizeof s->error.text, "the data file was truncated");
-		return QUEUE_EIO;
-	}
-	s->file_bytes = s->space.file_bytes;
-	return 0;
+	if (fstat(queue_lmdb_fd(s->lmdb), &st) < 0)
+		return io_error(s, "fstat of the data file");
+	if ((uint64_t)st.st_size >= s->file_bytes)
+		return 0;
+	snprintf(s->error.text, sizeof s->error.text, "the data file was truncated");
+	return QUEUE_EIO;
 }
 
 int
@@ -473,7 +477,8 @@ queue_store_begin(struct queue_store *s)
 	s->tx_is_dirty = false;
 	s->tx_put_bytes = 0;
 	s->state = s->acked;
-	if ((err = queue_lmdb_begin(s->lmdb, true, &s->tx)) == 0 && (err = look_at_space(s)) == 0)
+	if ((err = look_at_size(s)) == 0 && (err = queue_lmdb_begin(s->lmdb, true, &s->tx)) == 0 &&
+		(err = queue_space_measure(s, &s->tx, &s->space)) == 0)
 		return 0;
 	queue_lmdb_abort(&s->tx);
 	return queue_store_note_error(s, err);

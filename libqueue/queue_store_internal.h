@@ -54,7 +54,7 @@ struct queue_store {
 	struct queue_state state; /* within the transaction */
 	struct queue_state acked; /* of the last commit: what must be on disk */
 	struct queue_space space; /* at begin */
-	uint64_t file_bytes;      /* at the last begin: it never shrinks */
+	uint64_t file_bytes;      /* after the last commit: it never shrinks */
 	uint64_t reserved_to;     /* the file has blocks up to here */
 	bool can_reserve;
 	_Atomic bool cannot_grow; /* the disk refused more blocks; any thread asks */

@@ -349,7 +349,7 @@ set_format(struct backdoor *b, uint8_t format)
 }
 
 static void
-test_newer_format(void **state)
+test_F19_newer_format(void **state)
 {
 	struct fixture *f = *state;
 	queue_id id = put(f, 100, 1);
@@ -373,7 +373,7 @@ test_newer_format(void **state)
 
 /* Format 0 kept no books. */
 static void
-test_older_format(void **state)
+test_F19_older_format(void **state)
 {
 	struct fixture *f = *state;
 	struct queue_totals t;
@@ -432,7 +432,7 @@ test_no_spool(void **state)
 /* --- the file is cut --- */
 
 static void
-test_truncated_while_closed(void **state)
+test_F14_truncated_while_closed(void **state)
 {
 	struct fixture *f = *state;
 	struct queue_loaded *l = NULL;
@@ -465,7 +465,7 @@ test_truncated_while_closed(void **state)
 }
 
 static void
-test_truncated_while_open(void **state)
+test_F14_truncated_while_open(void **state)
 {
 	struct fixture *f = *state;
 	struct queue_loaded *l = NULL;
@@ -474,8 +474,6 @@ test_truncated_while_open(void **state)
 	int fd;
 
 	put(f, 100000, 1);
-	OK(queue_store_begin(f->store));
-	OK(queue_store_commit(f->store));
 	path_in(f, "data.mdb", path);
 	OK(stat(path, &st));
 	assert_true((fd = open(path, O_RDWR)) >= 0);
@@ -507,11 +505,11 @@ main(void)
 		CASE(test_damaged_rcpt_is_written),
 		CASE(test_damaged_event_and_note),
 		CASE(test_F11_a_copy_that_was_killed),
-		CASE(test_newer_format),
-		CASE(test_older_format),
+		CASE(test_F19_newer_format),
+		CASE(test_F19_older_format),
 		CASE(test_no_spool),
-		CASE(test_truncated_while_closed),
-		CASE(test_truncated_while_open),
+		CASE(test_F14_truncated_while_closed),
+		CASE(test_F14_truncated_while_open),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
