@@ -35,26 +35,38 @@ def test_F1_kill_while_idle_and_while_waiting():
 
 
 def test_F6_F24_disk_guard_and_its_end():
-    with running(settings="disk-free-min = 1TB\n") as w:
+    """What is in the queue goes out meanwhile, and its outcome is recorded, with a bounce mail where one is due."""
+    with running('site a { domains = { "a.test" } }\nsite c { domains = { "c.test" } rule { on = rcpt reply = "550 5.1.1 no" } }',
+                 settings="disk-free-min = 1MB\n") as w:
+        w.ctl("pause", "all")
+        w.send("s@a.test", [f"r{n}@a.test" for n in range(20)] + ["wrong@c.test"])
+        w.stop()
+        w.settings = w.settings.replace("1MB", "1TB")
+        w.start()
+
+        def refused():
+            with Talk(w.port) as t:
+                t.hello()
+                return t.say("MAIL FROM:<s@x.test>").startswith("452 4.3.1")
         with Talk(w.port) as t:
             t.hello()
             t.envelope()
             t.data(MAIL, "452 4.3.1")
             t.say("MAIL FROM:<s@x.test>", "452 4.3.1")
             t.say("NOOP", "250")
-        assert w.ctl("status", "--json")["summary"]["spool"]["full"]
-        w.stop()
+        assert not w.arrived()
+        w.ctl("resume", "all")
+        wait_for("their outcomes", lambda: sum(r["type"] == "d" for r in w.rows()) == 21 and any(r["type"] == "b" for r in w.rows()))
+        assert w.ctl("status", "--json")["summary"]["spool"]["full"] and refused() and "spool_has_room" not in w.log_text()
+        w.kill()
         w.settings = w.settings.replace("1TB", "1MB")
         w.start()
-
-        def lifted():
-            with Talk(w.port) as t:
-                t.hello()
-                return t.say("MAIL FROM:<s@x.test>").startswith("250")
-        wait_for("room", lifted)
+        wait_for("room", lambda: not refused())
         w.send("s@x.test", ["r@a.test"])
         gives(w)
-        assert "spool_full" in w.log_text()
+        wanted = ["r@a.test", "s@a.test", *(f"r{n}@a.test" for n in range(20))]
+        assert sorted(a["rcpt"] for a in w.arrived()) == sorted(wanted)
+        assert "spool_full" in w.log_text() and w.ctl("audit", "--json")["summary"]["balanced"]
 
 
 def test_F24_disk_guard_is_reloaded():
@@ -145,14 +157,39 @@ def test_F14_truncated_spool_is_refused_cleanly():
         assert w.daemon.returncode == 1, f"killed by signal {-w.daemon.returncode}"
 
 
+def test_F14_truncated_under_the_daemon():
+    """Nothing is acknowledged and nothing reads what is gone; put right, it goes on by itself."""
+    with running(LATER, delivery="retry = { 1h }") as w:
+        w.send("s@x.test", ["r@a.test"])
+        gives(w, "r@a.test", "t")
+        data = w.dir / "spool" / "data.mdb"
+        whole = data.read_bytes()
+        os.truncate(data, len(whole) - 4096)
+        with Talk(w.port) as t:
+            t.hello()
+            t.envelope("s@x.test", ["lost@b.test"])
+            t.data(MAIL, "45")
+        wait_for("the alarm", lambda: re.search(r" error spool_failed .*truncated", w.log_text()))
+        time.sleep(1.5)  # it tries again each second
+        assert w.daemon.poll() is None and "spool_recovered" not in w.log_text()
+        with open(data, "r+b") as f:
+            f.seek(len(whole) - 4096)
+            f.write(whole[-4096:])
+        wait_for("recovery", lambda: "spool_recovered" in w.log_text())
+        w.send("s@x.test", ["kept@b.test"])
+        gives(w, "kept@b.test")
+        assert [a["rcpt"] for a in w.arrived()] == ["kept@b.test"] and w.ctl("audit", "--json")["summary"]["balanced"]
+
+
 def test_F19_other_format_is_refused():
     with running() as w:
         w.stop()
-        data = max(spool_files(w), key=lambda p: p.stat().st_size)
+        data = w.dir / "spool" / "data.mdb"
         data.write_bytes(b"this is no spool" * 1000)
-        with pytest.raises(AssertionError, match="mtad ended at start"):
+        with pytest.raises(AssertionError, match=r"cannot start: spool \S*/spool: open of the data file: MDB_INVALID: File is not an LMDB file"):
             w.start()
         assert w.daemon.returncode == 1
+        assert data.read_bytes() == b"this is no spool" * 1000
 
 
 def test_F22_rotation_by_size_in_a_burst():
