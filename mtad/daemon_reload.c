@@ -122,30 +122,39 @@ spread(struct app *a, const struct conf *conf, struct signer_keys *keys)
 }
 
 /* Certificates and keys are tried before anything is swapped. */
-bool
+int64_t *
 daemon_check_secrets(const struct conf *conf, char *why, size_t why_max)
 {
+	int64_t *ends = calloc(conf->listen_count + 1, sizeof(*ends));
 	SSL_CTX *ctx;
 	size_t i;
 
-	for (i = 0; i < conf->listen_count; i++) {
+	snprintf(why, why_max, "out of memory");
+	for (i = 0; ends != NULL && i < conf->listen_count; i++) {
 		const struct conf_listen *l = &conf->listens[i];
 
+		ends[i] = INT64_MAX;
 		if (l->certificate[0] == '\0' || l->tls == CONF_LISTEN_TLS_NONE)
 			continue;
-		if ((ctx = tls_server_create(l->certificate, l->key, why, why_max)) == NULL)
-			return false;
+		if ((ctx = tls_server_create(l->certificate, l->key, why, why_max)) == NULL) {
+			free(ends);
+			return NULL;
+		}
+		ends[i] = tls_server_ends(ctx);
 		SSL_CTX_free(ctx);
 	}
-	return true;
+	return ends;
 }
 
 static void
-apply_main(struct app *a, const struct conf *conf, struct signer_keys *keys)
+apply_main(struct app *a, const struct conf *conf, struct signer_keys *keys, int64_t *take_ends)
 {
+	struct daemon *d = (struct daemon *)a;
 	const struct conf *old = a->conf;
 
 	a->conf = conf;
+	free(d->certificate_ends);
+	d->certificate_ends = take_ends;
 	log_set_level(a->log, (enum conf_log_level)conf->log_level);
 	atomic_store(&a->memory.max_bytes, conf->memory_max);
 	signer_keys_unref(a->keys);
@@ -159,8 +168,9 @@ app_reload(struct app *a, FILE *out)
 	const struct conf *fresh = conf_load(a->conf_file, out);
 	struct signer_keys *keys = NULL;
 	char why[DAEMON_WHY_MAX] = "";
+	int64_t *ends = NULL;
 
-	if (fresh != NULL && daemon_check_secrets(fresh, why, sizeof(why)))
+	if (fresh != NULL && (ends = daemon_check_secrets(fresh, why, sizeof(why))) != NULL)
 		keys = signer_keys_load(fresh, why, sizeof(why));
 	if (fresh == NULL || keys == NULL) {
 		if (why[0] != '\0')
@@ -168,6 +178,7 @@ app_reload(struct app *a, FILE *out)
 		fprintf(out, "nothing was changed\n");
 		log_event(a->log, LOG_EVENT_config_refused, "file=%s why=\"%s\"", a->conf_file,
 			why[0] != '\0' ? why : "see mtad -t");
+		free(ends);
 		conf_unref(fresh);
 		return false;
 	}
@@ -175,10 +186,12 @@ app_reload(struct app *a, FILE *out)
 	if (!spread(a, fresh, keys)) {
 		fprintf(out, "out of memory, nothing was changed\n");
 		signer_keys_unref(keys);
+		free(ends);
 		conf_unref(fresh);
 		return false;
 	}
-	apply_main(a, fresh, keys);
+	apply_main(a, fresh, keys, ends);
+	daemon_warn_of_certificates(fresh, ends, clock_now(a->clock), out, a->log);
 	log_event(a->log, LOG_EVENT_config_loaded, "file=%s", a->conf_file);
 	return true;
 }

@@ -72,6 +72,7 @@ on_watch(evutil_socket_t fd, short what, void *arg)
 	if (watchdog_ask(d->watchdog, SILENT_US))
 		(void)sd_notify(0, "WATCHDOG=1");
 	(void)memory_give_back(&d->app.memory);
+	daemon_warn_daily(d);
 	event_add(d->watch, &tv);
 }
 
@@ -259,7 +260,8 @@ daemon_start(struct daemon *d, char *why, size_t why_max)
 	if ((a->base = event_base_new()) == NULL || (a->limits = limits_create()) == NULL ||
 		(d->watchdog = watchdog_create(a->log, a->clock)) == NULL)
 		return false;
-	if (!bind_all(d, why, why_max) || !daemon_check_secrets(a->conf, why, why_max) ||
+	if (!bind_all(d, why, why_max) ||
+		(d->certificate_ends = daemon_check_secrets(a->conf, why, why_max)) == NULL ||
 		(a->keys = signer_keys_load(a->conf, why, why_max)) == NULL || !open_store(a, why, why_max))
 		return false;
 
@@ -352,6 +354,7 @@ daemon_end(struct daemon *d)
 	free_event(d->watch);
 	if (a->base != NULL)
 		event_base_free(a->base);
+	free(d->certificate_ends);
 	free(a->ios);
 	free(a->signers);
 	free(d->io_workers);

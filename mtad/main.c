@@ -130,6 +130,7 @@ run(struct daemon *d)
 		block_signals(false);
 		log_event(a->log, LOG_EVENT_started, "version=%s pid=%d spool=%s hostname=%s", MTAD_VERSION,
 			(int)getpid(), a->conf->spool_dir, a->conf->hostname);
+		daemon_warn_daily(d);
 		tell_ready(d);
 		event_base_dispatch(a->base);
 	} else {
@@ -147,17 +148,19 @@ run(struct daemon *d)
 static int
 check(const char *file, const struct conf *conf)
 {
-	struct signer_keys *keys = NULL;
 	char why[DAEMON_WHY_MAX] = "";
+	int64_t *ends = daemon_check_secrets(conf, why, sizeof(why));
+	struct signer_keys *keys = ends != NULL ? signer_keys_load(conf, why, sizeof(why)) : NULL;
 
-	if (!daemon_check_secrets(conf, why, sizeof(why)) ||
-		(keys = signer_keys_load(conf, why, sizeof(why))) == NULL) {
+	if (keys != NULL) {
+		daemon_warn_of_certificates(conf, ends, clock_now(clock_real()), stderr, NULL);
+		printf("%s is good\n", file);
+	} else {
 		say(file, why);
-		return 1;
 	}
+	free(ends);
 	signer_keys_unref(keys);
-	printf("%s is good\n", file);
-	return 0;
+	return keys != NULL ? 0 : 1;
 }
 
 int
@@ -200,6 +203,7 @@ main(int argc, char **argv)
 		return 1;
 	d->app.conf_file = file;
 	d->ready_fd = -1;
+	d->warned_day = -1;
 	if ((d->app.conf = conf_load(d->app.conf_file, stderr)) == NULL) {
 		free(d);
 		return 1;

@@ -9,11 +9,13 @@
 #include <assert.h>
 #include <errno.h>
 #include <openssl/err.h>
+#include <openssl/x509.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <time.h>
 
 enum { NAME_MAX_BYTES = 300, BUCKETS = 1024 };
 
@@ -111,6 +113,28 @@ tls_server_create(const char *cert_file, const char *key_file, char *why, size_t
 		return ctx;
 	SSL_CTX_free(ctx);
 	return NULL;
+}
+
+static int64_t
+ends(const X509 *certificate)
+{
+	struct tm tm;
+
+	return ASN1_TIME_to_tm(X509_get0_notAfter(certificate), &tm) == 1 ? timegm(&tm) : INT64_MAX;
+}
+
+int64_t
+tls_server_ends(SSL_CTX *ctx)
+{
+	int64_t first = ends(SSL_CTX_get0_certificate(ctx)), next;
+	STACK_OF(X509) *chain = NULL;
+	int i;
+
+	SSL_CTX_get0_chain_certs(ctx, &chain);
+	for (i = 0; i < sk_X509_num(chain); i++)
+		if ((next = ends(sk_X509_value(chain, i))) < first)
+			first = next;
+	return first;
 }
 
 static uint32_t

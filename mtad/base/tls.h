@@ -10,12 +10,15 @@
 #include <openssl/ssl.h>
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 /* A context for outbound connections; with ca_file the peer's chain and name are verified. NULL and words on
  * failure. */
 SSL_CTX *tls_client_create(const char *ca_file, char *why, size_t why_max);
 /* For a listener. Refuses a key file others can read, a key that does not fit. */
 SSL_CTX *tls_server_create(const char *cert_file, const char *key_file, char *why, size_t why_max);
+/* When the first certificate of its chain ends, in seconds since 1970. */
+int64_t tls_server_ends(SSL_CTX *ctx);
 
 struct tls_cache;
 /* Sessions by name (host and policy), at most `max`; the oldest go. NULL: no memory. */

@@ -13,7 +13,9 @@ import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
+from clock import Clock
 from tools import A_TEST, MAIL, Talk, certificate, gives, implicit_tls, program, running, wait_for
+from world import World
 
 HABITS = {
     "good": "",
@@ -177,6 +179,53 @@ def test_E26_certificate_renewed_and_mismatched_at_reload():
         (w.dir / "server.key").write_bytes(key.read_bytes())
         assert w.ctl("reload", check=False).returncode == 1
         assert subject() == second
+
+
+def ends(w, event):
+    return [line for line in w.log_text().splitlines() if f" {event} listen=submission at=" in line]
+
+
+def test_E26_own_certificate_expires():
+    """Said by mtad -t, at the start, each day and at a reload, with the file; mail is never refused for it."""
+    def before(w):
+        cert, key = certificate(w.dir, days=30)
+        w.listen = f'certificate = "{cert}"  key = "{key}"'
+
+    def check(w):
+        done = subprocess.run([*clock.wrapper, program("mtad"), "-t", "-c", str(w.dir / "mtad.conf")], capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
+        return done.stderr
+
+    def says_hello():
+        with Talk(w.port) as t:
+            t.hello()
+            t.starttls()
+            t.hello()
+    with World() as w:
+        before(w)
+        clock = Clock(w)
+        clock.ahead(days=15)
+        w.start(wrapper=clock.wrapper)
+        assert check(w) == "" and not ends(w, "warn certificate_ends")
+        clock.ahead(days=2)
+        (line,) = wait_for("a warning", lambda: ends(w, "warn certificate_ends"))
+        assert line.endswith(f"file={w.dir}/server.pem"), line
+        assert f"mtad.conf:12: warning: the certificate of listen submission, {w.dir}/server.pem, will expire at 20" in check(w)
+        clock.ahead(days=14)
+        wait_for("the alarm", lambda: ends(w, "error certificate_expired"))
+        assert "has expired at 20" in check(w)
+        says_hello()
+        assert "has expired at 20" in w.ctl("reload")
+        assert len(ends(w, "error certificate_expired")) == 2
+        w.stop()
+        w.start(wrapper=clock.wrapper)
+        wait_for("the alarm at the start", lambda: len(ends(w, "error certificate_expired")) == 3)
+        clock.right()
+        certificate(w.dir)
+        assert "certificate" not in w.ctl("reload")
+        says_hello()
+        assert len(ends(w, "error certificate_expired")) == 3
+        w.stop()
 
 
 # --- sites of our own making, reached by a route ---

@@ -127,11 +127,11 @@ def gives(w, rcpt="r@a.test", type="d", seconds=20):
     return w.wait_row(seconds, type=type, rcpt=rcpt)
 
 
-def certificate(directory, name="mta.sender.test", stem="server"):
+def certificate(directory, name="mta.sender.test", stem="server", days=30):
     """A self-signed certificate; (certificate path, key path), the key with mode 0600."""
     cert, key = directory / f"{stem}.pem", directory / f"{stem}.key"
     subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days",
-                    "2", "-subj", f"/CN={name}", "-addext", f"subjectAltName=DNS:{name},IP:127.0.0.1", "-keyout", str(key), "-out",
+                    str(days), "-subj", f"/CN={name}", "-addext", f"subjectAltName=DNS:{name},IP:127.0.0.1", "-keyout", str(key), "-out",
                     str(cert)], check=True, capture_output=True)
     key.chmod(0o600)
     return cert, key

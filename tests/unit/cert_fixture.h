@@ -2,7 +2,7 @@
 #ifndef TESTS_UNIT_CERT_FIXTURE_H
 #define TESTS_UNIT_CERT_FIXTURE_H
 /*
- * cert_fixture - a key, and a certificate signed by itself that is good today for mx.test and 192.0.2.1
+ * cert_fixture - a key, and certificates signed by themselves that are good today for mx.test and 192.0.2.1
  *
  * For tests that include it after cmocka's headers.
  */
@@ -22,19 +22,20 @@ write_key(const char *path, EVP_PKEY *key)
 	fclose(out);
 }
 
+/* Good for so long, behind those that are in the file. */
 static inline void
-write_cert(const char *path, EVP_PKEY *key)
+add_cert(const char *path, EVP_PKEY *key, long seconds)
 {
 	X509 *x = X509_new();
 	X509_NAME *name = X509_get_subject_name(x);
 	X509_EXTENSION *san;
-	FILE *out = fopen(path, "w");
+	FILE *out = fopen(path, "a");
 
 	assert_non_null(out);
 	ASN1_INTEGER_set(X509_get_serialNumber(x), 1);
 	X509_set_version(x, X509_VERSION_3);
 	X509_gmtime_adj(X509_getm_notBefore(x), -3600);
-	X509_gmtime_adj(X509_getm_notAfter(x), 864000);
+	X509_gmtime_adj(X509_getm_notAfter(x), seconds);
 	X509_set_pubkey(x, key);
 	X509_NAME_add_entry_by_txt(name, "CN", MBSTRING_ASC, (const unsigned char *)"mx.test", -1, -1, 0);
 	X509_set_issuer_name(x, name);
@@ -45,5 +46,12 @@ write_cert(const char *path, EVP_PKEY *key)
 	assert_int_equal(PEM_write_X509(out, x), 1);
 	fclose(out);
 	X509_free(x);
+}
+
+static inline void
+write_cert(const char *path, EVP_PKEY *key)
+{
+	(void)remove(path);
+	add_cert(path, key, 864000);
 }
 #endif

@@ -17,6 +17,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 struct fixture {
@@ -200,6 +201,25 @@ test_refused_files(void **state)
 	assert_non_null(strstr(why, "/nonexistent/ca"));
 }
 
+/* Of a chain the first end counts: without an authority in it the certificate proves nothing. */
+static void
+test_server_ends(void **state)
+{
+	struct fixture *f = *state;
+	EVP_PKEY *authority = EVP_EC_gen("P-256");
+	int64_t now = time(NULL);
+	SSL_CTX *ctx;
+	char why[300];
+
+	assert_in_range(tls_server_ends(f->server), now + 864000 - 60, now + 864000);
+	add_cert(f->cert, authority, 86400);
+	add_cert(f->cert, authority, 1728000);
+	assert_non_null(ctx = tls_server_create(f->cert, f->key, why, sizeof(why)));
+	assert_in_range(tls_server_ends(ctx), now + 86400 - 60, now + 86400 + 60);
+	SSL_CTX_free(ctx);
+	EVP_PKEY_free(authority);
+}
+
 static void
 test_least_version(void **state)
 {
@@ -218,6 +238,7 @@ main(void)
 		cmocka_unit_test(test_long_names),
 		cmocka_unit_test(test_not_watched),
 		cmocka_unit_test(test_refused_files),
+		cmocka_unit_test(test_server_ends),
 		cmocka_unit_test(test_least_version),
 	};
 
