@@ -24,14 +24,32 @@ struct reload {
 	void *object;
 	const struct conf *conf;
 	struct signer_keys *keys;
-	bool has_keys;
+	struct listener_set sockets; /* of an io thread */
 	struct log *log;
 };
+
+/* What a reload brings, everything tried. */
+struct change {
+	const struct conf *conf;
+	struct signer_keys *keys;
+	int64_t *certificate_ends;
+	struct listener_set *listeners;
+};
+
+static void
+part_free(struct reload *r)
+{
+	signer_keys_unref(r->keys);
+	conf_unref(r->conf);
+	free(r->sockets.items);
+	free(r);
+}
 
 static void
 run_reload(struct call *c)
 {
 	struct reload *r = (struct reload *)c;
+	const struct intake_change change = {r->conf, r->conf->dkim_count > 0, &r->sockets};
 	char why[DAEMON_WHY_MAX] = "out of memory";
 	bool ok = true;
 
@@ -49,76 +67,84 @@ run_reload(struct call *c)
 		signer_reconfigure(r->object, r->conf, r->keys);
 		break;
 	case RELOAD_IO:
-		ok = io_reconfigure(r->object, r->conf, r->has_keys, why, sizeof(why));
+		ok = io_reconfigure(r->object, &change, why, sizeof(why));
 		break;
 	}
 	if (!ok)
 		log_event(
 			r->log, LOG_EVENT_config_refused, "why=\"a thread keeps the old settings: %s\"", why);
-	signer_keys_unref(r->keys);
-	conf_unref(r->conf);
-	free(r);
+	part_free(r);
 }
 
-static bool
-prepare_reload(struct reload **out, struct app *a, const struct conf *conf, struct signer_keys *keys,
-	enum reload_target target)
+/* `n` counts the threads of one kind. */
+static struct reload *
+make_part(struct app *a, const struct change *change, enum reload_target target, size_t n)
 {
 	struct reload *r = calloc(1, sizeof(*r));
 
 	if (r == NULL)
-		return false;
+		return NULL;
 	r->call.letter.kind = LETTER_CALL;
 	r->call.run = run_reload;
 	r->target = target;
-	r->conf = conf_ref(conf);
-	r->keys = signer_keys_ref(keys);
-	r->has_keys = conf->dkim_count > 0;
+	r->object = target == RELOAD_SPOOL      ? (void *)a->spool
+		    : target == RELOAD_REPORT   ? (void *)a->report
+		    : target == RELOAD_DISPATCH ? (void *)a->dispatch
+		    : target == RELOAD_SIGNER   ? (void *)a->signers[n]
+						: (void *)a->ios[n];
+	r->conf = conf_ref(change->conf);
+	r->keys = signer_keys_ref(change->keys);
 	r->log = a->log;
-	*out = r;
-	return true;
+	if (target == RELOAD_IO && !listener_copy(&change->listeners[n], &r->sockets)) {
+		part_free(r);
+		return NULL;
+	}
+	return r;
+}
+
+static struct worker *
+worker_of(const struct daemon *d, enum reload_target target, size_t n)
+{
+	switch (target) {
+	case RELOAD_SPOOL:
+		return spool_worker(d->app.spool);
+	case RELOAD_REPORT:
+		return report_worker(d->app.report);
+	case RELOAD_DISPATCH:
+		return dispatch_worker(d->app.dispatch);
+	case RELOAD_SIGNER:
+		return d->sign_workers[n];
+	case RELOAD_IO:
+		break;
+	}
+	return d->io_workers[n];
 }
 
 /* Posts every part, or none when there is no memory for all. */
 static bool
-spread(struct app *a, const struct conf *conf, struct signer_keys *keys)
+spread(struct app *a, const struct change *change)
 {
-	struct daemon *d = (struct daemon *)a;
-	size_t count = 3 + a->signer_count + a->io_count, n = 0, i;
+	const struct daemon *d = (struct daemon *)a;
+	const size_t counts[] = {[RELOAD_SPOOL] = 1,
+		[RELOAD_REPORT] = 1,
+		[RELOAD_DISPATCH] = 1,
+		[RELOAD_SIGNER] = a->signer_count,
+		[RELOAD_IO] = a->io_count};
+	size_t count = 3 + a->signer_count + a->io_count, made = 0, i, n;
 	struct reload **parts = calloc(count, sizeof(*parts));
-	struct worker **workers = calloc(count, sizeof(*workers));
-	bool ok = parts != NULL && workers != NULL;
+	int target;
 
-	for (i = 0; ok && i < count; i++) {
-		enum reload_target target = i < 3                     ? (enum reload_target)i
-					    : i < 3 + a->signer_count ? RELOAD_SIGNER
-								      : RELOAD_IO;
-
-		ok = prepare_reload(&parts[i], a, conf, keys, target);
-		n += ok;
-	}
-	for (i = 0; i < n; i++) {
-		if (!ok) {
-			signer_keys_unref(parts[i]->keys);
-			conf_unref(parts[i]->conf);
-			free(parts[i]);
-			continue;
-		}
-		parts[i]->object = i == 0                    ? (void *)a->spool
-				   : i == 1                  ? (void *)a->report
-				   : i == 2                  ? (void *)a->dispatch
-				   : i < 3 + a->signer_count ? (void *)a->signers[i - 3]
-							     : (void *)a->ios[i - 3 - a->signer_count];
-		workers[i] = i == 0                    ? spool_worker(a->spool)
-			     : i == 1                  ? report_worker(a->report)
-			     : i == 2                  ? dispatch_worker(a->dispatch)
-			     : i < 3 + a->signer_count ? d->sign_workers[i - 3]
-						       : d->io_workers[i - 3 - a->signer_count];
-		worker_post(workers[i], &parts[i]->call.letter);
-	}
+	for (target = RELOAD_SPOOL; parts != NULL && target <= RELOAD_IO; target++)
+		for (n = 0; n < counts[target]; n++)
+			if ((parts[made] = make_part(a, change, (enum reload_target)target, n)) != NULL)
+				made++;
+	for (i = 0; made < count && i < made; i++)
+		part_free(parts[i]);
+	for (target = RELOAD_SPOOL, i = 0; made == count && target <= RELOAD_IO; target++)
+		for (n = 0; n < counts[target]; n++, i++)
+			worker_post(worker_of(d, (enum reload_target)target, n), &parts[i]->call.letter);
 	free(parts);
-	free(workers);
-	return ok;
+	return made == count;
 }
 
 /* Certificates and keys are tried before anything is swapped. */
@@ -146,52 +172,71 @@ daemon_check_secrets(const struct conf *conf, char *why, size_t why_max)
 	return ends;
 }
 
+/* What is taken away from the old configuration goes last, as it may be spoken of until then. */
 static void
-apply_main(struct app *a, const struct conf *conf, struct signer_keys *keys, int64_t *take_ends)
+apply_main(struct app *a, const struct change *change)
 {
 	struct daemon *d = (struct daemon *)a;
 	const struct conf *old = a->conf;
 
-	a->conf = conf;
+	listener_replace(&d->listeners, a->io_count, change->listeners, a->log);
+	a->conf = change->conf;
 	free(d->certificate_ends);
-	d->certificate_ends = take_ends;
-	log_set_level(a->log, (enum conf_log_level)conf->log_level);
-	atomic_store(&a->memory.max_bytes, conf->memory_max);
+	d->certificate_ends = change->certificate_ends;
+	log_set_level(a->log, (enum conf_log_level)a->conf->log_level);
+	atomic_store(&a->memory.max_bytes, a->conf->memory_max);
 	signer_keys_unref(a->keys);
-	a->keys = keys;
+	a->keys = change->keys;
 	conf_unref(old);
+}
+
+/* Everything that can fail, and nothing that anybody notices. */
+static bool
+try_change(struct app *a, struct change *c, FILE *out, char *why, size_t why_max)
+{
+	const struct daemon *d = (struct daemon *)a;
+
+	return (c->conf = conf_load(a->conf_file, out)) != NULL &&
+	       (c->certificate_ends = daemon_check_secrets(c->conf, why, why_max)) != NULL &&
+	       (c->keys = signer_keys_load(c->conf, why, why_max)) != NULL &&
+	       (c->listeners = listener_bind(c->conf, a->io_count, d->listeners, a->log, why, why_max)) !=
+		       NULL;
+}
+
+static void
+drop_change(struct app *a, struct change *c)
+{
+	const struct daemon *d = (struct daemon *)a;
+
+	listener_close(&c->listeners, a->io_count, d->listeners);
+	signer_keys_unref(c->keys);
+	free(c->certificate_ends);
+	conf_unref(c->conf);
 }
 
 bool
 app_reload(struct app *a, FILE *out)
 {
-	const struct conf *fresh = conf_load(a->conf_file, out);
-	struct signer_keys *keys = NULL;
+	struct change change = {NULL};
 	char why[DAEMON_WHY_MAX] = "";
-	int64_t *ends = NULL;
 
-	if (fresh != NULL && (ends = daemon_check_secrets(fresh, why, sizeof(why))) != NULL)
-		keys = signer_keys_load(fresh, why, sizeof(why));
-	if (fresh == NULL || keys == NULL) {
+	if (!try_change(a, &change, out, why, sizeof(why))) {
 		if (why[0] != '\0')
 			fprintf(out, "%s\n", why);
 		fprintf(out, "nothing was changed\n");
 		log_event(a->log, LOG_EVENT_config_refused, "file=%s why=\"%s\"", a->conf_file,
 			why[0] != '\0' ? why : "see mtad -t");
-		free(ends);
-		conf_unref(fresh);
+		drop_change(a, &change);
 		return false;
 	}
-	conf_diff(a->conf, fresh, out);
-	if (!spread(a, fresh, keys)) {
+	conf_diff(a->conf, change.conf, out);
+	if (!spread(a, &change)) {
 		fprintf(out, "out of memory, nothing was changed\n");
-		signer_keys_unref(keys);
-		free(ends);
-		conf_unref(fresh);
+		drop_change(a, &change);
 		return false;
 	}
-	apply_main(a, fresh, keys, ends);
-	daemon_warn_of_certificates(fresh, ends, clock_now(a->clock), out, a->log);
+	apply_main(a, &change);
+	daemon_warn_of_certificates(a->conf, change.certificate_ends, clock_now(a->clock), out, a->log);
 	log_event(a->log, LOG_EVENT_config_loaded, "file=%s", a->conf_file);
 	return true;
 }

@@ -201,10 +201,10 @@ make_ios(struct daemon *d, char *why, size_t why_max)
 
 	for (i = 0; i < a->io_count; i++) {
 		const struct io_conf ic = {a->clock, a->log, &a->memory, a->limits, a->store, (unsigned)i};
+		const struct intake_change change = {a->conf, a->conf->dkim_count > 0, &d->listeners[i]};
 
 		if ((a->ios[i] = io_create(&ic)) == NULL || !io_connect(a->ios[i], &peers) ||
-			!io_reconfigure(a->ios[i], a->conf, a->conf->dkim_count > 0, why, why_max) ||
-			!io_listen(a->ios[i], &d->listeners[i]))
+			!io_reconfigure(a->ios[i], &change, why, why_max))
 			return false;
 		d->io_workers[i] = io_worker(a->ios[i]);
 	}
@@ -244,7 +244,7 @@ bind_all(struct daemon *d, char *why, size_t why_max)
 	d->io_workers = calloc(a->io_count, sizeof(d->io_workers[0]));
 	if (a->ios == NULL || d->io_workers == NULL)
 		return false;
-	d->listeners = listener_bind(a->conf, a->io_count, a->log, why, why_max);
+	d->listeners = listener_bind(a->conf, a->io_count, NULL, a->log, why, why_max);
 	if (d->listeners == NULL)
 		return false;
 	a->control = control_create(a, why, why_max);
@@ -344,7 +344,7 @@ daemon_end(struct daemon *d)
 	spool_destroy(&a->spool);
 	report_destroy(&a->report);
 	queue_store_close(&a->store);
-	listener_close(&d->listeners, a->io_count);
+	listener_close(&d->listeners, a->io_count, NULL);
 	watchdog_destroy(&d->watchdog);
 	limits_destroy(&a->limits);
 	signer_keys_unref(a->keys);

@@ -82,16 +82,10 @@ io_worker(struct io *io)
 }
 
 bool
-io_reconfigure(struct io *io, const struct conf *conf, bool has_keys, char *why, size_t why_max)
+io_reconfigure(struct io *io, const struct intake_change *change, char *why, size_t why_max)
 {
-	return intake_reconfigure(io->intake, conf, has_keys, why, why_max) &&
-	       deliver_reconfigure(io->deliver, conf, why, why_max);
-}
-
-bool
-io_listen(struct io *io, const struct listener_set *set)
-{
-	return intake_listen(io->intake, set);
+	return intake_reconfigure(io->intake, change, why, why_max) &&
+	       deliver_reconfigure(io->deliver, change->conf, why, why_max);
 }
 
 void

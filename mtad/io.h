@@ -30,8 +30,7 @@ struct io_peers {
 bool io_connect(struct io *io, const struct io_peers *peers);
 struct worker *io_worker(struct io *io);
 /* In the thread (or before it starts). */
-bool io_reconfigure(struct io *io, const struct conf *conf, bool has_keys, char *why, size_t why_max);
-bool io_listen(struct io *io, const struct listener_set *set);
+bool io_reconfigure(struct io *io, const struct intake_change *change, char *why, size_t why_max);
 void io_stop(struct io *io, bool cut);
 /* Sessions left, both directions. In the thread. */
 uint32_t io_count(const struct io *io);

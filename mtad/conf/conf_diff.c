@@ -160,7 +160,7 @@ diff_kind(struct diff *d, int kind)
 		const char *name = name_of(&d->arena, kind, block_of(d->from, kind, n));
 
 		if (!is_star(kind, name) && conf_index_find(&is, name, strnlen(name, NAME_MAX_BYTES)) < 0)
-			say(d, where_of(d, kind, name), "removed", kind != CONF_KIND_LISTEN);
+			say(d, where_of(d, kind, name), "removed", true);
 	}
 	for (size_t n = 0; n < count_of(d->to, kind); n++) {
 		void *to = conf_block_at((struct conf *)(uintptr_t)d->to, kind, n);
@@ -170,7 +170,7 @@ diff_kind(struct diff *d, int kind)
 		if (is_star(kind, name))
 			continue;
 		if (old < 0)
-			say(d, where_of(d, kind, name), "added", kind != CONF_KIND_LISTEN);
+			say(d, where_of(d, kind, name), "added", true);
 		else
 			diff_block(d, kind, where_of(d, kind, name),
 				conf_block_at((struct conf *)(uintptr_t)d->from, kind, (size_t)old), to);

@@ -19,7 +19,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-enum { ACCEPTS_A_TURN = 64, ACCEPT_PAUSE_US = 200000, COUNTED_NAMES = 3 };
+enum { ACCEPTS_A_TURN = 64, LAST_TURNS = 32, ACCEPT_PAUSE_US = 200000, COUNTED_NAMES = 3 };
 
 /* --- settings --- */
 
@@ -262,10 +262,10 @@ on_resume_accept(evutil_socket_t fd, short what, void *arg)
 		}
 }
 
-static void
-on_acceptable(evutil_socket_t fd, short what, void *arg)
+/* True: there may be more. */
+static bool
+accept_some(struct accepter *a)
 {
-	struct accepter *a = arg;
 	struct sockaddr_storage peer;
 	socklen_t len;
 	int i, client;
@@ -279,36 +279,88 @@ on_acceptable(evutil_socket_t fd, short what, void *arg)
 			continue;
 		}
 		if (errno == EAGAIN)
-			return;
+			return false;
 		if (errno == EINTR || errno == ECONNABORTED)
 			continue;
 		/* EMFILE and its kin would make the loop spin: a moment's pause (I1). */
 		log_event(a->in->conf.log, LOG_EVENT_accept_failed, "why=\"%s\"", strerror(errno));
 		pause_accepting(a->in);
-		return;
+		return false;
 	}
+	return true;
 }
 
-bool
-intake_listen(struct intake *in, const struct listener_set *set)
+static void
+on_acceptable(evutil_socket_t fd, short what, void *arg)
+{
+	(void)accept_some(arg);
+}
+
+static void
+free_accepters(struct accepter *accepters, size_t count)
 {
 	size_t i;
 
-	if ((in->accepters = calloc(set->count + 1, sizeof(in->accepters[0]))) == NULL)
-		return false;
-	for (i = 0; i < set->count; i++) {
-		struct accepter *a = &in->accepters[i];
-
-		a->in = in;
-		a->settings = in->settings;
-		a->settings->refs++;
-		a->fd = set->items[i].fd;
-		a->listen = set->items[i].listen;
-		a->event = event_new(worker_base(in->conf.io), a->fd, EV_READ | EV_PERSIST, on_acceptable, a);
-		in->accepter_count++;
-		if (a->event == NULL || event_add(a->event, NULL) != 0)
-			return false;
+	for (i = 0; i < count; i++) {
+		if (accepters[i].event != NULL)
+			event_free(accepters[i].event);
+		intake_settings_unref(accepters[i].settings);
 	}
+	free(accepters);
+}
+
+static struct accepter *
+make_accepters(struct intake *in, struct intake_settings *settings, const struct listener_set *set)
+{
+	struct accepter *made = calloc(set->count + 1, sizeof(*made));
+	size_t i;
+
+	for (i = 0; made != NULL && i < set->count; i++) {
+		struct accepter *a = &made[i];
+
+		*a = (struct accepter){.in = in,
+			.settings = settings,
+			.listen = set->items[i].listen,
+			.fd = set->items[i].fd};
+		settings->refs++;
+		a->event = event_new(worker_base(in->conf.io), a->fd, EV_READ | EV_PERSIST, on_acceptable, a);
+		if (a->event == NULL) {
+			free_accepters(made, i + 1);
+			return NULL;
+		}
+	}
+	return made;
+}
+
+/* Whom the kernel has let in already is served: with the socket they would be reset. */
+static void
+end_accepter(struct accepter *a)
+{
+	int turn;
+
+	for (turn = 0; turn < LAST_TURNS && !a->in->is_stopping && accept_some(a); turn++)
+		;
+	event_del(a->event);
+	close(a->fd);
+}
+
+/* From now on these are the sockets; what was there and is not among them is closed. */
+static bool
+take_sockets(struct intake *in, struct intake_settings *settings, const struct listener_set *set)
+{
+	struct accepter *made = make_accepters(in, settings, set);
+	size_t i;
+
+	if (made == NULL)
+		return false;
+	for (i = 0; i < in->accepter_count; i++)
+		if (!listener_has(set, in->accepters[i].fd))
+			end_accepter(&in->accepters[i]);
+	free_accepters(in->accepters, in->accepter_count);
+	in->accepters = made;
+	in->accepter_count = set->count;
+	for (i = 0; !in->is_stopping && i < set->count; i++)
+		event_add(made[i].event, NULL);
 	return true;
 }
 
@@ -320,35 +372,17 @@ intake_count(const struct intake *in)
 	return in->count;
 }
 
-/* Blocks are found again by name: their order may be another now. One that has gone needs a restart
- * (conf_diff says so); until then it goes on as it was. */
-static void
-take_settings(struct accepter *a, struct intake_settings *fresh)
-{
-	const struct conf_listen *was = &a->settings->conf->listens[a->listen];
-	const struct conf *c = fresh->conf;
-	size_t i;
-
-	for (i = 0; i < c->listen_count && strcmp(c->listens[i].name, was->name) != 0; i++)
-		;
-	if (i == c->listen_count)
-		return;
-	fresh->refs++;
-	intake_settings_unref(a->settings);
-	a->settings = fresh;
-	a->listen = i;
-}
-
 bool
-intake_reconfigure(struct intake *in, const struct conf *conf, bool has_keys, char *why, size_t why_max)
+intake_reconfigure(struct intake *in, const struct intake_change *change, char *why, size_t why_max)
 {
-	struct intake_settings *fresh = settings_create(conf, has_keys, why, why_max);
-	size_t i;
+	struct intake_settings *fresh = settings_create(change->conf, change->has_keys, why, why_max);
 
 	if (fresh == NULL)
 		return false;
-	for (i = 0; i < in->accepter_count; i++)
-		take_settings(&in->accepters[i], fresh);
+	if (!take_sockets(in, fresh, change->sockets)) {
+		intake_settings_unref(fresh);
+		return false;
+	}
 	intake_settings_unref(in->settings);
 	in->settings = fresh;
 	return true;
@@ -389,21 +423,15 @@ void
 intake_destroy(struct intake **inp)
 {
 	struct intake *in = *inp;
-	size_t i;
 
 	*inp = NULL;
 	if (in == NULL)
 		return;
 	end_sessions(in);
 	assert(in->count == 0);
-	for (i = 0; i < in->accepter_count; i++) {
-		if (in->accepters[i].event != NULL)
-			event_free(in->accepters[i].event);
-		intake_settings_unref(in->accepters[i].settings);
-	}
+	free_accepters(in->accepters, in->accepter_count);
 	if (in->resume_accept != NULL)
 		event_free(in->resume_accept);
 	intake_settings_unref(in->settings);
-	free(in->accepters);
 	free(in);
 }

@@ -31,11 +31,15 @@ struct intake_conf {
 /* What a configuration brings: replaced as a whole, counted by the sessions that use it. */
 struct intake_settings;
 struct intake *intake_create(const struct intake_conf *conf);
-/* In the thread: from now on new sessions use this configuration. False and words: the old one stays
- * (certificates). */
-bool intake_reconfigure(struct intake *in, const struct conf *conf, bool has_keys, char *why, size_t why_max);
-/* In the thread, once: accept from these sockets. */
-bool intake_listen(struct intake *in, const struct listener_set *set);
+/* What a configuration brings to an io thread. */
+struct intake_change {
+	const struct conf *conf;
+	bool has_keys;
+	const struct listener_set *sockets; /* of this thread; borrowed for the call */
+};
+/* In the thread (or before it starts): from now on these sockets are accepted from, others are closed, and
+ * new sessions use this configuration. False and words: all stays as it was (certificates). */
+bool intake_reconfigure(struct intake *in, const struct intake_change *change, char *why, size_t why_max);
 /* ACCEPTED, PASSWORD (the answer). */
 void intake_on_letter(struct intake *in, struct letter *take_letter);
 /* Stop accepting; idle sessions get 421, others after their message; `cut` ends them at once. */

@@ -85,17 +85,16 @@ is_taken(const struct conf_endpoint *e)
 }
 
 static bool
-add(struct listener_set *set, size_t listen, const char *text, int fd)
+add(struct listener_set *set, size_t listen, const struct conf_endpoint *e, int fd)
 {
 	struct listener *grown = realloc(set->items, (set->count + 1) * sizeof(*grown));
 
 	if (grown == NULL) {
-		close(fd);
 		errno = ENOMEM;
 		return false;
 	}
 	set->items = grown;
-	grown[set->count++] = (struct listener){listen, text, fd};
+	grown[set->count++] = (struct listener){listen, e, fd};
 	return true;
 }
 
@@ -111,22 +110,66 @@ bind_endpoint(struct listener_set *sets, size_t threads, size_t listen, const st
 	}
 	if (e->family == AF_UNIX)
 		threads = 1;
-	for (i = 0; i < threads; i++)
-		if ((fd = bind_one(e, true)) < 0 || !add(&sets[i], listen, e->text, fd))
+	for (i = 0; i < threads; i++) {
+		if ((fd = bind_one(e, true)) < 0)
 			return false;
+		if (!add(&sets[i], listen, e, fd)) {
+			close(fd);
+			return false;
+		}
+	}
 	if (e->family == AF_UNIX)
 		(void)chmod(((const struct sockaddr_un *)&e->address)->sun_path, 0666);
 	return true;
 }
 
-static const char *
-hint(int err)
+/* The descriptor of this address in a set, -1: none. */
+static int
+find_endpoint(const struct listener_set *set, const struct conf_endpoint *e)
 {
-	return err == EACCES ? "; a port below 1024 needs root (and run-as) or CAP_NET_BIND_SERVICE" : "";
+	size_t k;
+
+	for (k = 0; k < set->count; k++) {
+		const struct conf_endpoint *other = set->items[k].endpoint;
+
+		if (other->family == e->family && other->address_len == e->address_len &&
+			memcmp(&other->address, &e->address, e->address_len) == 0)
+			return set->items[k].fd;
+	}
+	return -1;
+}
+
+static bool
+keep_endpoint(struct listener_set *sets, size_t threads, const struct listener_set *old, size_t listen,
+	const struct conf_endpoint *e)
+{
+	size_t i;
+	int fd;
+
+	for (i = 0; i < threads; i++)
+		if ((fd = find_endpoint(&old[i], e)) >= 0 && !add(&sets[i], listen, e, fd))
+			return false;
+	return true;
+}
+
+static const char *
+hint(const struct conf_endpoint *e, int err)
+{
+	return err == EACCES && e->family != AF_UNIX
+		       ? "; a port below 1024 needs CAP_NET_BIND_SERVICE, or a start as root (run-as)"
+		       : "";
+}
+
+/* A kernel without IPv6 is no reason not to serve IPv4 (K4). */
+static bool
+is_of_no_use(const struct conf_endpoint *e, int err)
+{
+	return err == EAFNOSUPPORT || (e->family == AF_INET6 && err == EADDRNOTAVAIL);
 }
 
 struct listener_set *
-listener_bind(const struct conf *conf, size_t threads, struct log *log, char *why, size_t why_max)
+listener_bind(const struct conf *conf, size_t threads, const struct listener_set *old, struct log *log,
+	char *why, size_t why_max)
 {
 	struct listener_set *sets = calloc(threads, sizeof(*sets));
 	size_t i, k;
@@ -138,31 +181,55 @@ listener_bind(const struct conf *conf, size_t threads, struct log *log, char *wh
 
 		for (k = 0; k < l->endpoints.count; k++) {
 			const struct conf_endpoint *e = &l->endpoints.items[k];
+			bool is_kept = old != NULL && find_endpoint(&old[0], e) >= 0;
 
-			if (!bind_endpoint(sets, threads, i, e)) {
-				/* A kernel without IPv6 is no reason not to serve IPv4 (K4). */
-				if (errno == EAFNOSUPPORT ||
-					(e->family == AF_INET6 && errno == EADDRNOTAVAIL)) {
-					log_event(log, LOG_EVENT_listen_failed,
-						"listen=%s address=%s why=\"%s\" skipped=yes", l->name,
-						e->text, strerror(errno));
-					continue;
-				}
-				snprintf(why, why_max, "%s: listen %s cannot bind %s: %s%s", l->at, l->name,
-					e->text, strerror(errno), hint(errno));
-				log_event(log, LOG_EVENT_listen_failed, "listen=%s address=%s why=\"%s\"",
-					l->name, e->text, strerror(errno));
-				listener_close(&sets, threads);
-				return NULL;
+			if (is_kept ? keep_endpoint(sets, threads, old, i, e)
+				    : bind_endpoint(sets, threads, i, e)) {
+				if (!is_kept)
+					log_event(log, LOG_EVENT_listening, "listen=%s address=%s", l->name,
+						e->text);
+				continue;
 			}
-			log_event(log, LOG_EVENT_listening, "listen=%s address=%s", l->name, e->text);
+			if (is_of_no_use(e, errno)) {
+				log_event(log, LOG_EVENT_listen_failed,
+					"listen=%s address=%s why=\"%s\" skipped=yes", l->name, e->text,
+					strerror(errno));
+				continue;
+			}
+			snprintf(why, why_max, "%s: listen %s cannot bind %s: %s%s", l->at, l->name, e->text,
+				strerror(errno), hint(e, errno));
+			log_event(log, LOG_EVENT_listen_failed, "listen=%s address=%s why=\"%s\"", l->name,
+				e->text, strerror(errno));
+			listener_close(&sets, threads, old);
+			return NULL;
 		}
 	}
 	return sets;
 }
 
+bool
+listener_has(const struct listener_set *set, int fd)
+{
+	size_t k;
+
+	for (k = 0; k < set->count; k++)
+		if (set->items[k].fd == fd)
+			return true;
+	return false;
+}
+
+static void
+free_sets(struct listener_set *sets, size_t threads)
+{
+	size_t i;
+
+	for (i = 0; i < threads; i++)
+		free(sets[i].items);
+	free(sets);
+}
+
 void
-listener_close(struct listener_set **setsp, size_t threads)
+listener_close(struct listener_set **setsp, size_t threads, const struct listener_set *kept)
 {
 	struct listener_set *sets = *setsp;
 	size_t i, k;
@@ -170,10 +237,36 @@ listener_close(struct listener_set **setsp, size_t threads)
 	*setsp = NULL;
 	if (sets == NULL)
 		return;
-	for (i = 0; i < threads; i++) {
+	for (i = 0; i < threads; i++)
 		for (k = 0; k < sets[i].count; k++)
-			close(sets[i].items[k].fd);
-		free(sets[i].items);
-	}
-	free(sets);
+			if (kept == NULL || !listener_has(&kept[i], sets[i].items[k].fd))
+				close(sets[i].items[k].fd);
+	free_sets(sets, threads);
+}
+
+void
+listener_replace(
+	struct listener_set **setsp, size_t threads, struct listener_set *take_fresh, struct log *log)
+{
+	struct listener_set *sets = *setsp;
+	size_t k;
+
+	*setsp = take_fresh;
+	for (k = 0; k < sets[0].count; k++)
+		if (!listener_has(&take_fresh[0], sets[0].items[k].fd))
+			log_event(log, LOG_EVENT_listen_ended, "address=%s", sets[0].items[k].endpoint->text);
+	free_sets(sets, threads);
+}
+
+bool
+listener_copy(const struct listener_set *set, struct listener_set *out)
+{
+	struct listener *items = calloc(set->count + 1, sizeof(*items));
+
+	if (items == NULL)
+		return false;
+	if (set->count > 0)
+		memcpy(items, set->items, set->count * sizeof(*items));
+	*out = (struct listener_set){items, set->count};
+	return true;
 }

@@ -6,7 +6,8 @@
  *
  * A unix socket has one descriptor, which the first io thread serves.
  *
- * Owner    main makes and closes the set; io threads accept from their own descriptors.
+ * Owner    main makes the sets and closes them at the end; io threads accept from their own descriptors, and
+ * close those that a reload takes away, as only they know when nobody accepts from them any more.
  */
 #include "base/log.h"
 #include "conf/conf.h"
@@ -15,8 +16,8 @@
 #include <stddef.h>
 
 struct listener {
-	size_t listen;    /* index in conf->listens */
-	const char *text; /* the address as written; of the configuration it was bound from */
+	size_t listen;                        /* index in conf->listens */
+	const struct conf_endpoint *endpoint; /* of that configuration */
 	int fd;
 };
 
@@ -26,9 +27,18 @@ struct listener_set {
 	size_t count;
 };
 
-/* Binds everything for `threads` io threads. NULL and the reason logged (and in why) when one fails: then
- * none is left open. */
-struct listener_set *listener_bind(
-	const struct conf *conf, size_t threads, struct log *log, char *why, size_t why_max);
-void listener_close(struct listener_set **sets, size_t threads);
+/* The sockets of a configuration, for `threads` io threads: those of `old` (NULL: none) where an address
+ * stays, new ones for the others. NULL and the reason logged (and in why) when one fails: then no new one is
+ * left open and the old ones are as they were. */
+struct listener_set *listener_bind(const struct conf *conf, size_t threads, const struct listener_set *old,
+	struct log *log, char *why, size_t why_max);
+/* Closes what `kept` (NULL: none) does not have. */
+void listener_close(struct listener_set **sets, size_t threads, const struct listener_set *kept);
+/* `fresh` takes the place of *sets, whose sockets are for the io threads to close; says which addresses go.
+ */
+void listener_replace(
+	struct listener_set **sets, size_t threads, struct listener_set *take_fresh, struct log *log);
+/* For an io thread: its items, to be freed. False: no memory. */
+bool listener_copy(const struct listener_set *set, struct listener_set *out);
+bool listener_has(const struct listener_set *set, int fd);
 #endif

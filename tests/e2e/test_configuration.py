@@ -8,7 +8,8 @@ import subprocess
 import time
 
 import pytest
-from tools import Talk, dkim_key, free_port, gives, program, running, wait_for
+from namespaces import network
+from tools import MAIL, Talk, dkim_key, free_port, gives, program, running, wait_for
 
 GOOD = 'hostname = a.test\nspool-dir = "spool"\nlisten s { address = { 127.0.0.1:5870 } }\n'
 
@@ -156,18 +157,10 @@ def test_G9_reload_is_a_transaction():
         done = w.ctl("reload", check=False)
         assert done.returncode == 1 and "mtad.conf:" in done.stdout + done.stderr
 
-        def limit():
-            with Talk(w.port) as t:
-                t.hello()
-                t.say("MAIL FROM:<s@x.test>", "250")
-                n = 0
-                while t.say(f"RCPT TO:<r{n}@a.test>").startswith("250"):
-                    n += 1
-                return n
-        assert limit() == 3
+        assert says_limit(w.port) == 3
         rewrite(w, "nonsense = 3", "")
         w.daemon.send_signal(signal.SIGHUP)
-        wait_for("the new limit", lambda: limit() == 5)
+        wait_for("the new limit", lambda: says_limit(w.port) == 5)
         w.send("s@x.test", ["r@a.test"])
         gives(w)
 
@@ -197,16 +190,99 @@ def test_G12_reloads_under_load():
         wait_for("calm", lambda: w.ctl("audit", "--json")["summary"]["balanced"])
 
 
-def test_G13_listener_that_cannot_be_bound():
-    port = free_port()
-    with running() as w:
-        w.blocks = f'listen more {{ address = {{ "127.0.0.1:{port}" }} }}'
-        w.write_config()
-        done = w.ctl("reload", check=False)
-        said = done.stdout + done.stderr
-        assert "restart" in said, said
-        with Talk(w.port) as t:
+def is_served(port):
+    try:
+        with Talk(port, timeout=5) as t:
             t.hello()
+            return True
+    except ConnectionError:
+        return False
+
+
+def listens(name, *addresses):
+    return f"listen {name} {{ address = {{ {', '.join(addresses)} }} }}"
+
+
+def local(port):
+    return f'"127.0.0.1:{port}"'
+
+
+def says_limit(port):
+    """How many recipients a transaction may have there."""
+    with Talk(port) as t:
+        t.hello()
+        t.say("MAIL FROM:<s@x.test>", "250")
+        return next(n for n in range(100) if not t.say(f"RCPT TO:<r{n}@a.test>").startswith("250"))
+
+
+def test_G13_listeners_come_and_go():
+    """Each of the daemon's threads has a socket of its own, so each change is tried by several connections."""
+    first, second, path = free_port(), free_port(), "{dir}/submit"
+    with running() as w, Talk(w.port) as early:
+        early.hello()
+        path = path.format(dir=w.dir)
+        w.blocks = listens("more", local(first), f'"{path}"')
+        w.write_config()
+        assert 'listen "more": added (now)' in w.ctl("reload")
+        wait_for("the new listener", lambda: all(is_served(first) for _ in range(10)))
+        with socket.socket(socket.AF_UNIX) as s:
+            s.settimeout(20)
+            s.connect(path)
+            assert s.recv(100).startswith(b"220 ")
+        # Both listeners change their addresses; one takes the other's.
+        old, w.port = w.port, first
+        w.blocks = listens("more", local(second))
+        w.write_config()
+        assert 'listen "more": address: ' in w.ctl("reload")
+        wait_for("the end of the old address", lambda: not any(is_served(old) for _ in range(10)))
+        assert all(is_served(port) for port in (first, second) for _ in range(10))
+        with socket.socket(socket.AF_UNIX) as s, pytest.raises(ConnectionRefusedError):
+            s.connect(path)
+        assert f" info listen_ended address=127.0.0.1:{old}\n" in w.log_text()
+        # Who came by an address that has gone is served to the end.
+        early.envelope()
+        early.data(MAIL)
+        gives(w)
+        w.blocks = ""
+        w.write_config()
+        assert 'listen "more": removed (now)' in w.ctl("reload")
+        wait_for("the end of the second", lambda: not is_served(second))
+        w.stop()
+
+
+def test_G13_port_is_busy():
+    """A reload that cannot bind all changes nothing, and leaves nothing open."""
+    with running(listen="recipients-max = 3") as w, socket.create_server(("127.0.0.1", 0)) as taken:
+        good, busy = free_port(), taken.getsockname()[1]
+        w.listen = "recipients-max = 5"
+        w.blocks = "\n".join((listens("good", local(good)), listens("busy", local(busy))))
+        text = w.write_config().read_text()
+        line = next(n for n, words in enumerate(text.split("\n"), 1) if "listen busy" in words)
+        done = w.ctl("reload", check=False)
+        assert done.returncode == 1
+        said = f"mtad.conf:{line}: listen busy cannot bind 127.0.0.1:{busy}: Address already in use\nnothing was changed\n"
+        assert said in done.stdout + done.stderr
+        assert " error config_refused " in w.log_text()
+        assert says_limit(w.port) == 3 and not is_served(good)
+        taken.close()
+        w.ctl("reload")
+        wait_for("both, and the limit", lambda: is_served(good) and is_served(busy) and says_limit(w.port) == 5)
+        w.stop()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root has network namespaces and can drop root")
+def test_G13_no_right_to_bind():
+    """Once root is dropped, low ports are out of reach; the daemon serves on as it was."""
+    with network(), running(settings="run-as = nobody", before=lambda w: w.dir.chmod(0o777)) as w:
+        w.blocks = listens("low", local(587))
+        w.write_config().chmod(0o644)
+        done = w.ctl("reload", check=False)
+        words = "listen low cannot bind 127.0.0.1:587: Permission denied; a port below 1024 needs CAP_NET_BIND_SERVICE, or a start as root"
+        assert done.returncode == 1 and words in done.stdout + done.stderr
+        assert is_served(w.port)
+
+
+def test_G13_a_second_daemon():
     with running() as one:
         with running(before=lambda w: setattr(w, "port", one.port)) as two:
             assert two.daemon.wait(timeout=10) == 1

@@ -159,9 +159,25 @@ def test_background_start_and_stop():
         wait_for("the end of the daemon", lambda: not os.path.exists(f"/proc/{pid}"))
 
 
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root has network namespaces")
+def test_K1_no_right_to_the_port():
+    with network(), World() as w:
+        w.port = 587
+        w.dir.chmod(0o777)
+        w.ca_file = "/etc/ssl/certs/ca-certificates.crt"
+        config = w.write_config()
+        config.chmod(0o644)
+        done = subprocess.run([program("mtad"), "-f", "-c", str(config)], user="nobody", capture_output=True, text=True, timeout=20)
+    assert done.returncode == 1
+    assert (f"mtad: cannot start: {config}:12: listen submission cannot bind 127.0.0.1:587: Permission denied; a port below 1024 "
+            "needs CAP_NET_BIND_SERVICE, or a start as root (run-as)\n") in done.stderr, done.stderr
+
+
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can drop root")
 def test_K1_root_is_dropped():
-    with World(settings="run-as = nobody") as w:
+    """After the ports are bound: 587 is root's."""
+    with network(), World(settings="run-as = nobody") as w:
+        w.port = 587
         w.dir.chmod(0o777)
         w.sim(PLAIN)
         (w.dir / "ca").chmod(0o755)

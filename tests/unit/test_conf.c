@@ -384,12 +384,11 @@ test_diff(void **state)
 			"dkim a.example { selector = t key = keys/k }",
 			"dkim \"a.example s\": removed (now)\ndkim \"a.example t\": added (now)\n", 0},
 		{"listen a { address = 127.0.0.1:25 }", "listen a { address = 127.0.0.1:26 tls = none }",
-			"listen \"a\": address: 127.0.0.1:25 -> 127.0.0.1:26 (needs a restart)\nlisten "
+			"listen \"a\": address: 127.0.0.1:25 -> 127.0.0.1:26 (now)\nlisten "
 			"\"a\": tls: may -> none (now)\n",
-			1},
+			0},
 		{"listen a { address = 127.0.0.1:25 }", "listen b { address = 127.0.0.1:25 }",
-			"listen \"a\": removed (needs a restart)\nlisten \"b\": added (needs a restart)\n",
-			2},
+			"listen \"a\": removed (now)\nlisten \"b\": added (now)\n", 0},
 		{"", "run-as = root", "run-as: not set -> root (needs a restart)\n", 1},
 		{"listen a { address = 127.0.0.1:25 }",
 			"listen a { address = 127.0.0.1:25 message-rate = 5/h }",

@@ -11,6 +11,7 @@
 #include <cmocka.h>
 
 #include <arpa/inet.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -52,7 +53,7 @@ tear_down(void **state)
 {
 	struct fixture *f = *state;
 
-	listener_close(&f->sets, THREADS);
+	listener_close(&f->sets, THREADS, NULL);
 	unlink(f->path);
 	rmdir(f->dir);
 	free(f);
@@ -89,7 +90,7 @@ static bool
 bind_all(struct fixture *f)
 {
 	f->why[0] = '\0';
-	f->sets = listener_bind(&f->conf, THREADS, NULL, f->why, sizeof(f->why));
+	f->sets = listener_bind(&f->conf, THREADS, NULL, NULL, f->why, sizeof(f->why));
 	return f->sets != NULL;
 }
 
@@ -167,7 +168,7 @@ test_second_daemon(void **state)
 	second.listen.endpoints.items = second.endpoints;
 	second.sets = NULL;
 	assert_false(bind_all(&second));
-	listener_close(&f->sets, THREADS);
+	listener_close(&f->sets, THREADS, NULL);
 	assert_true(bind_all(f)); /* and at once again after a stop */
 }
 
@@ -180,7 +181,7 @@ test_stale_unix_socket(void **state)
 
 	use_path(f);
 	assert_true(bind_all(f));
-	listener_close(&f->sets, THREADS); /* killed: the path stays */
+	listener_close(&f->sets, THREADS, NULL); /* killed: the path stays */
 	assert_int_equal(lstat(f->path, &st), 0);
 	assert_int_equal(connect_unix(f), -1);
 	assert_true(bind_all(f));
@@ -260,6 +261,53 @@ test_address_that_is_not_ours(void **state)
 	assert_non_null(strstr(f->why, "assign"));
 }
 
+/* What stays keeps its sockets, and what is taken away is for others to close. */
+static void
+test_reload(void **state)
+{
+	struct fixture *f = *state, fresh;
+	int kept[THREADS], gone;
+
+	use_port(f, some_port(NULL));
+	use_path(f);
+	assert_true(bind_all(f));
+	for (int i = 0; i < THREADS; i++)
+		kept[i] = f->sets[i].items[0].fd;
+	gone = f->sets[0].items[1].fd;
+	fresh = *f;
+	fresh.conf.listens = &fresh.listen;
+	fresh.listen.endpoints = (struct conf_endpoints){fresh.endpoints, 1};
+	use_port(&fresh, some_port(NULL));
+	fresh.sets = listener_bind(&fresh.conf, THREADS, f->sets, NULL, f->why, sizeof(f->why));
+	assert_non_null(fresh.sets);
+	listener_replace(&f->sets, THREADS, fresh.sets, NULL);
+	for (int i = 0; i < THREADS; i++) {
+		assert_int_equal(f->sets[i].count, 2);
+		assert_int_equal(f->sets[i].items[0].fd, kept[i]);
+	}
+	assert_false(listener_has(&f->sets[0], gone));
+	assert_int_equal(close(gone), 0);
+}
+
+static void
+test_reload_that_fails(void **state)
+{
+	struct fixture *f = *state, fresh;
+	int fd, kept;
+
+	use_port(f, some_port(NULL));
+	assert_true(bind_all(f));
+	kept = f->sets[0].items[0].fd;
+	fresh = *f;
+	fresh.conf.listens = &fresh.listen;
+	fresh.listen.endpoints.items = fresh.endpoints;
+	use_port(&fresh, some_port(&fd));
+	assert_null(listener_bind(&fresh.conf, THREADS, f->sets, NULL, f->why, sizeof(f->why)));
+	assert_non_null(strstr(f->why, "in use"));
+	assert_int_equal(fcntl(kept, F_GETFD) & FD_CLOEXEC, FD_CLOEXEC); /* still open */
+	close(fd);
+}
+
 int
 main(void)
 {
@@ -273,6 +321,8 @@ main(void)
 		CASE(test_full_backlog_is_alive),
 		CASE(test_path_of_a_file),
 		CASE(test_address_that_is_not_ours),
+		CASE(test_reload),
+		CASE(test_reload_that_fails),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
