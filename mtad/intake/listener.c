@@ -261,12 +261,11 @@ listener_replace(
 bool
 listener_copy(const struct listener_set *set, struct listener_set *out)
 {
-	struct listener *items = calloc(set->count + 1, sizeof(*items));
-
-	if (items == NULL)
+	out->items = calloc(set->count + 1, sizeof(out->items[0]));
+	if (out->items == NULL)
 		return false;
 	if (set->count > 0)
-		memcpy(items, set->items, set->count * sizeof(*items));
-	*out = (struct listener_set){items, set->count};
+		memcpy(out->items, set->items, set->count * sizeof(out->items[0]));
+	out->count = set->count;
 	return true;
 }
