@@ -19,7 +19,7 @@ _mtactl()
 		words=("${COMP_WORDS[@]}") cword=$COMP_CWORD
 		cur=${COMP_WORDS[COMP_CWORD]} prev=${COMP_WORDS[COMP_CWORD-1]}
 	}
-	local looks='status queue sites list show pauses audit'
+	local looks='status queue sites list show pauses audit explain'
 	local changes='retry hold release bounce delete'
 	local others='pause resume reload stop rotate dkim passwd help version'
 	local filters='--domain --site --sender --user --job --held --waiting'
@@ -52,6 +52,12 @@ _mtactl()
 	status|pauses) COMPREPLY=($(compgen -W '--watch --json' -- "$cur")) ;;
 	queue) COMPREPLY=($(compgen -W '--by --limit --watch --json' -- "$cur")) ;;
 	sites) COMPREPLY=($(compgen -W '--limit --watch --json' -- "$cur")) ;;
+	explain)
+		if [[ $cur == -* ]]; then
+			COMPREPLY=($(compgen -W '--json' -- "$cur"))
+		elif ((cword == at + 1)); then
+			COMPREPLY=($(compgen -W "$(_mtactl_ask domain queue --limit 500)" -- "$cur"))
+		fi ;;
 	stop) COMPREPLY=($(compgen -W '--no-wait --json' -- "$cur")) ;;
 	list)
 		if [[ $cur == -* ]]; then

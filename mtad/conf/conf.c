@@ -72,8 +72,8 @@ fill_delivery(struct conf_loader *l)
 			(char *)&l->conf->delivery + conf_delivery_rows[n].offset);
 }
 
-static void
-loader_init(struct conf_loader *l, const char *file, FILE *out)
+void
+conf_loader_init(struct conf_loader *l, const char *file, FILE *out)
 {
 	char folder[PATH_MAX];
 
@@ -90,28 +90,39 @@ loader_init(struct conf_loader *l, const char *file, FILE *out)
 				       : conf_arena_printf(&l->owner->arena, "%s/%s", folder, file);
 }
 
-/* From raw blocks to the configuration, or to nothing. */
-static const struct conf *
-loader_finish(struct conf_loader *l)
+bool
+conf_loader_build(struct conf_loader *l)
 {
-	const struct conf *c = NULL;
-
 	fill_delivery(l);
 	conf_fill(l);
 	if (l->report.error_count == 0)
 		conf_check(l);
-	if (l->report.error_count == 0) {
+	if (l->report.error_count == 0)
 		fill_names(l);
-		atomic_store(&l->owner->ref_count, 1);
-		c = l->conf;
-	} else {
-		if (l->report.error_count > CONF_REPORT_MAX)
-			fprintf(l->report.out, "%d errors in all\n", l->report.error_count);
-		conf_arena_fini(&l->owner->arena);
-		free(l->owner);
+	else if (l->report.error_count > CONF_REPORT_MAX)
+		fprintf(l->report.out, "%d errors in all\n", l->report.error_count);
+	return l->report.error_count == 0;
+}
+
+void
+conf_loader_fini(struct conf_loader *l)
+{
+	conf_arena_fini(&l->owner->arena);
+	free(l->owner);
+	conf_arena_fini(&l->scratch);
+}
+
+/* From raw blocks to the configuration, or to nothing. */
+static const struct conf *
+loader_finish(struct conf_loader *l)
+{
+	if (!conf_loader_build(l)) {
+		conf_loader_fini(l);
+		return NULL;
 	}
 	conf_arena_fini(&l->scratch);
-	return c;
+	atomic_store(&l->owner->ref_count, 1);
+	return l->conf;
 }
 
 const struct conf *
@@ -119,7 +130,7 @@ conf_load(const char *file, FILE *out)
 {
 	struct conf_loader l;
 
-	loader_init(&l, file, out);
+	conf_loader_init(&l, file, out);
 	conf_parse_file(&l.raw, &l.scratch, file, &l.report);
 	return loader_finish(&l);
 }
@@ -129,7 +140,7 @@ conf_load_bytes(const char *file, const char *bytes, size_t len, FILE *out)
 {
 	struct conf_loader l;
 
-	loader_init(&l, file, out);
+	conf_loader_init(&l, file, out);
 	conf_parse_bytes(&l.raw, &l.scratch, file, bytes, len, &l.report);
 	return loader_finish(&l);
 }
@@ -148,7 +159,7 @@ conf_control_socket(const char *file, FILE *out)
 			fclose(nowhere);
 		return NULL;
 	}
-	loader_init(&l, file, nowhere);
+	conf_loader_init(&l, file, nowhere);
 	conf_parse_file(&l.raw, &l.scratch, file, &l.report);
 	is_known =
 		l.report.error_count == 0 || conf_place_of(&l, CONF_KIND_TOP, 0, "control-socket").line > 0;
@@ -157,9 +168,7 @@ conf_control_socket(const char *file, FILE *out)
 		fprintf(out, "%s: has errors, mtad -t says them, and no control-socket that can be read\n",
 			file);
 	path = is_known ? strdup(l.conf->control_socket) : NULL;
-	conf_arena_fini(&l.owner->arena);
-	free(l.owner);
-	conf_arena_fini(&l.scratch);
+	conf_loader_fini(&l);
 	fclose(nowhere);
 	return path;
 }

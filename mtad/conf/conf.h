@@ -190,6 +190,19 @@ void conf_unref(const struct conf *c);
  * in `to`. */
 int conf_diff(const struct conf *from, const struct conf *to, FILE *out);
 
+/* A setting as it is in force, and where that is written. */
+struct conf_explained {
+	const char *name, *value; /* value: "" is not set */
+	const char *block;        /* "domain *", "provider google"; "" for the top level; "default" */
+	const char *at;           /* "mtad.conf:12"; "" for a default */
+};
+typedef void conf_on_explained(void *arg, const struct conf_explained *e);
+/* What mail for `domain` goes by in `file`, setting by setting; without a domain, what stands outside of
+ * blocks. `mx` (may be NULL: not known) is its best MX host, which makes its provider known. False: nothing
+ * can be said, and why is said to `out`. */
+bool conf_explain(
+	const char *file, const char *domain, const char *mx, FILE *out, conf_on_explained *each, void *arg);
+
 const struct conf_user *conf_user_find(const struct conf *c, const char *name, size_t len);
 int conf_pool_find(const struct conf *c, const char *name, size_t len); /* index, -1: none */
 int conf_source_find(const struct conf *c, const char *name, size_t len);

@@ -42,6 +42,11 @@ struct conf_loader {
 		*blocks[CONF_KIND_COUNT]; /* block n of a kind: n-th struct of its array */
 };
 
+/* conf.c: the frame of it. Between init and build the blocks are parsed; build says whether there was no
+ * error; fini takes everything away again. */
+void conf_loader_init(struct conf_loader *l, const char *file, FILE *out);
+bool conf_loader_build(struct conf_loader *l);
+void conf_loader_fini(struct conf_loader *l);
 /* conf_fill.c: defaults, then what the file says. */
 void conf_fill(struct conf_loader *l);
 /* The absolute folder of a file of the configuration. */

@@ -616,14 +616,22 @@ conf_parse_bytes(struct conf_raw *raw, struct conf_arena *arena, const char *nam
 		parse_one_file(&p, f);
 }
 
-struct conf_place
-conf_raw_place(const struct conf_raw_block *b, const struct conf_block_kind *k, const char *name)
+const struct conf_raw_setting *
+conf_raw_find(const struct conf_raw_block *b, const struct conf_block_kind *k, const char *name)
 {
+	const struct conf_raw_setting *s = b->settings;
 	int row = conf_kind_row_find(k, name);
 
 	assert(row >= 0);
-	for (const struct conf_raw_setting *s = b->settings; s != NULL; s = s->next)
-		if (s->row == (size_t)row)
-			return s->at;
-	return b->at;
+	while (s != NULL && s->row != (size_t)row)
+		s = s->next;
+	return s;
+}
+
+struct conf_place
+conf_raw_place(const struct conf_raw_block *b, const struct conf_block_kind *k, const char *name)
+{
+	const struct conf_raw_setting *s = conf_raw_find(b, k, name);
+
+	return s != NULL ? s->at : b->at;
 }

@@ -39,6 +39,9 @@ void conf_parse_file(struct conf_raw *raw, struct conf_arena *arena, const char 
 /* The same for bytes in memory, which `name` stands for; it may include files. */
 void conf_parse_bytes(struct conf_raw *raw, struct conf_arena *arena, const char *name, const char *bytes,
 	size_t len, struct conf_report *r);
+/* A setting of the block; NULL: it is not given. */
+const struct conf_raw_setting *conf_raw_find(
+	const struct conf_raw_block *b, const struct conf_block_kind *k, const char *name);
 /* Where a setting of the block stands; the block's place when it is not given. */
 struct conf_place conf_raw_place(
 	const struct conf_raw_block *b, const struct conf_block_kind *k, const char *name);

@@ -79,6 +79,8 @@ static const struct command {
 	{"show", "", " ID [--body]", "one message", OPT_BODY, 1, true, false, mtactl_look},
 	{"pauses", "", "", "what is paused, until when, why", OPT_WATCH, 0, false, false, mtactl_look},
 	{"audit", "", "", "do the books balance?", 0, 0, false, false, mtactl_look},
+	{"explain", "", " [DOMAIN [MX]]", "settings in force, and which line says so", 0, 2, false, true,
+		mtactl_explain},
 	{"retry", "change", " FILTER", "try again now", CHANGE, 1, true, false, mtactl_change},
 	{"hold", "", " FILTER", "keep back", CHANGE, 1, true, false, mtactl_change},
 	{"release", "", " FILTER", "end a hold", CHANGE, 1, true, false, mtactl_change},

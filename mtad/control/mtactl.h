@@ -87,4 +87,6 @@ const char *mtactl_plain(const struct mtactl *m);
 
 int mtactl_dkim_keygen(const struct mtactl *m, int argc, char **argv);
 int mtactl_passwd(void);
+/* Which settings are in force, and which line says so. */
+int mtactl_explain(struct mtactl *m, const struct mtactl_options *o);
 #endif

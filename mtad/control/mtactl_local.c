@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What needs no daemon: new DKIM keys and password hashes.
+ * What needs no daemon: new DKIM keys, password hashes, and what a configuration means.
  */
 #include "control/mtactl.h"
 
+#include "conf/conf.h"
 #include "intake/auth.h"
 #include "intake/dkim.h"
 
@@ -127,4 +128,29 @@ mtactl_passwd(void)
 	explicit_bzero(again, sizeof(again));
 	puts(hash);
 	return 0;
+}
+
+static void
+on_explained(void *arg, const struct conf_explained *e)
+{
+	(void)json_array_append_new(arg, json_pack("{s:s,s:s,s:s,s:s}", "setting", e->name, "value", e->value,
+						 "block", e->block, "at", e->at));
+}
+
+int
+mtactl_explain(struct mtactl *m, const struct mtactl_options *o)
+{
+	const char *domain = o->word_count > 0 ? o->words[0] : NULL;
+	json_t *rows = json_array(), *answer = json_pack("{s:o}", "rows", rows);
+	bool ok = conf_explain(
+		m->conf_file, domain, o->word_count > 1 ? o->words[1] : NULL, stderr, on_explained, rows);
+
+	if (ok && m->json) {
+		(void)json_dumpf(answer, stdout, JSON_INDENT(2));
+		putchar('\n');
+	} else if (ok) {
+		mtactl_show(m, o, answer);
+	}
+	json_decref(answer);
+	return ok ? 0 : 1;
 }

@@ -454,6 +454,25 @@ write_site_reply(char *buf, size_t max, const json_t *row, const char *field, in
 		write_text(buf, max, row, field, now_us);
 }
 
+/* "not set", and what comes from no file. */
+static void
+write_value(char *buf, size_t max, const json_t *row, const char *field, int64_t now_us)
+{
+	write_text(buf, max, row, field, now_us);
+	if (buf[0] == '\0')
+		snprintf(buf, max, "(not set)");
+}
+
+static void
+show_explain(const struct mtactl *m, const struct mtactl_options *o, const json_t *answer)
+{
+	static const struct mtactl_column columns[] = {{"SETTING", "setting", write_text, false, 0, false},
+		{"VALUE", "value", write_value, false, 20, false},
+		{"FROM", "block", write_text, false, 12, false}, {"AT", "at", write_text, false, 0, false}};
+
+	TABLE(m, columns, rows_of(answer), 0);
+}
+
 static void
 show_sites(const struct mtactl *m, const struct mtactl_options *o, const json_t *answer)
 {
@@ -619,7 +638,7 @@ mtactl_show(const struct mtactl *m, const struct mtactl_options *o, const json_t
 		void (*show)(const struct mtactl *m, const struct mtactl_options *o, const json_t *answer);
 	} table[] = {{"status", show_status}, {"queue", show_queue}, {"sites", show_sites},
 		{"list", show_list}, {"show", show_message}, {"pauses", show_pauses}, {"audit", show_audit},
-		{"dkim", show_dkim}};
+		{"dkim", show_dkim}, {"explain", show_explain}};
 	size_t i;
 
 	for (i = 0; i < sizeof(table) / sizeof(table[0]); i++)
