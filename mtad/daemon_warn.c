@@ -47,4 +47,6 @@ daemon_warn_daily(struct daemon *d)
 		return;
 	d->warned_day = day;
 	daemon_warn_of_certificates(a->conf, d->certificate_ends, now_us, NULL, a->log);
+	if (clock_is_adrift())
+		log_event(a->log, LOG_EVENT_clock_adrift, "why=\"the kernel says: not synchronised\"");
 }

@@ -7,6 +7,7 @@
 
 #include <stdlib.h>
 #include <sys/random.h>
+#include <sys/timex.h>
 #include <time.h>
 
 enum { STEP_LEAST_US = 2000000 };
@@ -46,6 +47,14 @@ real_random(void *arg)
 		left = sizeof(block) / sizeof(block[0]);
 	}
 	return block[--left];
+}
+
+bool
+clock_is_adrift(void)
+{
+	struct timex t = {.modes = 0}; /* asks only */
+
+	return adjtimex(&t) >= 0 && (t.status & STA_UNSYNC) != 0;
 }
 
 int64_t

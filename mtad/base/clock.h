@@ -19,6 +19,10 @@ struct clock {
 /* The machine's. Never fails. */
 const struct clock *clock_real(void);
 
+/* Nobody keeps the wall clock right (chrony, systemd-timesyncd ...). False also where the kernel does not
+ * tell. */
+bool clock_is_adrift(void);
+
 /* Notices that somebody set the wall clock, or that the machine slept: then it goes another way than the
  * monotonic one. Begins as zeros; one thread. */
 struct clock_watch {

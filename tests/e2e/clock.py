@@ -6,6 +6,7 @@
     clock.ahead(days=365)
     clock.at("1970-01-02T00:00:00")     # before the start, too
     clock.right()
+    clock.kept(False)                   # what the kernel says about who keeps it; True at first
 """
 import datetime
 import os
@@ -20,10 +21,12 @@ SOURCE = r"""
 #include <sys/mman.h>
 #include <sys/syscall.h>
 #include <sys/time.h>
+#include <sys/timex.h>
 #include <time.h>
 #include <unistd.h>
 
-/* The file holds the shift in seconds as eight bytes and is mapped, so that a look costs nothing. */
+/* The file holds the shift in seconds as eight bytes, then whether nobody keeps the clock; it is mapped, so that a look
+ * costs nothing. */
 static volatile long long *
 shift(void)
 {
@@ -32,7 +35,7 @@ shift(void)
 	if (mapped == NULL) {
 		int fd = open(getenv("TEST_CLOCK"), O_RDONLY | O_CLOEXEC);
 
-		mapped = mmap(NULL, 8, PROT_READ, MAP_SHARED, fd, 0);
+		mapped = mmap(NULL, 16, PROT_READ, MAP_SHARED, fd, 0);
 		if (mapped == MAP_FAILED)
 			abort();
 		close(fd);
@@ -71,6 +74,13 @@ gettimeofday(struct timeval *tv, void *zone)
 	tv->tv_usec = ts.tv_nsec / 1000;
 	return 0;
 }
+
+int
+adjtimex(struct timex *t)
+{
+	t->status = shift()[1] != 0 ? STA_UNSYNC : 0;
+	return shift()[1] != 0 ? TIME_ERROR : TIME_OK;
+}
 """
 
 
@@ -78,7 +88,7 @@ class Clock:
     def __init__(self, w):
         self.file = w.dir / "clock"
         self.seconds = 0
-        self.file.write_bytes(bytes(8))
+        self.file.write_bytes(bytes(16))
         source, library = w.dir / "clock.c", w.dir / "clock.so"
         source.write_text(SOURCE)
         subprocess.run(["gcc", "-shared", "-fPIC", "-o", str(library), str(source), "-ldl"], check=True)
@@ -91,6 +101,11 @@ class Clock:
         self.seconds = int(seconds)
         with open(self.file, "r+b") as f:
             f.write(self.seconds.to_bytes(8, "little", signed=True))
+
+    def kept(self, is_kept):
+        with open(self.file, "r+b") as f:
+            f.seek(8)
+            f.write(int(not is_kept).to_bytes(8, "little"))
 
     def ahead(self, days=0, seconds=0):
         """From where it stands; negative: back."""

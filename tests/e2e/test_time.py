@@ -269,6 +269,21 @@ def test_J10_ids_are_unique_on_a_clock_that_goes_back():
         assert re.findall(r" received msg=(\S+)", w.log_text())[-1] not in received
 
 
+def test_J9_nobody_keeps_the_clock():
+    """A daemon that runs says so once a day, and each start does."""
+    def said():
+        return w.log_text().count(" warn clock_adrift ")
+    with clocked() as w:
+        w.ctl("status")  # who answers has looked, at the start
+        w.clock.kept(False)
+        w.clock.ahead(days=1)
+        wait_for("the warning", lambda: said() == 1)
+        w.clock.ahead(days=1)
+        wait_for("that of the next day", lambda: said() == 2)
+        start_again(w)
+        wait_for("that of the start", lambda: said() == 3)
+
+
 def test_J4_a_clock_that_begins_at_1970():
     """No battery: mail of yesterday, a start in 1970, then somebody tells the time."""
     with clocked(before=signs({}), delivery="expire = 2d\nretry = { 1h }") as w:
