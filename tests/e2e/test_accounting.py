@@ -2,9 +2,13 @@
 """The accounting files in an operator's hands: the real logrotate, a reload, a folder in the way."""
 import collections
 import gzip
+import os
 import re
+import shutil
 import subprocess
 import time
+
+import pytest
 
 from tools import gives, running
 from world import SOURCE, program, wait_for
@@ -45,6 +49,46 @@ def test_logrotate_under_load():
         assert set(delivered(w).values()) == {1} and len(delivered(w)) == 1400
         heads = [line for line in lines(w) if not line.startswith(("d,", "r,"))]
         assert len(heads) == 5 and len(set(heads)) == 1, "each file begins with the names, no record is split"
+
+
+ROTATES_NEVER = "accounting-rotate-size = 0\naccounting-rotate-age = 0s\n"
+
+
+def test_H10_moved_without_a_signal():
+    """No record is lost or split, and there is a new file at the path before anybody asks for it."""
+    with running(settings=ROTATES_NEVER) as w:
+        for n in range(3):
+            w.send("s@x.test", [f"r{n}@a.test"])
+            wait_for("its record", lambda: delivered(w)[f"r{n}@a.test"])
+            (w.dir / "acct.csv").rename(w.dir / f"acct.csv.{n}")
+            w.send("s@x.test", [f"after{n}@a.test"])
+            wait_for("a new file", (w.dir / "acct.csv").exists)
+        w.send("s@x.test", ["last@a.test"])
+        wait_for("a record in it", lambda: delivered(w, "acct.csv")["last@a.test"])
+        assert delivered(w) == {f"{name}{n}@a.test": 1 for name in ("r", "after") for n in range(3)} | {"last@a.test": 1}
+        heads = [line for line in lines(w) if not line.startswith(("d,", "r,"))]
+        assert len(heads) == 4 and len(set(heads)) == 1
+
+
+@pytest.mark.parametrize("end", ["stop", "kill"])
+def test_H10_copytruncate(end):
+    """What was written before the copy is in the copy, the rest behind it, also when the next start finds a file that is
+    shorter than the mark in the spool. A crash before that mark was made again may repeat records and loses none."""
+    with running(settings=ROTATES_NEVER) as w:
+        for n in range(20):
+            w.send("s@x.test", [f"r{n}@a.test"])
+        wait_for("20 records", lambda: len(delivered(w)) == 20)
+        shutil.copy(w.dir / "acct.csv", w.dir / "acct.csv.1")
+        os.truncate(w.dir / "acct.csv", 0)
+        w.send("s@x.test", ["after@a.test"])
+        wait_for("its record", lambda: delivered(w)["after@a.test"])
+        w.stop() if end == "stop" else w.kill()
+        w.start()
+        w.send("s@x.test", ["last@a.test"])
+        wait_for("its record", lambda: delivered(w)["last@a.test"])
+        assert set(delivered(w)) == {f"r{n}@a.test" for n in range(20)} | {"after@a.test", "last@a.test"}
+        assert end == "kill" or set(delivered(w).values()) == {1}
+        assert b"\0" not in (w.dir / "acct.csv").read_bytes()
 
 
 def test_another_path_waits_for_a_restart():

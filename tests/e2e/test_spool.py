@@ -228,21 +228,6 @@ def test_F23_half_a_record_at_the_end():
         assert "half a rec" not in (w.dir / "acct.csv").read_text()
 
 
-def test_H10_accounting_file_moved_away():
-    with running() as w:
-        w.send("s@x.test", ["r1@a.test"])
-        gives(w, "r1@a.test")
-        time.sleep(0.3)
-        os.rename(w.dir / "acct.csv", w.dir / "acct.csv.1")
-        w.ctl("rotate")
-        time.sleep(0.3)
-        w.send("s@x.test", ["r2@a.test"])
-
-        def all_rows():
-            return [line for p in w.dir.glob("acct.csv*") for line in p.read_text().splitlines() if line.startswith("d,")]
-        wait_for("both records", lambda: len(all_rows()) == 2)
-
-
 def test_bodies_beyond_memory_max_come_from_the_spool():
     """More mail than memory: everything is accepted (or 452) and arrives as it was."""
     with running('site a { domains = { "a.test" } latency = 10ms }', settings="memory-max = 16MB\n", delivery="connections = 2") as w:

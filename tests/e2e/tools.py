@@ -2,6 +2,7 @@
 """What several end-to-end tests need beside a World: a running one in a line, a client that says any bytes, keys."""
 import base64
 import contextlib
+import os
 import pathlib
 import re
 import socket
@@ -15,7 +16,7 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
 from disk import Disk  # noqa: E402
 from world import World, free_port, program, wait_for  # noqa: E402
 
-__all__ = ["A_TEST", "MAIL", "Talk", "certificate", "dkim_key", "dkim_ok", "dsns", "free_port", "gives", "implicit_tls",
+__all__ = ["A_TEST", "LEAN", "MAIL", "Talk", "certificate", "descriptors", "dkim_key", "dkim_ok", "dsns", "free_port", "gives", "implicit_tls", "memory",
            "password_file", "program", "running", "wait_for"]
 
 A_TEST = 'site a { domains = { "a.test" } }\n'
@@ -24,9 +25,9 @@ ALL_RECORDS = "accounting-records = { d, b, t, r }\n"
 
 
 @contextlib.contextmanager
-def running(script=A_TEST, sim_options=(), before=None, users=None, disk=False, **world):
+def running(script=A_TEST, sim_options=(), before=None, users=None, disk=False, wrapper=(), **world):
     """A World with mtasim on this script and mtad on these settings. before(w): makes files and adds to settings;
-    users: what stands in the block of each besides the password, which is "secret"; disk: w.disk is a Disk."""
+    users: what stands in the block of each besides the password, which is "secret"; disk: w.disk is a Disk; wrapper: of mtad."""
     world["settings"] = ALL_RECORDS + world.get("settings", "")
     with World(**world) as w:
         if before is not None:
@@ -35,7 +36,7 @@ def running(script=A_TEST, sim_options=(), before=None, users=None, disk=False, 
             w.blocks += f'user {name} {{ password-file = "{password_file(w.dir, name, "secret")}"  {settings} }}\n'
         w.disk = Disk(w) if disk else None
         w.sim(script, *sim_options)
-        w.start(wrapper=w.disk.wrapper if disk else ())
+        w.start(wrapper=w.disk.wrapper if disk else wrapper)
         yield w
 
 
@@ -120,6 +121,19 @@ class Talk:
 
     def auth(self, user, password, pattern="235"):
         return self.say("AUTH PLAIN " + base64.b64encode(f"\0{user}\0{password}".encode()).decode(), pattern)
+
+
+# For a daemon whose memory is measured: AddressSanitizer keeps what was freed, to find its users.
+LEAN = ["env", f"ASAN_OPTIONS={os.environ.get('ASAN_OPTIONS', '')}:quarantine_size_mb=0:thread_local_quarantine_size_kb=0"]
+
+
+def memory(w):
+    """Of the daemon, in bytes."""
+    return int(open(f"/proc/{w.daemon.pid}/statm").read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+
+def descriptors(w):
+    return len(os.listdir(f"/proc/{w.daemon.pid}/fd"))
 
 
 def gives(w, rcpt="r@a.test", type="d", seconds=20):
