@@ -358,11 +358,12 @@ def test_H8_odd_requests_are_refused():
 
 def test_H8_H12_slow_reader_gets_all_and_holds_up_nobody():
     """An answer that its client does not read waits in the daemon by the portion; one that leaves is forgotten."""
+    domain = ".".join([letter * 60 for letter in "abc"] + ["a.test"])
     with running(LATER, delivery="retry = { 1h }", wrapper=LEAN) as w:
         w.ctl("pause", "all")
         with w.client() as c:
             for n in range(100):
-                c.sendmail("s@x.test", [f"a-rather-long-name-of-a-recipient.{n}.{k}@a.test" for k in range(100)], b"From: <s@x.test>\r\n\r\nx\r\n")
+                c.sendmail("s@x.test", [f"{'r' * 50}.{n}.{k}@{domain}" for k in range(100)], b"From: <s@x.test>\r\n\r\nx\r\n")
         wait_for("10,000 recipients", lambda: summary(w)["recipients"] == 10000)
         w.ctl("list", "--limit", "0")
         before = memory(w)
@@ -375,7 +376,7 @@ def test_H8_H12_slow_reader_gets_all_and_holds_up_nobody():
                 answer += got
         # One answer is read, twenty wait: a portion of each, and not the whole.
         assert answer.count(b'"rcpt"') == 10000 and b'"end"' in answer
-        assert memory(w) - before < len(answer) * 20 * 2 // 3, f"{before} -> {memory(w)}, {len(answer)} each"
+        assert memory(w) - before < len(answer) * 20 // 2, f"{before} -> {memory(w)}, {len(answer)} each"
         assert summary(w)["recipients"] == 10000
         for s in leavers:
             s.close()
