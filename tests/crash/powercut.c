@@ -654,6 +654,17 @@ try_image(const struct model *m, const char *dir, uint64_t seed, uint32_t image)
 	return false;
 }
 
+/* How many of these images failed. */
+static uint32_t
+test_F2_F3_images(const struct model *m, const char *dir, uint64_t seed, uint32_t first, uint32_t end)
+{
+	uint32_t failed = 0;
+
+	for (uint32_t i = first; i < end; i++)
+		failed += !try_image(m, dir, seed, i);
+	return failed;
+}
+
 int
 main(int argc, char **argv)
 {
@@ -665,16 +676,15 @@ main(int argc, char **argv)
 	uint64_t seed = arg[0] != NULL && arg[1] != NULL && arg[2] != NULL ? (uint64_t)atoll(arg[2]) : 1;
 	char live_dir[] = "/tmp/mtad-powercut-a-XXXXXX", image_dir[] = "/tmp/mtad-powercut-b-XXXXXX";
 	struct model m = {.random = seed};
-	uint32_t failed = 0;
+	uint32_t failed;
 
 	must(mkdtemp(live_dir) != NULL && mkdtemp(image_dir) != NULL, "mkdtemp");
 	m.is_committed = calloc(transactions + 2, sizeof *m.is_committed);
 	must(m.is_committed != NULL, "calloc");
 	m.is_committed[0] = true;
 	live(&m, live_dir, transactions);
-	for (uint32_t i = first; i < images; i++)
-		failed += !try_image(&m, image_dir, seed, i);
-	printf("F2 F3 powercut: %u transactions, %llu operations, %u images: %u failed\n", transactions,
+	failed = test_F2_F3_images(&m, image_dir, seed, first, images);
+	printf("powercut: %u transactions, %llu operations, %u images: %u failed\n", transactions,
 		(unsigned long long)disk_op_count(), images - first, failed);
 	if (failed > 0)
 		printf("again: powercut -i IMAGE %u %llu\n", transactions, (unsigned long long)seed);

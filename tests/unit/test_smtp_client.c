@@ -171,7 +171,7 @@ static const struct test_case cases[] = {
 			"= result A 0 lost rcpt 0 ", "= done A",
 			"= down lost rcpt 0 | unexpected reply 354 in rcpt"}},
 	{"reply too many, idle", {PIPED, YES, "= down lost idle 0 | reply out of step in idle"}},
-	{"reply too many behind the dot's",
+	{"D43 reply too many behind the dot's",
 		{PIPED, ". mail A", MAIL_A, YES, YES, "> 354 go", BODY_A, YES,
 			"= result A 0 reply final dot 250 ok", "= done A", "= ready", YES,
 			"= down broken lost idle 0 | reply out of step in idle"}},
@@ -379,7 +379,7 @@ static const struct test_case cases[] = {
 		.tls = SMTP_CLIENT_TLS_MUST},
 	{"TLS from the first byte", {PIPED}, .tls = SMTP_CLIENT_TLS_MUST, .is_tls = true},
 	/* D47 D48 E22 */
-	{"AUTH offered, no login", {GREET, "> 250-mx", "> 250 AUTH PLAIN", "= ready"}},
+	{"D47 AUTH offered, no login", {GREET, "> 250-mx", "> 250 AUTH PLAIN", "= ready"}},
 	{"AUTH PLAIN",
 		{GREET, "> 250-mx", "> 250 AUTH LOGIN PLAIN", "< AUTH PLAIN AHVzZXIAcHc=", "> 235 in",
 			"= ready"},
