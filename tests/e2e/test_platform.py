@@ -21,6 +21,7 @@ import pytest
 
 from namespaces import network
 from test_path import PLAIN
+from test_tls import NORMAL, Peer
 from tools import A_TEST, ALL_RECORDS, MAIL, Talk, certificate, dkim_key, dkim_ok, gives, password_file, running
 from world import World, free_port, program, wait_for
 
@@ -104,7 +105,7 @@ def test_user_without_bounce_mails():
         assert w.ctl("audit", "--json")["summary"]["accepted"] == 1
 
 
-def test_D47_smarthost_with_log_in_and_verified_tls():
+def test_smarthost_with_log_in_and_verified_tls():
     """One mtad as the smarthost of another."""
     with World() as inner, World() as outer:
         inner.sim(PLAIN)
@@ -143,6 +144,59 @@ def test_G19_dkim_check_compares_with_dns():
         assert "good" in w.ctl("dkim", "check", "x.test")
         missing = w.ctl("dkim", "check", "other.test", check=False)
         assert missing.returncode == 1
+
+
+def test_G19_keys_that_receivers_would_not_find():
+    """Each kind of wrong record is said with its reason, and the exit code is that of the worst."""
+    records, blocks = {}, ""
+    with World() as w:
+        for domain in ("good.test", "other.test", "absent.test", "revoked.test", "kind.test", "servfail.test"):
+            block, name, records[domain] = dkim_key(w.dir, domain, algorithm="ed25519" if domain == "kind.test" else "rsa2048")
+            blocks += block
+        records["other.test"] = records["good.test"]
+        records["revoked.test"] = "v=DKIM1; k=rsa; p="
+        records["kind.test"] = records["good.test"]
+        w.blocks = blocks
+        w.sim("".join(f'record "s1._domainkey.{domain}" {{ txt = "{record}" }}\n' for domain, record in records.items()
+                      if domain not in ("absent.test", "servfail.test")) +
+              'record "s1._domainkey.servfail.test" { fault = servfail }\n')
+        w.start()
+        assert w.ctl("dkim", "check", "good.test").strip() == "good s1._domainkey.good.test"
+        wanted = {"other.test": "the key in DNS is another one (p=)", "revoked.test": "the key is revoked in DNS (p= is empty)",
+                  "kind.test": "the key in DNS is of another kind (k=)", "absent.test": "", "servfail.test": ""}
+        for domain, why in wanted.items():
+            done = w.ctl("dkim", "check", domain, check=False)
+            assert done.returncode == 1 and done.stdout.startswith(f"BAD  s1._domainkey.{domain} {why}"), done
+        every = w.ctl("dkim", "check", check=False)
+        assert every.returncode == 1 and sorted(line[:4] for line in every.stdout.splitlines()) == ["BAD "] * 5 + ["good"]
+
+
+DEFAULTS = ["unshare", "-m", "sh", "-c", "for d in /etc /run /var/log /var/spool; do mount -t tmpfs none $d || exit; done; "
+            'echo nameserver 127.0.0.1 >/etc/resolv.conf; exec "$@"', "sh"]
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can change what a process sees of the machine")
+def test_G17_an_empty_configuration():
+    """Takes mail from this machine and nobody else, and sends it: to an MX at a public address, which ends here although no interface has it."""
+    public = "203.0.114.5"
+    with network(), World() as w:
+        subprocess.run(["ip", "route", "add", "local", f"{public}/32", "dev", "lo"], check=True)
+        w.dns_port = 53
+        w.sim(f'record "a.test" {{ mx = {{ "10 mx.a.test" }} }}\nrecord "mx.a.test" {{ a = "{public}" }}')
+        peer = Peer(lambda peer, connection: peer.talk(connection, NORMAL), public, 25)
+        config = w.dir / "empty.conf"
+        config.write_text("")
+        w.port = 587
+        w.daemon = subprocess.Popen([*DEFAULTS, program("mtad"), "-f", "-c", config], stderr=open(w.dir / "mtad.log", "ab"))
+        wait_for("the daemon's greeting", w.greets)
+        for host in (public, "127.0.0.1"):
+            with socket.socket() as s:
+                assert (s.connect_ex((host, 587)) == 0) == (host == "127.0.0.1")
+        w.send("s@x.test", ["r@a.test"])
+        accounting = pathlib.Path(f"/proc/{w.daemon.pid}/root/var/log/mtad/acct.csv")
+        wait_for("its record", lambda: "\nd," in accounting.read_text())
+        assert peer.heard.count(".") == 1
+        w.stop()
 
 
 def test_background_start_and_stop():
