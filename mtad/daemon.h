@@ -20,7 +20,7 @@ struct daemon {
 	struct listener_set *listeners;
 	struct worker **io_workers, **sign_workers;
 	struct watchdog *watchdog;
-	struct event *signals[4], *tick, *watch;
+	struct event *signals[4], *reload, *tick, *watch;
 	int64_t *certificate_ends; /* of app.conf->listens[i]; see daemon_check_secrets */
 	int64_t warned_day;        /* since 1970 */
 	int64_t stop_begun_us;     /* monotonic */

@@ -42,8 +42,18 @@ rotate_reports(void *object, bool flag)
 }
 
 static void
+on_reload(evutil_socket_t fd, short what, void *arg)
+{
+	struct daemon *d = arg;
+
+	if (!d->app.is_stopping)
+		(void)app_reload(&d->app, stderr);
+}
+
+static void
 on_signal(evutil_socket_t number, short what, void *arg)
 {
+	const struct timeval now = {0, 0};
 	struct daemon *d = arg;
 
 	switch (number) {
@@ -52,8 +62,9 @@ on_signal(evutil_socket_t number, short what, void *arg)
 		app_stop(&d->app);
 		return;
 	case SIGHUP:
-		if (!d->app.is_stopping)
-			(void)app_reload(&d->app, stderr);
+		/* libevent calls once for each signal: those that come during a reload are one more, and
+		 * mtactl is answered in between (H6). */
+		event_add(d->reload, &now);
 		return;
 	case SIGUSR1: /* logrotate */
 		(void)daemon_call(report_worker(d->app.report), d->app.report, rotate_reports, false);
@@ -88,9 +99,10 @@ add_events(struct daemon *d)
 		if (d->signals[i] == NULL || event_add(d->signals[i], NULL) != 0)
 			return false;
 	}
+	d->reload = event_new(d->app.base, -1, 0, on_reload, d);
 	d->tick = event_new(d->app.base, -1, 0, daemon_on_tick, d);
 	d->watch = event_new(d->app.base, -1, 0, on_watch, d);
-	return d->tick != NULL && d->watch != NULL && event_add(d->watch, &tv) == 0;
+	return d->reload != NULL && d->tick != NULL && d->watch != NULL && event_add(d->watch, &tv) == 0;
 }
 
 /* The folder of a file or the folder itself, given to the account the daemon will run as. */
@@ -350,6 +362,7 @@ daemon_end(struct daemon *d)
 	signer_keys_unref(a->keys);
 	for (i = 0; i < sizeof(d->signals) / sizeof(d->signals[0]); i++)
 		free_event(d->signals[i]);
+	free_event(d->reload);
 	free_event(d->tick);
 	free_event(d->watch);
 	if (a->base != NULL)
