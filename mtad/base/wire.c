@@ -143,6 +143,18 @@ is_cut_off(void)
 	return ERR_GET_REASON(ERR_peek_error()) == SSL_R_UNEXPECTED_EOF_WHILE_READING;
 }
 
+/* What is wrong with a certificate is for its owner, or for tls-ca-file: "has expired", "hostname mismatch".
+ */
+static void
+fail_verify(struct wire *w)
+{
+	char words[sizeof(w->detail)];
+
+	snprintf(words, sizeof(words), "certificate verify failed: %s",
+		X509_verify_cert_error_string(SSL_get_verify_result(w->ssl)));
+	fail(w, WIRE_TLS, words);
+}
+
 static void
 fail_ssl(struct wire *w, int ssl_error)
 {
@@ -155,6 +167,8 @@ fail_ssl(struct wire *w, int ssl_error)
 		fail(w, errno != 0 ? WIRE_ERROR : WIRE_EOF, errno != 0 ? strerror(errno) : "closed by peer");
 	else if (is_cut_off())
 		fail(w, w->state == WS_TLS ? WIRE_EOF : WIRE_TLS, cut_off_words);
+	else if (ERR_GET_REASON(code) == SSL_R_CERTIFICATE_VERIFY_FAILED)
+		fail_verify(w);
 	else
 		fail(w, WIRE_TLS, words != NULL ? words : "TLS failure");
 	ERR_clear_error();
