@@ -126,6 +126,12 @@ smtp_cmd_parse(struct smtp_slice line, struct smtp_cmd *out_cmd)
 	return SMTP_OK;
 }
 
+enum smtp_verb
+smtp_cmd_verb(struct smtp_slice line)
+{
+	return find_verb(smtp_cmd_word(&line));
+}
+
 const struct smtp_cmd_rule *
 smtp_cmd_rule(enum smtp_verb verb)
 {

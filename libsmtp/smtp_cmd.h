@@ -38,6 +38,8 @@ struct smtp_cmd {
 
 /* `line` is without its CRLF. */
 SMTP_MUST_USE int smtp_cmd_parse(struct smtp_slice line, struct smtp_cmd *out_cmd);
+/* The verb alone, of a line of any bytes: what a line was meant to be that is none. */
+enum smtp_verb smtp_cmd_verb(struct smtp_slice line);
 const struct smtp_cmd_rule *smtp_cmd_rule(enum smtp_verb verb);
 
 /*

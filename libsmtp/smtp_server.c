@@ -11,6 +11,7 @@
  */
 #include "smtp_server.h"
 
+#include "smtp_cmd.h"
 #include "smtp_server_impl.h"
 
 #include <assert.h>
@@ -73,25 +74,92 @@ smtp_server_reply(struct smtp_server *s, int code, const char *esc, const char *
 	smtp_server_put(s, reply, (size_t)len);
 }
 
-void
-smtp_server_say(struct smtp_server *s, int code, const char *esc, const char *text)
+/* ---- refusing ---- */
+
+/* What the refused line was; a word that is no command may be half of a password, so it is not shown. */
+static void
+describe_line(const struct smtp_server *s, struct smtp_server_refusal *out)
+{
+	struct smtp_slice line = {s->line, SMTP_COMMAND_MAX};
+	enum smtp_verb verb;
+
+	if ((B(s->state) & AUTH_STATES) != 0)
+		out->command = SMTP_LIT("AUTH");
+	else if (smtp_server_in_data(s))
+		out->command = SMTP_LIT("DATA");
+	else if ((B(s->state) & COMMAND_STATES) != 0 && s->line_bytes > 0) {
+		if (s->line_bytes < line.len)
+			line.len = (size_t)s->line_bytes;
+		verb = smtp_cmd_verb(line);
+		if (verb > SMTP_VERB_FOREIGN)
+			out->command = smtp_cmd_rule(verb)->name;
+		if (verb != SMTP_VERB_UNKNOWN && verb != SMTP_VERB_AUTH)
+			out->said = line;
+	}
+}
+
+/* The host hears of one refusal a step; the one that ends the session stands for the command before it. */
+static void
+tell_refusal(struct smtp_server *s, int code, const char *esc, const char *text)
+{
+	struct smtp_server_refusal r = {.is_login = false};
+
+	if ((s->due & DUE_REFUSED) != 0)
+		r = s->fact.refused;
+	else
+		describe_line(s, &r);
+	r.code = code;
+	r.esc = esc;
+	r.text = text;
+	s->fact = (struct smtp_server_fact){.refused = r};
+	s->due |= DUE_REFUSED;
+}
+
+static void
+count_error(struct smtp_server *s, int code)
 {
 	if (code >= 400 && code != 421)
 		s->error_count++;
+}
+
+void
+smtp_server_say(struct smtp_server *s, int code, const char *esc, const char *text)
+{
+	count_error(s, code);
+	if (code >= 400)
+		tell_refusal(s, code, esc, text);
 	smtp_server_reply(s, code, esc, text);
 }
 
 void
-smtp_server_put_off_rcpt(struct smtp_server *s, const char *esc, const char *text)
+smtp_server_mark_login(struct smtp_server *s)
+{
+	assert((s->due & DUE_REFUSED) != 0);
+	s->fact.refused.is_login = true;
+}
+
+static void
+put_off_rcpt(struct smtp_server *s, const char *esc, const char *text)
 {
 	if (s->rcpt_tried - s->rcpt_count > RCPT_OVERSHOOT)
 		s->error_count++;
 	smtp_server_reply(s, 452, esc, text);
 }
 
+void
+smtp_server_put_off_rcpt(struct smtp_server *s, const char *esc, const char *text)
+{
+	if (!s->has_put_off)
+		tell_refusal(s, 452, esc, text);
+	s->has_put_off = true;
+	put_off_rcpt(s, esc, text);
+}
+
 enum state
 smtp_server_close_with(struct smtp_server *s, int code, const char *esc, const char *text)
 {
+	tell_refusal(s, code, esc, text);
+	s->fact.refused.is_end = true;
 	smtp_server_reply(s, code, esc, text);
 	s->why = (struct smtp_slice){text, strnlen(text, REPLY_TEXT_MAX)};
 	return ST_CLOSED;
@@ -125,6 +193,7 @@ reset_transaction(struct smtp_server *s)
 	s->mail_is_utf8 = false;
 	s->rcpt_count = 0;
 	s->rcpt_tried = 0;
+	s->has_put_off = false;
 	s->body_bytes = 0;
 }
 
@@ -136,7 +205,7 @@ enter(struct smtp_server *s, enum state next)
 	assert(next < ST_COUNT);
 	assert(from->next & B(next));
 	if (next == ST_CLOSED)
-		s->due &= DUE_ABORT;
+		s->due &= DUE_ABORT | DUE_REFUSED;
 	if (from->in_mail && !steps[next].in_mail) {
 		if (next != ST_ASK_END)
 			s->due |= DUE_ABORT;
@@ -217,6 +286,8 @@ eat_line(struct smtp_server *s, struct smtp_slice *in)
 		/* RFC 4954 6 has a code of its own. */
 		smtp_server_say(s, 500, is_long && in_auth ? "5.5.6" : "5.5.2",
 			is_long ? "line is too long" : "line ends without CR");
+		if (in_auth)
+			smtp_server_mark_login(s);
 		next = in_auth ? ST_READY : s->state;
 	} else {
 		s->line_bytes -= 2;
@@ -274,6 +345,13 @@ eat_data(struct smtp_server *s, struct smtp_slice *in)
 	return take_body(s, got, piece, ST_DATA_REFUSED);
 }
 
+static void
+say_refused_message(struct smtp_server *s)
+{
+	smtp_server_say(s, s->refusal->code, s->refusal->esc, s->refusal->text);
+	s->fact.refused.is_message = true;
+}
+
 /* The client hears nothing before its final dot, so it must be read; but not for ever. */
 static enum state
 eat_refused_data(struct smtp_server *s, struct smtp_slice *in)
@@ -289,7 +367,7 @@ eat_refused_data(struct smtp_server *s, struct smtp_slice *in)
 			s, smtp_server_too_big.code, smtp_server_too_big.esc, smtp_server_too_big.text);
 	if (got != SMTP_DATA_IN_END)
 		return ST_DATA_REFUSED;
-	smtp_server_say(s, s->refusal->code, s->refusal->esc, s->refusal->text);
+	say_refused_message(s);
 	return ST_READY;
 }
 
@@ -336,7 +414,7 @@ eat_refused_chunk(struct smtp_server *s, struct smtp_slice *in)
 	if (s->chunk_left > 0)
 		return ST_BDAT_REFUSED;
 	if (s->refusal != NULL)
-		smtp_server_say(s, s->refusal->code, s->refusal->esc, s->refusal->text);
+		say_refused_message(s);
 	return ST_READY;
 }
 
@@ -561,6 +639,7 @@ take_due(struct smtp_server *s, struct smtp_server_fact *out_fact)
 	} order[] = {
 		{DUE_BODY, SMTP_SERVER_BODY},
 		{DUE_ABORT, SMTP_SERVER_ABORT},
+		{DUE_REFUSED, SMTP_SERVER_REFUSED},
 		{DUE_HELO, SMTP_SERVER_HELO},
 	};
 
@@ -634,10 +713,12 @@ smtp_server_answer(struct smtp_server *s, int code, const char *esc, const char 
 	/* DATA is answered 3xx, AUTH 235, the others 2xx, or refused. */
 	assert(code >= 400 || (code < 300) == (step->event != SMTP_SERVER_DATA));
 	if (s->state == ST_ASK_RCPT && code == 452)
-		smtp_server_put_off_rcpt(s, esc, text);
+		put_off_rcpt(s, esc, text);
 	/* The peer's chunk is on its way already; there is nothing to invite. */
-	else if (s->state != ST_ASK_BDAT || code >= 400)
-		smtp_server_say(s, code, esc, text);
+	else if (s->state != ST_ASK_BDAT || code >= 400) {
+		count_error(s, code);
+		smtp_server_reply(s, code, esc, text);
+	}
 	next = step->answered(s, code);
 	move(s, next);
 }

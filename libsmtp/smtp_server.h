@@ -67,6 +67,7 @@ enum smtp_server_event {
 	SMTP_SERVER_END,  /* the message is whole; fact.body_bytes. Asks: 250 or refusal */
 	/* The transaction is gone (RSET, EHLO, refused body, closing ...): forget it. Informs */
 	SMTP_SERVER_ABORT,
+	SMTP_SERVER_REFUSED, /* fact.refused: what the engine refused by itself, for the log. Informs */
 	/* Drain output, then close: QUIT, 421, too many errors. fact.text says why. Nothing follows */
 	SMTP_SERVER_CLOSE,
 };
@@ -87,11 +88,22 @@ struct smtp_server_rcpt {
 	unsigned notify;           /* enum smtp_notify bits, 0: not given */
 };
 
+struct smtp_server_refusal {
+	bool is_login;   /* AUTH came to nothing: malformed, cancelled, or credentials nobody can have */
+	bool is_message; /* a whole message, at its end */
+	bool is_end;     /* CLOSE follows */
+	int code;
+	const char *esc, *text;    /* as the client was told; static */
+	struct smtp_slice command; /* "MAIL"; "DATA" for a message; empty: it was none we know */
+	struct smtp_slice said;    /* the line as it came; empty where it might be a password */
+};
+
 struct smtp_server_fact {
 	struct smtp_slice text;
 	struct smtp_slice user, password;
 	struct smtp_server_mail mail;
 	struct smtp_server_rcpt rcpt;
+	struct smtp_server_refusal refused;
 	uint64_t body_bytes;
 };
 

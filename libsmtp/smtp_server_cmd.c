@@ -342,16 +342,26 @@ on_starttls(struct smtp_server *s, struct smtp_slice arg)
 static enum state
 refuse_auth(struct smtp_server *s, int code, const char *esc, const char *text)
 {
+	smtp_server_say(s, code, esc, text);
 	explicit_bzero(s->line, sizeof(s->line));
 	explicit_bzero(s->scratch, sizeof(s->scratch));
-	smtp_server_say(s, code, esc, text);
 	return ST_READY;
+}
+
+/* A try that failed, and counts as such: who sends rubbish on purpose learns no more than who guesses. */
+static enum state
+refuse_login(struct smtp_server *s, int code, const char *esc, const char *text)
+{
+	enum state next = refuse_auth(s, code, esc, text);
+
+	smtp_server_mark_login(s);
+	return next;
 }
 
 static enum state
 refuse_credentials(struct smtp_server *s)
 {
-	return refuse_auth(s, 535, "5.7.8", "authentication failed");
+	return refuse_login(s, 535, "5.7.8", "authentication failed");
 }
 
 static bool
@@ -386,12 +396,12 @@ take_plain(struct smtp_server *s, struct smtp_slice text)
 	struct smtp_slice plain, part[3] = {{NULL, 0}};
 
 	if (decode_response(s, text, &plain) < 0)
-		return refuse_auth(s, 501, "5.5.2", "that is not base64");
+		return refuse_login(s, 501, "5.5.2", "that is not base64");
 	for (int i = 0; i < 3; i++) {
 		const char *nul = memchr(plain.ptr, '\0', plain.len);
 
 		if ((nul == NULL) != (i == 2))
-			return refuse_auth(s, 501, "5.5.2", "malformed response");
+			return refuse_login(s, 501, "5.5.2", "malformed response");
 		part[i] = (struct smtp_slice){plain.ptr, nul != NULL ? (size_t)(nul - plain.ptr) : plain.len};
 		if (nul != NULL)
 			plain = (struct smtp_slice){nul + 1, plain.len - part[i].len - 1};
@@ -411,7 +421,7 @@ take_user(struct smtp_server *s, struct smtp_slice text)
 	struct smtp_slice user;
 
 	if (decode_response(s, text, &user) < 0)
-		return refuse_auth(s, 501, "5.5.2", "that is not base64");
+		return refuse_login(s, 501, "5.5.2", "that is not base64");
 	/* A user that cannot be is found out with the password, as any other wrong one. */
 	s->user_len = user.len <= SMTP_CREDENTIAL_MAX ? user.len : 0;
 	memcpy(s->scratch, user.ptr, s->user_len);
@@ -425,7 +435,7 @@ take_pass(struct smtp_server *s, struct smtp_slice text)
 	struct smtp_slice password, user = {s->scratch, s->user_len};
 
 	if (decode_response(s, text, &password) < 0)
-		return refuse_auth(s, 501, "5.5.2", "that is not base64");
+		return refuse_login(s, 501, "5.5.2", "that is not base64");
 	if (!user_is_fine(user) || !password_is_fine(password))
 		return refuse_credentials(s);
 	s->fact.user = user;
@@ -473,7 +483,7 @@ smtp_server_on_auth_line(struct smtp_server *s, struct smtp_slice *in)
 	if (in->len > 0)
 		return smtp_server_spoke_too_early(s);
 	if (smtp_slice_is(text, SMTP_LIT("*")))
-		next = refuse_auth(s, 501, "5.7.0", "authentication cancelled");
+		next = refuse_login(s, 501, "5.7.0", "authentication cancelled");
 	else if (s->state == ST_AUTH_PLAIN)
 		next = take_plain(s, text);
 	else

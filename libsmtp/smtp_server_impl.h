@@ -54,7 +54,7 @@ enum state {
 
 /* Events found and not yet handed out, in the order in which they will be. STATE: that of the state entered.
  */
-enum due { DUE_BODY = 1, DUE_ABORT = 2, DUE_HELO = 4, DUE_STATE = 8 };
+enum due { DUE_BODY = 1, DUE_ABORT = 2, DUE_REFUSED = 4, DUE_HELO = 8, DUE_STATE = 16 };
 
 /* An answer of our own. */
 struct refusal {
@@ -80,6 +80,7 @@ struct smtp_server {
 	bool mail_is_utf8;
 	uint32_t rcpt_count; /* accepted */
 	uint32_t rcpt_tried; /* and refused ones */
+	bool has_put_off;    /* a recipient too many: told to the host once */
 	uint64_t body_bytes; /* handed out */
 	struct smtp_data_in data;
 
@@ -105,9 +106,11 @@ struct smtp_server {
 /* ---- smtp_server.c ---- */
 
 void smtp_server_put(struct smtp_server *s, const char *bytes, size_t len);
-/* One reply line. say() also counts refusals as errors. */
+/* One reply line. say() also counts refusals as errors, and tells the host of them. */
 void smtp_server_reply(struct smtp_server *s, int code, const char *esc, const char *text);
 void smtp_server_say(struct smtp_server *s, int code, const char *esc, const char *text);
+/* What was just said refuses more than a command. */
+void smtp_server_mark_login(struct smtp_server *s);
 /* 452 to a recipient: one too many. */
 void smtp_server_put_off_rcpt(struct smtp_server *s, const char *esc, const char *text);
 /* The last reply; `text` is static and also tells the host why. */

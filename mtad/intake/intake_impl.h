@@ -74,7 +74,8 @@ struct intake_session {
 	char client_ip[64];
 	char client_name[LIMITS_CLIENT_MAX];
 	char user_name[SMTP_CREDENTIAL_MAX + 8];
-	int64_t login_by_us; /* monotonic; who has no other right to be here must have logged in */
+	unsigned rejected_count; /* since the last message taken */
+	int64_t login_by_us;     /* monotonic; who has no other right to be here must have logged in */
 	uint64_t timed_bytes;
 	bool timed_data;
 };

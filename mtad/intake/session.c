@@ -26,6 +26,8 @@ enum {
 		4096, /* progress that renews the data timer: a floor under the receiving rate (A10) */
 	LOGIN_FAILURES_MAX = 20, /* of one address in ten minutes: then refused unseen (A19) */
 	LOGIN_DELAY_MAX_S = 8,
+	REJECTED_LINES_MAX = 10, /* of commands, between two messages taken: a client cannot fill the log */
+	SAID_MAX = 200,          /* of a client's line in the log */
 };
 
 static struct intake_session *
@@ -83,12 +85,31 @@ session_close(struct intake_session *s)
 
 /* --- answers --- */
 
+/* `r` says whether the whole of a message or of the session is refused, which always has a line. */
+static void
+log_rejected(struct intake_session *s, const struct smtp_server_refusal *r)
+{
+	char said[SAID_MAX];
+
+	if (!r->is_message && !r->is_end && s->rejected_count++ >= REJECTED_LINES_MAX)
+		return;
+	log_event(s->in->conf.log, LOG_EVENT_rejected,
+		"client=%s user=%s command=%.*s code=%d esc=%s text=\"%s\"%s%s%s", s->client_ip,
+		s->user != NULL ? s->user->name : "", (int)r->command.len, r->command.ptr, r->code, r->esc,
+		r->text, r->said.len > 0 ? " said=\"" : "",
+		log_escape(said, sizeof(said), r->said.ptr, r->said.len), r->said.len > 0 ? "\"" : "");
+}
+
 static void
 refuse(struct intake_session *s, const char *command, int code, const char *esc, const char *text)
 {
-	log_event(s->in->conf.log, LOG_EVENT_rejected,
-		"client=%s user=%s command=%s code=%d esc=%s text=\"%s\"", s->client_ip,
-		s->user != NULL ? s->user->name : "", command, code, esc, text);
+	const struct smtp_server_refusal r = {.is_message = strcmp(command, "DATA") == 0,
+		.code = code,
+		.esc = esc,
+		.text = text,
+		.command = {command, strnlen(command, SMTP_COMMAND_MAX)}};
+
+	log_rejected(s, &r);
 	smtp_server_answer(s->smtp, code, esc, text);
 }
 
@@ -375,17 +396,27 @@ on_delay_over(evutil_socket_t fd, short what, void *arg)
 	pump(s);
 }
 
+/* Counts a failure of the address, and writes its line. */
+static unsigned
+count_failure(struct intake_session *s, const char *why, const char *user)
+{
+	unsigned failures = limits_login_failed(s->in->conf.limits, s->client_name, mono(s));
+	char escaped[SMTP_CREDENTIAL_MAX * 4];
+
+	log_event(s->in->conf.log, LOG_EVENT_login_failed, "client=%s failures=%u why=\"%s\" user=\"%s\"",
+		s->client_ip, failures, why,
+		log_escape(escaped, sizeof(escaped), user, strnlen(user, SMTP_CREDENTIAL_MAX)));
+	return failures;
+}
+
 /* A wrong password costs a growing wait, for this session only; the failures of the address count for all
  * (A19). */
 static void
-login_failed(struct intake_session *s, const char *user)
+login_failed(struct intake_session *s, const char *why, const char *user)
 {
-	unsigned failures = limits_login_failed(s->in->conf.limits, s->client_name, mono(s));
+	unsigned failures = count_failure(s, why, user);
 	struct timeval tv = {failures < LOGIN_DELAY_MAX_S ? failures : LOGIN_DELAY_MAX_S, 0};
-	char escaped[SMTP_CREDENTIAL_MAX * 4];
 
-	log_event(s->in->conf.log, LOG_EVENT_login_failed, "client=%s failures=%u user=\"%s\"", s->client_ip,
-		failures, log_escape(escaped, sizeof(escaped), user, strnlen(user, SMTP_CREDENTIAL_MAX)));
 	if (s->delay == NULL)
 		s->delay = event_new(worker_base(s->in->conf.io), -1, 0, on_delay_over, s);
 	if (s->delay == NULL || s->in->is_stopping) {
@@ -409,7 +440,7 @@ on_password(struct intake_session *s)
 		return;
 	}
 	if (!p->is_right || user == NULL)
-		login_failed(s, p->user);
+		login_failed(s, "authentication failed", p->user);
 	else {
 		snprintf(s->user_name, sizeof(s->user_name), "user %s", user->name);
 		if (!limits_connect(s->in->conf.limits, s->user_name, user->connections_max, mono(s)))
@@ -426,6 +457,17 @@ on_password(struct intake_session *s)
 }
 
 /* --- the conversation --- */
+
+/* What the engine refused by itself. A login that failed has a line of its own; words that are no command
+ * have none until they were one too many. */
+static void
+on_refused(struct intake_session *s, const struct smtp_server_refusal *r)
+{
+	if (r->is_login)
+		(void)count_failure(s, r->text, "");
+	if (r->is_end || (r->command.len > 0 && !r->is_login))
+		log_rejected(s, r);
+}
 
 static void
 start_tls(struct intake_session *s, size_t leftover)
@@ -477,6 +519,9 @@ react(struct intake_session *s, enum smtp_server_event event, const struct smtp_
 		return true;
 	case SMTP_SERVER_ABORT:
 		drop_message(s);
+		return true;
+	case SMTP_SERVER_REFUSED:
+		on_refused(s, &fact->refused);
 		return true;
 	case SMTP_SERVER_CLOSE:
 		s->is_closing = true;
@@ -538,7 +583,7 @@ take_events(struct intake_session *s, struct smtp_slice *in, bool *progress)
 		(event = smtp_server_next(s->smtp, in, &fact)) != SMTP_SERVER_MORE) {
 		if (event == SMTP_SERVER_WAIT)
 			break;
-		*progress = *progress || event != SMTP_SERVER_BODY;
+		*progress = *progress || (event != SMTP_SERVER_BODY && event != SMTP_SERVER_REFUSED);
 		if (!react(s, event, &fact, in->len))
 			return false;
 	}
@@ -701,8 +746,10 @@ on_accepted(struct intake_session *s)
 	char text[64];
 
 	s->waiting = WAIT_NOTHING;
-	if (s->accept.result == QUEUE_OK)
+	if (s->accept.result == QUEUE_OK) {
+		s->rejected_count = 0;
 		log_received(s, m);
+	}
 	if (s->wire == NULL) {
 		if (s->accept.result == QUEUE_OK)
 			log_event(s->in->conf.log, LOG_EVENT_reply_lost, "msg=%llx client=%s",

@@ -2,6 +2,7 @@
 """Faults A17-A22: who may send, as whom, how much. And programs people use as clients."""
 import base64
 import contextlib
+import re
 import smtplib
 import ssl
 import subprocess
@@ -24,9 +25,13 @@ def w():
         yield world
 
 
+addresses = (f"127.0.1.{n}" for n in range(1, 255))
+
+
 @pytest.fixture
 def t(w):
-    with Talk(w.port) as talk:
+    """From an address of its own, as failed log-ins count for the address."""
+    with Talk(w.port, source=next(addresses)) as talk:
         talk.hello()
         talk.starttls()
         talk.hello()
@@ -105,6 +110,38 @@ def test_A18_cancelled(t):
     t.say(b64("shop"), "334")
     t.say("*", "501")
     t.auth("shop", "secret")
+
+
+@pytest.mark.parametrize("said", [["AUTH PLAIN "], ["AUTH PLAIN", ""], ["AUTH LOGIN", ""], ["AUTH LOGIN", b64("shop"), ""]],
+                         ids=["at_once", "plain", "user", "password"])
+def test_A18_a_megabyte_of_base64(w, t, said):
+    for line in said[:-1]:
+        t.say(line, "334")
+    seen = len(w.log_text())
+    with contextlib.suppress(OSError):
+        t.raw(said[-1] + "A" * (1 << 20) + "\r\n")
+        t.rest()
+    wait_for("its end", lambda: 'text="endless line"' in w.log_text()[seen:])
+    assert w.ctl("status", "--json")["summary"]["memory_bytes"] < 1 << 20
+
+
+def test_A18_what_is_no_login_counts_as_a_failed_one():
+    with running(users={"shop": ""}, listen="auth-in-clear = yes  errors-max = 1000  networks = { 10.9.9.0/24 }") as w, \
+            Talk(w.port) as t:
+        t.hello()
+        failed = [["AUTH PLAIN !!!!"], ["AUTH PLAIN " + b64("abc")], ["AUTH PLAIN " + b64("\0\0x")], ["AUTH PLAIN ="],
+                  ["AUTH PLAIN " + b64("root\0shop\0secret")], ["AUTH PLAIN", "*"], ["AUTH LOGIN", "*"],
+                  ["AUTH LOGIN", b64("shop"), "*"], ["AUTH LOGIN", b64("shop"), "A" * 5000], ["AUTH LOGIN", b64("shop"), ""]]
+        for n in range(20):
+            t.say("AUTH CRAM-MD5", "504")  # asked for what there is, and no try
+            *begin, last = failed[n % len(failed)]
+            for line in begin:
+                t.say(line, "334")
+            t.say(last, "5")
+            assert w.log_text().count(" login_failed client=127.0.0.1 failures=") == n + 1
+        assert re.search(r'login_failed client=127.0.0.1 failures=20 why="[^"]+" user=""\n', w.log_text())
+        t.auth("shop", "secret", "421 4.7.0")
+        assert "login_failed client=127.0.0.1 why=\"too many failures\"" in w.log_text()
 
 
 def test_A20_login_belongs_to_the_connection(w, t):

@@ -114,6 +114,85 @@ def test(t, name):
     alive(t)
 
 
+# What is said, and the line it must leave in the log. In each list the lines are said one by one.
+LOGGED = {
+    "A1_bare_lf": (["+mail", b"DATA\r\n", BODY + b"a\nb\r\n.\r\n"], 'command=DATA code=550 esc=5.5.2 text="message has lines .*"$'),
+    "A3_bare_cr": (["+mail", b"DATA\r\n", BODY + b"a\rb\r\n.\r\n"], 'command=DATA code=550 esc=5.5.2 text="message has a bare CR"$'),
+    "A5_nul": (["+mail", b"DATA\r\n", BODY + b"a\0b\r\n.\r\n"], 'command=DATA code=550 esc=5.6.0 text="message has a NUL byte"$'),
+    "A36_size": ([b"MAIL FROM:<s@x.test> SIZE=65537\r\n"], 'command=MAIL code=552 esc=5.3.4 .* said="MAIL FROM:<s@x.test> SIZE=65537"$'),
+    "A47_too_large": (["+mail", b"DATA\r\n", BODY + (b"x" * 70 + b"\r\n") * 1000 + b".\r\n"], "command=DATA code=552 esc=5.3.4 "),
+    "A39_too_many_recipients": (["+mail", b"RCPT TO:<r@a.test>\r\n" * 1001], "command=RCPT code=452 esc=4.5.3 "),
+    "A31_A32_recipient": ([b"MAIL FROM:<s@x.test>\r\n", b"RCPT TO:<a..b@a.test>\r\n"],
+                          'command=RCPT code=501 esc=5.1.3 .* said="RCPT TO:<a..b@a.test>"$'),
+    "A12_early": ([b"DATA\r\nx\r\n"], 'command=DATA code=554 esc=5.5.0 text="improper pipelining: .*" said="DATA"$'),
+    "A14_behind_starttls": ([b"STARTTLS\r\nEHLO evil.test\r\n"],
+                            'command=STARTTLS code=554 esc=5.5.0 text="improper pipelining: .*" said="STARTTLS"$'),
+    "A15_starttls_in_transaction": (["+mail", b"STARTTLS\r\n"], "command=STARTTLS code=503 "),
+    "A27_other_protocol": ([b"POST / HTTP/1.1\r\n"], 'command= code=554 esc=5.5.0 text="this is a mail server" said="POST / HTTP/1.1"$'),
+    "A51_proxy": ([b'PROXY TCP4 "1" 2 3 4\r\n'], r'command= code=554 esc=5.5.0 .* said="PROXY TCP4 \\"1\\" 2 3 4"$'),
+    "A29_flood": ([b"NOOP\r\n" * 120], 'command=NOOP code=421 esc=4.7.0 text="too many commands without a message"'),
+    "A30_errors": ([b"FROBNICATE\r\n" * 40], 'command= code=421 esc=4.7.0 text="too many errors"$'),
+    "A8_endless_line": ([b"x" * 200000], 'command= code=500 esc=5.5.2 text="endless line"$'),
+    "A49_bdat": (["+mail", b"BDAT -1\r\n"], 'command=BDAT code=501 esc=5.5.4 .* said="BDAT -1"$'),
+    "A52_control_character": ([b"EHLO a\x01b\x1b[2J\r\n"], r'command=EHLO code=500 esc=5.5.2 .* said="EHLO a\\x01b\\x1b\[2J"$'),
+    "A52_eight_bits": (["EHLO bücher\r\n".encode()], r'command=EHLO code=501 .* said="EHLO b\\xc3\\xbccher"$'),
+    "A52_16_kB": ([b"EHLO " + b"x" * 16000 + b"\r\n"], r'command=EHLO code=500 esc=5.5.2 text="line is too long" said="EHLO x{150,250}"$'),
+    "A52_empty": ([b"EHLO\r\n"], 'command=EHLO code=501 .* said="EHLO"$'),
+}
+
+
+@pytest.mark.parametrize("name", LOGGED)
+def test_logged(w, t, name):
+    lines, wanted = LOGGED[name]
+    t.hello()
+    seen = len(w.log_text())
+    with contextlib.suppress(ConnectionError):
+        for line in lines:
+            if line == "+mail":
+                t.envelope()
+            else:
+                t.raw(line)
+                if line is not lines[-1]:
+                    t.reply()
+    found = wait_for(wanted, lambda: re.findall(rf"(?m) rejected client=127.0.0.1 user= {wanted}", w.log_text()[seen:]))
+    assert len(found) == 1 and w.log_text().isascii()
+
+
+def test_A17_A52_a_refused_line_with_a_password_is_not_logged(w, t):
+    """Clients go on with the dialogue although AUTH was refused: their words are no commands."""
+    t.hello()
+    seen = len(w.log_text())
+    for line in ("AUTH PLAIN AHNob3AAYTE3c2VjcmV0", "AUTH LOGIN", "YTE3c2VjcmV0", "a17secret"):
+        t.say(line, "538|500")
+    t.say("QUIT", "221")
+    log = w.log_text()[seen:]
+    assert log.count("rejected client=127.0.0.1 user= command=AUTH code=538 esc=5.7.11") == 2
+    assert not re.search("a17secret|YTE3c2VjcmV0|AHNob3AA", log)
+
+
+def test_refused_commands_fill_no_log():
+    """Ten lines between two messages; whole messages and the end of a session always have one."""
+    with running(listen="errors-max = 1000") as w, Talk(w.port) as t:
+        t.hello()
+
+        def refused(command):
+            return len(re.findall(rf" rejected client=127.0.0.1 user= command={command} ", w.log_text()))
+        for wanted in (10, 20):
+            for _ in range(90):
+                t.say("EHLO a b", "501")
+                t.say("MAIL FROM:<@>", "501")
+                t.say("FROBNICATE", "500")
+            assert refused("EHLO") == refused("MAIL") == wanted // 2 and refused("") == 0
+            t.envelope()
+            t.data(BODY + b"a\nb\r\n.\r\n", "550")
+            assert refused("DATA") == wanted // 10
+            t.envelope()
+            t.data(MAIL)
+        t.raw(b"NOOP\r\n" * 101)
+        assert b"421 4.7.0" in t.rest()
+        assert refused("NOOP") == 1
+
+
 ENDINGS = {"LF.LF": b"\n.\n", "LF.CRLF": b"\n.\r\n", "CRLF.LF": b"\r\n.\n", "CR.CR": b"\r.\r", "CR.LF": b"\r.\n",
            "LF.CR": b"\n.\r", "CRLF-NUL.CRLF": b"\r\n\0.\r\n", "CR.CRLF": b"\r.\r\n", "CRLF.CRCRLF": b"\r\n.\r\r\n",
            "CRLF.CR": b"\r\n.\r"}

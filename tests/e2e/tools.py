@@ -43,8 +43,8 @@ def running(script=A_TEST, sim_options=(), before=None, users=None, disk=False, 
 class Talk:
     """An SMTP client that says what it is told, right or wrong."""
 
-    def __init__(self, port, greeting=True, host="127.0.0.1", timeout=20):
-        self.socket = socket.create_connection((host, port), timeout=timeout)
+    def __init__(self, port, greeting=True, host="127.0.0.1", timeout=20, source=""):
+        self.socket = socket.create_connection((host, port), timeout=timeout, source_address=(source, 0))
         self.buffer = b""
         if greeting:
             self.expect("220")

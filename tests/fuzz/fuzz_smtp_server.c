@@ -105,7 +105,7 @@ on_event(struct host *h, enum smtp_server_event event, const struct smtp_server_
 {
 	assert(!h->is_closed || event == SMTP_SERVER_CLOSE);
 	assert(!h->owes || event == SMTP_SERVER_WAIT || event == SMTP_SERVER_ABORT ||
-		event == SMTP_SERVER_CLOSE);
+		event == SMTP_SERVER_CLOSE || (event == SMTP_SERVER_REFUSED && fact->refused.is_end));
 	switch (event) {
 	case SMTP_SERVER_HELO:
 		assert(!h->in_mail && fact->text.len > 0 && fact->text.len <= SMTP_DOMAIN_MAX);
@@ -142,6 +142,10 @@ on_event(struct host *h, enum smtp_server_event event, const struct smtp_server_
 	case SMTP_SERVER_ABORT:
 		assert(h->in_mail);
 		h->in_mail = h->in_body = h->has_rcpt = h->owes = false;
+		break;
+	case SMTP_SERVER_REFUSED:
+		assert(fact->refused.code >= 400 && fact->refused.said.len <= SMTP_COMMAND_MAX);
+		assert(!fact->refused.is_login || fact->refused.said.len == 0);
 		break;
 	case SMTP_SERVER_CLOSE:
 		assert(!h->in_mail && fact->text.len > 0);

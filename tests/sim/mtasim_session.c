@@ -712,6 +712,7 @@ on_engine(struct session *s, enum smtp_server_event event, const struct smtp_ser
 		return on_close(s);
 	case SMTP_SERVER_AUTH: /* not offered */
 	case SMTP_SERVER_ABORT:
+	case SMTP_SERVER_REFUSED:
 	case SMTP_SERVER_MORE:
 	case SMTP_SERVER_WAIT:
 		break;

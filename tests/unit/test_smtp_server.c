@@ -17,8 +17,8 @@
 
 /* What the host saw and what the client read. */
 struct trace {
-	char events[4096], replies[4096], body[4096];
-	size_t events_len, replies_len, body_len;
+	char events[4096], replies[4096], body[4096], refused[4096];
+	size_t events_len, replies_len, body_len, refused_len;
 };
 
 static void
@@ -125,6 +125,20 @@ on_end(struct smtp_server *s, struct trace *t, const struct smtp_server_fact *fa
 		smtp_server_answer(s, 250, "2.0.0", "kept");
 }
 
+/* Beside the events: what the log is told. "550 DATA message;" */
+static void
+note_refusal(struct trace *t, const struct smtp_server_refusal *r)
+{
+	char text[512];
+	int len = snprintf(text, sizeof(text), "%d %s %.*s[%.*s]%s%s%s;", r->code, r->esc,
+		(int)r->command.len, r->command.ptr, r->said.len < 99 ? (int)r->said.len : 99, r->said.ptr,
+		r->is_login ? " login" : "", r->is_message ? " message" : "", r->is_end ? " end" : "");
+
+	assert_true(len > 0 && (size_t)len < sizeof(text));
+	assert_non_null(r->text);
+	add(t->refused, &t->refused_len, sizeof(t->refused), (struct smtp_slice){text, (size_t)len});
+}
+
 static void
 on_event(struct smtp_server *s, struct trace *t, enum smtp_server_event event,
 	const struct smtp_server_fact *fact)
@@ -174,6 +188,9 @@ on_event(struct smtp_server *s, struct trace *t, enum smtp_server_event event,
 		return;
 	case SMTP_SERVER_STARTTLS:
 		note(t, SMTP_LIT("TLS;"));
+		return;
+	case SMTP_SERVER_REFUSED:
+		note_refusal(t, &fact->refused);
 		return;
 	default:
 		fail_msg("unexpected event %d", event);
@@ -528,6 +545,66 @@ test_conversations(void **state)
 			check_case(i, cut);
 }
 
+#define DATA_OF(body) HI MAIL RCPT "DATA\r\n|" body "\r\n.\r\n"
+#define A_OF_LOGIN    "|EHLO c\r\n|AUTH LOGIN\r\n|"
+
+/* What the host can log of refusals it had no part in, and that no password is in it (A14, A52). */
+static const struct {
+	const struct smtp_server_conf *conf;
+	struct smtp_slice script;
+	const char *refused;
+} refusals[] = {
+	{&plain, SMTP_LIT(DATA_OF("hi")), ""},
+	{&plain, SMTP_LIT("|QUIT\r\n"), ""},
+	{&plain, SMTP_LIT(HI "MAIL FROM:<no@b>\r\n"), ""}, /* the host's own */
+	{&plain, SMTP_LIT("|EHLO a\001b\r\n|EHLO a b\r\n|"),
+		"500 5.5.2 EHLO[EHLO a\001b];501 5.5.4 EHLO[EHLO a b];"},
+	{&plain, SMTP_LIT("|EHLO \xff\r\n|N\0OP\r\n|c2VjcmV0\r\n|"),
+		"501 5.5.2 EHLO[EHLO \xff];500 5.5.2 [];500 5.5.1 [];"},
+	{&plain, SMTP_LIT("|PROXY TCP4 1 2 3 4\r\n"), "554 5.5.0 [PROXY TCP4 1 2 3 4] end;"},
+	{&plain, SMTP_LIT("|\x16\x03\x01"), "554 5.5.0 [] end;"},
+	{&plain, SMTP_LIT(HI MAIL "RCPT TO:<@>\r\n"), "501 5.1.3 RCPT[RCPT TO:<@>];"},
+	{&plain, SMTP_LIT(HI "MAIL FROM:<a@b> SIZE=99\r\n"), "552 5.3.4 MAIL[MAIL FROM:<a@b> SIZE=99];"},
+	{&plain, SMTP_LIT(DATA_OF("a\nb")), "550 5.5.2 DATA[] message;"},
+	{&plain, SMTP_LIT(DATA_OF("a\rb")), "550 5.5.2 DATA[] message;"},
+	{&plain, SMTP_LIT(DATA_OF("a\0b")), "550 5.6.0 DATA[] message;"},
+	{&plain, SMTP_LIT(DATA_OF("0123456789012345678901234567890123456789012345678901234567890123")),
+		"552 5.3.4 DATA[] message;"},
+	{&plain, SMTP_LIT(HI MAIL RCPT "BDAT 3 LAST\r\na\nb"), "550 5.5.2 DATA[] message;"},
+	{&plain, SMTP_LIT(HI MAIL RCPT "BDAT x\r\n"), "501 5.5.4 BDAT[BDAT x] end;"},
+	/* Of those too many only the first. */
+	{&plain, SMTP_LIT(HI MAIL RCPT RCPT RCPT RCPT "RSET\r\n" MAIL RCPT RCPT RCPT),
+		"452 4.5.3 RCPT[RCPT TO:<c@d.test>];452 4.5.3 RCPT[RCPT TO:<c@d.test>];"},
+	/* The end stands for the error that was one too many. */
+	{&plain, SMTP_LIT("|A\r\nB\r\nC\r\nD\r\nEHLO\r\n"),
+		"500 5.5.1 [];500 5.5.1 [];500 5.5.1 [];500 5.5.1 [];421 4.7.0 EHLO[EHLO] end;"},
+	{&plain, SMTP_LIT("|NOOP\r\nNOOP\r\nNOOP\r\nNOOP\r\nNOOP\r\nNOOP\r\nNOOP\r\n"),
+		"421 4.7.0 NOOP[NOOP] end;"},
+	{&once, SMTP_LIT(DATA_OF("") MAIL), "421 4.7.0 MAIL[MAIL FROM:<a@b.test>] end;"},
+	{&auth, SMTP_LIT("|EHLO c\r\n|AUTH PLAIN !secret\r\n|AUTH PLAIN AHMAcw==\r\n|AUTH PLAIN =\r\n|"),
+		"501 5.5.2 AUTH[] login;535 5.7.8 AUTH[] login;"},
+	{&auth, SMTP_LIT(A_OF_LOGIN "!secret\r\n|AUTH PLAIN\r\n|*\r\n|"),
+		"501 5.5.2 AUTH[] login;501 5.7.0 AUTH[] login;"},
+	{&auth, SMTP_LIT(A_OF_LOGIN "c2hvcA==\r\n|\r\n|"), "535 5.7.8 AUTH[] login;"},
+	{&auth, SMTP_LIT(A_OF_LOGIN "c2hvcA==\r\n|c2VjcmV0\n|"), "500 5.5.2 AUTH[] login;"},
+	/* Not a try: what was asked for is not offered. */
+	{&auth, SMTP_LIT("|EHLO c\r\n|AUTH CRAM-MD5 c2VjcmV0\r\n|"), "504 5.5.4 AUTH[];"},
+	{&shy, SMTP_LIT("|EHLO c\r\n|AUTH PLAIN c2VjcmV0\r\n|"), "538 5.7.11 AUTH[];"},
+};
+
+static void
+test_refusals(void **state)
+{
+	struct trace t;
+
+	for (size_t i = 0; i < sizeof(refusals) / sizeof(refusals[0]); i++)
+		for (size_t cut = 0; cut <= refusals[i].script.len; cut++) {
+			run(refusals[i].conf, refusals[i].script, cut, &t);
+			if (strcmp(refusals[i].refused, t.refused) != 0)
+				fail_msg("%zu, cut %zu: %s\nwant %s", i, cut, t.refused, refusals[i].refused);
+		}
+}
+
 /* Pipelined without end (A13): answered in order through a bounded buffer, the host drains on WAIT. */
 static void
 test_thousand_commands(void **state)
@@ -682,6 +759,7 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_conversations),
+		cmocka_unit_test(test_refusals),
 		cmocka_unit_test(test_thousand_commands),
 		cmocka_unit_test(test_long_lines),
 		cmocka_unit_test(test_endless_line),
