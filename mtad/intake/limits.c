@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * A hash table of counters. An entry without connections whose bucket is full again and whose failures are
- * old tells nothing any more and is freed when a new name needs room in its chain.
+ * old tells nothing any more, unless it is a user's, and is freed when a new name needs room in its chain.
  */
 #include "intake/limits.h"
 
@@ -14,8 +14,14 @@
 enum { BUCKETS = 4096, LIMITS_MAX = 200000, NAME_BYTES = 160 };
 static const int64_t failure_window_us = INT64_C(600000000);
 
+/* Client addresses, the latest first. */
+struct familiar {
+	char clients[LIMITS_FAMILIAR_MAX][LIMITS_CLIENT_MAX];
+};
+
 struct entry {
 	struct entry *next;
+	struct familiar *familiar; /* NULL: nobody had this user's password yet */
 	int64_t connections;
 	int64_t allowed_us; /* GCRA: the earliest time the bucket is full again */
 	int64_t last_failure_us;
@@ -39,6 +45,13 @@ limits_create(void)
 	return l;
 }
 
+static void
+entry_free(struct entry *e)
+{
+	free(e->familiar);
+	free(e);
+}
+
 void
 limits_destroy(struct limits **lp)
 {
@@ -52,7 +65,7 @@ limits_destroy(struct limits **lp)
 	for (i = 0; i < BUCKETS; i++)
 		for (e = l->buckets[i]; e != NULL; e = next) {
 			next = e->next;
-			free(e);
+			entry_free(e);
 		}
 	pthread_mutex_destroy(&l->lock);
 	free(l);
@@ -61,7 +74,7 @@ limits_destroy(struct limits **lp)
 static bool
 is_idle(const struct entry *e, int64_t now_us)
 {
-	return e->connections == 0 && e->allowed_us <= now_us &&
+	return e->connections == 0 && e->familiar == NULL && e->allowed_us <= now_us &&
 	       (e->failures == 0 || e->last_failure_us + failure_window_us <= now_us);
 }
 
@@ -80,7 +93,7 @@ find(struct limits *l, const char *name, int64_t now_us, bool make)
 			return e;
 		if (make && is_idle(e, now_us)) {
 			*p = e->next;
-			free(e);
+			entry_free(e);
 			l->count--;
 		} else
 			p = &e->next;
@@ -169,6 +182,47 @@ limits_login_failures(struct limits *l, const char *name, int64_t mono_us)
 		failures = e->failures;
 	pthread_mutex_unlock(&l->lock);
 	return failures;
+}
+
+/* Its place in the list; LIMITS_FAMILIAR_MAX: none. */
+static size_t
+find_familiar(const struct familiar *f, const char *client)
+{
+	size_t i = 0;
+
+	while (i < LIMITS_FAMILIAR_MAX && strncmp(f->clients[i], client, LIMITS_CLIENT_MAX) != 0)
+		i++;
+	return i;
+}
+
+void
+limits_login_worked(struct limits *l, const char *name, const char *client, int64_t mono_us)
+{
+	struct entry *e;
+	size_t i;
+
+	pthread_mutex_lock(&l->lock);
+	e = find(l, name, mono_us, true);
+	if (e != NULL && (e->familiar != NULL || (e->familiar = calloc(1, sizeof(*e->familiar))) != NULL)) {
+		if ((i = find_familiar(e->familiar, client)) == LIMITS_FAMILIAR_MAX)
+			i--; /* the oldest makes room */
+		memmove(e->familiar->clients[1], e->familiar->clients[0], i * LIMITS_CLIENT_MAX);
+		snprintf(e->familiar->clients[0], LIMITS_CLIENT_MAX, "%s", client);
+	}
+	pthread_mutex_unlock(&l->lock);
+}
+
+bool
+limits_is_familiar(struct limits *l, const char *name, const char *client)
+{
+	const struct entry *e;
+	bool is;
+
+	pthread_mutex_lock(&l->lock);
+	e = find(l, name, 0, false);
+	is = e != NULL && e->familiar != NULL && find_familiar(e->familiar, client) < LIMITS_FAMILIAR_MAX;
+	pthread_mutex_unlock(&l->lock);
+	return is;
 }
 
 void

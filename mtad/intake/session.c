@@ -25,6 +25,7 @@ enum {
 	DATA_BLOCK_BYTES =
 		4096, /* progress that renews the data timer: a floor under the receiving rate (A10) */
 	LOGIN_FAILURES_MAX = 20, /* of one address in ten minutes: then refused unseen (A19) */
+	USER_FAILURES_MAX = 50,  /* of one user, from where it is not known: then no password is right */
 	LOGIN_DELAY_MAX_S = 8,
 	REJECTED_LINES_MAX = 10, /* of commands, between two messages taken: a client cannot fill the log */
 	SAID_MAX = 200,          /* of a client's line in the log */
@@ -427,22 +428,45 @@ login_failed(struct intake_session *s, const char *why, const char *user)
 	event_add(s->delay, &tv);
 }
 
+/*
+ * Many addresses may guess the password of one user (A19). They end at a bound of the user's own, which does
+ * not hold for the addresses it logged in from lately, so that nobody can keep it out of where it is at home.
+ * Who is out is told what a wrong password is told, and as late: neither the password nor the user shows.
+ */
+static const char *
+why_not(struct intake_session *s, const struct password *p, const struct conf_user *user)
+{
+	struct limits *limits = s->in->conf.limits;
+	bool is_stranger = user != NULL && !limits_is_familiar(limits, s->user_name, s->client_name);
+	bool is_right = p->is_right && user != NULL;
+
+	if (is_stranger && limits_login_failures(limits, s->user_name, mono(s)) >= USER_FAILURES_MAX)
+		return is_right ? "too many failures of this user, although it was the password"
+				: "too many failures of this user";
+	if (is_stranger && !is_right)
+		(void)limits_login_failed(limits, s->user_name, mono(s));
+	return is_right ? NULL : "authentication failed";
+}
+
 static void
 on_password(struct intake_session *s)
 {
 	struct password *p = take_password(s);
 	const struct conf_user *user =
 		conf_user_find(s->settings->conf, p->user, strnlen(p->user, sizeof(p->user)));
+	const char *why;
 
 	if (s->wire == NULL) {
 		free(p);
 		intake_session_free_if_over(s);
 		return;
 	}
-	if (!p->is_right || user == NULL)
-		login_failed(s, "authentication failed", p->user);
-	else {
+	if (user != NULL)
 		snprintf(s->user_name, sizeof(s->user_name), "user %s", user->name);
+	if ((why = why_not(s, p, user)) != NULL)
+		login_failed(s, why, p->user);
+	else {
+		limits_login_worked(s->in->conf.limits, s->user_name, s->client_name, mono(s));
 		if (!limits_connect(s->in->conf.limits, s->user_name, user->connections_max, mono(s)))
 			smtp_server_answer(s->smtp, 454, "4.7.0", "Too many connections of this user");
 		else {

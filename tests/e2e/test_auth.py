@@ -272,6 +272,39 @@ def test_A19_guessing_at_once_is_limited_and_stops_no_mail():
         t.auth("shop", "secret", "421 4.7.0")
 
 
+def test_A19_one_user_is_guessed_at_from_many_addresses():
+    """After fifty failures a user's password is worth nothing from where it is not known; at home all goes on."""
+    with running(users={"shop": "", "other": ""}, listen="auth-in-clear = yes  networks = { 10.9.9.0/24 }") as w, \
+            contextlib.ExitStack() as stack:
+        def guesser(source):
+            talk = stack.enter_context(Talk(w.port, source=source, timeout=60))
+            talk.hello()
+            return talk
+        home, away = guesser("127.0.2.1"), guesser("127.0.2.2")
+        home.auth("shop", "secret")
+        crowd = [guesser(f"127.0.3.{n}") for n in range(1, 50)]
+        for talk in crowd:
+            talk.raw("AUTH PLAIN " + b64("\0shop\0guess") + "\r\n")
+        for talk in crowd:
+            talk.expect("535 5.7.8")
+        guesser("127.0.2.3").auth("shop", "secret")  # one failure below the bound
+        away.auth("shop", "guess", "535 5.7.8")
+        away.auth("shop", "secret", "535 5.7.8 Authentication failed$")
+        away.auth("shop", "guess", "535 5.7.8 Authentication failed$")
+        away.auth("other", "secret")
+        home = guesser("127.0.2.1")
+        home.auth("shop", "guess", "535 5.7.8")
+        home.auth("shop", "secret")
+        home.envelope()
+        home.data(MAIL)
+        log = w.log_text()
+        assert re.findall(r' login_failed client=127.0.2.2 failures=\d why="(.*)" user="shop"\n', log) == [
+            "authentication failed", "too many failures of this user, although it was the password",
+            "too many failures of this user"]
+        assert len(re.findall(r' login_failed client=127.0.3.\d+ failures=1 why="authentication failed" user="shop"\n', log)) == 49
+        assert "secret" not in log.replace(str(w.dir), "") and "guess" not in log
+
+
 def test_A19_stop_does_not_wait_for_those_who_guessed_wrong():
     with running(users={"shop": ""}, listen="auth-in-clear = yes") as w, contextlib.ExitStack() as stack:
         for _ in range(6):

@@ -120,6 +120,41 @@ test_login_failures(void **state)
 	limits_destroy(&l);
 }
 
+/* A user is known from the last few addresses its password came from, however many others guess. */
+static void
+test_familiar_addresses(void **state)
+{
+	struct limits *l = limits_create();
+	char client[LIMITS_CLIENT_MAX];
+
+	assert_false(limits_is_familiar(l, "user shop", "client 192.0.2.1"));
+	limits_login_worked(l, "user shop", "client 192.0.2.1", 0);
+	assert_true(limits_is_familiar(l, "user shop", "client 192.0.2.1"));
+	assert_false(limits_is_familiar(l, "user shop", "client 192.0.2.11"));
+	assert_false(limits_is_familiar(l, "user other", "client 192.0.2.1"));
+	(void)limits_login_failed(l, "user other", 0);
+	assert_false(limits_is_familiar(l, "user other", "client 192.0.2.1"));
+	/* One comes back all the time, others once: those that are longest away go. */
+	for (int i = 2; i < 40; i++) {
+		snprintf(client, sizeof(client), "client 192.0.2.%d", i);
+		limits_login_worked(l, "user shop", client, 0);
+		limits_login_worked(l, "user shop", "client 192.0.2.1", 0);
+	}
+	assert_true(limits_is_familiar(l, "user shop", "client 192.0.2.1"));
+	for (int i = 2; i < 40; i++) {
+		snprintf(client, sizeof(client), "client 192.0.2.%d", i);
+		assert_int_equal(
+			limits_is_familiar(l, "user shop", client), i > 39 - LIMITS_FAMILIAR_MAX + 1);
+	}
+	/* Names nobody uses are forgotten, users are not. */
+	for (int i = 0; i < 20000; i++) {
+		snprintf(client, sizeof(client), "client %d", i);
+		assert_int_equal(limits_login_failed(l, client, i * second_us), 1);
+	}
+	assert_true(limits_is_familiar(l, "user shop", "client 192.0.2.1"));
+	limits_destroy(&l);
+}
+
 /* More names than are kept: idle ones make room, busy ones keep their counts. */
 static void
 test_many_names(void **state)
@@ -236,6 +271,7 @@ main(void)
 		cmocka_unit_test(test_rate_is_exact),
 		cmocka_unit_test(test_rate_refills),
 		cmocka_unit_test(test_login_failures),
+		cmocka_unit_test(test_familiar_addresses),
 		cmocka_unit_test(test_many_names),
 		cmocka_unit_test(test_names_of_clients),
 		cmocka_unit_test(test_from_many_threads),
