@@ -28,6 +28,7 @@ enum {
 struct work {
 	struct message *m;
 	const struct prepare_input *in;
+	struct smtp_slice all; /* header and body as they came, but for a line of a mailbox file */
 	struct smtp_header header;
 	struct smtp_field fields[SMTP_HEADER_FIELDS_MAX];
 	bool removed[SMTP_HEADER_FIELDS_MAX];
@@ -252,17 +253,38 @@ count_own_traces(const struct work *w)
 	return count;
 }
 
+/*
+ * B5: programs that read mailbox files hand on the line that begins a message there ("From a@b.test Mon Jan 1
+ * ..."). It is no field, and names nothing the envelope does not; who is refused for it has no means against
+ * it.
+ */
+static struct smtp_slice
+without_mailbox_line(struct smtp_slice all)
+{
+	size_t quote = all.len > 0 && all.ptr[0] == '>';
+	const char *lf = all.len > 0 ? memchr(all.ptr, '\n', all.len) : NULL;
+	size_t line;
+
+	if (lf == NULL || (line = (size_t)(lf - all.ptr) + 1) < quote + 5 ||
+		memcmp(all.ptr + quote, "From ", 5) != 0)
+		return all;
+	/* "From : a@b.test" is a field somebody wrote badly, and refused as one. */
+	if (all.ptr[quote + 5] == ':')
+		return all;
+	return (struct smtp_slice){all.ptr + line, all.len - line};
+}
+
 static bool
 check_header(struct work *w, struct prepare_reply *out)
 {
-	struct smtp_slice all = {w->m->buffer, w->m->buffer_len};
 	unsigned traces;
 	size_t at = 0;
 	int err, from;
 
 	w->header.fields = w->fields;
 	w->header.fields_max = SMTP_HEADER_FIELDS_MAX;
-	err = smtp_header_scan(&w->header, all, &at);
+	err = smtp_header_scan(&w->header, w->all, &at);
+	at += w->m->buffer_len - w->all.len;
 	if (err == SMTP_ETOOLONG)
 		refuse(out, 552, "5.3.4", "Header block is too long at byte %zu", at);
 	else if (err != SMTP_OK)
@@ -357,7 +379,7 @@ write_top(struct work *w, char *buf, size_t max)
 static struct queue_blob
 copy_header(struct work *w)
 {
-	struct queue_blob copy = message_keep(w->m, w->m->buffer, w->header.header_bytes);
+	struct queue_blob copy = message_keep(w->m, w->all.ptr, w->header.header_bytes);
 	char *to;
 	uint32_t i;
 
@@ -390,11 +412,11 @@ lay_out(struct work *w)
 		return false;
 	m->body[0] = message_keep(m, top, (size_t)n);
 	if (w->removed_count == 0)
-		m->body[1] = (struct queue_blob){m->buffer, m->buffer_len};
+		m->body[1] = (struct queue_blob){w->all.ptr, w->all.len};
 	else {
 		m->body[1] = copy_header(w);
 		m->body[2] = (struct queue_blob){
-			m->buffer + w->header.header_bytes, m->buffer_len - w->header.header_bytes};
+			w->all.ptr + w->header.header_bytes, w->all.len - w->header.header_bytes};
 	}
 	return m->body[0].ptr != NULL && m->body[1].ptr != NULL;
 }
@@ -417,7 +439,7 @@ set_flags(struct work *w)
 {
 	struct message *m = w->m;
 
-	if (has_8bit(m->buffer, m->buffer_len))
+	if (has_8bit(w->all.ptr, w->all.len))
 		m->meta.flags |= QUEUE_MESSAGE_8BIT;
 	/* Marked only when it is needed: sites without SMTPUTF8 take everything else (B10). */
 	if (has_8bit_address(m) || (w->in->is_smtputf8 && w->header.is_8bit))
@@ -435,6 +457,7 @@ prepare_message(struct message *m, const struct prepare_input *in, struct prepar
 
 	w.m = m;
 	w.in = in;
+	w.all = without_mailbox_line((struct smtp_slice){m->buffer, m->buffer_len});
 	w.removed_count = 0;
 	out->code = 0;
 	if (!check_header(&w, out))

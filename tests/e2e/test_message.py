@@ -183,6 +183,18 @@ def test_B5_unwanted_fields_are_taken_out(w, t):
     assert mail.endswith(b"Subject: kept\r\n\r\nBcc: body\r\n")
 
 
+def test_B5_a_line_of_a_mailbox_file_is_taken_out(w, t):
+    """What PHP and the like hand on as it stands in their files; the signature is made without it."""
+    for n, line in enumerate((b"From s@x.test Mon Jan  1 00:00:00 2024\r\n", b">From - Mon Jan  1 00:00:00 2024\r\n")):
+        rest = b"From: <s@sender.test>\r\nX-Case: mailbox%d;\r\n\r\nFrom here on\r\n" % n
+        submit(t, line + rest, f"b5.{n}@a.test")
+        gives(w, f"b5.{n}@a.test")
+        (mail,) = [m for m in w.mails() if b"X-Case: mailbox%d;" % n in m]
+        assert mail.endswith(b"\r\n" + rest) and b"2024" not in mail
+        assert dkim_ok(mail, KEYS, 0) and opendkim_ok(mail, KEYS)
+    submit(t, b"Subject: x\r\nFrom s@x.test Mon Jan  1 00:00:00 2024\r\nFrom: <s@x.test>\r\n\r\n", "b5@a.test", "550 5.6.0 Byte 12 ")
+
+
 def test_B6_routing_fields_of_a_trusted_client(w, t):
     mail = arrived(w, t, b"From: <s@x.test>\r\nX-Job: winter-7\r\nX-Virtual-MTA: marketing\r\n\r\nhello\r\n", "b6@a.test")
     assert b"X-Job" not in fields(mail) and b"X-Virtual-MTA" not in fields(mail)
