@@ -1,9 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What the daemon does when the machine is short of something: time of its disk, descriptors, memory."""
 import contextlib
-import functools
 import os
-import pathlib
 import re
 import resource
 import shutil
@@ -17,7 +15,7 @@ import time
 import pytest
 from clock import Clock
 from namespaces import network
-from tools import MAIL, Talk, dsns, gives, implicit_tls, running
+from tools import MAIL, Talk, dsns, gives, implicit_tls, running, sanitizer
 from world import World, program, wait_for
 
 ACCEPTING = 'site a { domains = { "*.test" } }'
@@ -378,13 +376,6 @@ def test_I14_too_few_threads():
                 assert w.daemon.returncode == 1 and "mtad: cannot start: " in w.log_text(), w.log_text()
                 outcomes.add("says so")
     assert outcomes == {"runs", "says so"}
-
-
-@functools.cache
-def sanitizer():
-    """Of the daemon: "a", "t" or "" (address, thread, none)."""
-    found = re.search(rb"__([at])san_init", pathlib.Path(program("mtad")).read_bytes())
-    return found[1].decode() if found else ""
 
 
 def test_I3_no_memory_for_what_comes_in():

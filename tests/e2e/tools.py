@@ -2,6 +2,7 @@
 """What several end-to-end tests need beside a World: a running one in a line, a client that says any bytes, keys."""
 import base64
 import contextlib
+import functools
 import os
 import pathlib
 import re
@@ -16,8 +17,8 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
 from disk import Disk  # noqa: E402
 from world import World, free_port, program, wait_for  # noqa: E402
 
-__all__ = ["A_TEST", "LEAN", "MAIL", "Talk", "certificate", "descriptors", "dkim_key", "dkim_ok", "dsns", "free_port", "gives", "implicit_tls", "memory",
-           "password_file", "program", "running", "wait_for"]
+__all__ = ["A_TEST", "LEAN", "MAIL", "Talk", "certificate", "descriptors", "dkim_key", "dkim_ok", "dsns", "free_port", "gives",
+           "implicit_tls", "memory", "password_file", "program", "running", "sanitizer", "wait_for"]
 
 A_TEST = 'site a { domains = { "a.test" } }\n'
 MAIL = b"From: <s@x.test>\r\nTo: <r@a.test>\r\nSubject: test\r\n\r\nhello\r\n.\r\n"
@@ -123,13 +124,20 @@ class Talk:
         return self.say("AUTH PLAIN " + base64.b64encode(f"\0{user}\0{password}".encode()).decode(), pattern)
 
 
+@functools.cache
+def sanitizer():
+    """Of the daemon: "a", "t" or "" (address, thread, none)."""
+    found = re.search(rb"__([at])san_init", pathlib.Path(program("mtad")).read_bytes())
+    return found[1].decode() if found else ""
+
+
 # For a daemon whose memory is measured: AddressSanitizer keeps what was freed, to find its users.
 LEAN = ["env", f"ASAN_OPTIONS={os.environ.get('ASAN_OPTIONS', '')}:quarantine_size_mb=0:thread_local_quarantine_size_kb=0"]
 
 
 def memory(w):
     """Of the daemon, in bytes. Nothing to go by under ThreadSanitizer, which keeps several for each: 0."""
-    if b"__tsan_init" in pathlib.Path(program("mtad")).read_bytes():
+    if sanitizer() == "t":
         return 0
     return int(open(f"/proc/{w.daemon.pid}/statm").read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
 

@@ -190,7 +190,7 @@ put(void *arg, void *ptr)
 }
 
 static void
-test_model(void **state)
+test_A24_random_order(void **state)
 {
 	static const struct smtp_alloc heap = {get, put, NULL};
 	/* Chunks of 3 do not add up to this before something else comes; 7000 is too large, but not too large
@@ -223,7 +223,7 @@ int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_model),
+		cmocka_unit_test(test_A24_random_order),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
