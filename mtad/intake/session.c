@@ -735,15 +735,18 @@ const struct wire_ops intake_wire_ops = {NULL, on_tls, on_bytes, on_pull, on_sen
 static void
 log_received(const struct intake_session *s, const struct message *m)
 {
+	const struct smtp_slice top = {m->body[0].ptr, m->body[0].len}, name = SMTP_LIT("DKIM-Signature:");
 	char sender[SMTP_ADDRESS_MAX + 1];
+	bool is_signed = top.len > name.len && memcmp(top.ptr, name.ptr, name.len) == 0;
 
 	if (!log_wants(s->in->conf.log, LOG_EVENT_received))
 		return;
 	log_event(s->in->conf.log, LOG_EVENT_received,
-		"msg=%llx client=%s user=%s job=%.*s size=%llu rcpts=%u from=\"%s\"",
+		"msg=%llx client=%s user=%s job=%.*s size=%llu rcpts=%u signed=%s from=\"%s\"",
 		(unsigned long long)m->meta.id, s->client_ip, s->user != NULL ? s->user->name : "",
 		(int)m->meta.job.len, (const char *)m->meta.job.ptr, (unsigned long long)m->meta.body_bytes,
-		m->rcpt_count, log_escape(sender, sizeof(sender), m->meta.sender.ptr, m->meta.sender.len));
+		m->rcpt_count, is_signed ? "yes" : "no",
+		log_escape(sender, sizeof(sender), m->meta.sender.ptr, m->meta.sender.len));
 }
 
 /* Local trouble is always temporary (a full disk must not bounce mail); only what is wrong with the message

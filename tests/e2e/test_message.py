@@ -437,8 +437,18 @@ def test_B19_wildcard_key_and_long_header_list(w, t):
     assert max(map(len, mail.split(b"\r\n"))) <= 998
 
 
-def test_B20_no_key_for_the_from_domain(w, t):
-    assert b"DKIM-Signature" not in fields(arrived(w, t, b"From: <s@other.test>\r\n\r\nhello\r\n", "b20@a.test"))
+@pytest.mark.parametrize("name", ["own", "other", "own_first", "other_first", "group"])
+def test_B20_which_key_signs(w, t, name):
+    """That of the first author's domain; without one the message goes as it is, and the log says so."""
+    author, is_signed = {"own": ("s@sender.test", True), "other": ("s@other.test", False),
+                         "own_first": ("s@sender.test, <o@other.test>", True),
+                         "other_first": ("Other <o@other.test>, s@sender.test", False),
+                         "group": ("Team: s@sender.test;", True)}[name]
+    seen = len(w.log_text())
+    mail = arrived(w, t, f"From: {author}\r\nSender: s@sender.test\r\n\r\nhello\r\n".encode(), f"b20.{name}@a.test")
+    assert fields(mail).count(b"DKIM-Signature") == 2 * is_signed
+    assert not is_signed or (dkim_ok(mail, KEYS, 0) and dkim_ok(mail, KEYS, 1))
+    assert re.findall(r" info received msg=.* signed=(\w+) from=\"s@sender.test\"", w.log_text()[seen:]) == ["yes" if is_signed else "no"]
 
 
 def test_first_key_of_a_reload_signs_on_older_connections():
