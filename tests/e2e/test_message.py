@@ -8,7 +8,7 @@ import subprocess
 import time
 
 import pytest
-from tools import A_TEST, MAIL, Talk, dkim_key, dkim_ok, gives, program, running, wait_for
+from tools import A_TEST, MAIL, Talk, dkim_key, dkim_ok, gives, program, running, sanitizer, wait_for
 
 KEYS = {}
 
@@ -175,6 +175,22 @@ def test_B4_only_what_is_missing_is_added(w, t):
     assert mail.endswith(message) and fields(mail).count(b"Date") == 0 and b"Message-ID:" not in mail
 
 
+def test_B4_what_is_there_twice_stays_and_none_can_be_added(w, t):
+    """Nothing of the sender's is chosen for him; a receiver that shows another one has no valid signature to show with it."""
+    message = (b"From: <s@sender.test>\r\nDate: Mon, 1 Jan 2024 00:00:00 +0000\r\ndate: Tue, 2 Jan 2024 00:00:00 +0000\r\n"
+               b"Message-ID: <one@x.test>\r\nMESSAGE-ID: <two@x.test>\r\nSubject: one\r\nsubject: two\r\n\r\nhello\r\n")
+    mail = arrived(w, t, message, "b4d@a.test")
+    assert mail.endswith(message)
+    names = [f.lower() for f in fields(mail)]
+    for n, value in enumerate(email.message_from_bytes(mail).get_all("DKIM-Signature")):
+        assert dkim_ok(mail, KEYS, n)
+        signed = re.search(r"\bh=([^;]*)", value).group(1).lower()
+        for name in ("date", "message-id", "subject"):
+            assert names.count(name.encode()) == 2 and [f.strip() for f in signed.split(":")].count(name) == 3, signed
+            assert not dkim_ok(mail.replace(b"\r\n\r\n", b"\r\n%s: three\r\n\r\n" % name.encode(), 1), KEYS, n)
+            assert not dkim_ok(re.sub(rb"(?mi)^%s: .*\r\n" % name.encode(), b"", mail, count=1), KEYS, n)
+
+
 def test_B5_unwanted_fields_are_taken_out(w, t):
     mail = arrived(w, t, b"From: <s@x.test>\r\nBcc: <hidden@x.test>,\r\n <more@x.test>\r\nReturn-Path: <r@x.test>\r\n"
                    b"Content-Length: 5\r\nSubject: kept\r\n\r\nBcc: body\r\n", "b5@a.test")
@@ -291,6 +307,16 @@ def test_B10_smtputf8_to_a_site_without_it(w, t):
     t.data(MAIL)
     row = gives(w, "b10@ascii.test", "b")
     assert row["dsnStatus"] == "5.6.7"
+    # The report about it reaches a sender who has no SMTPUTF8 either.
+    t.say("MAIL FROM:<s@sender.test> SMTPUTF8", "250")
+    t.say("RCPT TO:<jürgen@ascii.test>".encode() + b"\r\n", "250")
+    t.data("From: <s@sender.test>\r\nX-Case: b10;\r\nTo: <jürgen@ascii.test>\r\nSubject: Grüße\r\n\r\nhello\r\n.\r\n".encode())
+    (report,) = wait_for("the report", lambda: [m for m in w.mails() if b"X-Case: b10;" in m])
+    assert report.isascii() and b"report-type=delivery-status" in report
+    parts = email.message_from_bytes(report).get_payload()
+    (_, about) = parts[1].get_payload()
+    assert (about["Final-Recipient"], about["Action"], about["Status"]) == (r"utf-8;j\x{FC}rgen@ascii.test", "failed", "5.6.7")
+    assert parts[0].get_payload().count("553 5.6.7 message needs SMTPUTF8") == 1
     # Marked only where it is needed.
     t.say("MAIL FROM:<s@sender.test> SMTPUTF8", "250")
     t.say("RCPT TO:<b10plain@ascii.test>", "250")
@@ -310,11 +336,16 @@ def test_B13_size_is_exact(w, t):
         assert f"SIZE {1 << 20}" in t.say("EHLO client.test")
 
 
-def test_B17_foreign_signature_stays_and_ours_stands_above(w, t):
-    mail = arrived(w, t, b"DKIM-Signature: v=1; a=rsa-sha256; d=other.test; s=x; h=from; bh=x; b=x\r\n"
-                   b"From: <s@sender.test>\r\n\r\nhello\r\n", "b17@a.test")
+def test_B17_foreign_signatures_and_arc_stay_and_ours_stand_above(w, t):
+    message = (b"ARC-Seal: i=1; a=rsa-sha256; t=1; cv=none; d=list.test; s=x; b=x\r\n"
+               b"ARC-Message-Signature: i=1; a=rsa-sha256; c=relaxed/relaxed;\r\n\td=list.test; s=x; h=from; bh=x; b=x\r\n"
+               b"ARC-Authentication-Results: i=1; list.test; dkim=pass header.d=other.test\r\n"
+               b"DKIM-Signature: v=1; a=rsa-sha256; d=other.test; s=x; h=from; bh=x; b=x\r\n"
+               b"Authentication-Results: list.test; dkim=pass\r\nFrom: <s@sender.test>\r\n\r\nhello\r\n")
+    mail = arrived(w, t, message, "b17@a.test")
+    assert mail.endswith(message)
     names = fields(mail)
-    assert names.count(b"DKIM-Signature") == 3 and names[0] == b"DKIM-Signature"
+    assert names[:2] == [b"DKIM-Signature"] * 2 and names.count(b"DKIM-Signature") == 3
     assert dkim_ok(mail, KEYS, 0) and dkim_ok(mail, KEYS, 1)
 
 
@@ -466,26 +497,45 @@ def test_first_key_of_a_reload_signs_on_older_connections():
         assert sorted((b"after" in m, dkim_ok(m, {name: record})) for m in w.mails()) == [(False, False), (True, True)]
 
 
-def test_B22_null_sender_gets_no_report(w, t):
-    t.say("MAIL FROM:<>", "250")
-    t.say("RCPT TO:<x@nowhere.invalid-domain.test-none>", "250")
-    t.data(MAIL)
-    gives(w, "x@nowhere", "b")
-    time.sleep(0.3)
-    assert not [r for r in w.rows() if r["rcpt"] == ""]
+def test_B22_null_sender_gets_no_report():
+    script = A_TEST + 'site x { domains = { "x.test" } }'
+    with running(script) as w, Talk(w.port) as t:
+        t.hello()
+        for sender in ("", "s@x.test"):
+            t.say(f"MAIL FROM:<{sender}>", "250")
+            for domain in ("a.test", "nowhere.invalid-domain.test-none"):
+                t.say(f"RCPT TO:<r{sender[:1]}@{domain}>", "250")
+            t.data(MAIL)
+            gives(w, f"r{sender[:1]}@a.test")
+            gives(w, f"r{sender[:1]}@nowhere", "b")
+        gives(w, "s@x.test")  # whoever has an address gets one, and is the only one
+        wait_for("an empty queue", lambda: w.ctl("status", "--json")["summary"]["recipients"] == 0)
+        assert [a["rcpt"] for a in w.arrived()] == ["r@a.test", "rs@a.test", "s@x.test"]
+        assert sum(r["type"] == "r" for r in w.rows()) == 5 and sum(b"report-type" in m for m in w.mails()) == 1
 
 
 def test_B23_a_megabyte_to_a_thousand_recipients(w, t):
-    t.say("MAIL FROM:<s@x.test>", "250")
-    t.raw("".join(f"RCPT TO:<b23.{n}@d{n % 500:03d}.test>\r\n" for n in range(1000)))
-    for _ in range(1000):
-        t.expect("250")
-    body = (b"x" * 98 + b"\r\n") * 10000
-    begun = time.monotonic()
-    t.data(b"From: <s@x.test>\r\n\r\n" + body + b".\r\n")
-    assert time.monotonic() - begun < 3
-    assert w.ctl("status", "--json")["summary"]["spool"]["used_bytes"] < 8 << 20, "stored once for all"
-    wait_for("1000 deliveries", lambda: sum(r["type"] == "d" and r["rcpt"].startswith("b23.") for r in w.rows()) == 1000, 60)
+    """From the first RCPT to the 250 in less than a second, in one of five tries: a test machine has other work, and
+    ThreadSanitizer makes more of it."""
+    limit = 3 if sanitizer() == "t" else 1
+    body = b"From: <s@x.test>\r\n\r\n" + (b"x" * 98 + b"\r\n") * 10000 + b".\r\n"
+    w.ctl("pause", "all")
+    used = w.ctl("status", "--json")["summary"]["spool"]["used_bytes"]
+    times = []
+    while len(times) < 5 and min(times, default=limit) >= limit:
+        t.say("MAIL FROM:<s@x.test>", "250")
+        begun = time.monotonic()
+        t.raw("".join(f"RCPT TO:<b23.{len(times)}.{n}@d{n % 500:03d}.test>\r\n" for n in range(1000)))
+        for _ in range(1000):
+            t.expect("250")
+        t.data(body)
+        times.append(time.monotonic() - begun)
+    assert min(times) < limit, times
+    grown = w.ctl("status", "--json")["summary"]["spool"]["used_bytes"] - used
+    assert grown < len(times) * (2 << 20), "stored once for all"
+    w.ctl("resume", "all")
+    wait_for("1000 deliveries of each", lambda: sum(r["type"] == "d" and r["rcpt"].startswith("b23.") for r in w.rows())
+             == 1000 * len(times), 120)
 
 
 def test_B28_same_message_id(w, t):
