@@ -80,7 +80,6 @@ struct sched_cell {
 	struct queue_link of_stream;
 	struct queue_map_node node;
 };
-
 enum sched_route { SCHED_ROUTE_NONE, SCHED_ROUTE_SITE, SCHED_ROUTE_WAIT, SCHED_ROUTE_FAIL };
 
 struct sched_domain {
@@ -177,14 +176,13 @@ struct queue_sched {
 	struct queue_map messages, streams, cells, domains, sites, lanes, pauses;
 	struct queue_heap rcpt_timers, domain_timers, lane_timers, pause_timers;
 	struct queue_link all_streams, sessions, leases;
-	struct queue_link fresh;   /* messages with a body, oldest first */
-	struct queue_link todo;    /* domains whose route needs something */
-	struct queue_link active;  /* lanes that may have something to hand out */
-	/* Lanes that only connections_total keeps from opening, longest first: without any session, and those
-	 * that want more of them. */
-	struct queue_link starved_none, starved_more;
-	struct queue_link closing; /* sessions whose CLOSE has not been ordered yet */
-	struct queue_link idle;    /* sessions without a lease, longest first */
+	struct queue_link fresh;        /* messages with a body, oldest first */
+	struct queue_link todo;         /* domains whose route needs something */
+	struct queue_link active;       /* lanes that may have something to hand out */
+	struct queue_link starved_none; /* lanes without session that only connections_total keeps from one */
+	struct queue_link starved_more; /* and from more than they have; longest first */
+	struct queue_link closing;      /* sessions whose CLOSE has not been ordered yet */
+	struct queue_link idle;         /* sessions without a lease, longest first */
 	uint64_t counts[SCHED_STATES], rcpts, doubted;
 	uint32_t session_count, closing_count, starved_none_count;
 	bool has_clock, is_paused;

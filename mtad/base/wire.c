@@ -420,8 +420,8 @@ read_tls(struct wire *w, char *buf, size_t max)
 		fail_ssl(w, err);
 		return -1;
 	}
-	/* What is left is in the socket, which says so in the next turn of the loop: an event that makes itself
-	 * active is called again in this one, before anybody else. */
+	/* What is left is in the socket, which says so in the next turn of the loop: an event that makes
+	 * itself active is called again in this one, before anybody else. */
 	return (ssize_t)have;
 }
 

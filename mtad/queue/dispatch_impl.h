@@ -80,8 +80,8 @@ uint32_t dispatch_source_number(struct dispatch *d, const char *name);
 struct job *dispatch_make_job(struct dispatch *d, struct queue_lease *lease);
 /* An answered job: settled, then recorded. */
 void dispatch_job_done(struct dispatch *d, struct job *job);
-/* Looks for orders in the next turn of the loop, after letters and sockets had theirs: an event made active in
- * this turn would come before them, again and again while there are orders. */
+/* Looks for orders in the next turn of the loop, after letters and sockets had theirs: an event made active
+ * in this turn would come before them, again and again while there are orders. */
 void dispatch_wake(struct dispatch *d);
 /* A lease nobody could be given: back, unpenalised. */
 void dispatch_return_lease(struct dispatch *d, struct queue_lease *lease);
@@ -95,8 +95,8 @@ void dispatch_close(struct dispatch *d, const struct queue_order *order);
 void dispatch_on_closed(struct dispatch *d, struct outbound *o);
 /* After a job of it has come back. */
 void dispatch_release_if_over(struct dispatch *d, struct outbound *o);
-/* Where a message ended uncertainly, for some of its recipients at least, is remembered until it ends otherwise
- * at the same site. Not for a job nobody has tried. */
+/* Where a message ended uncertainly, for some of its recipients at least, is remembered until it ends
+ * otherwise at the same site. Not for a job nobody has tried. */
 void dispatch_remember_host(struct dispatch *d, const struct job *job, bool is_uncertain);
 
 /* --- operate.c --- */

@@ -3,7 +3,6 @@
 import concurrent.futures
 import contextlib
 import itertools
-import os
 import pathlib
 import re
 import resource
@@ -15,7 +14,7 @@ import struct
 import time
 
 import pytest
-from tools import MAIL, Talk, certificate, free_port, gives, implicit_tls, running, sanitizer, wait_for
+from tools import MAIL, Talk, certificate, descriptors, free_port, gives, implicit_tls, running, sanitizer, wait_for
 
 
 @pytest.fixture(scope="module")
@@ -615,12 +614,9 @@ def test_A44_clients_that_vanish_leave_no_descriptor():
     with running() as w:
         w.ctl("pause", "all")
         wait_for("the end of the start's own connection", lambda: "client_closed" in w.log_text())
-
-        def descriptors():
-            return len(os.listdir(f"/proc/{w.daemon.pid}/fd"))
         with Talk(w.port) as one:
             one.hello()
-            before = descriptors() - 1
+            before = descriptors(w) - 1
         for end in (Talk.close, abort) * 5:
             talks = [Talk(w.port) for _ in range(5)]
             for t in talks[1:]:
@@ -632,7 +628,7 @@ def test_A44_clients_that_vanish_leave_no_descriptor():
             talks[4].raw(MAIL)
             for t in talks:
                 end(t)
-        wait_for("as many descriptors as before", lambda: descriptors() <= before)
+        wait_for("as many descriptors as before", lambda: descriptors(w) <= before)
 
 
 def test_A45_half_close_after_pipelined_quit(w, t):

@@ -138,10 +138,11 @@ scene_begin(struct scene *s, const struct folder *f)
 		.sign_count = 1};
 
 	assert_non_null(s->intake = intake_create(&ic));
-	if (!intake_reconfigure(s->intake, s->conf, false, why, sizeof(why)))
-		fail_msg("%s", why);
+	const struct intake_change change = {s->conf, false, &set};
+
 	s->socket.fd = listen_on_loopback();
-	assert_true(intake_listen(s->intake, &set));
+	if (!intake_reconfigure(s->intake, &change, why, sizeof(why)))
+		fail_msg("%s", why);
 	s->client = connect_to(s->socket.fd);
 }
 

@@ -363,8 +363,8 @@ open_slow(struct host *h)
 	return opened;
 }
 
-/* Sites that are slow without end, with mail for ever more connections: the next sites get their first at once,
- * and a connection that ends goes to a site without any. */
+/* Sites that are slow without end, with mail for ever more connections: the next sites get their first at
+ * once, and a connection that ends goes to a site without any. */
 static void
 test_D40_slow_sites_leave_room(void **state)
 {

@@ -584,8 +584,8 @@ test_E11_flood_of_key_updates(void **state)
 	finish(f);
 }
 
-/* Bytes in records of their own, as many as the socket takes; b gets some of them in each turn of the loop, and
- * all in the end. */
+/* Bytes in records of their own, as many as the socket takes; b gets some of them in each turn of the loop,
+ * and all in the end. */
 static void
 test_E11_flood_of_tiny_records(void **state)
 {
