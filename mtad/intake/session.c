@@ -212,8 +212,9 @@ on_rcpt(struct intake_session *s, const struct smtp_server_rcpt *rcpt)
 	}
 	r.address = (struct queue_blob){rcpt->address.ptr, rcpt->address.len};
 	r.orcpt = (struct queue_blob){rcpt->orcpt.ptr, rcpt->orcpt.len};
-	if (known < 0 || !message_add_rcpt(s->message, &r, (struct queue_blob){domain, (size_t)n})) {
-		refuse(s, "RCPT", 452, "4.3.1", "Out of memory");
+	if (known < 0 || !has_memory(s) ||
+		!message_add_rcpt(s->message, &r, (struct queue_blob){domain, (size_t)n})) {
+		refuse(s, "RCPT", 452, "4.3.1", "Too much mail in flight, try again later");
 		return;
 	}
 	rcpt_set_add(&s->rcpt_set, s->message);
@@ -560,12 +561,12 @@ react(struct intake_session *s, enum smtp_server_event event, const struct smtp_
 /* Strangers have the time of one command for all of them until their log-in, or their NOOPs would keep places
  * others need (A9). */
 static int64_t
-command_time(const struct intake_session *s)
+time_for(const struct intake_session *s, bool in_data)
 {
 	int64_t left_us = s->login_by_us - mono(s);
 
 	if (s->user != NULL || s->in_networks)
-		return s->listen->command_timeout;
+		return in_data ? s->listen->data_timeout : s->listen->command_timeout;
 	return left_us > 1 ? left_us : 1;
 }
 
@@ -585,7 +586,7 @@ set_timer(struct intake_session *s, bool progress)
 		return;
 	s->timed_data = in_data;
 	s->timed_bytes = have;
-	wire_deadline(s->wire, in_data ? s->listen->data_timeout : command_time(s));
+	wire_deadline(s->wire, time_for(s, in_data));
 }
 
 /* True: all said, the connection can go. */

@@ -319,6 +319,21 @@ def test_A9_the_end_is_told():
             assert t.rest().startswith(b"421 4.4.2")
 
 
+def test_A9_a_stranger_has_no_longer_for_a_chunk():
+    """Its bytes are thrown away, but each 4 KB of them renewed the timer of messages."""
+    listen = 'command-timeout = 3s  data-timeout = 60s  auth = required  auth-in-clear = yes'
+    with running(listen=listen, users={"shop": ""}) as w, Talk(w.port) as t:
+        t.hello()
+        t.raw(b"BDAT 50000000\r\n")
+        begun = time.monotonic()
+        with contextlib.suppress(OSError):
+            while time.monotonic() < begun + 20:
+                t.raw(b"z" * 8192)
+                if select.select([t.socket], [], [], 0.2)[0] and t.socket.recv(4096) == b"":
+                    break
+        assert time.monotonic() < begun + 10
+
+
 def test_stop_during_a_handshake():
     with running(before=implicit_tls) as w, socket.create_connection(("127.0.0.1", w.tls_port), timeout=20) as s:
         wait_for("its connection", lambda: "client_connected client=127.0.0.1 listen=tls" in w.log_text())
