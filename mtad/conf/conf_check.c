@@ -374,6 +374,9 @@ check_global(struct conf_loader *l)
 	if (strnlen(c->control_socket, 4096) >= sizeof(((struct sockaddr_un *)NULL)->sun_path))
 		conf_error(&l->report, conf_place_of(l, CONF_KIND_TOP, 0, "control-socket"),
 			"the path of a socket has at most 107 bytes");
+	if (strcmp(c->accounting_file, "none") != 0 && strcmp(c->accounting_file, c->accounting_json) == 0)
+		conf_error(&l->report, conf_place_of(l, CONF_KIND_TOP, 0, "accounting-json"),
+			"this is the path of accounting-file; each needs a file of its own");
 	if (c->spool_max > 0 && c->spool_max < INT64_C(16) << 20)
 		conf_error(&l->report, conf_place_of(l, CONF_KIND_TOP, 0, "spool-max"),
 			"less than 16MB is no spool");

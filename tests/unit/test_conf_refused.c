@@ -182,6 +182,8 @@ static const struct {
 	{"account", HOST "run-as = no-such-account",
 		"mtad.conf:2: there is no account \"no-such-account\"\n"},
 	{"record", HOST "accounting-records = { d, x }", "mtad.conf:2: \"x\" is no record"},
+	{"one path twice", HOST "accounting-file = /tmp/a\naccounting-json = /tmp/a",
+		"mtad.conf:3: this is the path of accounting-file"},
 	{"resolver", HOST "dns-servers = { localhost }", "mtad.conf:2: \"localhost\" is no resolver"},
 	{"short host name", "hostname = mta1", "mtad.conf:1: warning: \"mta1\" is no full host name"},
 	/* open relay (G14) */
