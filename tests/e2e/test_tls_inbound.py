@@ -91,8 +91,11 @@ def test_E3_stalled_handshakes_give_their_places_back(way):
     with serving("command-timeout = 5s  connections-max = 3") as w, contextlib.ExitStack() as stack:
         wait_for("the end of the start's own connection", lambda: "client_closed" in w.log_text())
         port = w.port if way == "starttls" else w.tls_port
+        before = w.log_text().count("client_connected")
         for _ in range(3):
             stack.enter_context(open_session(w, way))
+        # Each thread accepts for itself: the fourth could come before the third.
+        wait_for("the three", lambda: w.log_text().count("client_connected") >= before + 3)
         with socket.create_connection(("127.0.0.1", port), timeout=20) as s:
             assert rest(s).startswith(b"421 4.3.2")
 
