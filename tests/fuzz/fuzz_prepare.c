@@ -108,6 +108,23 @@ check_fields(const struct smtp_header *in, const struct smtp_header *out, uint32
 	require(k == out->count);
 }
 
+/* Without the line of a mailbox file in front (B5). */
+static struct smtp_slice
+skip_mailbox_line(struct smtp_slice in)
+{
+	const struct smtp_slice rest = {in.ptr + 1, in.len - 1};
+	struct smtp_slice line = in.len > 0 && in.ptr[0] == '>' ? rest : in;
+	size_t at = 5;
+
+	if (line.len < 6 || memcmp(line.ptr, "From ", 5) != 0 || line.ptr[5] == ':')
+		return in;
+	while (at < line.len && line.ptr[at] != '\n')
+		at++;
+	if (at == line.len)
+		return in;
+	return (struct smtp_slice){line.ptr + at + 1, line.len - at - 1};
+}
+
 static void
 check(const struct message *m, struct smtp_slice in)
 {
@@ -118,6 +135,7 @@ check(const struct message *m, struct smtp_slice in)
 	uint32_t top = 1;
 	int from;
 
+	in = skip_mailbox_line(in);
 	scan(&h, in);
 	scan(&out, all);
 	top += is_added(&h, SMTP_LIT("Date")) + is_added(&h, SMTP_LIT("Message-ID"));
