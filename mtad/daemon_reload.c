@@ -134,7 +134,9 @@ spread(struct app *a, const struct change *change)
 	struct reload **parts = calloc(count, sizeof(*parts));
 	int target;
 
-	for (target = RELOAD_SPOOL; parts != NULL && target <= RELOAD_IO; target++)
+	if (parts == NULL)
+		return false;
+	for (target = RELOAD_SPOOL; target <= RELOAD_IO; target++)
 		for (n = 0; n < counts[target]; n++)
 			if ((parts[made] = make_part(a, change, (enum reload_target)target, n)) != NULL)
 				made++;
