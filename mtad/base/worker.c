@@ -61,7 +61,7 @@ run(void *arg)
 
 	self = w;
 	pthread_setname_np(pthread_self(), w->conf.name);
-	while (!w->is_stopping) {
+	while (!w->is_stopping || (w->conf.is_busy != NULL && w->conf.is_busy(w->conf.arg))) {
 		if (event_base_loop(w->base, EVLOOP_ONCE) < 0)
 			break;
 		worker_flush();

@@ -20,6 +20,8 @@ struct worker;
 typedef void worker_on_letter(void *arg, struct letter *take_letter);
 /* Called in the thread after each batch of letters was handled (flush what was collected). */
 typedef void worker_on_batch(void *arg);
+/* True while work of earlier letters goes on in later turns of the loop: the thread does not end before. */
+typedef bool worker_is_busy(void *arg);
 
 struct worker_conf {
 	const char *name; /* of the thread, up to 15 bytes */
@@ -27,6 +29,7 @@ struct worker_conf {
 	worker_on_letter *on_letter;
 	worker_on_batch *on_batch; /* may be NULL */
 	void *arg;
+	worker_is_busy *is_busy; /* may be NULL: never */
 };
 
 struct worker *worker_create(const struct worker_conf *conf);
@@ -38,7 +41,7 @@ bool worker_start(struct worker *w);
 void worker_post(struct worker *w, struct letter *take_letter);
 /* Inside a worker's thread: post what was collected now (before something that takes long). */
 void worker_flush(void);
-/* Ends the loop after the letters posted so far; any thread. */
+/* Ends the loop after the letters posted so far, and when it is not busy with them; any thread. */
 void worker_stop(struct worker *w);
 void worker_join(struct worker *w);
 /* After join. */

@@ -626,17 +626,26 @@ has_work(const struct spool *s)
 	       s->reported != NULL;
 }
 
-/* A commit, and then the letters that came meanwhile. A turn of the loop ends when no event is active any
- * more, so a worker that stops has done it all. */
+/* One commit. The next in the next turn of the loop, after the letters that came meanwhile: an event that
+ * makes itself active would come before them until there is no more work. */
 static void
 on_batch(void *arg)
 {
+	static const struct timeval at_once = {0, 0};
 	struct spool *s = arg;
 
 	if (s->is_failed)
 		refuse_all(s);
 	else if (has_work(s) && commit_some(s) && has_work(s))
-		event_active(s->more, EV_TIMEOUT, 1);
+		event_add(s->more, &at_once);
+}
+
+static bool
+is_busy(void *arg)
+{
+	struct spool *s = arg;
+
+	return !s->is_failed && has_work(s);
 }
 
 static void
@@ -722,8 +731,11 @@ apply_conf(struct spool *s, const struct conf *conf)
 struct spool *
 spool_create(const struct spool_conf *conf)
 {
-	struct worker_conf wc = {
-		.name = "spool", .clock = conf->clock, .on_letter = on_letter, .on_batch = on_batch};
+	struct worker_conf wc = {.name = "spool",
+		.clock = conf->clock,
+		.on_letter = on_letter,
+		.on_batch = on_batch,
+		.is_busy = is_busy};
 	const struct timeval forget = {FORGET_SECONDS, 0};
 	struct spool *s = calloc(1, sizeof(*s));
 

@@ -17,6 +17,7 @@
 
 #include <dlfcn.h>
 #include <errno.h>
+#include <sched.h>
 #include <semaphore.h>
 #include <time.h>
 
@@ -53,6 +54,7 @@ struct scene {
 	struct spool *spool;
 	sem_t answers; /* letters that came back */
 	int refused, fresh, recorded, notified, recorded_before_accept;
+	uint64_t held_before_accept;
 };
 
 static void
@@ -64,6 +66,7 @@ on_letter(void *arg, struct letter *l)
 	case LETTER_ACCEPTED:
 		s->refused += ((struct accept *)l)->result == QUEUE_EIO;
 		s->recorded_before_accept = s->recorded;
+		s->held_before_accept = spool_holds_written(s->spool);
 		message_unref(((struct accept *)l)->message);
 		free(l);
 		sem_post(&s->answers);
@@ -348,6 +351,27 @@ test_many_are_held(void **state)
 	assert_int_equal(s.fresh, 1);
 }
 
+/* New mail that comes while they are written does not wait until all are. */
+static void
+test_mail_between_holds(void **state)
+{
+	enum { RCPTS = 60000 };
+	struct scene s;
+	queue_id id;
+
+	scene_begin(&s);
+	id = put(s.f, 10, RCPTS);
+	post_holds(&s, id, RCPTS, true);
+	scene_run(&s);
+	while (spool_holds_written(s.spool) == 0)
+		sched_yield();
+	post_accept(&s, 10);
+	scene_wait(&s, 1);
+	assert_in_range(s.held_before_accept, 1, RCPTS - SPOOL_BATCH_CHANGES);
+	wait_for_holds(&s, RCPTS);
+	scene_end(&s);
+}
+
 /* The spool is stopped: what it has been told before is done. */
 static void
 test_holds_before_a_stop(void **state)
@@ -507,6 +531,7 @@ main(void)
 		cmocka_unit_test(test_bounce_mails_share_commits),
 		cmocka_unit_test(test_outcomes_outlast_a_failure),
 		cmocka_unit_test(test_many_are_held),
+		cmocka_unit_test(test_mail_between_holds),
 		cmocka_unit_test(test_holds_before_a_stop),
 		cmocka_unit_test(test_holds_and_outcomes),
 		cmocka_unit_test(test_holds_outlast_a_failure),
