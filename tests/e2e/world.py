@@ -29,18 +29,25 @@ BUILD = pathlib.Path(os.environ.get("MTAD_BUILD", SOURCE / "build" / "release"))
 given_ports = set()
 
 
+def is_free(port):
+    """At the address of servers, and at the first of simulated sites."""
+    with socket.socket() as tcp, socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as udp, socket.socket() as site:
+        try:
+            tcp.bind(("127.0.0.1", port))
+            udp.bind(("127.0.0.1", port))
+            site.bind(("127.3.1.1", port))
+        except OSError:
+            return False
+    return True
+
+
 def free_port():
-    """A TCP and UDP port nobody has just now. Below those the kernel gives to outgoing connections, and none twice: or
-    somebody has it by the time it is bound."""
+    """A TCP and UDP port nobody has just now. Below those the kernel gives to outgoing connections, none twice, and
+    of each process of a test run others: or somebody has it by the time it is bound."""
+    share = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0")[2:]) % 8
     for _ in range(1000):
-        port = random.randrange(10000, 32000)
-        with socket.socket() as tcp, socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as udp:
-            try:
-                tcp.bind(("127.0.0.1", port))
-                udp.bind(("127.0.0.1", port))
-            except OSError:
-                continue
-        if port not in given_ports:
+        port = random.randrange(10000 + share, 32000, 8)
+        if port not in given_ports and is_free(port):
             given_ports.add(port)
             return port
     raise RuntimeError("no free port")
