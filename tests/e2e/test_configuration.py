@@ -10,7 +10,7 @@ import time
 
 import pytest
 from namespaces import network
-from tools import (LEAN, MAIL, Talk, certificate, descriptors, dkim_key, free_port, gives, memory, program, running,
+from tools import (MAIL, Talk, certificate, descriptors, dkim_key, free_port, gives, lean, memory, program, running,
                    wait_for)
 
 GOOD = 'hostname = a.test\nspool-dir = "spool"\nlisten s { address = { 127.0.0.1:5870 } }\n'
@@ -198,7 +198,7 @@ def test_G12_reloads_under_load():
         wait_for("all records", lambda: sum(r["type"] == "d" for r in w.rows()) == sent)
         wait_for("no session", lambda: w.ctl("status", "--json")["summary"]["sessions"]["delivering"] == 0)
     reloads = sent = 0
-    with running('site a { domains = { "a.test" } latency = 5ms }', before=before, wrapper=LEAN, delivery="idle = 0s") as w:
+    with running('site a { domains = { "a.test" } latency = 5ms }', before=before, wrapper=lean(), delivery="idle = 0s") as w:
         with w.client() as c, open(w.dir / "mtad.log") as log:
             reload_until(50)
             held, open_files = memory(w), descriptors(w)

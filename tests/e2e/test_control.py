@@ -15,7 +15,7 @@ import subprocess
 import time
 
 import pytest
-from tools import LEAN, Talk, gives, memory, program, running, wait_for
+from tools import Talk, gives, lean, memory, program, running, wait_for
 
 LATER = '''
 site a { domains = { "a.test", "aa.test" } rule { on = rcpt reply = "451 4.7.1 later" } }
@@ -363,7 +363,7 @@ def test_H8_odd_requests_are_refused():
 def test_H8_H12_slow_reader_gets_all_and_holds_up_nobody():
     """An answer that its client does not read waits in the daemon by the portion; one that leaves is forgotten."""
     domain = ".".join([letter * 60 for letter in "abc"] + ["a.test"])
-    with running(LATER, delivery="retry = { 1h }", wrapper=LEAN) as w:
+    with running(LATER, delivery="retry = { 1h }", wrapper=lean()) as w:
         w.ctl("pause", "all")
         with w.client() as c:
             for n in range(100):

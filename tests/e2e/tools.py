@@ -17,8 +17,8 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
 from disk import Disk  # noqa: E402
 from world import World, free_port, program, wait_for  # noqa: E402
 
-__all__ = ["A_TEST", "LEAN", "MAIL", "Talk", "certificate", "descriptors", "dkim_key", "dkim_ok", "dsns", "free_port", "gives",
-           "implicit_tls", "memory", "password_file", "program", "running", "sanitizer", "wait_for"]
+__all__ = ["A_TEST", "MAIL", "Talk", "certificate", "descriptors", "dkim_key", "dkim_ok", "dsns", "free_port", "gives",
+           "implicit_tls", "lean", "memory", "password_file", "program", "running", "sanitizer", "wait_for"]
 
 A_TEST = 'site a { domains = { "a.test" } }\n'
 MAIL = b"From: <s@x.test>\r\nTo: <r@a.test>\r\nSubject: test\r\n\r\nhello\r\n.\r\n"
@@ -131,8 +131,9 @@ def sanitizer():
     return found[1].decode() if found else ""
 
 
-# For a daemon whose memory is measured: AddressSanitizer keeps what was freed, to find its users.
-LEAN = ["env", f"ASAN_OPTIONS={os.environ.get('ASAN_OPTIONS', '')}:quarantine_size_mb=0:thread_local_quarantine_size_kb=0"]
+def lean(options=""):
+    """Wrapper of a daemon whose memory is measured or bounded: AddressSanitizer keeps what was freed, to find its users."""
+    return ["env", f"ASAN_OPTIONS={os.environ.get('ASAN_OPTIONS', '')}:quarantine_size_mb=0:thread_local_quarantine_size_kb=0:{options}"]
 
 
 def memory(w):
