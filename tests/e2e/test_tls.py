@@ -344,7 +344,6 @@ ODD = {
     "D22_354_to_rcpt": {"RCPT": "354 go on\r\n"},
     "D23_three_replies_to_rcpt": {"RCPT": "250 ok\r\n250 ok\r\n250 ok\r\n"},
     "D23_two_replies_to_rcpt_no_pipelining": {"EHLO": "250 peer\r\n", "RCPT": "250 ok\r\n250 ok\r\n"},
-    "D23_three_replies_to_mail": {"MAIL": "250 ok\r\n250 ok\r\n354 go\r\n"},
     "D22_354_twice": {"DATA": "354 go\r\n354 go\r\n"},
     "D22_250_before_the_dot": {"DATA": "354 go\r\n250 ok\r\n"},
     "D11_code_25": {"MAIL": "25 ok\r\n"},
