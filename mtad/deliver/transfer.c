@@ -38,8 +38,8 @@ load(struct job *job, struct queue_store *store, struct memory *memory)
 	}
 	if (err == QUEUE_OK)
 		return true;
-	again(job, err == QUEUE_OK || err == QUEUE_ENOMEM ? "no memory to load the message"
-							  : "message cannot be read from the spool");
+	again(job, err == QUEUE_ENOMEM ? "no memory to load the message"
+				       : "message cannot be read from the spool");
 	return false;
 }
 
