@@ -27,6 +27,13 @@ struct conf_rate {
 	int64_t count; /* 0: no limit */
 	int64_t per_us;
 };
+/* All of them hold; the shortest window first, each window once. A count is bytes for BYTE_RATES. Empty: no
+ * limit. */
+#define CONF_RATES_MAX 8
+struct conf_rates {
+	const struct conf_rate *items;
+	size_t count;
+};
 /* An address prefix. IPv4 is kept as IPv4; a mapped IPv6 client is compared as IPv4 (A53). */
 struct conf_network {
 	struct in6_addr address; /* v4 mapped into ::ffff:0:0/96 */
@@ -73,6 +80,8 @@ enum conf_bare_lf { CONF_BARE_LF_REFUSE, CONF_BARE_LF_NORMALISE };
 #define CONF_CTYPE_BYTES             int64_t
 #define CONF_CTYPE_DURATION          int64_t /* microseconds */
 #define CONF_CTYPE_RATE              struct conf_rate
+#define CONF_CTYPE_RATES             struct conf_rates
+#define CONF_CTYPE_BYTE_RATES        struct conf_rates
 #define CONF_CTYPE_TEXT              const char *
 #define CONF_CTYPE_PATH              const char * /* absolute, or "none" */
 #define CONF_CTYPE_LIST              struct conf_list

@@ -153,6 +153,8 @@ overlay(struct conf_delivery *out, const struct conf_delivery *from)
 		[CONF_TYPE_BYTES] = sizeof(int64_t),
 		[CONF_TYPE_DURATION] = sizeof(int64_t),
 		[CONF_TYPE_RATE] = sizeof(struct conf_rate),
+		[CONF_TYPE_RATES] = sizeof(struct conf_rates),
+		[CONF_TYPE_BYTE_RATES] = sizeof(struct conf_rates),
 		[CONF_TYPE_TEXT] = sizeof(const char *),
 		[CONF_TYPE_PATH] = sizeof(const char *),
 		[CONF_TYPE_LIST] = sizeof(struct conf_list),

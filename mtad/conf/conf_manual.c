@@ -14,6 +14,8 @@ static const char *const type_words[] = {
 	[CONF_TYPE_BYTES] = "a size",
 	[CONF_TYPE_DURATION] = "a time",
 	[CONF_TYPE_RATE] = "a rate",
+	[CONF_TYPE_RATES] = "a rate, or a list of rates",
+	[CONF_TYPE_BYTE_RATES] = "a byte rate, or a list of byte rates",
 	[CONF_TYPE_TEXT] = "a text",
 	[CONF_TYPE_PATH] = "a path",
 	[CONF_TYPE_LIST] = "a list",
@@ -62,7 +64,7 @@ print_facts(FILE *out, const struct conf_row *row)
 		fprintf(out, " from %s to %s", row->min, row->max);
 	}
 	if (row->fallback[0] != '\0') {
-		bool is_list = row->type == CONF_TYPE_LIST || row->type == CONF_TYPE_DURATIONS;
+		bool is_list = conf_type_is_list(row->type);
 
 		fputs("; default ", out);
 		fputs(is_list ? "{ " : "", out);

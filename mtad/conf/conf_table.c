@@ -111,6 +111,13 @@ const struct conf_block_kind conf_kinds[CONF_KIND_COUNT] = {
 						       "the MX records: a smarthost, an internal server.")},
 };
 
+bool
+conf_type_is_list(enum conf_type type)
+{
+	return type == CONF_TYPE_LIST || type == CONF_TYPE_DURATIONS || type == CONF_TYPE_RATES ||
+	       type == CONF_TYPE_BYTE_RATES;
+}
+
 const struct conf_row *
 conf_kind_row(const struct conf_block_kind *k, size_t n)
 {

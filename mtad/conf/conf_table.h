@@ -14,6 +14,8 @@ enum conf_type {
 	CONF_TYPE_BYTES,
 	CONF_TYPE_DURATION,
 	CONF_TYPE_RATE,
+	CONF_TYPE_RATES,
+	CONF_TYPE_BYTE_RATES,
 	CONF_TYPE_TEXT,
 	CONF_TYPE_PATH,
 	CONF_TYPE_LIST,
@@ -55,6 +57,9 @@ struct conf_block_kind {
 	size_t name, at;        /* where its struct keeps them */
 };
 #define CONF_ROW_NAME_MAX 48
+
+/* Types that stand in braces when they have more than one word. */
+bool conf_type_is_list(enum conf_type type);
 
 extern const struct conf_block_kind conf_kinds[CONF_KIND_COUNT];
 extern const struct conf_row conf_delivery_rows[];

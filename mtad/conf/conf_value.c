@@ -17,6 +17,9 @@
 #define TEXT_MAX    65536 /* no word of a file is longer: CONF_LINE_BYTES_MAX */
 #define WHY(w, ...) snprintf((w)->text, sizeof((w)->text), __VA_ARGS__)
 
+#define RATE_WINDOW_MIN_US INT64_C(1000000)
+#define RATE_WINDOW_MAX_US (31 * 86400 * INT64_C(1000000))
+
 struct unit {
 	const char *word;
 	int64_t factor;
@@ -131,30 +134,65 @@ conf_value_duration(const char *text, int64_t *out, struct conf_why *w)
 	return with_units(text, duration_units, 5, "a time such as 5m (ms, s, m, h, d)", out, w);
 }
 
-bool
-conf_value_rate(const char *text, struct conf_rate *out, struct conf_why *w)
-{
-	const char *p = text;
-	int64_t count;
-	const struct unit *u;
+typedef bool number_parser(const char *, int64_t *, struct conf_why *);
 
-	if (!digits(&p, &count)) {
-		why_no_number(text, "a rate such as 100/s (s, m, h, d)", w);
-		return false;
-	}
-	u = *p == '/' ? unit_at(duration_units + 1, 4, p + 1) : NULL;
-	if (u == NULL || p[2] != '\0') {
-		WHY(w, "\"%.60s\" is no rate; write 100/s (s, m, h, d)", text);
-		return false;
-	}
-	if (count < 1 || count > INT64_C(1000000000)) {
-		WHY(w, "\"%.60s\" is out of range: from 1 to 1000000000; leave the line out for no limit",
-			text);
-		return false;
-	}
-	out->count = count;
-	out->per_us = u->factor;
+/* What stands before the "/" of a rate, and what is said when it cannot. */
+static const struct rate_kind {
+	number_parser *parse;
+	int64_t most;
+	const char *most_text, *example, *zero;
+} rate_kinds[] = {
+	[CONF_TYPE_RATE] = {conf_value_count, INT64_C(1000000000), "1000000000",
+		"100/s or 300/10m (s, m, h, d)", "would accept nothing; leave the line out for no limit"},
+	[CONF_TYPE_RATES] = {conf_value_count, INT64_C(1000000000), "1000000000",
+		"100/s or 300/10m (s, m, h, d)",
+		"would never send; to stop use `mtactl pause`, for no limit write {}"},
+	[CONF_TYPE_BYTE_RATES] = {conf_value_bytes, INT64_C(1000000000000000), "909TB",
+		"10MB/s or 500GB/d (B, KB, MB, GB, TB; s, m, h, d)",
+		"would never send; to stop use `mtactl pause`, for no limit write {}"},
+};
+
+/* "s" is one second, "10m" are ten minutes. */
+static bool
+rate_window(const char *text, int64_t *out_us)
+{
+	const struct unit *u = unit_at(duration_units, 5, text);
+	struct conf_why none;
+
+	if (u == NULL || text[strnlen(u->word, 4)] != '\0')
+		return conf_value_duration(text, out_us, &none);
+	*out_us = u->factor;
 	return true;
+}
+
+bool
+conf_value_rate(enum conf_type type, const char *text, struct conf_rate *out, struct conf_why *w)
+{
+	const struct rate_kind *k = &rate_kinds[type];
+	size_t len = strcspn(text, "/");
+	const char *window = text[len] == '/' ? text + len + 1 : "";
+	bool is_zero = strncmp(text, "0", 2) == 0;
+	int64_t count, per_us;
+	char number[64];
+
+	snprintf(number, sizeof(number), "%.*s", (int)(len < 64 ? len : 63), text);
+	if (window[0] != '\0' && !k->parse(number, &count, w))
+		return false;
+	if (is_zero || (window[0] != '\0' && count == 0))
+		WHY(w, "\"%.60s\" %s", text, k->zero);
+	else if (window[0] != '\0' && window[strspn(window, "0123456789")] == '\0')
+		WHY(w, "\"%.60s\": the window has no unit; write %s", text, k->example);
+	else if (window[0] == '\0' || !rate_window(window, &per_us))
+		WHY(w, "\"%.60s\" is no rate; write %s", text, k->example);
+	else if (count > k->most)
+		WHY(w, "\"%.60s\" is too large; at most %s", text, k->most_text);
+	else if (per_us < RATE_WINDOW_MIN_US || per_us > RATE_WINDOW_MAX_US)
+		WHY(w, "\"%.60s\": a window is from 1s to 31d", text);
+	else {
+		*out = (struct conf_rate){count, per_us};
+		return true;
+	}
+	return false;
 }
 
 static void
@@ -304,8 +342,6 @@ conf_value_endpoint(const char *text, struct conf_endpoint out[2], struct conf_w
 
 /* --- rows --- */
 
-typedef bool number_parser(const char *, int64_t *, struct conf_why *);
-
 static number_parser *
 parser_of(enum conf_type type)
 {
@@ -424,6 +460,31 @@ store_durations(const struct conf_value_env *env, const struct conf_row *row, co
 	return true;
 }
 
+static bool
+store_rates(const struct conf_value_env *env, const struct conf_row *row, const char *const *items,
+	size_t count, struct conf_rates *out, struct conf_why *w)
+{
+	struct conf_rate *rates = conf_arena_alloc(env->arena, count * sizeof(*rates)), r;
+
+	if (count > CONF_RATES_MAX) {
+		WHY(w, "%zu rates; at most %d are possible", count, CONF_RATES_MAX);
+		return false;
+	}
+	for (size_t i = 0, at; i < count; i++) {
+		if (!conf_value_rate(row->type, items[i], &r, w))
+			return false;
+		for (at = i; at > 0 && rates[at - 1].per_us > r.per_us; at--)
+			rates[at] = rates[at - 1];
+		rates[at] = r;
+		if (at > 0 && rates[at - 1].per_us == r.per_us) {
+			WHY(w, "\"%.60s\" is a second rate for one window; keep the smaller", items[i]);
+			return false;
+		}
+	}
+	*out = (struct conf_rates){rates, count};
+	return true;
+}
+
 static void
 store_list(const struct conf_value_env *env, const char *const *items, size_t count, struct conf_list *out)
 {
@@ -446,7 +507,7 @@ store_scalar(const struct conf_value_env *env, const struct conf_row *row, const
 	case CONF_TYPE_DURATION:
 		return ranged_number(row, text, field, w);
 	case CONF_TYPE_RATE:
-		return conf_value_rate(text, field, w);
+		return conf_value_rate(row->type, text, field, w);
 	case CONF_TYPE_CHOICE:
 		return store_choice(row, text, field, w);
 	case CONF_TYPE_PATH:
@@ -474,6 +535,8 @@ conf_value_store(const struct conf_value_env *env, const struct conf_row *row, c
 	}
 	if (row->type == CONF_TYPE_DURATIONS)
 		return store_durations(env, row, items, count, field, w);
+	if (row->type == CONF_TYPE_RATES || row->type == CONF_TYPE_BYTE_RATES)
+		return store_rates(env, row, items, count, field, w);
 	if (count != 1) {
 		WHY(w, "takes one value, not a list");
 		return false;
@@ -510,7 +573,7 @@ conf_value_store_default(const struct conf_value_env *env, const struct conf_row
 
 	snprintf(text, sizeof(text), "%s", row->fallback);
 	items[0] = text;
-	if (row->type == CONF_TYPE_LIST || row->type == CONF_TYPE_DURATIONS) {
+	if (conf_type_is_list(row->type)) {
 		count = split_default(text, items, 32);
 	} else if (text[0] == '\0') {
 		/* Not set: the zeroed struct says it for numbers and rates. */
@@ -539,6 +602,24 @@ print_units(struct conf_arena *a, int64_t n, const struct unit *units, size_t co
 	return conf_arena_printf(a, "%" PRId64 "us", n);
 }
 
+/* "100/s, 300/10m" */
+static const char *
+print_rates(struct conf_arena *a, const struct conf_rate *rates, size_t count, bool is_bytes)
+{
+	const char *text = "";
+
+	for (size_t i = 0; i < count; i++) {
+		const char *window = print_units(a, rates[i].per_us, duration_units, 5);
+		const char *number = is_bytes ? print_units(a, rates[i].count, byte_units, 5)
+					      : conf_arena_printf(a, "%" PRId64, rates[i].count);
+		bool is_one = window[0] == '1' && (window[1] < '0' || window[1] > '9');
+
+		text = conf_arena_printf(
+			a, "%s%s%s/%s", text, i > 0 ? ", " : "", number, window + (is_one ? 1 : 0));
+	}
+	return text;
+}
+
 static const char *
 print_list(struct conf_arena *a, const struct conf_list *l)
 {
@@ -556,6 +637,7 @@ const char *
 conf_value_print(struct conf_arena *a, const struct conf_row *row, const void *field)
 {
 	const struct conf_rate *rate = field;
+	const struct conf_rates *rates = field;
 	const struct conf_durations *d = field;
 	const char *text = "";
 	size_t len = 0;
@@ -570,10 +652,10 @@ conf_value_print(struct conf_arena *a, const struct conf_row *row, const void *f
 	case CONF_TYPE_DURATION:
 		return print_units(a, *(const int64_t *)field, duration_units, 5);
 	case CONF_TYPE_RATE:
-		if (rate->count == 0)
-			return "";
-		return conf_arena_printf(a, "%" PRId64 "/%s", rate->count,
-			print_units(a, rate->per_us, duration_units, 5) + 1);
+		return print_rates(a, rate, rate->count > 0 ? 1 : 0, false);
+	case CONF_TYPE_RATES:
+	case CONF_TYPE_BYTE_RATES:
+		return print_rates(a, rates->items, rates->count, row->type == CONF_TYPE_BYTE_RATES);
 	case CONF_TYPE_LIST:
 		return print_list(a, field);
 	case CONF_TYPE_DURATIONS:

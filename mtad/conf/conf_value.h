@@ -21,7 +21,8 @@ struct conf_why {
 bool conf_value_count(const char *text, int64_t *out, struct conf_why *out_why);
 bool conf_value_bytes(const char *text, int64_t *out, struct conf_why *out_why);
 bool conf_value_duration(const char *text, int64_t *out, struct conf_why *out_why);
-bool conf_value_rate(const char *text, struct conf_rate *out, struct conf_why *out_why);
+/* A whole RATE, or one item of RATES or BYTE_RATES: "100/s", "300/10m", "10MB/s". */
+bool conf_value_rate(enum conf_type type, const char *text, struct conf_rate *out, struct conf_why *out_why);
 /* "10.0.0.0/8", "::1"; bits behind the prefix must be zero. */
 bool conf_value_network(const char *text, struct conf_network *out, struct conf_why *out_why);
 /* "192.0.2.1:587", "[::1]:587", "*:587" (two endpoints), "/run/x.sock"; returns how many, 0: wrong. */

@@ -186,6 +186,9 @@ test_units(void **state)
 		{'r', "100/s2", -1},
 		{'r', "-1/s", -1},
 		{'r', "9999999999/s", -1},
+		{'r', "300/10m", 300},
+		{'r', "100/S", 100},
+		{'r', "100/1h30m", 100},
 	};
 
 	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
@@ -196,7 +199,7 @@ test_units(void **state)
 		bool is_good = cases[i].kind == 'd'   ? conf_value_duration(text, &n, &why)
 			       : cases[i].kind == 'b' ? conf_value_bytes(text, &n, &why)
 			       : cases[i].kind == 'c' ? conf_value_count(text, &n, &why)
-						      : conf_value_rate(text, &rate, &why);
+						      : conf_value_rate(CONF_TYPE_RATE, text, &rate, &why);
 
 		if (cases[i].kind == 'r')
 			n = rate.count;
@@ -205,6 +208,99 @@ test_units(void **state)
 		if (!is_good)
 			assert_true(why.text[0] != '\0');
 	}
+}
+
+/* Several at once: sorted, and printed as they are read again. */
+static void
+test_rates(void **state)
+{
+	static const struct {
+		enum conf_type type;
+		const char *words[4], *want; /* behind "!": why not */
+	} cases[] = {
+		{CONF_TYPE_RATES, {NULL}, ""},
+		{CONF_TYPE_RATES, {"100/s"}, "100/s"},
+		{CONF_TYPE_RATES, {"20000/d", "5000/h", "300/10m", "100/s"},
+			"100/s, 300/10m, 5000/h, 20000/d"},
+		{CONF_TYPE_RATES, {"1/90s", "1/24h", "1/1h", "1/31d"}, "1/90s, 1/h, 1/d, 1/31d"},
+		{CONF_TYPE_RATES, {"1000000000/s"}, "1000000000/s"},
+		{CONF_TYPE_BYTE_RATES, {"500GB/d", "10MB/s"}, "10MB/s, 500GB/d"},
+		{CONF_TYPE_BYTE_RATES, {"1000B/2s"}, "1000B/2s"},
+		{CONF_TYPE_BYTE_RATES, {"1000000000000000B/s"}, "976562500000KB/s"},
+		{CONF_TYPE_RATES, {"5/m", "6/60s"},
+			"!\"6/60s\" is a second rate for one window; keep the smaller"},
+		{CONF_TYPE_RATES, {"1/h", "0/s"},
+			"!\"0/s\" would never send; to stop use `mtactl pause`, for no limit write {}"},
+		{CONF_TYPE_RATES, {"0"},
+			"!\"0\" would never send; to stop use `mtactl pause`, for no limit write {}"},
+		{CONF_TYPE_BYTE_RATES, {"0B/d"},
+			"!\"0B/d\" would never send; to stop use `mtactl pause`, for no limit write {}"},
+		{CONF_TYPE_RATE, {"0/s"}, "!\"0/s\" would accept nothing; leave the line out for no limit"},
+		{CONF_TYPE_RATES, {"100"}, "!\"100\" is no rate; write 100/s or 300/10m (s, m, h, d)"},
+		{CONF_TYPE_RATES, {"100/"}, "!\"100/\" is no rate; write 100/s or 300/10m (s, m, h, d)"},
+		{CONF_TYPE_RATES, {"100/hour"},
+			"!\"100/hour\" is no rate; write 100/s or 300/10m (s, m, h, d)"},
+		{CONF_TYPE_RATES, {"100/s/s"},
+			"!\"100/s/s\" is no rate; write 100/s or 300/10m (s, m, h, d)"},
+		{CONF_TYPE_RATES, {"100/10"},
+			"!\"100/10\": the window has no unit; write 100/s or 300/10m (s, m, h, d)"},
+		{CONF_TYPE_RATES, {"100/ms"}, "!\"100/ms\": a window is from 1s to 31d"},
+		{CONF_TYPE_RATES, {"100/0s"}, "!\"100/0s\": a window is from 1s to 31d"},
+		{CONF_TYPE_RATES, {"100/32d"}, "!\"100/32d\": a window is from 1s to 31d"},
+		{CONF_TYPE_RATES, {"1000000001/d"}, "!\"1000000001/d\" is too large; at most 1000000000"},
+		{CONF_TYPE_RATES, {"-1/d"}, "!\"-1\" is negative; write a whole number such as 10"},
+		{CONF_TYPE_RATES, {"10MB/s"},
+			"!\"10MB\": a whole number stands here, without unit or fraction"},
+		{CONF_TYPE_BYTE_RATES, {"910TB/d"}, "!\"910TB/d\" is too large; at most 909TB"},
+		{CONF_TYPE_BYTE_RATES, {"10/s"},
+			"!\"10\" has no unit; write a size such as 50MB (B, KB, MB, GB, TB)"},
+		{CONF_TYPE_BYTE_RATES, {"10MB"},
+			"!\"10MB\" is no rate; write 10MB/s or 500GB/d (B, KB, MB, GB, TB; s, m, h, d)"},
+	};
+	struct conf_arena a = {0};
+	const struct conf_value_env env = {&a, "/"};
+
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		const struct conf_row row = {.field = "rate", .type = cases[i].type};
+		const char *want = cases[i].want;
+		union {
+			struct conf_rate one;
+			struct conf_rates many;
+		} value = {0};
+		struct conf_why why = {""};
+		size_t count = 0;
+
+		while (count < 4 && cases[i].words[count] != NULL)
+			count++;
+		if (conf_value_store(&env, &row, cases[i].words, count, &value, &why) != (want[0] != '!'))
+			fail_msg("\"%s\": %s", cases[i].words[0], why.text);
+		assert_string_equal(want[0] == '!' ? why.text : conf_value_print(&a, &row, &value),
+			want + (want[0] == '!'));
+	}
+	conf_arena_fini(&a);
+}
+
+static void
+test_rates_order(void **state)
+{
+	static const char *const words[] = {
+		"9/d", "3/s", "4/s", "5/2s", "1/m", "1/2m", "1/3m", "1/4m", "1/5m"};
+	const struct conf_row row = {.field = "rate", .type = CONF_TYPE_RATES};
+	struct conf_arena a = {0};
+	const struct conf_value_env env = {&a, "/"};
+	struct conf_rates rates = {0};
+	struct conf_why why;
+
+	assert_true(conf_value_store(&env, &row, words, 2, &rates, &why));
+	assert_int_equal(rates.count, 2);
+	assert_int_equal(rates.items[0].count, 3);
+	assert_int_equal(rates.items[0].per_us, 1000000);
+	assert_int_equal(rates.items[1].count, 9);
+	assert_int_equal(rates.items[1].per_us, INT64_C(86400000000));
+	assert_false(conf_value_store(&env, &row, words, 9, &rates, &why));
+	assert_string_equal(why.text, "9 rates; at most 8 are possible");
+	assert_int_equal(rates.count, 2);
+	conf_arena_fini(&a);
 }
 
 static void
@@ -540,6 +636,8 @@ main(void)
 		WITH_FOLDER(test_design),
 		cmocka_unit_test(test_endpoints),
 		cmocka_unit_test(test_units),
+		cmocka_unit_test(test_rates),
+		cmocka_unit_test(test_rates_order),
 		cmocka_unit_test(test_networks),
 		WITH_FOLDER(test_find_and_merge),
 		WITH_FOLDER(test_routes),

@@ -116,7 +116,7 @@ test_file_is_complete(void **state)
 		}
 		for (size_t n = 0; conf_kind_row(&conf_kinds[kind], n) != NULL; n++) {
 			const struct conf_row *row = conf_kind_row(&conf_kinds[kind], n);
-			bool is_list = row->type == CONF_TYPE_LIST || row->type == CONF_TYPE_DURATIONS;
+			bool is_list = conf_type_is_list(row->type);
 
 			if (kind == CONF_KIND_PROVIDER && n >= conf_kinds[kind].row_count)
 				break; /* stands in domain */
