@@ -176,6 +176,22 @@ nearest_in(int kind, const char *name)
 	return n;
 }
 
+/* Words that older files or a guess may have, whose nearest word would be the wrong one. */
+static const char *
+meant_by(const char *name)
+{
+	static const struct {
+		const char *name, *meant;
+	} words[] = {
+		{"message-rate", "\"accept-rate\" (what is taken in) or \"rate\" (what is sent)"},
+	};
+
+	for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++)
+		if (strncmp(words[i].name, name, CONF_ROW_NAME_MAX) == 0)
+			return words[i].meant;
+	return NULL;
+}
+
 static void
 say_unknown(struct parse *p, struct conf_place at, int kind, const char *name)
 {
@@ -183,6 +199,11 @@ say_unknown(struct parse *p, struct conf_place at, int kind, const char *name)
 	const char *in = kind == CONF_KIND_TOP ? "" : "in ", *right = kinds_with(p->arena, name);
 	struct nearest here = nearest_in(kind, name), best = {.distance = 9};
 
+	if (meant_by(name) != NULL) {
+		conf_error(p->report, at, "unknown setting \"%.60s\" %s%s; did you mean %s?", name, in, where,
+			meant_by(name));
+		return;
+	}
 	if (right[0] != '\0') {
 		conf_error(p->report, at, "\"%.60s\" does not belong %s%s; it belongs in %s", name, in, where,
 			right);

@@ -133,10 +133,10 @@ may_begin(struct intake_session *s)
 		refuse(s, "MAIL", 452, "4.3.1", "Insufficient system storage");
 	else if (!has_memory(s))
 		refuse(s, "MAIL", 452, "4.3.1", "Too much mail in flight, try again later");
-	else if (!limits_message(s->in->conf.limits, s->client_name, s->listen->message_rate, mono(s)))
+	else if (!limits_message(s->in->conf.limits, s->client_name, s->listen->accept_rate, mono(s)))
 		refuse(s, "MAIL", 451, "4.7.1", "Message rate of this client is used up, try again later");
 	else if (s->user != NULL &&
-		 !limits_message(s->in->conf.limits, s->user_name, s->user->message_rate, mono(s)))
+		 !limits_message(s->in->conf.limits, s->user_name, s->user->accept_rate, mono(s)))
 		refuse(s, "MAIL", 451, "4.7.1", "Message rate of this user is used up, try again later");
 	else
 		return true;

@@ -21,7 +21,7 @@ def w():
         world.blocks = f'user any {{ password-file = "{password_file(world.dir, "any", "pässwörd ünd blanks")}" }}\n'
     with running(before=before, users={
             "shop": 'senders = { "@shop.test", "boss@x.test" }',
-            "small": "message-max = 2KB  recipients-max = 2  message-rate = 2/h  connections-max = 1"}) as world:
+            "small": "message-max = 2KB  recipients-max = 2  accept-rate = 2/h  connections-max = 1"}) as world:
         yield world
 
 
@@ -331,8 +331,8 @@ def test_A9_strangers_have_one_time_to_log_in():
         user.say("NOOP", "250")
 
 
-def test_message_rate_of_a_client():
-    with running(listen="message-rate = 3/h") as w, Talk(w.port) as t:
+def test_accept_rate_of_a_client():
+    with running(listen="accept-rate = 3/h") as w, Talk(w.port) as t:
         t.hello()
         replies = []
         for _ in range(5):

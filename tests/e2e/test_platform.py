@@ -61,7 +61,7 @@ def test_unix_socket_and_second_listener():
 
 
 def test_limits_of_a_listener():
-    with World(listen="recipients-max = 2\nmessage-rate = 3/m\nmessage-max = 4KB\nconnections-per-client = 3") as w:
+    with World(listen="recipients-max = 2\naccept-rate = 3/m\nmessage-max = 4KB\nconnections-per-client = 3") as w:
         w.sim(PLAIN)
         w.start()
         with w.client() as c:

@@ -103,7 +103,7 @@ def test_J1_J4_a_start_with_a_wrong_clock_expires_nothing_at_once():
 
 
 def test_J2_a_day_back_stalls_nothing():
-    with clocked(delivery="retry = { 2s }", listen="message-rate = 1000/m") as w:
+    with clocked(delivery="retry = { 2s }", listen="accept-rate = 1000/m") as w:
         w.send("s@x.test", ["r@b.test"])
         gives(w, "r@b.test", "t")
         w.ctl("pause", "domain", "a.test", "--for", "3s")
@@ -192,7 +192,7 @@ def test_J5_stopped_and_continued():
 
 
 def test_J6_a_limit_per_hour_is_not_renewed_by_a_jump():
-    with clocked(listen="message-rate = 3/h") as w:
+    with clocked(listen="accept-rate = 3/h") as w:
         for n in range(3):
             w.send("s@x.test", [f"r{n}@a.test"])
         for days in (1, -2, 365):

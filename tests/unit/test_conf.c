@@ -48,7 +48,7 @@ test_empty(void **state)
 /* Design 9 in full, on few lines, with everything that needs no quotes. */
 static const char design[] = HOST
 	"listen submission { address = 127.0.0.1:587  networks = { 127.0.0.0/8 }  auth = optional }\n"
-	"listen other { address = { [::1]:2525, *:2526, run/x.sock } networks = {} message-rate = 100/s }\n"
+	"listen other { address = { [::1]:2525, *:2526, run/x.sock } networks = {} accept-rate = 100/s }\n"
 	"source ip-a { address = 192.0.2.10  ehlo = A.mta1.Example.com. }\n"
 	"source ip-b { address = { 192.0.2.11, 2001:db8::11 } }\n"
 	"pool marketing { sources = { ip-b, ip-a } }\n"
@@ -80,8 +80,8 @@ test_design(void **state)
 	assert_int_equal(c->listen_count, 2);
 	snprintf(path, sizeof(path), "%s/mtad.conf:2", f->path);
 	assert_string_equal(c->listens[0].at, path);
-	assert_int_equal(c->listens[1].message_rate.count, 100);
-	assert_int_equal(c->listens[1].message_rate.per_us, 1000000);
+	assert_int_equal(c->listens[1].accept_rate.count, 100);
+	assert_int_equal(c->listens[1].accept_rate.per_us, 1000000);
 	assert_int_equal(c->sources[0].has_v4, true);
 	assert_int_equal(c->sources[0].has_v6, false);
 	assert_int_equal(ntohl(c->sources[1].v4.sin_addr.s_addr), 0xc000020b);
@@ -487,8 +487,8 @@ test_diff(void **state)
 			"listen \"a\": removed (now)\nlisten \"b\": added (now)\n", 0},
 		{"", "run-as = root", "run-as: not set -> root (needs a restart)\n", 1},
 		{"listen a { address = 127.0.0.1:25 }",
-			"listen a { address = 127.0.0.1:25 message-rate = 5/h }",
-			"listen \"a\": message-rate: not set -> 5/h (now)\n", 0},
+			"listen a { address = 127.0.0.1:25 accept-rate = 5/h }",
+			"listen \"a\": accept-rate: not set -> 5/h (now)\n", 0},
 		{"memory-max = 1GB", "memory-max = 1536MB", "memory-max: 1GB -> 1536MB (now)\n", 0},
 	};
 	const struct folder *f = *state;

@@ -34,6 +34,10 @@ static const struct {
 		"did you mean \"retry\", which belongs in domain and provider?\n"},
 	{"no word near", HOST "zzzzzzzz = 1",
 		"unknown setting \"zzzzzzzz\" at the top level; mtad.conf(5) has all settings\n"},
+	{"the old name of accept-rate", HOST "user x { message-rate = 5/h }",
+		"mtad.conf:2: unknown setting \"message-rate\" in user; did you mean \"accept-rate\" (what "
+		"is "
+		"taken in) or \"rate\" (what is sent)?\n"},
 	{"libconfuse's own way to name a setting", HOST "domain a.example { }\n\"domain|expire\" = 1d",
 		"mtad.conf:3: \"domain|expire\" is no name of a setting\n"},
 	{"all errors of a block", HOST "domain a.example {\n retyr = 5m\n expirre = 1d\n idle = 5\n}",
