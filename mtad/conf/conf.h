@@ -73,6 +73,7 @@ enum conf_family {
 enum conf_log_target { CONF_LOG_STDERR, CONF_LOG_SYSLOG, CONF_LOG_JOURNAL };
 enum conf_log_level { CONF_LOG_ERROR, CONF_LOG_WARN, CONF_LOG_INFO, CONF_LOG_DEBUG };
 enum conf_bare_lf { CONF_BARE_LF_REFUSE, CONF_BARE_LF_NORMALISE };
+enum conf_rates_count { CONF_RATES_COUNT_ATTEMPTS, CONF_RATES_COUNT_DELIVERIES };
 
 /* Fields from conf.def. CHOICE is an int: the index in its list (-1: unset, where "" is the default). */
 #define CONF_CTYPE_BOOL              bool
@@ -89,6 +90,13 @@ enum conf_bare_lf { CONF_BARE_LF_REFUSE, CONF_BARE_LF_NORMALISE };
 #define CONF_CTYPE_CHOICE            int
 #define CONF_FIELD(field, type, ...) CONF_CTYPE_##type field;
 
+/* What is sent at most; 0 connections and empty rates: no limit. */
+struct conf_limits {
+#define CONF_LIMITS CONF_FIELD
+#include "conf.def"
+#undef CONF_LIMITS
+};
+
 /* Where a block stands, for messages: "mtad.conf:12". */
 struct conf_listen {
 	const char *name, *at;
@@ -101,6 +109,7 @@ struct conf_listen {
 struct conf_user {
 	const char *name, *at;
 	const char *password_hash; /* read from password_file */
+	struct conf_limits limits;
 #define CONF_USER CONF_FIELD
 #include "conf.def"
 #undef CONF_USER
@@ -110,6 +119,7 @@ struct conf_source {
 	bool has_v4, has_v6;
 	struct sockaddr_in v4;
 	struct sockaddr_in6 v6;
+	struct conf_limits limits;
 #define CONF_SOURCE CONF_FIELD
 #include "conf.def"
 #undef CONF_SOURCE
@@ -117,6 +127,7 @@ struct conf_source {
 struct conf_pool {
 	const char *name, *at;
 	const uint32_t *source_index; /* sources.count of them */
+	struct conf_limits limits;
 #define CONF_POOL CONF_FIELD
 #include "conf.def"
 #undef CONF_POOL

@@ -406,6 +406,7 @@ conf_check(struct conf_loader *l)
 	struct conf *c = l->conf;
 
 	check_global(l);
+	conf_check_rates(l);
 	conf_check_names(l, CONF_KIND_POOL, &l->owner->pools);
 	conf_check_names(l, CONF_KIND_SOURCE, &l->owner->sources);
 	conf_check_names(l, CONF_KIND_USER, &l->owner->users);

@@ -22,6 +22,8 @@ void conf_check_patterns(
 const char *conf_check_address(
 	struct conf_loader *l, struct conf_place at, const char *text, bool only_domain_allowed);
 
+/* conf_check_pace.c */
+void conf_check_rates(struct conf_loader *l);
 /* conf_check_listen.c */
 void conf_check_listens(struct conf_loader *l);
 /* conf_check_blocks.c */

@@ -128,20 +128,20 @@ find_error(cfg_t *root, int *out_kind)
 	return NULL;
 }
 
-/* "listen", "user and route": the kinds that have a setting of this name; "" when none has. */
+/* "listen", "user, source and route": the kinds that have a setting of this name; "" when none has. */
 static const char *
 kinds_with(struct conf_arena *a, const char *name)
 {
-	const char *text = "";
+	const char *text = "", *last = "";
 
 	for (int kind = CONF_KIND_TOP; kind < CONF_KIND_COUNT; kind++) {
-		const char *word =
-			kind == CONF_KIND_TOP ? "the top level, outside of blocks" : conf_kinds[kind].word;
-
-		if (conf_kind_row_find(&conf_kinds[kind], name) >= 0)
-			text = text[0] == '\0' ? word : conf_arena_printf(a, "%s and %s", text, word);
+		if (conf_kind_row_find(&conf_kinds[kind], name) < 0)
+			continue;
+		if (last[0] != '\0')
+			text = text[0] == '\0' ? last : conf_arena_printf(a, "%s, %s", text, last);
+		last = kind == CONF_KIND_TOP ? "the top level, outside of blocks" : conf_kinds[kind].word;
 	}
-	return text;
+	return text[0] == '\0' ? last : conf_arena_printf(a, "%s and %s", text, last);
 }
 
 struct nearest {

@@ -14,6 +14,8 @@
 #define CONF_START false
 #define ROW(part, field, type, fallback, min, max, when, doc)                                                \
 	{#field, CONF_TYPE_##type, fallback, min, max, CONF_##when, doc, offsetof(struct part, field)},
+#define LIMIT(part, field, type, fallback, min, max, when, doc)                                              \
+	{#field, CONF_TYPE_##type, fallback, min, max, CONF_##when, doc, offsetof(struct part, limits.field)},
 
 static const struct conf_row global_rows[] = {
 #define CONF_GLOBAL(...) ROW(conf, __VA_ARGS__)
@@ -26,18 +28,24 @@ static const struct conf_row listen_rows[] = {
 #undef CONF_LISTEN
 };
 static const struct conf_row user_rows[] = {
-#define CONF_USER(...) ROW(conf_user, __VA_ARGS__)
+#define CONF_USER(...)   ROW(conf_user, __VA_ARGS__)
+#define CONF_LIMITS(...) LIMIT(conf_user, __VA_ARGS__)
 #include "conf/conf.def"
+#undef CONF_LIMITS
 #undef CONF_USER
 };
 static const struct conf_row source_rows[] = {
 #define CONF_SOURCE(...) ROW(conf_source, __VA_ARGS__)
+#define CONF_LIMITS(...) LIMIT(conf_source, __VA_ARGS__)
 #include "conf/conf.def"
+#undef CONF_LIMITS
 #undef CONF_SOURCE
 };
 static const struct conf_row pool_rows[] = {
-#define CONF_POOL(...) ROW(conf_pool, __VA_ARGS__)
+#define CONF_POOL(...)   ROW(conf_pool, __VA_ARGS__)
+#define CONF_LIMITS(...) LIMIT(conf_pool, __VA_ARGS__)
 #include "conf/conf.def"
+#undef CONF_LIMITS
 #undef CONF_POOL
 };
 static const struct conf_row dkim_rows[] = {

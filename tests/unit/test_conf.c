@@ -489,6 +489,19 @@ test_diff(void **state)
 		{"listen a { address = 127.0.0.1:25 }",
 			"listen a { address = 127.0.0.1:25 accept-rate = 5/h }",
 			"listen \"a\": accept-rate: not set -> 5/h (now)\n", 0},
+		{"domain * { rate = 5/s }", "domain * { rate = { 20000/d, 5/s } }",
+			"domain \"*\": rate: 5/s -> 5/s, 20000/d (now)\n", 0},
+		{"domain * { rate = { 20000/d, 5/s } }", "domain * { rate = { 5/s, 20000/24h } }", "", 0},
+		{"domain a.example { byte-rate = 5MB/s }", "domain a.example { byte-rate = {} }",
+			"domain \"a.example\": byte-rate: 5MB/s -> not set (now)\n", 0},
+		{"source s { }", "source s { connections = 5 byte-rate = 1GB/h }",
+			"source \"s\": connections: 0 -> 5 (now)\nsource \"s\": byte-rate: not set -> 1GB/h "
+			"(now)\n",
+			0},
+		{"", "connect-rate-total = 9/s rates-count = deliveries",
+			"connect-rate-total: not set -> 9/s (now)\nrates-count: attempts -> deliveries "
+			"(now)\n",
+			0},
 		{"memory-max = 1GB", "memory-max = 1536MB", "memory-max: 1GB -> 1536MB (now)\n", 0},
 	};
 	const struct folder *f = *state;

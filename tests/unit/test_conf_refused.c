@@ -44,6 +44,50 @@ static const struct {
 		"mtad.conf:3: unknown setting \"retyr\" in domain; did you mean \"retry\"?\nmtad.conf:4: "
 		"unknown setting \"expirre\" in domain; did you mean \"expire\"?\nmtad.conf:5: idle: \"5\" "
 		"has no unit"},
+	/* limits */
+	{"a rate at the top", HOST "recipient-rate = 5/s",
+		"mtad.conf:2: \"recipient-rate\" does not belong at the top level; it belongs in user, "
+		"source, "
+		"pool, domain and provider\n"},
+	{"a rate of nothing", HOST "domain a.example {\n rate = 0/h }",
+		"mtad.conf:3: rate: \"0/h\" would never send; to stop use `mtactl pause`, for no limit write "
+		"{}\n"},
+	{"bytes of nothing", HOST "byte-rate-total = 0",
+		"mtad.conf:2: byte-rate-total: \"0\" would never send; to stop use `mtactl pause`, for no "
+		"limit "
+		"write {}\n"},
+	{"taking in nothing", HOST "user u { password-file = secrets/shop\n accept-rate = 0/s }",
+		"mtad.conf:3: accept-rate: \"0/s\" would accept nothing; leave the line out for no limit\n"},
+	{"a window without unit", HOST "source s { rate = 100/10 }",
+		"mtad.conf:2: rate: \"100/10\": the window has no unit; write 100/s or 300/10m (s, m, h, "
+		"d)\n"},
+	{"a window twice", HOST "source s { rate = { 100/h, 5/s, 200/60m } }",
+		"mtad.conf:2: rate: \"200/60m\" is a second rate for one window; keep the smaller\n"},
+	{"a window too long", HOST "domain * { site-rate = 5/32d }",
+		"mtad.conf:2: site-rate: \"5/32d\": a window is from 1s to 31d\n"},
+	{"a window too short", HOST "domain * { connect-rate = 5/500ms }",
+		"mtad.conf:2: connect-rate: \"5/500ms\": a window is from 1s to 31d\n"},
+	{"too many messages", HOST "domain * { rate = 1000000001/d }",
+		"mtad.conf:2: rate: \"1000000001/d\" is too large; at most 1000000000\n"},
+	{"too many bytes", HOST "domain * { byte-rate = 1000TB/d }",
+		"mtad.conf:2: byte-rate: \"1000TB/d\" is too large; at most 909TB\n"},
+	{"bytes without unit", HOST "domain * { byte-rate = 1000/d }",
+		"mtad.conf:2: byte-rate: \"1000\" has no unit; write a size such as 50MB (B, KB, MB, GB, "
+		"TB)\n"},
+	{"too many rates", HOST "rate-total = { 1/s, 1/2s, 1/3s, 1/4s, 1/5s, 1/6s, 1/7s, 1/8s, 1/9s }",
+		"mtad.conf:2: rate-total: 9 rates; at most 8 are possible\n"},
+	{"a limit that is never reached",
+		HOST "source s {\n rate = { 8640001/d, 100/s } }\nuser u { password-file = secrets/shop }",
+		"mtad.conf:3: warning: rate: 8640001/d is never reached, as 100/s is less\n"},
+	{"one that is reached", HOST "source s { rate = { 8640000/d, 100/s } }", NULL},
+	{"windows that do not divide each other", HOST "domain * { rate = { 10/2m, 40/5m } }", NULL},
+	{"and are never reached all the same", HOST "domain * { byte-rate = { 10MB/2m, 41MB/5m } }",
+		"mtad.conf:2: warning: byte-rate: 41MB/5m is never reached, as 10MB/2m is less\n"},
+	{"more than can be counted", HOST "byte-rate-total = { 900TB/s, 901TB/31d }", NULL},
+	{"no connection to a site", HOST "domain * { connections = 0 }",
+		"mtad.conf:2: connections: \"0\" is out of range: from 1 to 10000\n"},
+	{"what counts", HOST "rates-count = messages",
+		"mtad.conf:2: rates-count: \"messages\": write one of attempts/deliveries\n"},
 	/* twice (G3) */
 	{"setting twice", HOST "io-threads = 1\nio-threads = 1",
 		"mtad.conf:3: \"io-threads\" is given twice, first at mtad.conf:2\n"},

@@ -1,0 +1,130 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The settings of pace: limits, pools and streams, where they are found and with which values. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include "conf_fixture.h"
+
+#include <string.h>
+
+#define S_US INT64_C(1000000)
+
+static const char limits[] = HOST
+	"rate-total = { 100/s, 1000000/d }  connect-rate-total = 20/s\n"
+	"recipient-rate-total = 200/s  byte-rate-total = 2TB/d  rates-count = deliveries\n"
+	"source a { connections = 11  connect-rate = 12/s  rate = 13/s  recipient-rate = 14/s  byte-rate = "
+	"15B/s }\n"
+	"pool p { sources = a  connections = 21  connect-rate = 22/s  rate = 23/s  recipient-rate = 24/s  "
+	"byte-rate = 25B/s }\n"
+	"user u { password-file = secrets/shop  connections = 31  connect-rate = 32/s  rate = 33/s  "
+	"recipient-rate = 34/s  byte-rate = 35B/s  accept-rate = 36/s }\n"
+	"provider big { mx = *.big.test  connections = 51  connect-rate = 52/s  rate = { 53/s, 5300/h }  "
+	"recipient-rate = 54/s  byte-rate = 55B/s\n"
+	"site-connections = 61  site-connect-rate = 62/s  site-rate = 63/s  site-recipient-rate = 64/s  "
+	"site-byte-rate = 65B/s }\n"
+	"domain * { rate = 70/s  site-rate = 71/s }\n"
+	"domain free.test { rate = {}  site-connect-rate = 80/h }\n";
+
+static void
+is_one(const struct conf_rates *rates, int64_t count, int64_t per_us)
+{
+	assert_int_equal(rates->count, 1);
+	assert_int_equal(rates->items[0].count, count);
+	assert_int_equal(rates->items[0].per_us, per_us);
+}
+
+static void
+are_from(const struct conf_limits *l, int64_t first)
+{
+	assert_int_equal(l->connections, first);
+	is_one(&l->connect_rate, first + 1, S_US);
+	is_one(&l->rate, first + 2, S_US);
+	is_one(&l->recipient_rate, first + 3, S_US);
+	is_one(&l->byte_rate, first + 4, S_US);
+}
+
+static void
+are_none(const struct conf_limits *l)
+{
+	assert_int_equal(l->connections, 0);
+	assert_int_equal(
+		l->connect_rate.count + l->rate.count + l->recipient_rate.count + l->byte_rate.count, 0);
+}
+
+static void
+test_limits(void **state)
+{
+	const struct conf *c;
+	struct conf_delivery d;
+
+	put_secrets(*state, "");
+	c = must_load(*state, limits);
+	assert_int_equal(c->rate_total.count, 2);
+	assert_int_equal(c->rate_total.items[1].per_us, 86400 * S_US);
+	is_one(&c->connect_rate_total, 20, S_US);
+	is_one(&c->recipient_rate_total, 200, S_US);
+	is_one(&c->byte_rate_total, INT64_C(2) << 40, 86400 * S_US);
+	assert_int_equal(c->rates_count, CONF_RATES_COUNT_DELIVERIES);
+	are_from(&c->sources[0].limits, 11);
+	are_from(&c->pools[0].limits, 21);
+	are_from(&c->users[0].limits, 31);
+	assert_int_equal(c->users[0].accept_rate.count, 36);
+
+	conf_delivery_merge(c, NULL, &c->providers[0], &d);
+	assert_int_equal(d.connections, 51);
+	is_one(&d.connect_rate, 52, S_US);
+	assert_int_equal(d.rate.count, 2);
+	assert_int_equal(d.rate.items[0].count, 53);
+	assert_int_equal(d.rate.items[1].count, 5300);
+	is_one(&d.recipient_rate, 54, S_US);
+	is_one(&d.byte_rate, 55, S_US);
+	assert_int_equal(d.site_connections, 61);
+	is_one(&d.site_connect_rate, 62, S_US);
+	is_one(&d.site_rate, 63, S_US);
+	is_one(&d.site_recipient_rate, 64, S_US);
+	is_one(&d.site_byte_rate, 65, S_US);
+
+	/* What a domain takes off is no limit; what it does not name stays. */
+	conf_delivery_merge(c, conf_domain_find(c, "free.test", 9), NULL, &d);
+	assert_int_equal(d.rate.count, 0);
+	is_one(&d.site_rate, 71, S_US);
+	is_one(&d.site_connect_rate, 80, 3600 * S_US);
+	conf_unref(c);
+}
+
+/* Nothing is limited that nobody limits, but for the connections of a lane and of all. */
+static void
+test_no_limits(void **state)
+{
+	const struct conf *c;
+
+	put_secrets(*state, "");
+	c = must_load(
+		*state, HOST "user u { password-file = secrets/shop } source a { } pool p { sources = a }");
+	are_none(&c->sources[0].limits);
+	are_none(&c->pools[0].limits);
+	are_none(&c->users[0].limits);
+	assert_int_equal(c->rate_total.count + c->connect_rate_total.count + c->recipient_rate_total.count +
+				 c->byte_rate_total.count,
+		0);
+	assert_int_equal(c->rates_count, CONF_RATES_COUNT_ATTEMPTS);
+	assert_int_equal(c->delivery.connections, 10);
+	assert_int_equal(c->delivery.site_connections, 0);
+	assert_int_equal(c->delivery.rate.count + c->delivery.site_rate.count, 0);
+	conf_unref(c);
+}
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+		WITH_FOLDER(test_limits),
+		WITH_FOLDER(test_no_limits),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
