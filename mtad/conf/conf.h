@@ -9,51 +9,11 @@
  * Thread   immutable after conf_load; the count is atomic.
  * Fails    conf_load says everything it found, each as file:line: words, then what to write instead.
  */
+#include "conf/conf_types.h"
+
 #include <netinet/in.h>
 #include <stdbool.h>
-#include <stddef.h>
-#include <stdint.h>
 #include <stdio.h>
-
-struct conf_list {
-	const char *const *items;
-	size_t count;
-};
-struct conf_durations {
-	const int64_t *us;
-	size_t count;
-};
-struct conf_rate {
-	int64_t count; /* 0: no limit */
-	int64_t per_us;
-};
-/* All of them hold; the shortest window first, each window once. A count is bytes for BYTE_RATES. Empty: no
- * limit. */
-#define CONF_RATES_MAX 8
-struct conf_rates {
-	const struct conf_rate *items;
-	size_t count;
-};
-/* An address prefix. IPv4 is kept as IPv4; a mapped IPv6 client is compared as IPv4 (A53). */
-struct conf_network {
-	struct in6_addr address; /* v4 mapped into ::ffff:0:0/96 */
-	int prefix;              /* of the 128 bits */
-};
-struct conf_networks {
-	const struct conf_network *items;
-	size_t count;
-};
-/* "*:587" gives two entries; a path gives family AF_UNIX. */
-struct conf_endpoint {
-	int family;
-	struct sockaddr_storage address;
-	socklen_t address_len;
-	const char *text; /* as written */
-};
-struct conf_endpoints {
-	const struct conf_endpoint *items;
-	size_t count;
-};
 
 enum conf_auth { CONF_AUTH_NONE, CONF_AUTH_OPTIONAL, CONF_AUTH_REQUIRED };
 enum conf_listen_tls {
