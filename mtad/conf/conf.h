@@ -15,6 +15,7 @@
 #include <stdbool.h>
 #include <stdio.h>
 
+#define CONF_WEIGHT_MAX 1000
 enum conf_auth { CONF_AUTH_NONE, CONF_AUTH_OPTIONAL, CONF_AUTH_REQUIRED };
 enum conf_listen_tls {
 	CONF_LISTEN_TLS_NONE,
@@ -86,7 +87,8 @@ struct conf_source {
 };
 struct conf_pool {
 	const char *name, *at;
-	const uint32_t *source_index; /* sources.count of them */
+	const uint32_t *source_index;  /* sources.count of them */
+	const uint32_t *source_weight; /* as many; 1..CONF_WEIGHT_MAX */
 	struct conf_limits limits;
 #define CONF_POOL CONF_FIELD
 #include "conf.def"
@@ -185,6 +187,8 @@ bool conf_explain(
 
 const struct conf_user *conf_user_find(const struct conf *c, const char *name, size_t len);
 int conf_pool_find(const struct conf *c, const char *name, size_t len); /* index, -1: none */
+/* By the pools' `senders`: an address before its @domain. -1: none; constant time. */
+int conf_pool_of_sender(const struct conf *c, const char *address, size_t len);
 int conf_source_find(const struct conf *c, const char *name, size_t len);
 /* domain: lower case A-label. Exact before the longest *.suffix before "*"; constant time per label. NULL:
  * none. */

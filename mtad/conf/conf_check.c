@@ -51,6 +51,9 @@ check_name(struct conf_loader *l, int kind, size_t n, const char *name)
 		conf_error(&l->report, b->at,
 			"\"%.60s\" is no name for a %s: no blanks, quotes or any of * , |", name,
 			conf_kinds[kind].word);
+	else if (kind == CONF_KIND_SOURCE && strchr(name, ':') != NULL)
+		conf_error(&l->report, b->at,
+			"\"%.60s\" is no name for a source: behind a : stands its weight in a pool", name);
 }
 
 static void
@@ -83,6 +86,22 @@ conf_check_names(struct conf_loader *l, int kind, struct conf_index *index)
 		if (first >= 0)
 			say_duplicate(l, kind, n, (size_t)first);
 	}
+}
+
+void
+conf_check_missing(struct conf_loader *l, struct conf_place at, int kind, const char *name)
+{
+	struct conf_nearest nearest = {.distance = 9};
+
+	/* What is not shown need not be searched for; 50,000 wrong names would take minutes. */
+	if (l->report.error_count < CONF_REPORT_MAX)
+		for (size_t n = 0; n < l->raw.counts[kind]; n++)
+			conf_nearest_consider(&nearest, name, name_of(l, kind, n));
+	if (nearest.distance < 9)
+		conf_error(&l->report, at, "there is no %s \"%.60s\"; did you mean \"%s\"?",
+			conf_kinds[kind].word, name, nearest.word);
+	else
+		conf_error(&l->report, at, "there is no %s \"%.60s\"", conf_kinds[kind].word, name);
 }
 
 const char *
@@ -254,16 +273,22 @@ check_deliveries(struct conf_loader *l)
 		all = &c->domains[star];
 	if (all != NULL) {
 		c->delivery = all->delivery;
+		conf_check_pool_name(
+			l, conf_place_of(l, CONF_KIND_DOMAIN, (size_t)star, "pool"), all->delivery.pool);
 		check_delivery(l, l->blocks[CONF_KIND_DOMAIN][star]->at, &c->delivery);
 	}
 	c->delivery.is_set = (UINT64_C(1) << conf_delivery_row_count) - 1;
 	for (size_t n = 0; n < c->domain_count; n++) {
 		if (&c->domains[n] == all)
 			continue;
+		conf_check_pool_name(
+			l, conf_place_of(l, CONF_KIND_DOMAIN, n, "pool"), c->domains[n].delivery.pool);
 		conf_delivery_merge(c, &c->domains[n], NULL, &merged);
 		check_delivery(l, l->blocks[CONF_KIND_DOMAIN][n]->at, &merged);
 	}
 	for (size_t n = 0; n < c->provider_count; n++) {
+		conf_check_pool_name(
+			l, conf_place_of(l, CONF_KIND_PROVIDER, n, "pool"), c->providers[n].delivery.pool);
 		conf_delivery_merge(c, NULL, &c->providers[n], &merged);
 		check_delivery(l, l->blocks[CONF_KIND_PROVIDER][n]->at, &merged);
 	}

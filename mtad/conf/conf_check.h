@@ -13,6 +13,8 @@
 struct conf_place conf_place_of(const struct conf_loader *l, int kind, size_t n, const char *setting);
 /* Names are words and each is there once; makes their index. */
 void conf_check_names(struct conf_loader *l, int kind, struct conf_index *index);
+/* Says that no block of this kind has the name, and which one is near to it. */
+void conf_check_missing(struct conf_loader *l, struct conf_place at, int kind, const char *name);
 /* example.com or *.example.com (or *) in its normal spelling. */
 const char *conf_check_pattern(
 	struct conf_loader *l, struct conf_place at, const char *text, bool star_allowed);

@@ -14,14 +14,14 @@ void
 conf_check_pool_name(struct conf_loader *l, struct conf_place at, const char *pool)
 {
 	if (pool[0] != '\0' && conf_pool_find(l->conf, pool, strnlen(pool, 65536)) < 0)
-		conf_error(&l->report, at, "there is no pool \"%.60s\"", pool);
+		conf_check_missing(l, at, CONF_KIND_POOL, pool);
 }
 
 static void
-check_senders(struct conf_loader *l, size_t n, struct conf_list *senders)
+check_senders(struct conf_loader *l, int kind, size_t n, struct conf_list *senders)
 {
 	const char **items = conf_arena_alloc(&l->owner->arena, senders->count * sizeof(*items));
-	struct conf_place at = conf_place_of(l, CONF_KIND_USER, n, "senders");
+	struct conf_place at = conf_place_of(l, kind, n, "senders");
 
 	for (size_t i = 0; i < senders->count; i++)
 		items[i] = conf_check_address(l, at, senders->items[i], true);
@@ -44,7 +44,7 @@ conf_check_users(struct conf_loader *l)
 			if (u->password_hash[0] != '\0')
 				conf_check_password_hash(l, at, u->password_file, u->password_hash);
 		}
-		check_senders(l, n, &u->senders);
+		check_senders(l, CONF_KIND_USER, n, &u->senders);
 		conf_check_pool_name(l, conf_place_of(l, CONF_KIND_USER, n, "pool"), u->pool);
 	}
 }
@@ -126,43 +126,110 @@ conf_check_sources(struct conf_loader *l)
 		add_default_source(l);
 }
 
+/* "ip-b:3": the source and how often it is taken. False: reported. */
+static bool
+parse_pool_source(struct conf_loader *l, struct conf_place at, const char *text, uint32_t *out_source,
+	uint32_t *out_weight)
+{
+	const char *colon = strchr(text, ':');
+	size_t len = colon != NULL ? (size_t)(colon - text) : strnlen(text, 65536);
+	int source = conf_source_find(l->conf, text, len);
+	int64_t weight = 1;
+	struct conf_why why;
+
+	if (source < 0) {
+		conf_check_missing(l, at, CONF_KIND_SOURCE, conf_arena_text(&l->scratch, text, len));
+		return false;
+	}
+	if (colon != NULL &&
+		(!conf_value_count(colon + 1, &weight, &why) || weight < 1 || weight > CONF_WEIGHT_MAX)) {
+		conf_error(&l->report, at, "\"%.60s\": a weight is a number from 1 to %d", text,
+			CONF_WEIGHT_MAX);
+		return false;
+	}
+	*out_source = (uint32_t)source;
+	*out_weight = (uint32_t)weight;
+	return true;
+}
+
 static void
 check_pool_sources(struct conf_loader *l, size_t n, struct conf_pool *p, bool *used)
 {
 	uint32_t *index = conf_arena_alloc(&l->owner->arena, p->sources.count * sizeof(*index));
+	uint32_t *weight = conf_arena_alloc(&l->owner->arena, p->sources.count * sizeof(*weight));
 	struct conf_place at = conf_place_of(l, CONF_KIND_POOL, n, "sources");
 	struct conf_index seen;
 
 	conf_index_init(&seen, &l->scratch, p->sources.count + 1);
 	for (size_t i = 0; i < p->sources.count; i++) {
-		const char *name = p->sources.items[i];
-		size_t len = strnlen(name, 65536);
-		int source = conf_source_find(l->conf, name, len);
+		const char *name;
 
-		if (source < 0) {
-			conf_error(&l->report, at, "there is no source \"%.60s\"", name);
+		if (!parse_pool_source(l, at, p->sources.items[i], &index[i], &weight[i]))
 			continue;
-		}
-		if (conf_index_add(&seen, name, len, 0) >= 0)
+		name = l->conf->sources[index[i]].name;
+		if (conf_index_add(&seen, name, strnlen(name, 65536), 0) >= 0)
 			conf_error(&l->report, at, "source \"%.60s\" is in this pool twice", name);
-		index[i] = (uint32_t)source;
-		used[source] = true;
+		used[index[i]] = true;
 	}
 	p->source_index = index;
+	p->source_weight = weight;
+	if (p->sources.count == 0)
+		conf_error(&l->report, at, "pool \"%.60s\" has no sources: sources = { NAME, ... }", p->name);
+}
+
+/* One sender goes by one pool only; which one would otherwise depend on their order. */
+static void
+index_pool_senders(struct conf_loader *l, size_t n, struct conf_pool *p)
+{
+	char key[CONF_SENDER_KEY_MAX];
+
+	check_senders(l, CONF_KIND_POOL, n, &p->senders);
+	for (size_t i = 0; i < p->senders.count; i++) {
+		const char *sender = p->senders.items[i];
+		int len = conf_sender_key(sender, strnlen(sender, CONF_SENDER_KEY_MAX), key);
+		int64_t first;
+
+		if (len < 0) /* reported */
+			continue;
+		first = conf_index_add(&l->owner->pool_senders,
+			conf_arena_text(&l->owner->arena, key, (size_t)len), (size_t)len, (uint32_t)n);
+		if (first >= 0)
+			conf_error(&l->report, conf_place_of(l, CONF_KIND_POOL, n, "senders"),
+				"\"%.60s\" is in pool \"%.60s\" already", sender, l->conf->pools[first].name);
+	}
+}
+
+static void
+mark_pool(const struct conf *c, const char *pool, bool *named)
+{
+	int n = conf_pool_find(c, pool, strnlen(pool, 65536));
+
+	if (n >= 0)
+		named[n] = true;
 }
 
 /* A pool that only a header can name is in use when somebody may write that header. */
-static bool
-pool_is_reachable(const struct conf *c, const char *pool)
+static void
+warn_of_unused_pools(struct conf_loader *l)
 {
-	for (size_t n = 0; n < c->listen_count; n++)
-		if ((c->listens[n].trusted && c->pool_headers.count > 0) ||
-			strncmp(c->listens[n].pool, pool, 256) == 0)
-			return true;
+	const struct conf *c = l->conf;
+	bool *named = conf_arena_alloc(&l->scratch, c->pool_count * sizeof(*named));
+
+	for (size_t n = 0; n < c->listen_count; n++) {
+		if (c->listens[n].trusted && c->pool_headers.count > 0)
+			return;
+		mark_pool(c, c->listens[n].pool, named);
+	}
 	for (size_t n = 0; n < c->user_count; n++)
-		if (strncmp(c->users[n].pool, pool, 256) == 0)
-			return true;
-	return false;
+		mark_pool(c, c->users[n].pool, named);
+	for (size_t n = 0; n < c->domain_count; n++)
+		mark_pool(c, c->domains[n].delivery.pool, named);
+	for (size_t n = 0; n < c->provider_count; n++)
+		mark_pool(c, c->providers[n].delivery.pool, named);
+	for (size_t n = 0; n < c->pool_count; n++)
+		if (!named[n] && c->pools[n].senders.count == 0)
+			conf_warn(&l->report, l->blocks[CONF_KIND_POOL][n]->at, "pool \"%.60s\" is not used",
+				c->pools[n].name);
 }
 
 void
@@ -170,18 +237,16 @@ conf_check_pools(struct conf_loader *l)
 {
 	struct conf *c = l->conf;
 	bool *used = conf_arena_alloc(&l->scratch, c->source_count * sizeof(*used));
+	size_t sender_count = 1;
 
+	for (size_t n = 0; n < c->pool_count; n++)
+		sender_count += c->pools[n].senders.count;
+	conf_index_init(&l->owner->pool_senders, &l->owner->arena, sender_count);
 	for (size_t n = 0; n < c->pool_count; n++) {
-		struct conf_pool *p = &c->pools[n];
-
-		if (p->sources.count == 0)
-			conf_error(&l->report, conf_place_of(l, CONF_KIND_POOL, n, "sources"),
-				"pool \"%.60s\" has no sources: sources = { NAME, ... }", p->name);
-		check_pool_sources(l, n, p, used);
-		if (!pool_is_reachable(c, p->name))
-			conf_warn(&l->report, l->blocks[CONF_KIND_POOL][n]->at, "pool \"%.60s\" is not used",
-				p->name);
+		check_pool_sources(l, n, &c->pools[n], used);
+		index_pool_senders(l, n, &c->pools[n]);
 	}
+	warn_of_unused_pools(l);
 	/* Mail without a pool leaves by the first source, so that one is always in use. */
 	for (size_t n = 1; n < c->source_count; n++)
 		if (!used[n])

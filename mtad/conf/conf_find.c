@@ -9,6 +9,8 @@
  */
 #include "conf/conf_load.h"
 
+#include "base/domain.h"
+
 #include <arpa/inet.h>
 #include <assert.h>
 #include <string.h>
@@ -102,6 +104,40 @@ int
 conf_pool_find(const struct conf *c, const char *name, size_t len)
 {
 	return (int)conf_index_find(&owner_of(c)->pools, name, len);
+}
+
+/* Local parts are compared as auth.c does for a user's senders: in the wild their case means nothing. */
+int
+conf_sender_key(const char *address, size_t len, char out[CONF_SENDER_KEY_MAX])
+{
+	const char *sign = memrchr(address, '@', len);
+	size_t local = sign != NULL ? (size_t)(sign - address) : 0;
+	int domain;
+
+	if (sign == NULL || local >= CONF_SENDER_KEY_MAX - DOMAIN_MAX)
+		return -1;
+	domain = domain_normalise(sign + 1, len - local - 1, out + local + 1, DOMAIN_MAX);
+	if (domain < 0)
+		return -1;
+	for (size_t i = 0; i <= local; i++)
+		out[i] = (char)(address[i] >= 'A' && address[i] <= 'Z' ? address[i] + ('a' - 'A')
+								       : address[i]);
+	return (int)local + 1 + domain;
+}
+
+int
+conf_pool_of_sender(const struct conf *c, const char *address, size_t len)
+{
+	const struct conf_index *senders = &owner_of(c)->pool_senders;
+	char key[CONF_SENDER_KEY_MAX];
+	int key_len = c->pool_count > 0 ? conf_sender_key(address, len, key) : -1;
+	const char *sign = key_len > 0 ? memrchr(key, '@', (size_t)key_len) : NULL;
+	int64_t n;
+
+	if (sign == NULL)
+		return -1;
+	n = conf_index_find(senders, key, (size_t)key_len);
+	return (int)(n >= 0 ? n : conf_index_find(senders, sign, (size_t)(key + key_len - sign)));
 }
 
 int

@@ -29,7 +29,8 @@ struct conf_owner {
 	struct conf conf; /* first: conf_ref and conf_unref go from it to the owner */
 	atomic_int ref_count;
 	struct conf_arena arena;
-	struct conf_index users, pools, sources, dkims, domains, routes, provider_domains, provider_mx;
+	struct conf_index users, pools, pool_senders, sources, dkims, domains, routes, provider_domains,
+		provider_mx;
 };
 struct conf_loader {
 	struct conf_owner *owner;
@@ -66,6 +67,10 @@ void conf_check_password_hash(
 void conf_index_init(struct conf_index *i, struct conf_arena *a, size_t count);
 int64_t conf_index_add(struct conf_index *i, const char *key, size_t len, uint32_t value);
 int64_t conf_index_find(const struct conf_index *i, const char *key, size_t len);
+/* How a sender is kept in owner->pool_senders: domain in its normal spelling, local part in lower case.
+ * Returns the length; -1: no address. */
+#define CONF_SENDER_KEY_MAX 384
+int conf_sender_key(const char *address, size_t len, char out[CONF_SENDER_KEY_MAX]);
 
 /* The whole way, from a file or from bytes in memory that `file` stands for. */
 const struct conf *conf_load_bytes(const char *file, const char *bytes, size_t len, FILE *out);

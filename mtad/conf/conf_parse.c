@@ -144,35 +144,18 @@ kinds_with(struct conf_arena *a, const char *name)
 	return text[0] == '\0' ? last : conf_arena_printf(a, "%s and %s", text, last);
 }
 
-struct nearest {
-	char word[CONF_ROW_NAME_MAX];
-	int distance;
-};
-
-static void
-consider(struct nearest *n, const char *name, const char *candidate)
-{
-	int distance = conf_word_distance(name, candidate);
-	int allowed = strnlen(candidate, 12) < 5 ? 1 : strnlen(candidate, 12) < 9 ? 2 : 3;
-
-	if (distance > allowed || distance >= n->distance || distance >= (int)strnlen(name, 12))
-		return;
-	n->distance = distance;
-	snprintf(n->word, sizeof(n->word), "%s", candidate);
-}
-
-static struct nearest
+static struct conf_nearest
 nearest_in(int kind, const char *name)
 {
-	struct nearest n = {.distance = 9};
+	struct conf_nearest n = {.distance = 9};
 	char buf[CONF_ROW_NAME_MAX];
 
 	for (size_t i = 0; conf_kind_row(&conf_kinds[kind], i) != NULL; i++)
-		consider(&n, name, conf_row_name(conf_kind_row(&conf_kinds[kind], i), buf));
+		conf_nearest_consider(&n, name, conf_row_name(conf_kind_row(&conf_kinds[kind], i), buf));
 	for (int k = CONF_KIND_TOP + 1; kind == CONF_KIND_TOP && k < CONF_KIND_COUNT; k++)
-		consider(&n, name, conf_kinds[k].word);
+		conf_nearest_consider(&n, name, conf_kinds[k].word);
 	if (kind == CONF_KIND_TOP)
-		consider(&n, name, "include");
+		conf_nearest_consider(&n, name, "include");
 	return n;
 }
 
@@ -197,7 +180,7 @@ say_unknown(struct parse *p, struct conf_place at, int kind, const char *name)
 {
 	const char *where = kind == CONF_KIND_TOP ? "at the top level" : conf_kinds[kind].word;
 	const char *in = kind == CONF_KIND_TOP ? "" : "in ", *right = kinds_with(p->arena, name);
-	struct nearest here = nearest_in(kind, name), best = {.distance = 9};
+	struct conf_nearest here = nearest_in(kind, name), best = {.distance = 9};
 
 	if (meant_by(name) != NULL) {
 		conf_error(p->report, at, "unknown setting \"%.60s\" %s%s; did you mean %s?", name, in, where,
@@ -210,7 +193,7 @@ say_unknown(struct parse *p, struct conf_place at, int kind, const char *name)
 		return;
 	}
 	for (int k = CONF_KIND_TOP; k < CONF_KIND_COUNT; k++) {
-		struct nearest n = nearest_in(k, name);
+		struct conf_nearest n = nearest_in(k, name);
 
 		if (n.distance < best.distance)
 			best = n;

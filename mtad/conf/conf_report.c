@@ -84,3 +84,15 @@ conf_word_distance(const char *a, const char *b)
 	}
 	return least(d[a_len][b_len], 9);
 }
+
+void
+conf_nearest_consider(struct conf_nearest *n, const char *name, const char *candidate)
+{
+	int distance = conf_word_distance(name, candidate);
+	int allowed = strnlen(candidate, 12) < 5 ? 1 : strnlen(candidate, 12) < 9 ? 2 : 3;
+
+	if (distance > allowed || distance >= n->distance || distance >= (int)strnlen(name, 12))
+		return;
+	n->distance = distance;
+	snprintf(n->word, sizeof(n->word), "%s", candidate);
+}

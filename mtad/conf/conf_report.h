@@ -29,4 +29,10 @@ __attribute__((format(printf, 3, 4))) void conf_warn(
 /* How many letters must change to get from one word to the other, swaps of neighbours as one; more than 9
  * counts as 9. */
 int conf_word_distance(const char *a, const char *b);
+/* The word that was most likely meant; a distance of 9: none is near. Starts as {.distance = 9}. */
+struct conf_nearest {
+	char word[48]; /* longer ones are never near */
+	int distance;
+};
+void conf_nearest_consider(struct conf_nearest *n, const char *name, const char *candidate);
 #endif

@@ -494,6 +494,11 @@ test_diff(void **state)
 		{"domain * { rate = { 20000/d, 5/s } }", "domain * { rate = { 5/s, 20000/24h } }", "", 0},
 		{"domain a.example { byte-rate = 5MB/s }", "domain a.example { byte-rate = {} }",
 			"domain \"a.example\": byte-rate: 5MB/s -> not set (now)\n", 0},
+		{"source s { } pool p { sources = s }",
+			"source s { } pool p { sources = s:2 senders = @a.test }",
+			"pool \"p\": sources: s -> s:2 (now)\npool \"p\": senders: not set -> @a.test "
+			"(now)\n",
+			0},
 		{"source s { }", "source s { connections = 5 byte-rate = 1GB/h }",
 			"source \"s\": connections: 0 -> 5 (now)\nsource \"s\": byte-rate: not set -> 1GB/h "
 			"(now)\n",

@@ -118,12 +118,70 @@ test_no_limits(void **state)
 	conf_unref(c);
 }
 
+static const char pools[] =
+	HOST "source a { } source b { } source c { }\n"
+	     "pool p { sources = { c:3, a, b:1000 } senders = { @shop.test, Me@club.test, @B\xc3\xbc"
+	     "cher.test } }\n"
+	     "pool q { sources = { b } senders = { @club.test, you@shop.test } }\n"
+	     "domain a.test { pool = q }\n";
+
+static void
+test_pools(void **state)
+{
+	static const struct {
+		const char *sender;
+		int pool;
+	} senders[] = {
+		{"x@shop.test", 0},
+		{"x@SHOP.test.", 0},
+		{"you@shop.test", 1},
+		{"You@Shop.Test", 1},
+		{"me@club.test", 0},
+		{"\"a@b\"@club.test", 1},
+		{"x@xn--bcher-kva.test", 0},
+		{"x@b\xc3\xbc"
+		 "cher.test",
+			0},
+		{"@shop.test", 0},
+		{"x@a.shop.test", -1},
+		{"x@other.test", -1},
+		{"shop.test", -1},
+		{"x@", -1},
+		{"", -1},
+	};
+	const struct conf *c = must_load(*state, pools);
+	struct conf_delivery d;
+	char longest[512];
+
+	assert_int_equal(c->pools[0].source_index[0], 2);
+	assert_int_equal(c->pools[0].source_weight[0], 3);
+	assert_int_equal(c->pools[0].source_index[1], 0);
+	assert_int_equal(c->pools[0].source_weight[1], 1);
+	assert_int_equal(c->pools[0].source_weight[2], 1000);
+	for (size_t i = 0; i < sizeof(senders) / sizeof(senders[0]); i++)
+		if (conf_pool_of_sender(c, senders[i].sender, text_len(senders[i].sender)) != senders[i].pool)
+			fail_msg("pool of %s", senders[i].sender);
+	memset(longest, 'x', sizeof(longest));
+	memcpy(longest + sizeof(longest) - 10, "@shop.test", 10);
+	assert_int_equal(conf_pool_of_sender(c, longest, sizeof(longest)), -1);
+	assert_int_equal(conf_pool_of_sender(c, longest + 300, sizeof(longest) - 300), -1);
+	assert_int_equal(conf_pool_of_sender(c, longest + 438, sizeof(longest) - 438), 0);
+	conf_delivery_merge(c, conf_domain_find(c, "a.test", 6), NULL, &d);
+	assert_string_equal(d.pool, "q");
+	assert_string_equal(c->delivery.pool, "");
+	conf_unref(c);
+	c = must_load(*state, HOST);
+	assert_int_equal(conf_pool_of_sender(c, "x@shop.test", 11), -1);
+	conf_unref(c);
+}
+
 int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
 		WITH_FOLDER(test_limits),
 		WITH_FOLDER(test_no_limits),
+		WITH_FOLDER(test_pools),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
