@@ -34,6 +34,7 @@ enum conf_family {
 enum conf_log_target { CONF_LOG_STDERR, CONF_LOG_SYSLOG, CONF_LOG_JOURNAL };
 enum conf_log_level { CONF_LOG_ERROR, CONF_LOG_WARN, CONF_LOG_INFO, CONF_LOG_DEBUG };
 enum conf_bare_lf { CONF_BARE_LF_REFUSE, CONF_BARE_LF_NORMALISE };
+enum conf_class { CONF_CLASS_NORMAL, CONF_CLASS_URGENT, CONF_CLASS_BULK, CONF_CLASS_COUNT };
 enum conf_rates_count { CONF_RATES_COUNT_ATTEMPTS, CONF_RATES_COUNT_DELIVERIES };
 
 /* Fields from conf.def. CHOICE is an int: the index in its list (-1: unset, where "" is the default). */
@@ -74,6 +75,15 @@ struct conf_user {
 #define CONF_USER CONF_FIELD
 #include "conf.def"
 #undef CONF_USER
+};
+/* Settings of every stream (user, job, class) that it fits; each of them counts for itself. */
+struct conf_stream {
+	const char *name, *at;
+	unsigned class_set; /* bit n: enum conf_class n; all of them when none is named */
+	struct conf_limits limits;
+#define CONF_STREAM CONF_FIELD
+#include "conf.def"
+#undef CONF_STREAM
 };
 struct conf_source {
 	const char *name, *at;
@@ -140,6 +150,8 @@ struct conf {
 	size_t listen_count;
 	struct conf_user *users;
 	size_t user_count;
+	struct conf_stream *streams; /* in the order of the file */
+	size_t stream_count;
 	struct conf_source
 		*sources; /* never empty: without a source block, one named "default" with no address */
 	size_t source_count;
@@ -186,6 +198,9 @@ bool conf_explain(
 	const char *file, const char *domain, const char *mx, FILE *out, conf_on_explained *each, void *arg);
 
 const struct conf_user *conf_user_find(const struct conf *c, const char *name, size_t len);
+/* The first block that fits; NULL: none. Linear in the blocks: ask once for a stream, not for a message. */
+const struct conf_stream *conf_stream_find(const struct conf *c, const char *user, size_t user_len,
+	const char *job, size_t job_len, enum conf_class class);
 int conf_pool_find(const struct conf *c, const char *name, size_t len); /* index, -1: none */
 /* By the pools' `senders`: an address before its @domain. -1: none; constant time. */
 int conf_pool_of_sender(const struct conf *c, const char *address, size_t len);

@@ -381,6 +381,7 @@ check_lists(struct conf_loader *l)
 				"\"%.60s\" is no resolver; write 127.0.0.1, ::1, 127.0.0.1:53 or [::1]:53",
 				c->dns_servers.items[i]);
 	check_header_names(l, "job-headers", &c->job_headers);
+	check_header_names(l, "class-headers", &c->class_headers);
 	check_header_names(l, "pool-headers", &c->pool_headers);
 	check_header_names(l, "remove-headers", &c->remove_headers);
 }
@@ -437,6 +438,7 @@ conf_check(struct conf_loader *l)
 	conf_check_names(l, CONF_KIND_USER, &l->owner->users);
 	conf_check_listens(l);
 	conf_check_users(l);
+	conf_check_streams(l);
 	conf_check_sources(l);
 	conf_check_pools(l);
 	check_dkims(l);

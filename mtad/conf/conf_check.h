@@ -26,6 +26,7 @@ const char *conf_check_address(
 
 /* conf_check_pace.c */
 void conf_check_rates(struct conf_loader *l);
+void conf_check_streams(struct conf_loader *l);
 /* conf_check_listen.c */
 void conf_check_listens(struct conf_loader *l);
 /* conf_check_blocks.c */

@@ -1,8 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Limits that limit nothing. A list of rates that cannot be met was refused when its values were read. */
+/* Limits that limit nothing, and streams: what they name must be there. A list of rates that cannot be met
+ * was refused when its values were read. */
 #include "conf/conf_check.h"
 
-#include <inttypes.h>
+#include <string.h>
+
+#define ALL_CLASSES ((1u << CONF_CLASS_COUNT) - 1)
 
 /* The most that `shorter` lets through within the window of `longer`, wherever it begins; -1: more than
  * anybody counts. */
@@ -64,5 +67,62 @@ conf_check_rates(struct conf_loader *l)
 					warn_of_useless(l, row, s, conf_kind_field(k, s->row, block));
 			}
 		}
+	}
+}
+
+/* --- streams --- */
+
+/* A name without a wildcard that no user has would wait for mail for ever. */
+static void
+check_stream_users(struct conf_loader *l, size_t n, const struct conf_list *users)
+{
+	for (size_t i = 0; i < users->count; i++) {
+		const char *name = users->items[i];
+
+		if (strpbrk(name, "*?") == NULL &&
+			conf_user_find(l->conf, name, strnlen(name, 65536)) == NULL)
+			conf_check_missing(
+				l, conf_place_of(l, CONF_KIND_STREAM, n, "users"), CONF_KIND_USER, name);
+	}
+}
+
+static unsigned
+check_stream_classes(struct conf_loader *l, size_t n, const struct conf_list *classes)
+{
+	static const struct conf_block_kind *const user = &conf_kinds[CONF_KIND_USER];
+	const struct conf_row *row = &user->rows[conf_kind_row_find(user, "class")];
+	const struct conf_value_env env = {&l->scratch, "/"};
+	struct conf_why why;
+	unsigned set = 0;
+	int class;
+
+	for (size_t i = 0; i < classes->count; i++) {
+		if (conf_value_store(&env, row, &classes->items[i], 1, &class, &why))
+			set |= 1u << class;
+		else
+			conf_error(&l->report, conf_place_of(l, CONF_KIND_STREAM, n, "classes"),
+				"classes: %s", why.text);
+	}
+	return set != 0 ? set : ALL_CLASSES;
+}
+
+void
+conf_check_streams(struct conf_loader *l)
+{
+	const struct conf_stream *all = NULL;
+	struct conf_index names;
+
+	conf_check_names(l, CONF_KIND_STREAM, &names);
+	for (size_t n = 0; n < l->conf->stream_count; n++) {
+		struct conf_stream *s = &l->conf->streams[n];
+
+		check_stream_users(l, n, &s->users);
+		s->class_set = check_stream_classes(l, n, &s->classes);
+		if (all != NULL)
+			conf_warn(&l->report, l->blocks[CONF_KIND_STREAM][n]->at,
+				"stream \"%.60s\" is not used: \"%.60s\" before it fits all mail", s->name,
+				all->name);
+		else if (s->users.count + s->jobs.count == 0 && s->class_set == ALL_CLASSES)
+			all = s;
 	}
 }

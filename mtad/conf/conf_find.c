@@ -100,6 +100,55 @@ conf_user_find(const struct conf *c, const char *name, size_t len)
 	return n >= 0 ? &c->users[n] : NULL;
 }
 
+/* "*" stands for any bytes, "?" for one. Only the last "*" is gone back to, so this ends after at most
+ * pattern times text steps. */
+static bool
+matches(const char *pattern, const char *text, size_t len)
+{
+	const char *star = NULL;
+	size_t n = 0, from = 0;
+
+	while (n < len) {
+		if (*pattern == '*') {
+			star = ++pattern;
+			from = n;
+		} else if (*pattern != '\0' && (*pattern == '?' || *pattern == text[n])) {
+			pattern++;
+			n++;
+		} else if (star != NULL) {
+			pattern = star;
+			n = ++from;
+		} else {
+			return false;
+		}
+	}
+	return pattern[strspn(pattern, "*")] == '\0';
+}
+
+static bool
+matches_any(const struct conf_list *patterns, const char *text, size_t len)
+{
+	for (size_t i = 0; i < patterns->count; i++)
+		if (matches(patterns->items[i], text, len))
+			return true;
+	return patterns->count == 0;
+}
+
+const struct conf_stream *
+conf_stream_find(const struct conf *c, const char *user, size_t user_len, const char *job, size_t job_len,
+	enum conf_class class)
+{
+	assert(class < CONF_CLASS_COUNT);
+	for (size_t n = 0; n < c->stream_count; n++) {
+		const struct conf_stream *s = &c->streams[n];
+
+		if ((s->class_set >> class & 1) != 0 && matches_any(&s->users, user, user_len) &&
+			matches_any(&s->jobs, job, job_len))
+			return s;
+	}
+	return NULL;
+}
+
 int
 conf_pool_find(const struct conf *c, const char *name, size_t len)
 {

@@ -34,6 +34,13 @@ static const struct conf_row user_rows[] = {
 #undef CONF_LIMITS
 #undef CONF_USER
 };
+static const struct conf_row stream_rows[] = {
+#define CONF_STREAM(...) ROW(conf_stream, __VA_ARGS__)
+#define CONF_LIMITS(...) LIMIT(conf_stream, __VA_ARGS__)
+#include "conf/conf.def"
+#undef CONF_LIMITS
+#undef CONF_STREAM
+};
 static const struct conf_row source_rows[] = {
 #define CONF_SOURCE(...) ROW(conf_source, __VA_ARGS__)
 #define CONF_LIMITS(...) LIMIT(conf_source, __VA_ARGS__)
@@ -88,6 +95,13 @@ const struct conf_block_kind conf_kinds[CONF_KIND_COUNT] = {
 							 "127.0.0.1:587 and [::1]:587.")},
 	[CONF_KIND_USER] = {ROWS(user_rows),
 		KIND(user, "NAME", "An account that may log in to submit mail.")},
+	[CONF_KIND_STREAM] = {ROWS(stream_rows),
+		KIND(stream, "NAME",
+			"Mail of one user, one job and one class is a stream: it waits in a line of its own, "
+			"gets its share of each site, and can be paused. Streams need no block; one sets the "
+			"share and the limits of every stream it fits, and each of those counts for itself. "
+			"Of "
+			"several blocks that fit, the first in the file is taken.")},
 	[CONF_KIND_SOURCE] = {ROWS(source_rows),
 		KIND(source, "NAME",
 			"An address to send from, and the name to send under. Without any there is one, "

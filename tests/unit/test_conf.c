@@ -499,6 +499,9 @@ test_diff(void **state)
 			"pool \"p\": sources: s -> s:2 (now)\npool \"p\": senders: not set -> @a.test "
 			"(now)\n",
 			0},
+		{"stream s { }", "stream s { classes = bulk weight = 2 }",
+			"stream \"s\": classes: not set -> bulk (now)\nstream \"s\": weight: 1 -> 2 (now)\n",
+			0},
 		{"source s { }", "source s { connections = 5 byte-rate = 1GB/h }",
 			"source \"s\": connections: 0 -> 5 (now)\nsource \"s\": byte-rate: not set -> 1GB/h "
 			"(now)\n",

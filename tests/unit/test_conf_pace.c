@@ -20,6 +20,8 @@ static const char limits[] = HOST
 	"15B/s }\n"
 	"pool p { sources = a  connections = 21  connect-rate = 22/s  rate = 23/s  recipient-rate = 24/s  "
 	"byte-rate = 25B/s }\n"
+	"stream s { connections = 41  connect-rate = 42/s  rate = 43/s  recipient-rate = 44/s  byte-rate = "
+	"45B/s }\n"
 	"user u { password-file = secrets/shop  connections = 31  connect-rate = 32/s  rate = 33/s  "
 	"recipient-rate = 34/s  byte-rate = 35B/s  accept-rate = 36/s }\n"
 	"provider big { mx = *.big.test  connections = 51  connect-rate = 52/s  rate = { 53/s, 5300/h }  "
@@ -72,6 +74,7 @@ test_limits(void **state)
 	are_from(&c->sources[0].limits, 11);
 	are_from(&c->pools[0].limits, 21);
 	are_from(&c->users[0].limits, 31);
+	are_from(&c->streams[0].limits, 41);
 	assert_int_equal(c->users[0].accept_rate.count, 36);
 
 	conf_delivery_merge(c, NULL, &c->providers[0], &d);
@@ -175,6 +178,84 @@ test_pools(void **state)
 	conf_unref(c);
 }
 
+static const char streams[] =
+	HOST "user shop { password-file = secrets/shop  class = urgent  weight = 5 }\n"
+	     "user club { password-file = secrets/club }\n"
+	     "stream alarm { classes = urgent  weight = 1000 }\n"
+	     "stream news { users = { shop, club }  jobs = { news-*, 202?-* }  rate = 5/s }\n"
+	     "stream end { users = *op  jobs = *-*x  classes = { bulk, normal } }\n"
+	     "stream none { users = { shop, \"?*\" }  jobs = \"**\"  classes = bulk }\n"
+	     "stream quiet { users = club }\n";
+
+static void
+test_streams(void **state)
+{
+	static const struct {
+		const char *user, *job;
+		enum conf_class class;
+		const char *stream;
+	} cases[] = {
+		{"shop", "news-1", CONF_CLASS_URGENT, "alarm"},
+		{"", "", CONF_CLASS_URGENT, "alarm"},
+		{"shop", "news-1", CONF_CLASS_NORMAL, "news"},
+		{"shop", "news-", CONF_CLASS_BULK, "news"},
+		{"club", "2026-a", CONF_CLASS_BULK, "news"},
+		{"shop", "202-a", CONF_CLASS_NORMAL, NULL},
+		{"shop", "news", CONF_CLASS_NORMAL, NULL},
+		{"shop", "News-1", CONF_CLASS_NORMAL, NULL},
+		{"Shop", "news-1", CONF_CLASS_NORMAL, NULL},
+		{"shop", "a-xx-yx", CONF_CLASS_NORMAL, "end"},
+		{"op", "-x", CONF_CLASS_NORMAL, "end"},
+		{"shopp", "-x", CONF_CLASS_NORMAL, NULL},
+		{"", "-x", CONF_CLASS_NORMAL, NULL},
+		{"shop", "", CONF_CLASS_BULK, "none"},
+		{"else", "a", CONF_CLASS_BULK, "none"},
+		{"", "a", CONF_CLASS_BULK, NULL},
+		{"club", "", CONF_CLASS_NORMAL, "quiet"},
+		{"club", "*", CONF_CLASS_NORMAL, "quiet"},
+	};
+	const struct conf *c;
+
+	put_secrets(*state, "");
+	c = must_load(*state, streams);
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		const struct conf_stream *s = conf_stream_find(c, cases[i].user, text_len(cases[i].user),
+			cases[i].job, text_len(cases[i].job), cases[i].class);
+
+		if (strcmp(s != NULL ? s->name : "", cases[i].stream != NULL ? cases[i].stream : "") != 0)
+			fail_msg("\"%s\", \"%s\", class %d: %s", cases[i].user, cases[i].job, cases[i].class,
+				s != NULL ? s->name : "none");
+	}
+	/* What is compared ends where its length says, also at a NUL. */
+	assert_string_equal(conf_stream_find(c, "clubx", 4, "2026-", 5, CONF_CLASS_BULK)->name, "news");
+	assert_null(conf_stream_find(c, "club\0", 5, "2026-", 5, CONF_CLASS_NORMAL));
+	assert_int_equal(c->streams[0].weight, 1000);
+	is_one(&c->streams[1].limits.rate, 5, S_US);
+	assert_int_equal(c->streams[1].weight, 1);
+	assert_int_equal(c->users[0].weight, 5);
+	assert_int_equal(c->users[0].class, CONF_CLASS_URGENT);
+	assert_int_equal(c->users[1].weight, 1);
+	assert_int_equal(c->users[1].class, CONF_CLASS_NORMAL);
+	assert_int_equal(c->delivery.urgent_share, 10);
+	assert_string_equal(c->class_headers.items[0], "X-Mtad-Class");
+	conf_unref(c);
+}
+
+/* A pattern that makes careless matchers take for ever. */
+static void
+test_stream_pattern_is_bounded(void **state)
+{
+	const struct conf *c = must_load(*state, HOST
+		"stream s { jobs = \"*a*a*a*a*a*a*a*a*a*a*a*a*a*a*a*a*a*a*a*a*a*a*a*a*a*a*a*a*a*a*a*a*b\" }");
+	char job[128];
+
+	memset(job, 'a', sizeof(job));
+	assert_null(conf_stream_find(c, "", 0, job, sizeof(job), CONF_CLASS_NORMAL));
+	job[sizeof(job) - 1] = 'b';
+	assert_non_null(conf_stream_find(c, "", 0, job, sizeof(job), CONF_CLASS_NORMAL));
+	conf_unref(c);
+}
+
 int
 main(void)
 {
@@ -182,6 +263,8 @@ main(void)
 		WITH_FOLDER(test_limits),
 		WITH_FOLDER(test_no_limits),
 		WITH_FOLDER(test_pools),
+		WITH_FOLDER(test_streams),
+		WITH_FOLDER(test_stream_pattern_is_bounded),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -47,8 +47,7 @@ static const struct {
 	/* limits */
 	{"a rate at the top", HOST "recipient-rate = 5/s",
 		"mtad.conf:2: \"recipient-rate\" does not belong at the top level; it belongs in user, "
-		"source, "
-		"pool, domain and provider\n"},
+		"stream, source, pool, domain and provider\n"},
 	{"a rate of nothing", HOST "domain a.example {\n rate = 0/h }",
 		"mtad.conf:3: rate: \"0/h\" would never send; to stop use `mtactl pause`, for no limit write "
 		"{}\n"},
@@ -88,6 +87,31 @@ static const struct {
 		"mtad.conf:2: connections: \"0\" is out of range: from 1 to 10000\n"},
 	{"what counts", HOST "rates-count = messages",
 		"mtad.conf:2: rates-count: \"messages\": write one of attempts/deliveries\n"},
+	/* streams */
+	{"a user that is not there",
+		HOST "user shop { password-file = secrets/shop }\nstream s {\n users = shpo }",
+		"mtad.conf:4: there is no user \"shpo\"; did you mean \"shop\"?\n"},
+	{"a pattern of users", HOST "stream s { users = sh?p-* }", NULL},
+	{"no class", HOST "stream s {\n classes = { bulk, slow } }",
+		"mtad.conf:3: classes: \"slow\": write one of normal/urgent/bulk\n"},
+	{"a user's class", HOST "user u { password-file = secrets/shop class = fast }",
+		"mtad.conf:2: class: \"fast\": write one of normal/urgent/bulk\n"},
+	{"weight 0 of a stream", HOST "stream s { weight = 0 }",
+		"mtad.conf:2: weight: \"0\" is out of range: from 1 to 1000\n"},
+	{"a user's weight", HOST "user u { password-file = secrets/shop weight = 1001 }",
+		"mtad.conf:2: weight: \"1001\" is out of range: from 1 to 1000\n"},
+	{"a stream twice", HOST "stream s { }\nstream s { }",
+		"mtad.conf:3: stream \"s\" is there already, at mtad.conf:2\n"},
+	{"a stream behind one for all mail",
+		HOST "stream a { jobs = x }\nstream b { classes = { urgent, bulk, normal } }\nstream c { "
+		     "jobs = y }",
+		"mtad.conf:4: warning: stream \"c\" is not used: \"b\" before it fits all mail\n"},
+	{"the one for all mail comes last", HOST "stream a { classes = { urgent, bulk } }\nstream b { }",
+		NULL},
+	{"all for urgent mail", HOST "domain * { urgent-share = 91 }",
+		"mtad.conf:2: urgent-share: \"91\" is out of range: from 0 to 90\n"},
+	{"class header", HOST "class-headers = { \"X-Class:\" }",
+		"\"X-Class:\" is no header field that can be removed; write it without the colon\n"},
 	/* twice (G3) */
 	{"setting twice", HOST "io-threads = 1\nio-threads = 1",
 		"mtad.conf:3: \"io-threads\" is given twice, first at mtad.conf:2\n"},
