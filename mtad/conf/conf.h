@@ -191,11 +191,12 @@ struct conf_explained {
 	const char *at;           /* "mtad.conf:12"; "" for a default */
 };
 typedef void conf_on_explained(void *arg, const struct conf_explained *e);
-/* What mail for `domain` goes by in `file`, setting by setting; without a domain, what stands outside of
- * blocks. `mx` (may be NULL: not known) is its best MX host, which makes its provider known. False: nothing
- * can be said, and why is said to `out`. */
+/* What mail for the domain `what` goes by in `file`, setting by setting; `of` (may be NULL: not known) is its
+ * best MX host, which makes its provider known. Where `what` is the word of a block ("user"), `of` is its
+ * name and its settings are told. Without `what`, what stands outside of blocks. False: nothing can be said,
+ * and why is said to `out`. */
 bool conf_explain(
-	const char *file, const char *domain, const char *mx, FILE *out, conf_on_explained *each, void *arg);
+	const char *file, const char *what, const char *of, FILE *out, conf_on_explained *each, void *arg);
 
 const struct conf_user *conf_user_find(const struct conf *c, const char *name, size_t len);
 /* The first block that fits; NULL: none. Linear in the blocks: ask once for a stream, not for a message. */

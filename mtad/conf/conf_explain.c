@@ -141,6 +141,46 @@ tell_top(struct explain *e)
 	}
 }
 
+/* A block's own settings. */
+static void
+tell_block(struct explain *e, int kind, size_t n)
+{
+	const struct conf_block_kind *k = &conf_kinds[kind];
+	char name[CONF_ROW_NAME_MAX];
+
+	for (size_t i = 0; i < k->row_count; i++) {
+		const struct conf_raw_setting *s =
+			conf_raw_find(e->l.blocks[kind][n], k, conf_row_name(&k->rows[i], name));
+
+		tell(e, &k->rows[i], conf_kind_field(k, i, conf_block_at(e->l.conf, kind, n)),
+			(struct layer){kind, s != NULL ? (int64_t)n : -1},
+			s != NULL ? s->at : (struct conf_place){0});
+	}
+}
+
+/* All blocks of that name: a domain may have several keys. */
+static bool
+tell_blocks(struct explain *e, int kind, const char *name)
+{
+	const int64_t star = conf_index_find(&e->l.owner->domains, "", 0);
+	bool is_there = false;
+
+	for (size_t n = 0; n < e->l.raw.counts[kind]; n++) {
+		const struct layer layers[LAYERS] = {
+			{CONF_KIND_DOMAIN, -1}, {kind, (int64_t)n}, {CONF_KIND_DOMAIN, star}};
+
+		if (strcmp(e->l.blocks[kind][n]->title, name) != 0)
+			continue;
+		is_there = true;
+		tell_block(e, kind, n);
+		for (size_t i = 0; conf_kinds[kind].has_delivery && i < conf_delivery_row_count; i++)
+			tell_delivery(e, layers, i);
+	}
+	if (!is_there)
+		conf_check_missing(&e->l, (struct conf_place){0}, kind, name);
+	return is_there;
+}
+
 /* A name in its normal spelling; "" and said when it is none. */
 static const char *
 normal_name(struct explain *e, const char *text, char out[DOMAIN_MAX])
@@ -152,24 +192,36 @@ normal_name(struct explain *e, const char *text, char out[DOMAIN_MAX])
 	return out;
 }
 
+/* The kind of block that is asked for by name; CONF_KIND_TOP: none, it is a domain. */
+static int
+kind_of(const char *what, const char *of)
+{
+	for (int kind = CONF_KIND_TOP + 1; of != NULL && kind < CONF_KIND_COUNT; kind++)
+		if (kind != CONF_KIND_DOMAIN && strcmp(conf_kinds[kind].word, what) == 0)
+			return kind;
+	return CONF_KIND_TOP;
+}
+
 bool
 conf_explain(
-	const char *file, const char *domain, const char *mx, FILE *out, conf_on_explained *each, void *arg)
+	const char *file, const char *what, const char *of, FILE *out, conf_on_explained *each, void *arg)
 {
 	struct explain e = {.each = each, .arg = arg};
-	char domain_name[DOMAIN_MAX], mx_name[DOMAIN_MAX];
-	bool ok;
+	int kind = what != NULL ? kind_of(what, of) : CONF_KIND_TOP;
+	char domain[DOMAIN_MAX], mx[DOMAIN_MAX];
+	bool ok = true;
 
 	conf_loader_init(&e.l, file, out);
 	conf_parse_file(&e.l.raw, &e.l.scratch, file, &e.l.report);
-	if (domain != NULL)
-		domain = normal_name(&e, domain, domain_name);
-	if (mx != NULL)
-		mx = normal_name(&e, mx, mx_name);
-	ok = conf_loader_build(&e.l) && (domain == NULL || domain[0] != '\0') &&
-	     (mx == NULL || mx[0] != '\0');
-	if (ok && domain != NULL)
-		tell_domain(&e, domain, mx);
+	if (kind == CONF_KIND_TOP && what != NULL)
+		ok = (what = normal_name(&e, what, domain))[0] != '\0';
+	if (kind == CONF_KIND_TOP && of != NULL)
+		ok &= (of = normal_name(&e, of, mx))[0] != '\0';
+	ok &= conf_loader_build(&e.l);
+	if (ok && kind != CONF_KIND_TOP)
+		ok = tell_blocks(&e, kind, of);
+	else if (ok && what != NULL)
+		tell_domain(&e, what, of);
 	else if (ok)
 		tell_top(&e);
 	conf_loader_fini(&e.l);

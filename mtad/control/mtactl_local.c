@@ -140,10 +140,10 @@ on_explained(void *arg, const struct conf_explained *e)
 int
 mtactl_explain(struct mtactl *m, const struct mtactl_options *o)
 {
-	const char *domain = o->word_count > 0 ? o->words[0] : NULL;
+	const char *what = o->word_count > 0 ? o->words[0] : NULL;
 	json_t *rows = json_array(), *answer = json_pack("{s:o}", "rows", rows);
 	bool ok = conf_explain(
-		m->conf_file, domain, o->word_count > 1 ? o->words[1] : NULL, stderr, on_explained, rows);
+		m->conf_file, what, o->word_count > 1 ? o->words[1] : NULL, stderr, on_explained, rows);
 
 	if (ok && m->json) {
 		(void)json_dumpf(answer, stdout, JSON_INDENT(2));

@@ -28,7 +28,14 @@ static const char more_file[] = "provider big {\n"
 				"route smart { domains = { \"*.routed.test\" }  hosts = { smart.test:587 }\n"
 				"	user = me\n"
 				"	password-file = secrets/smarthost }\n"
-				"route open { domains = { open.test }  hosts = { open.test } }\n";
+				"route open { domains = { open.test }  hosts = { open.test } }\n"
+				"source a { rate = { 5/s, 9/d } }\n"
+				"pool warm { sources = { a:3 }\n"
+				"	connections = 7 }\n"
+				"stream news { jobs = news-*  weight = 3 }\n"
+				"user shop { password-file = secrets/shop  byte-rate = 1GB/h }\n"
+				"dkim a.test { selector = s  key = keys/k }\n"
+				"dkim a.test { selector = t  key = keys/k }\n";
 
 struct told {
 	char *text;
@@ -71,6 +78,22 @@ static const struct {
 	{"G18 a route", "x.routed.test", NULL, "\nhosts = smart.test:587 | route smart | more.conf:6\n"},
 	{"its TLS because it logs in", "x.routed.test", NULL, "\ntls = verify | route smart | more.conf:7\n"},
 	{"a route that leaves TLS", "open.test", NULL, "\ntls = none | domain * | mtad.conf:5\n"},
+	{"a pool", "pool", "warm", "\nsources = a:3 | pool warm | more.conf:11\n"},
+	{"its limits", "pool", "warm", "\nconnections = 7 | pool warm | more.conf:12\n"},
+	{"its limits that are not set", "pool", "warm", "\nrate =  | default | \n"},
+	{"a source", "source", "a", "\nrate = 5/s, 9/d | source a | more.conf:10\n"},
+	{"its name, which is another setting", "source", "a", "\nehlo = mta1.example.com | default | \n"},
+	{"a stream", "stream", "news", "\nweight = 3 | stream news | more.conf:13\n"},
+	{"a user", "user", "shop", "\nbyte-rate = 1GB/h | user shop | more.conf:14\n"},
+	{"its class", "user", "shop", "\nclass = normal | default | \n"},
+	{"the listener that nobody wrote", "listen", "submission", "\nauth = optional | default | \n"},
+	{"the second key of a domain", "dkim", "a.test", "\nselector = t | dkim a.test | more.conf:16\n"},
+	{"a provider", "provider", "big", "\ndomains = big.example.com | provider big | more.conf:2\n"},
+	{"what it says of delivery", "provider", "big", "\nconnections = 4 | provider big | more.conf:3\n"},
+	{"what it leaves to domain *", "provider", "big", "\nidle = 1s | domain * | mtad.conf:4\n"},
+	{"a limit of a site", "other.test", NULL, "\nsite-rate =  | default | \n"},
+	{"a total", NULL, NULL, "\nrates-count = attempts | default | \n"},
+	{"a domain of the name of a block", "pool", NULL, "\nconnections = 1 | domain * | mtad.conf:4\n"},
 	{"a route knows no provider", "open.test", "mx1.big.test",
 		"\nconnections = 1 | domain * | mtad.conf:4\n"},
 };
@@ -143,6 +166,8 @@ static const struct {
 	const char *file, *domain, *mx, *want;
 } refused[] = {
 	{HOST "dns-tries = many\n", "a.test", NULL, "mtad.conf:2: dns-tries: "},
+	{HOST "source a { } pool warm { sources = a }", "pool", "worm",
+		"there is no pool \"worm\"; did you mean \"warm\"?\n"},
 	{HOST, "a..test", NULL, "\"a..test\" is no domain\n"},
 	{HOST, "a.test", "[127.0.0.1]", "\"[127.0.0.1]\" is no domain\n"},
 };
