@@ -23,8 +23,8 @@ struct conf_rate {
 	int64_t count; /* 0: no limit */
 	int64_t per_us;
 };
-/* All of them hold; the shortest window first, each window once. A count is bytes for BYTE_RATES. Empty: no
- * limit. */
+/* All of them hold: at most `count` of messages, connections, recipients or (BYTE_RATES) bytes in each window
+ * of 1 s to 31 days. The shortest window first, each window once. Empty: no limit. */
 #define CONF_RATES_MAX 8
 struct conf_rates {
 	const struct conf_rate *items;

@@ -27,6 +27,22 @@ walk(const struct conf *c, FILE *out)
 		if (d.retry.count == 0)
 			abort();
 	}
+	for (size_t n = 0; n < c->pool_count; n++) {
+		const struct conf_pool *p = &c->pools[n];
+
+		for (size_t i = 0; i < p->sources.count; i++)
+			if (p->source_index[i] >= c->source_count || p->source_weight[i] < 1)
+				abort();
+		for (size_t i = 0; i < p->senders.count; i++)
+			if (conf_pool_of_sender(c, p->senders.items[i], strnlen(p->senders.items[i], 400)) !=
+				(int)n)
+				abort();
+	}
+	for (int k = 0; k < CONF_CLASS_COUNT; k++)
+		conf_stream_find(c, "shop", 4, "news-1", 6, (enum conf_class)k);
+	for (size_t i = 1; i < c->rate_total.count; i++)
+		if (c->rate_total.items[i - 1].per_us >= c->rate_total.items[i].per_us)
+			abort();
 	for (size_t n = 0; n < c->listen_count; n++)
 		for (size_t i = 0; i < c->listens[n].endpoints.count; i++)
 			conf_network_has(&c->listens[n].nets,
