@@ -107,10 +107,10 @@ const struct conf_block_kind conf_kinds[CONF_KIND_COUNT] = {
 			"An address to send from, and the name to send under. Without any there is one, "
 			"named default, where the "
 			"system chooses the address.")},
-	[CONF_KIND_POOL] = {ROWS(pool_rows),
-		KIND(pool, "NAME",
-			"Sources that take the same mail, a message each in turn. Mail without a pool leaves "
-			"by the first source block.")},
+	[CONF_KIND_POOL] = {ROWS(pool_rows), KIND(pool, "NAME",
+						     "Sources that take the same mail in turn, by their "
+						     "weights. Mail that no pool is named "
+						     "for leaves by the first source block.")},
 	[CONF_KIND_DKIM] = {ROWS(dkim_rows),
 		KIND(dkim, "DOMAIN",
 			"A key that signs mail whose From address is in DOMAIN; *.example.com stands for all "
