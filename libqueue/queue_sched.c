@@ -15,15 +15,16 @@
 #include <assert.h>
 #include <stdlib.h>
 
-enum { DOMAIN_BYTES_MAX = 1024, NAME_BYTES_MAX = 4096 };
+/* After urgent mail some room is kept for more of it so long. */
+#define URGENT_KEEP_US (INT64_C(24) * 3600 * 1000000)
 
 /* --- create and destroy --- */
 
 static struct queue_map *
 map_at(struct queue_sched *q, size_t i)
 {
-	struct queue_map *maps[] = {
-		&q->messages, &q->streams, &q->cells, &q->domains, &q->sites, &q->lanes, &q->pauses};
+	struct queue_map *maps[] = {&q->messages, &q->users, &q->streams, &q->cells, &q->flows, &q->ways,
+		&q->domains, &q->sites, &q->lanes, &q->gates, &q->pauses};
 
 	return i < sizeof(maps) / sizeof(maps[0]) ? maps[i] : NULL;
 }
@@ -32,7 +33,8 @@ static void
 init_lists(struct queue_sched *q)
 {
 	struct queue_link *lists[] = {&q->all_streams, &q->sessions, &q->leases, &q->fresh, &q->todo,
-		&q->active, &q->starved_none, &q->starved_more, &q->closing, &q->idle};
+		&q->active, &q->open, &q->unwritten, &q->starved_none, &q->starved_more, &q->closing,
+		&q->idle};
 	size_t i;
 
 	for (i = 0; i < sizeof(lists) / sizeof(lists[0]); i++)
@@ -40,6 +42,7 @@ init_lists(struct queue_sched *q)
 	queue_heap_init(&q->rcpt_timers);
 	queue_heap_init(&q->domain_timers);
 	queue_heap_init(&q->lane_timers);
+	queue_heap_init(&q->gate_timers);
 	queue_heap_init(&q->pause_timers);
 }
 
@@ -61,6 +64,10 @@ queue_sched_create(const struct queue_sched_conf *conf, struct queue_sched **out
 			free(q);
 			return QUEUE_ENOMEM;
 		}
+	if (!sched_limits_apply(q)) {
+		queue_sched_destroy(&q);
+		return QUEUE_ENOMEM;
+	}
 	*out = q;
 	return QUEUE_OK;
 }
@@ -144,11 +151,15 @@ queue_sched_destroy(struct queue_sched **qp)
 		queue_link_remove(&s->place);
 		queue_link_remove(&s->idle);
 		queue_link_remove(&s->all);
+		if (s->way != NULL)
+			s->way->opening--;
 		s->lane->sessions--;
 		sched_free(q, s, sizeof(*s));
 	}
 	destroy_messages(q);
 	destroy_places(q);
+	sched_limits_fini(q);
+	sched_gates_free(q);
 	sched_pauses_free(q);
 	assert(q->bytes == 0 && q->rcpts == 0 && q->sites.count == 0 && q->streams.count == 0);
 	for (i = 0; map_at(q, i) != NULL; i++)
@@ -156,6 +167,7 @@ queue_sched_destroy(struct queue_sched **qp)
 	queue_heap_fini(&q->rcpt_timers);
 	queue_heap_fini(&q->domain_timers);
 	queue_heap_fini(&q->lane_timers);
+	queue_heap_fini(&q->gate_timers);
 	queue_heap_fini(&q->pause_timers);
 	free(q);
 }
@@ -175,7 +187,7 @@ lane_reconfigured(struct queue_sched *q, struct queue_lane *lane)
 	while (lane->surplus > 0 && !queue_link_is_alone(&lane->idle))
 		sched_session_order_close(q, QUEUE_OF(lane->idle.prev, struct queue_session, place));
 	sched_lane_arm(q, lane);
-	sched_lane_kick(q, lane);
+	sched_lane_able(q, lane, false);
 }
 
 void
@@ -192,6 +204,7 @@ queue_sched_reconfigured(struct queue_sched *q, const struct queue_sched_conf *c
 	for (n = queue_map_each(&q->lanes, NULL); n != NULL; n = queue_map_each(&q->lanes, n))
 		lane_reconfigured(q, QUEUE_OF(n, struct queue_lane, node));
 	sched_clock(q, now_us);
+	(void)sched_limits_apply(q); /* without memory next() tries again before it orders anything */
 	for (n = queue_map_each(&q->cells, NULL); n != NULL; n = queue_map_each(&q->cells, n))
 		sched_cell_reroute(q, QUEUE_OF(n, struct sched_cell, node));
 	for (n = queue_map_each(&q->messages, NULL); n != NULL; n = queue_map_each(&q->messages, n)) {
@@ -254,11 +267,12 @@ is_addable(const struct queue_sched *q, const struct queue_message *m, const str
 {
 	uint32_t i;
 
-	if (rcpt_count == 0 || rcpt_count > QUEUE_RCPTS_MAX || m->user.len > NAME_BYTES_MAX ||
-		m->job.len > NAME_BYTES_MAX || sched_message_find(q, m->id) != NULL)
+	if (rcpt_count == 0 || rcpt_count > QUEUE_RCPTS_MAX || m->user.len > SCHED_NAME_MAX ||
+		m->job.len > SCHED_NAME_MAX || sched_message_find(q, m->id) != NULL)
 		return false;
 	for (i = 0; i < rcpt_count; i++)
-		if (rcpts[i].domain.len > DOMAIN_BYTES_MAX || rcpts[i].sticky_source == UINT32_MAX)
+		if (rcpts[i].domain.len > SCHED_NAME_MAX || rcpts[i].sticky_source > q->conf.source_count ||
+			rcpts[i].pool >= q->conf.pool_count)
 			return false;
 	return true;
 }
@@ -276,7 +290,7 @@ find_cells(struct queue_sched *q, struct sched_message *m, struct sched_stream *
 
 		if (d == NULL)
 			break;
-		if ((r->cell = sched_cell_get(q, d, stream, rcpts[i].sticky_source)) == NULL) {
+		if ((r->cell = sched_cell_get(q, d, stream, rcpts[i].pool, rcpts[i].sticky_source)) == NULL) {
 			sched_domain_arm(q, d); /* if it is new, it goes again */
 			break;
 		}
@@ -319,6 +333,7 @@ queue_sched_add(struct queue_sched *q, const struct queue_message *meta, const s
 		return QUEUE_ENOMEM;
 	m->arrived_us = meta->arrived_us < q->now_us ? meta->arrived_us : q->now_us;
 	m->expire_us = meta->expire_us;
+	m->body_bytes = meta->body_bytes < UINT32_MAX ? (uint32_t)meta->body_bytes : UINT32_MAX;
 	m->rcpt_count = rcpt_count;
 	queue_link_init(&m->fresh);
 	stream = sched_stream_get(q, meta);
@@ -331,6 +346,8 @@ queue_sched_add(struct queue_sched *q, const struct queue_message *meta, const s
 	if (body != NULL)
 		queue_link_back(&q->fresh, &m->fresh);
 	queue_map_insert(&q->messages, &m->node, meta->id);
+	if (stream->klass == QUEUE_CLASS_URGENT)
+		q->urgent_until_us = queue_retry_add(q->now_us, URGENT_KEEP_US);
 	for (i = 0; i < rcpt_count; i++)
 		enter_rcpt(q, m, &m->rcpts[i]);
 	return QUEUE_OK;
@@ -412,7 +429,8 @@ settle_later(struct queue_sched *q, struct queue_lease *l, struct sched_rcpt *r,
 	out->due_us = r->due_us;
 	if (is_uncertain && r->cell->sticky == 0 && l->session != NULL) {
 		/* Without memory it may take another source later: the lesser evil. */
-		sticky = sched_cell_get(q, r->cell->domain, r->cell->stream, l->session->lane->source + 1);
+		sticky = sched_cell_get(
+			q, r->cell->domain, r->cell->stream, r->cell->pool, l->session->lane->source + 1);
 		if (sticky != NULL)
 			sched_rcpt_rehome(q, r, sticky);
 	}
@@ -447,6 +465,8 @@ queue_sched_settle(struct queue_sched *q, struct queue_lease *l, uint32_t index,
 	l->open--;
 	*out = (struct queue_settled){.kind = v->kind, .n = r->n, .attempts = r->attempts, .flags = r->flags};
 	keep_reply(q, l, r->cell->domain, v);
+	if (l->session != NULL)
+		sched_limits_settled(q, l, r->cell->stream, v->kind);
 	switch (v->kind) {
 	case QUEUE_VERDICT_LATER:
 	case QUEUE_VERDICT_UNCERTAIN:
@@ -489,8 +509,9 @@ queue_sched_lease_done(struct queue_sched *q, struct queue_lease *take_lease, in
 	sched_lease_free(q, l);
 	if (s == NULL)
 		return;
-	assert(s->leases > 0);
-	s->leases--;
+	assert(s->leases > 0 && s->lane->busy > 0);
+	if (--s->leases == 0)
+		s->lane->busy--;
 	sched_session_place(q, s);
 }
 

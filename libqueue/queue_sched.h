@@ -8,10 +8,12 @@
  * no clock, no SMTP.
  *
  *   domain   destination domain of a recipient; routing maps it to a site or says why not
- *   stream   (user, job, class): the unit that can be paused now, and weighed later
- *   cell     (domain, stream, sticky source): a FIFO of ready recipients; what pausing takes away
+ *   stream   (user, job, class): the unit of fairness, quotas and pauses
+ *   cell     (domain, stream, pool or sticky source): a FIFO of ready recipients; what pausing takes away
  *   site     receiving system
- *   lane     (source, site): sessions and their cap; its cells take turns, one message each
+ *   lane     (source, site): sessions and limits
+ *   pool     sources among which mail is spread by weight; a message that names none goes by the pool of
+ *            where it goes to, and that is pool 0 unless the policy says otherwise
  *   session  one outbound connection of a lane; holds at most two leases (the second is sent with
  *            the first's final dot)
  *   lease    recipients of one message for one site, handed out by an order, settled one by one
@@ -32,6 +34,7 @@
  *          recipients, too many, names that are too long, or an id that is queued already. next()
  *          without memory gives no order for a second.
  */
+#include "queue_limits.h"
 #include "queue_types.h"
 
 struct queue_sched;
@@ -49,6 +52,12 @@ struct queue_policy {
 	uint32_t messages_per_connection; /* 0: no limit */
 	uint32_t rcpts_per_transaction;
 	int64_t idle_us; /* keep an idle session open this long for more mail */
+	uint32_t pool;   /* for mail that names none itself */
+	uint32_t
+		urgent_percent; /* of connections and long limits, for urgent mail alone while there is any */
+	/* Of each lane and of the site over all lanes; asked for with an empty domain. `connections` of
+	 * `lane` is not used. NULL: none. */
+	const struct queue_limits *lane, *site;
 };
 
 struct queue_sched_conf {
@@ -62,7 +71,18 @@ struct queue_sched_conf {
 	void *arg;
 	uint32_t connections_total;
 	uint32_t jitter_percent; /* retries are spread over +- this */
-	uint32_t default_source; /* until pools choose: the source number of every lane */
+	/* Borrowed like policies. Numbers stay what they are over a reconfiguration, and neither gets fewer.
+	 */
+	const struct queue_source *sources;
+	const struct queue_pool *pools; /* one at least: 0 is the default */
+	uint32_t source_count, pool_count;
+	/* Weight and limits of a stream; may be NULL: weight 1, no limits. */
+	void (*stream)(void *arg, struct queue_blob user, struct queue_blob job, enum queue_class klass,
+		struct queue_stream_policy *out);
+	const struct queue_limits *limits; /* of all mail together; NULL: none */
+	uint32_t urgent_percent;           /* of sources', pools' and those */
+	/* Messages, recipients and bytes count when they are delivered; else when they are tried. */
+	bool counts_deliveries;
 };
 
 QUEUE_MUST_USE int queue_sched_create(const struct queue_sched_conf *conf, struct queue_sched **out);
@@ -85,7 +105,8 @@ struct queue_sched_rcpt {
 	uint8_t flags;            /* QUEUE_RCPT_... */
 	int64_t due_us;           /* 0 or past: ready */
 	struct queue_blob domain; /* normalised by the host (lower case A-label) */
-	uint32_t sticky_source;   /* source number + 1 it must use again; 0: any */
+	uint32_t sticky_source;   /* source number + 1 it must use again; 0: any of its pool */
+	uint32_t pool;            /* number; 0: the message names none */
 };
 /* A message accepted or read at start. `body` is the host's (may be NULL) and is given back by body_unref,
  * when all of its recipients that are left wait at the latest. */
@@ -170,7 +191,11 @@ enum queue_order_kind {
 	QUEUE_ORDER_CLOSE,   /* session is idle or surplus: QUIT; answered by session_closed */
 	QUEUE_ORDER_REJECT,  /* the domain's route is FAIL: settle lease as FAILED, for the reason in `why` */
 	QUEUE_ORDER_EXPIRE,  /* over the age limit: settle lease as EXPIRED */
+	/* Write `value` under `note` (an empty value: remove it), in the order of the orders, then call
+	 * queue_sched_noted(). Mail that waits for a long limit goes when it is on disk. */
+	QUEUE_ORDER_NOTE,
 };
+struct queue_noting;
 struct queue_order {
 	enum queue_order_kind kind;
 	struct queue_blob domain; /* all but CLOSE: of the first recipient; valid until the next call */
@@ -179,9 +204,17 @@ struct queue_order {
 	struct queue_session *session;
 	struct queue_lease *lease;
 	struct queue_blob why; /* REJECT: why the domain's route is FAIL, as given to queue_sched_routed */
+	struct queue_blob note, value; /* NOTE: valid until the next call; 200 and 4,096 bytes at most */
+	struct queue_noting *noting;   /* NOTE: for queue_sched_noted */
 };
 /* One order a call, until NONE. */
 void queue_sched_next(struct queue_sched *q, int64_t now_us, struct queue_order *out);
+/* What NOTE asked for is on disk; or failed, then it is asked for again. */
+void queue_sched_noted(struct queue_sched *q, struct queue_noting *take_noting, bool failed, int64_t now_us);
+/* At start, before mail is added: a note whose name begins with QUEUE_SCHED_NOTES. QUEUE_EDAMAGED,
+ * QUEUE_EINVAL (given already): nothing changed. */
+#define QUEUE_SCHED_NOTES "limit/"
+QUEUE_MUST_USE int queue_sched_restore(struct queue_sched *q, struct queue_blob value, int64_t now_us);
 /* When next() could have something without a new fact; INT64_MAX: never. */
 int64_t queue_sched_wake_us(const struct queue_sched *q);
 

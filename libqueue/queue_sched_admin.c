@@ -240,9 +240,10 @@ state_name(const struct queue_sched *q, const struct sched_rcpt *r)
 	case SCHED_ENDED:
 		break;
 	}
-	if (q->is_paused || !cell->is_runnable || (cell->lane != NULL && sched_lane_is_paused(cell->lane)))
+	if (q->is_paused || !cell->is_runnable ||
+		(cell->flow != NULL && sched_way_is_paused(q, cell->flow->way)))
 		return "paused";
-	return cell->lane == NULL ? "unrouted" : "ready";
+	return cell->flow == NULL ? "unrouted" : "ready";
 }
 
 static void
@@ -305,13 +306,18 @@ struct retry {
 static void
 end_wait(struct queue_sched *q, struct sched_cell *cell)
 {
-	struct queue_lane *lane = cell->lane;
+	struct sched_way *way = cell->flow != NULL ? cell->flow->way : NULL;
+	uint32_t i;
 
-	if (lane != NULL && lane->wait_until_us > q->now_us) {
+	for (i = 0; way != NULL && i < way->option_count; i++) {
+		struct queue_lane *lane = way->options[i].lane;
+
+		if (lane == NULL || lane->wait_until_us <= q->now_us)
+			continue;
 		lane->wait_until_us = 0;
-		sched_lane_kick(q, lane);
-	} else if (lane == NULL && cell->domain->route == SCHED_ROUTE_WAIT &&
-		   cell->domain->until_us > q->now_us) {
+		sched_lane_able(q, lane, false);
+	}
+	if (way == NULL && cell->domain->route == SCHED_ROUTE_WAIT && cell->domain->until_us > q->now_us) {
 		cell->domain->until_us = q->now_us;
 		sched_domain_want(q, cell->domain);
 	}

@@ -2,18 +2,19 @@
 /*
  * What to do next: sessions, lanes and leases.
  *
- * Only lanes that may have something to hand out are looked at (queue_sched.active). A lane that can do
- * nothing leaves the ring, and comes back with the event that changes that: ready mail, a free session, the
- * end of a wait. So a call costs the same with one lane and with 100,000 lanes of which most wait.
+ * Only ways that may have something to hand out are looked at (queue_sched.active). A lane that can take
+ * nothing is not able until the event that changes that: a session becomes free, a wait ends, a gate opens.
+ * So a call costs the same with one lane and with 100,000 lanes of which most wait.
  *
  * When to open another connection: never while a session of the lane can take the mail, and only while fewer
  * sessions are being opened than half of what is ready. A burst therefore opens connections in proportion,
  * and a single message opens one; as long as all sessions are busy and mail waits, the lane grows up to its
  * cap.
  *
- * When connections_total is used up, lanes wait in .starved, longest first, and get what becomes free. A lane
- * without any session does not depend on luck: the session that is idle longest is closed for it, or, when
- * none is idle, the next one that finishes and has had its share.
+ * When connections_total is used up, lanes wait among the starved, longest first, and get what becomes free.
+ * A lane without any session does not depend on luck: the session that is idle longest is closed for it, or,
+ * when none is idle, the next one that finishes and has had its share. The same holds for the connections of
+ * a site or source.
  *
  * Invariants: a session is in lane->idle (and queue_sched.idle) when it is open without a lease, in
  * lane->half when it can take a second one, in queue_sched.closing until its CLOSE is ordered; else in none.
@@ -28,8 +29,9 @@
 enum {
 	LEASES_A_SESSION = 2,
 	BATCH_SCAN = 2048, /* recipients of one message looked at for the same transaction */
-	SHARE_MESSAGES =
-		20, /* what the only session of a lane may send before it makes room for a lane without */
+	IDLE_SCAN = 64,    /* sessions looked at for one that may make room */
+	/* What the only session of a lane may send before it makes room for a lane without. */
+	SHARE_MESSAGES = 20,
 };
 #define STALL_US INT64_C(1000000)
 
@@ -90,9 +92,9 @@ fits(const struct sched_cell *with, const struct sched_rcpt *r)
 {
 	if (r->state != SCHED_READY || !r->cell->is_runnable)
 		return false;
-	if (with->lane == NULL)
+	if (with->flow == NULL)
 		return r->cell->domain == with->domain;
-	return r->cell->lane == with->lane;
+	return r->cell->flow == with->flow;
 }
 
 /* The cell's next turn comes soon, and its next message was last touched when it arrived: fetched now, a
@@ -112,11 +114,11 @@ prefetch_next(struct sched_cell *cell)
 /* The first ready recipient of the cell, and others of its message that can go the same way. Its own cell has
  * them side by side; those of other domains of the site are looked for in the message, within a bound. */
 static struct queue_lease *
-lease_from(struct queue_sched *q, struct sched_cell *cell)
+lease_from(struct queue_sched *q, struct sched_cell *cell, uint32_t rcpts_max)
 {
 	struct sched_rcpt *r = QUEUE_OF(cell->lists[SCHED_READY].next, struct sched_rcpt, link);
 	struct sched_message *m = sched_message_of(r);
-	uint32_t max = transaction_max(r), first = r->index, i;
+	uint32_t max = transaction_max(r) < rcpts_max ? transaction_max(r) : rcpts_max, first = r->index, i;
 	struct queue_lease *l = sched_lease_create(q, m, max < m->live ? max : m->live);
 
 	if (l == NULL)
@@ -150,51 +152,118 @@ sched_lane_is_paused(const struct queue_lane *lane)
 	return lane->is_source_paused || lane->site->is_paused;
 }
 
-void
-sched_lane_stop_turn(struct queue_sched *q, struct queue_lane *lane)
+static struct sched_option *
+option_at(struct queue_link *of_lane)
 {
-	if (lane->turn_state == SCHED_TURN_STARVED && lane->sessions == 0)
-		q->starved_none_count--;
-	queue_link_remove(&lane->turn);
-	lane->turn_state = SCHED_TURN_NONE;
+	return QUEUE_OF(of_lane, struct sched_option, of_lane);
+}
+
+/* Some way of it has something to send. */
+bool
+sched_lane_has_mail(const struct queue_lane *lane)
+{
+	struct queue_link *l;
+
+	for (l = lane->options.next; l != &lane->options; l = l->next)
+		if (option_at(l)->way->turn_count > 0)
+			return true;
+	return false;
+}
+
+void
+sched_lane_unstarve(struct queue_sched *q, struct queue_lane *lane)
+{
+	q->starved_none_count -= lane->starved_state == SCHED_STARVED_NONE;
+	queue_link_remove(&lane->starved);
+	lane->starved_state = SCHED_FED;
 }
 
 static void
 lane_starve(struct queue_sched *q, struct queue_lane *lane)
 {
-	assert(lane->turn_state == SCHED_TURN_NONE);
-	lane->turn_state = SCHED_TURN_STARVED;
-	queue_link_back(lane->sessions == 0 ? &q->starved_none : &q->starved_more, &lane->turn);
-	if (lane->sessions == 0)
-		q->starved_none_count++;
+	assert(lane->starved_state == SCHED_FED);
+	lane->starved_state = lane->sessions == 0 ? SCHED_STARVED_NONE : SCHED_STARVED_MORE;
+	queue_link_back(lane->sessions == 0 ? &q->starved_none : &q->starved_more, &lane->starved);
+	q->starved_none_count += lane->sessions == 0;
 }
 
+/* It can take nothing until an event says otherwise. */
 static void
-lane_activate(struct queue_sched *q, struct queue_lane *lane, bool at_front)
+lane_unable(struct queue_lane *lane)
 {
-	sched_lane_stop_turn(q, lane);
-	lane->turn_state = SCHED_TURN_ACTIVE;
-	if (at_front)
-		queue_link_front(&q->active, &lane->turn);
-	else
-		queue_link_back(&q->active, &lane->turn);
+	struct queue_link *l;
+
+	lane->is_able = false;
+	for (l = lane->options.next; l != &lane->options; l = l->next)
+		queue_link_remove(&option_at(l)->able);
 }
 
-/* It may have something to hand out. A starved lane keeps its place: more mail does not give it a connection.
- */
 void
-sched_lane_kick(struct queue_sched *q, struct queue_lane *lane)
+sched_lane_able(struct queue_sched *q, struct queue_lane *lane, bool at_front)
 {
-	if (lane->turn_state == SCHED_TURN_NONE && !queue_link_is_alone(&lane->cells))
-		lane_activate(q, lane, false);
+	struct queue_link *l;
+
+	sched_lane_unstarve(q, lane);
+	sched_gate_leave(q, &lane->waiter);
+	lane->is_able = true;
+	for (l = lane->options.next; l != &lane->options; l = l->next) {
+		struct sched_option *o = option_at(l);
+
+		if (at_front) {
+			queue_link_remove(&o->able);
+			queue_link_front(&o->way->able, &o->able);
+		} else if (queue_link_is_alone(&o->able)) {
+			queue_link_back(&o->way->able, &o->able);
+		}
+		sched_way_kick(q, o->way, at_front);
+	}
 }
 
-/* One of its sessions can take a lease. */
+/* One of its ways has nothing to send any more; if that was the last, it need not wait for anything. */
+void
+sched_lane_rests(struct queue_sched *q, struct queue_lane *lane)
+{
+	if (sched_lane_has_mail(lane))
+		return;
+	if (lane->waiter.gate != NULL || lane->starved_state != SCHED_FED)
+		sched_lane_able(q, lane, false);
+	sched_lane_arm(q, lane); /* its idle sessions have nothing to wait for but their time */
+}
+
+/* Urgent mail has come: what the lanes wait for at gates may not hold for it. */
+void
+sched_way_try_lanes(struct queue_sched *q, struct sched_way *way)
+{
+	uint32_t i;
+
+	if (way->waiter.gate != NULL)
+		sched_gate_leave(q, &way->waiter);
+	for (i = 0; i < way->option_count; i++) {
+		struct queue_lane *lane = way->options[i].lane;
+
+		if (lane != NULL && !lane->is_able)
+			sched_lane_able(q, lane, false);
+	}
+}
+
+/* One of its sessions can take a lease. Who waits for something else keeps its place. */
 static void
 lane_has_session(struct queue_sched *q, struct queue_lane *lane)
 {
-	if (lane->turn_state != SCHED_TURN_ACTIVE && !queue_link_is_alone(&lane->cells))
-		lane_activate(q, lane, false);
+	bool waits_for_mail = lane->waiter.gate != NULL && lane->waiter.want == SCHED_WANT_MAIL;
+
+	if (!waits_for_mail)
+		sched_lane_able(q, lane, false);
+}
+
+/* The lane waits for a gate or, without one, for an event. */
+static void
+lane_waits(struct queue_sched *q, struct queue_lane *lane, struct sched_gate *g, enum sched_want want,
+	bool is_urgent)
+{
+	lane_unable(lane);
+	if (g != NULL)
+		sched_gate_wait(q, g, &lane->waiter, want, is_urgent);
 }
 
 /* --- sessions --- */
@@ -213,13 +282,24 @@ is_spent(const struct queue_session *s)
 	return max > 0 && s->given >= max;
 }
 
+/* Another lane has no session, and its site or source has no connection left for it. */
+static bool
+is_wanted_elsewhere(struct queue_sched *q, const struct queue_lane *lane)
+{
+	return sched_gate_is_wanted(lane->site->gate, lane) ||
+	       sched_gate_is_wanted(sched_source(q, lane->source)->gate, lane);
+}
+
 /* There are too many, or somebody else needs the connection more. */
 static bool
-should_yield(const struct queue_sched *q, const struct queue_session *s)
+should_yield(struct queue_sched *q, const struct queue_session *s)
 {
 	if (q->session_count - q->closing_count > q->conf.connections_total || s->lane->surplus > 0)
 		return true;
-	if (q->starved_none_count <= q->closing_count)
+	if (sched_gate_is_over(s->lane->site->gate) ||
+		sched_gate_is_over(sched_source(q, s->lane->source)->gate))
+		return true;
+	if (q->starved_none_count <= q->closing_count && !is_wanted_elsewhere(q, s->lane))
 		return false;
 	return s->lane->sessions > 1 || s->given >= SHARE_MESSAGES;
 }
@@ -262,6 +342,20 @@ sched_session_place(struct queue_sched *q, struct queue_session *s)
 	lane_has_session(q, lane);
 }
 
+/* It is being opened for nobody any more. */
+static void
+session_leaves_way(struct queue_sched *q, struct queue_session *s)
+{
+	struct sched_way *way = s->way;
+
+	s->way = NULL;
+	if (way == NULL)
+		return;
+	assert(way->opening > 0);
+	way->opening--;
+	sched_way_release(q, way);
+}
+
 void
 queue_sched_session_ready(struct queue_sched *q, struct queue_session *s, bool can_overlap)
 {
@@ -271,6 +365,7 @@ queue_sched_session_ready(struct queue_sched *q, struct queue_session *s, bool c
 	s->state = SCHED_OPEN;
 	s->can_overlap = can_overlap;
 	lane->opening--;
+	session_leaves_way(q, s);
 	/* Only a connection begun after the failure tells that the site is back. */
 	if (s->is_probe) {
 		lane->is_probing = false;
@@ -278,7 +373,7 @@ queue_sched_session_ready(struct queue_sched *q, struct queue_session *s, bool c
 		sched_text_free(q, &lane->site->why);
 	}
 	sched_session_place(q, s);
-	sched_lane_kick(q, lane);
+	sched_lane_able(q, lane, false);
 }
 
 void
@@ -315,15 +410,16 @@ queue_sched_session_closed(struct queue_sched *q, struct queue_session *s, bool 
 	queue_link_remove(&s->place);
 	queue_link_remove(&s->idle);
 	queue_link_remove(&s->all);
-	lane->sessions--;
-	q->session_count--;
-	if (lane->turn_state == SCHED_TURN_STARVED && lane->sessions == 0) {
-		queue_link_remove(&lane->turn);
-		lane->turn_state = SCHED_TURN_NONE;
+	session_leaves_way(q, s);
+	sched_limits_connected(q, lane, s->pool, -1);
+	sched_free(q, s, sizeof(*s));
+	/* Among the starved it keeps its place, unless it has no session any more. */
+	if (lane->starved_state == SCHED_FED && lane->waiter.gate == NULL) {
+		sched_lane_able(q, lane, false);
+	} else if (lane->starved_state == SCHED_STARVED_MORE && lane->sessions == 0) {
+		sched_lane_unstarve(q, lane);
 		lane_starve(q, lane);
 	}
-	sched_free(q, s, sizeof(*s));
-	sched_lane_kick(q, lane);
 	sched_lane_arm(q, lane);
 	sched_lane_release(q, lane);
 }
@@ -374,7 +470,7 @@ order_reject(struct queue_sched *q, struct sched_domain *d, struct queue_order *
 {
 	struct sched_cell *cell = QUEUE_OF(d->runnable.next, struct sched_cell, ring);
 
-	if ((out->lease = lease_from(q, cell)) == NULL)
+	if ((out->lease = lease_from(q, cell, UINT32_MAX)) == NULL)
 		return false;
 	name_order(out, QUEUE_ORDER_REJECT, d);
 	out->why = sched_text_blob(d->why);
@@ -412,11 +508,45 @@ next_domain(struct queue_sched *q, struct queue_order *out)
 	return false;
 }
 
+/* What a turn has come to: this mail, over this lane. */
+struct turn {
+	struct queue_lane *lane;
+	struct sched_flow *flow;
+	struct queue_session *session; /* NULL: a new one */
+	bool is_urgent;
+};
+
+static uint32_t
+pool_of(const struct sched_way *way)
+{
+	return (way->choice & SCHED_ONE_SOURCE) == 0 ? way->choice : SCHED_NO_POOL;
+}
+
+/* The most recipients that all limits allow in this transaction. */
+static uint32_t
+rcpts_max(struct queue_sched *q, const struct turn *t)
+{
+	uint32_t pool = pool_of(t->flow->way);
+	struct sched_gate *gates[] = {t->lane->gate, t->lane->site->gate,
+		sched_source(q, t->lane->source)->gate,
+		pool != SCHED_NO_POOL ? sched_pool(q, pool)->gate : NULL, q->gate, t->flow->stream->gate,
+		t->flow->stream->user->gate};
+	uint32_t max = UINT32_MAX, room;
+	size_t i;
+
+	for (i = 0; i < sizeof(gates) / sizeof(gates[0]); i++) {
+		room = sched_gate_rcpts(q, gates[i], t->is_urgent);
+		max = room < max ? room : max;
+	}
+	return max;
+}
+
 static void
-order_lease(struct queue_sched *q, struct queue_lane *lane, struct queue_lease *l, struct queue_session *s,
-	struct queue_order *out)
+order_lease(struct queue_sched *q, const struct turn *t, struct queue_lease *l, struct queue_order *out)
 {
 	struct sched_domain *d = l->message->rcpts[l->index[0]].cell->domain;
+	struct queue_session *s = t->session;
+	struct queue_lane *lane = t->lane;
 
 	name_order(out, s->state == SCHED_OPENING ? QUEUE_ORDER_OPEN : QUEUE_ORDER_GIVE, d);
 	out->site = (struct queue_blob){lane->site->name, lane->site->name_len};
@@ -424,28 +554,31 @@ order_lease(struct queue_sched *q, struct queue_lane *lane, struct queue_lease *
 	out->session = s;
 	out->lease = l;
 	l->session = s;
+	l->pool = pool_of(t->flow->way);
+	lane->busy += s->leases == 0;
 	s->leases++;
 	s->given++;
+	sched_limits_leased(q, l, lane, t->flow->stream);
+	sched_flow_served(q, t->flow, l->count);
 	sched_session_place(q, s);
 }
 
 static bool
-give(struct queue_sched *q, struct queue_lane *lane, struct sched_cell *cell, struct queue_session *s,
-	struct queue_order *out)
+give(struct queue_sched *q, const struct turn *t, struct sched_cell *cell, struct queue_order *out)
 {
-	struct queue_lease *l = lease_from(q, cell);
+	struct queue_lease *l = lease_from(q, cell, rcpts_max(q, t));
 
 	if (l == NULL)
 		return false;
-	order_lease(q, lane, l, s, out);
+	order_lease(q, t, l, out);
 	return true;
 }
 
 static bool
-open_session(struct queue_sched *q, struct queue_lane *lane, struct sched_cell *cell, struct queue_order *out)
+open_session(struct queue_sched *q, struct turn *t, struct sched_cell *cell, struct queue_order *out)
 {
 	struct queue_session *s = sched_alloc(q, sizeof(*s));
-	struct queue_lease *l = s != NULL ? lease_from(q, cell) : NULL;
+	struct queue_lease *l = s != NULL ? lease_from(q, cell, rcpts_max(q, t)) : NULL;
 
 	if (l == NULL) {
 		if (s != NULL)
@@ -453,29 +586,57 @@ open_session(struct queue_sched *q, struct queue_lane *lane, struct sched_cell *
 		q->stalled_until_us = queue_retry_add(q->now_us, STALL_US);
 		return false;
 	}
-	s->lane = lane;
+	s->lane = t->lane;
+	s->way = t->flow->way;
+	s->pool = pool_of(s->way);
 	s->state = SCHED_OPENING;
-	s->is_probe = lane->is_probing;
+	s->is_probe = t->lane->is_probing;
 	queue_link_init(&s->all);
 	queue_link_init(&s->place);
 	queue_link_init(&s->idle);
 	queue_link_back(&q->sessions, &s->all);
-	q->session_count++;
-	lane->sessions++;
-	lane->opening++;
-	order_lease(q, lane, l, s, out);
+	t->lane->opening++;
+	s->way->opening++;
+	sched_limits_connected(q, t->lane, s->pool, 1);
+	t->session = s;
+	order_lease(q, t, l, out);
 	return true;
+}
+
+/* Connections of the lane kept free for urgent mail. */
+static uint32_t
+urgent_reserve(const struct queue_sched *q, const struct queue_lane *lane)
+{
+	uint32_t max = connections_max(lane->policy), part = max * lane->policy->urgent_percent / 100;
+
+	if (q->urgent_until_us <= q->now_us || lane->policy->urgent_percent == 0 || max < 2)
+		return 0;
+	return part > 0 ? part : 1;
+}
+
+/* Whether another session of the lane may be set to work. */
+static bool
+may_be_busier(const struct queue_sched *q, const struct queue_lane *lane, bool is_urgent)
+{
+	return is_urgent || lane->busy + urgent_reserve(q, lane) < connections_max(lane->policy);
 }
 
 /* Whether the lane itself would open a connection now; connections_total comes after. */
 static bool
-wants_connection(const struct queue_sched *q, const struct queue_lane *lane)
+wants_connection(const struct queue_sched *q, const struct queue_lane *lane, bool is_urgent)
 {
 	if (lane->wait_until_us > q->now_us) /* its timer goes off then */
 		return false;
 	if (lane->sessions >= connections_max(lane->policy) || (lane->is_probing && lane->opening > 0))
 		return false;
-	return lane->opening < (lane->ready + 1) / 2;
+	return may_be_busier(q, lane, is_urgent);
+}
+
+/* As fast as a burst needs, and no faster. */
+static bool
+is_ramping(const struct sched_way *way)
+{
+	return way->opening >= (way->ready + 1) / 2;
 }
 
 /* The last eighth of the connections is for lanes that have none: however many sites are slow and would take
@@ -493,18 +654,18 @@ static struct queue_lane *
 starved_next(const struct queue_sched *q)
 {
 	if (!queue_link_is_alone(&q->starved_none) && !is_total_used_up(q, true))
-		return QUEUE_OF(q->starved_none.next, struct queue_lane, turn);
+		return QUEUE_OF(q->starved_none.next, struct queue_lane, starved);
 	if (!queue_link_is_alone(&q->starved_more) && !is_total_used_up(q, false))
-		return QUEUE_OF(q->starved_more.next, struct queue_lane, turn);
+		return QUEUE_OF(q->starved_more.next, struct queue_lane, starved);
 	return NULL;
 }
 
 static struct queue_session *
-session_for(struct queue_sched *q, struct queue_lane *lane)
+session_for(struct queue_sched *q, struct queue_lane *lane, bool is_urgent)
 {
 	struct queue_session *s;
 
-	while (!queue_link_is_alone(&lane->idle)) {
+	while (!queue_link_is_alone(&lane->idle) && may_be_busier(q, lane, is_urgent)) {
 		s = QUEUE_OF(lane->idle.next, struct queue_session, place);
 		if (!is_spent(s) && !should_yield(q, s))
 			return s;
@@ -519,51 +680,204 @@ session_for(struct queue_sched *q, struct queue_lane *lane)
 	return NULL;
 }
 
-/* True: *out is an order. False: the lane has left the ring. */
-static bool
-lane_turn(struct queue_sched *q, struct queue_lane *lane, struct queue_order *out)
+/* The gate that keeps the lane from what it wants; NULL: none. */
+static struct sched_gate *
+shut_gate(struct queue_sched *q, const struct queue_lane *lane, enum sched_want want, bool is_urgent)
 {
-	struct queue_session *s;
-	struct sched_cell *cell;
+	struct sched_gate *gates[] = {
+		lane->gate, lane->site->gate, sched_source(q, lane->source)->gate, q->gate};
+	size_t i;
 
-	sched_lane_stop_turn(q, lane);
-	if (queue_link_is_alone(&lane->cells) || sched_lane_is_paused(lane)) {
+	for (i = 0; i < sizeof(gates) / sizeof(gates[0]); i++)
+		if (!sched_gate_lets(q, gates[i], want, is_urgent))
+			return gates[i];
+	return NULL;
+}
+
+/* Its site or source has no connection left for its first one: an idle session there makes room. */
+static void
+make_room(struct queue_sched *q, const struct queue_lane *lane, const struct sched_gate *g)
+{
+	struct queue_link *l;
+	int i = 0;
+
+	if (lane->sessions > 0 || !sched_gate_is_full(g) || q->closing_count > 0)
+		return;
+	for (l = q->idle.next; l != &q->idle && i < IDLE_SCAN; l = l->next, i++) {
+		struct queue_session *s = QUEUE_OF(l, struct queue_session, idle);
+
+		if (s->lane->site->gate == g || sched_source(q, s->lane->source)->gate == g || q->gate == g) {
+			sched_session_order_close(q, s);
+			return;
+		}
+	}
+}
+
+enum offer { OFFER_GIVE, OFFER_OPEN, OFFER_LATER /* the way is opening enough */, OFFER_UNABLE };
+
+/* What the lane can do for mail of the way now. Unable: it waits for what keeps it. */
+static enum offer
+lane_offer(struct queue_sched *q, struct turn *t, struct queue_lane *lane)
+{
+	struct sched_gate *g = shut_gate(q, lane, SCHED_WANT_MAIL, t->is_urgent);
+
+	t->lane = lane;
+	if (sched_lane_is_paused(lane) || g != NULL) {
+		lane_waits(q, lane, sched_lane_is_paused(lane) ? NULL : g, SCHED_WANT_MAIL, t->is_urgent);
 		sched_lane_arm(q, lane);
-		return false;
+		return OFFER_UNABLE;
 	}
-	cell = QUEUE_OF(lane->cells.next, struct sched_cell, ring);
-	lane->policy = cell->domain->policy;
-	s = session_for(q, lane);
-	if (s == NULL && !wants_connection(q, lane))
-		return false;
-	if (s == NULL && is_total_used_up(q, lane->sessions == 0)) {
+	if ((t->session = session_for(q, lane, t->is_urgent)) != NULL)
+		return OFFER_GIVE;
+	if (!wants_connection(q, lane, t->is_urgent)) {
+		lane_waits(q, lane, NULL, SCHED_WANT_CONNECTION, t->is_urgent);
+		return OFFER_UNABLE;
+	}
+	if (is_ramping(t->flow->way))
+		return OFFER_LATER;
+	if ((g = shut_gate(q, lane, SCHED_WANT_CONNECTION, t->is_urgent)) != NULL) {
+		lane_waits(q, lane, g, SCHED_WANT_CONNECTION, t->is_urgent);
+		make_room(q, lane, g);
+		return OFFER_UNABLE;
+	}
+	if (is_total_used_up(q, lane->sessions == 0 || t->is_urgent)) {
+		lane_waits(q, lane, NULL, SCHED_WANT_CONNECTION, t->is_urgent);
 		lane_starve(q, lane);
+		return OFFER_UNABLE;
+	}
+	return OFFER_OPEN;
+}
+
+/* The lane of an option; NULL: no memory. */
+static struct queue_lane *
+lane_of_option(struct queue_sched *q, struct sched_option *o)
+{
+	struct queue_lane *lane = o->lane;
+
+	if (lane == NULL && (lane = sched_lane_get(q, o->way->site, o->source)) != NULL)
+		sched_option_attach(o, lane);
+	if (lane == NULL)
+		q->stalled_until_us = queue_retry_add(q->now_us, STALL_US);
+	return lane;
+}
+
+/* The option has had a message: after as many as its weight says it is the next one's turn. */
+static void
+option_served(struct sched_option *o)
+{
+	if (--o->credit > 0 || queue_link_is_alone(&o->able))
+		return;
+	o->credit = o->weight;
+	queue_link_remove(&o->able);
+	queue_link_back(&o->way->able, &o->able);
+}
+
+/* Mail and a lane for it; false: none can go now. Urgent mail first, unless it is the turn of the others and
+ * the lane can take them. */
+static bool
+find_lane(struct queue_sched *q, struct sched_way *way, struct turn *t)
+{
+	struct sched_flow *urgent = sched_flow_urgent(q, way), *other = sched_flow_other(q, way);
+	enum offer offer = OFFER_UNABLE;
+	uint32_t later = 0;
+
+	if (urgent == NULL && other == NULL)
+		return false;
+	t->is_urgent = urgent != NULL;
+	t->flow = urgent != NULL ? urgent : other;
+	while (!queue_link_is_alone(&way->able) && later < way->option_count) {
+		struct sched_option *o = QUEUE_OF(way->able.next, struct sched_option, able);
+		struct queue_lane *lane = lane_of_option(q, o);
+		struct sched_cell *cell = QUEUE_OF(t->flow->cells.next, struct sched_cell, ring);
+
+		if (lane == NULL)
+			return false;
+		if (!lane->is_able) {
+			queue_link_remove(&o->able);
+			continue;
+		}
+		lane->policy = cell->domain->policy;
+		offer = lane_offer(q, t, lane);
+		if (offer == OFFER_GIVE || offer == OFFER_OPEN) {
+			option_served(o);
+			break;
+		}
+		if (offer == OFFER_LATER) {
+			later++;
+			queue_link_remove(&o->able);
+			queue_link_back(&way->able, &o->able);
+		}
+	}
+	if (offer != OFFER_GIVE && offer != OFFER_OPEN)
+		return false;
+	if (urgent != NULL && other != NULL && !sched_way_prefers_urgent(way) &&
+		shut_gate(q, t->lane, SCHED_WANT_MAIL, false) == NULL && may_be_busier(q, t->lane, false)) {
+		t->flow = other;
+		t->is_urgent = false;
+	}
+	return true;
+}
+
+/* True: *out is an order. False: the way has left the ring. */
+static bool
+way_turn(struct queue_sched *q, struct sched_way *way, struct queue_order *out)
+{
+	struct sched_gate *pool = pool_of(way) != SCHED_NO_POOL ? sched_pool(q, pool_of(way))->gate : NULL;
+	bool is_urgent = !queue_link_is_alone(&way->turns[QUEUE_CLASS_URGENT]);
+	struct sched_cell *cell;
+	struct turn t = {0};
+
+	queue_link_remove(&way->turn);
+	if (!sched_gate_lets(q, pool, SCHED_WANT_MAIL, is_urgent)) {
+		sched_gate_wait(q, pool, &way->waiter, SCHED_WANT_MAIL, is_urgent);
 		return false;
 	}
-	/* The next turn is another cell's and another lane's; handing out may end the cell's part in the
-	 * ring. */
+	if (!find_lane(q, way, &t))
+		return false;
+	if (t.session == NULL && !sched_gate_lets(q, pool, SCHED_WANT_CONNECTION, is_urgent)) {
+		sched_gate_wait(q, pool, &way->waiter, SCHED_WANT_CONNECTION, is_urgent);
+		return false;
+	}
+	/* The next turn is another cell's and another way's; handing out may end the cell's part in the ring.
+	 */
+	cell = QUEUE_OF(t.flow->cells.next, struct sched_cell, ring);
 	queue_link_remove(&cell->ring);
-	queue_link_back(&lane->cells, &cell->ring);
-	lane_activate(q, lane, false);
+	queue_link_back(&t.flow->cells, &cell->ring);
+	sched_way_kick(q, way, false);
 	/* The old route serves until the new one is known. */
 	if (cell->domain->until_us <= q->now_us)
 		sched_domain_want(q, cell->domain);
-	return s != NULL ? give(q, lane, cell, s, out) : open_session(q, lane, cell, out);
+	return t.session != NULL ? give(q, &t, cell, out) : open_session(q, &t, cell, out);
 }
 
 static bool
-next_lane(struct queue_sched *q, struct queue_order *out)
+next_way(struct queue_sched *q, struct queue_order *out)
 {
 	struct queue_lane *starved;
 
 	while (q->stalled_until_us <= q->now_us) {
 		if ((starved = starved_next(q)) != NULL)
-			lane_activate(q, starved, true);
-		if (queue_link_is_alone(&q->active))
-			return false;
-		if (lane_turn(q, QUEUE_OF(q->active.next, struct queue_lane, turn), out))
+			sched_lane_able(q, starved, true);
+		else
+			(void)sched_gate_wake_one(q);
+		if (queue_link_is_alone(&q->active)) {
+			if (queue_link_is_alone(&q->open) && starved_next(q) == NULL)
+				return false;
+			continue;
+		}
+		if (way_turn(q, QUEUE_OF(q->active.next, struct sched_way, turn), out))
 			return true;
 	}
+	return false;
+}
+
+/* There was no memory for the limits; true: there is now, or nothing is lacking. */
+static bool
+has_limits(struct queue_sched *q)
+{
+	if (!q->lacks_limits || sched_limits_apply(q))
+		return true;
+	q->stalled_until_us = queue_retry_add(q->now_us, STALL_US);
 	return false;
 }
 
@@ -578,10 +892,13 @@ queue_sched_next(struct queue_sched *q, int64_t now_us, struct queue_order *out)
 		more = false;
 		if (sched_timers(q, out, &more) || next_close(q, out))
 			return;
-		if (!q->is_paused && (next_domain(q, out) || next_lane(q, out)))
+		if (sched_gate_note(q, out))
 			return;
-		/* A lane may have starved just now, and an idle session elsewhere can make room. */
-		if (next_close(q, out))
+		if (!q->is_paused && has_limits(q) && (next_domain(q, out) || next_way(q, out)))
+			return;
+		/* A lane may have starved just now, and an idle session elsewhere can make room; or wait for
+		 * the disk. */
+		if (next_close(q, out) || sched_gate_note(q, out))
 			return;
 	}
 }
@@ -590,14 +907,16 @@ int64_t
 queue_sched_wake_us(const struct queue_sched *q)
 {
 	const int64_t times[] = {queue_heap_first_us(&q->rcpt_timers), queue_heap_first_us(&q->domain_timers),
-		queue_heap_first_us(&q->lane_timers), queue_heap_first_us(&q->pause_timers)};
+		queue_heap_first_us(&q->lane_timers), queue_heap_first_us(&q->gate_timers),
+		queue_heap_first_us(&q->pause_timers)};
 	int64_t at_us = INT64_MAX;
 	size_t i;
 
 	if (q->stalled_until_us > q->now_us)
 		return q->stalled_until_us;
-	if (!queue_link_is_alone(&q->closing) ||
-		(!q->is_paused && (!queue_link_is_alone(&q->active) || !queue_link_is_alone(&q->todo))))
+	if (!queue_link_is_alone(&q->closing) || !queue_link_is_alone(&q->unwritten) ||
+		(!q->is_paused && (!queue_link_is_alone(&q->active) || !queue_link_is_alone(&q->todo) ||
+					  !queue_link_is_alone(&q->open))))
 		return q->now_us;
 	if (!q->is_paused && starved_next(q) != NULL)
 		return q->now_us;

@@ -15,8 +15,6 @@
 #include <assert.h>
 #include <string.h>
 
-enum { NAME_BYTES_MAX = 1024 };
-
 static uint64_t
 pause_hash(const struct queue_sched *q, enum queue_pause_kind kind, struct queue_blob name, uint32_t source)
 {
@@ -45,6 +43,18 @@ sched_is_paused(
 	const struct queue_sched *q, enum queue_pause_kind kind, struct queue_blob name, uint32_t source)
 {
 	return pause_find(q, kind, name, source) != NULL;
+}
+
+void
+sched_pause_view(const struct queue_sched *q, enum queue_pause_kind kind, struct queue_blob name,
+	uint32_t source, int64_t *out_until_us, struct queue_blob *out_reason)
+{
+	const struct sched_pause *p = pause_find(q, kind, name, source);
+
+	if (p == NULL)
+		return;
+	*out_until_us = p->until_us;
+	*out_reason = sched_text_blob(p->reason);
 }
 
 /* --- the flags --- */
@@ -86,7 +96,7 @@ static void
 lane_changed(struct queue_sched *q, struct queue_lane *lane)
 {
 	if (!sched_lane_is_paused(lane)) {
-		sched_lane_kick(q, lane);
+		sched_lane_able(q, lane, false);
 		return;
 	}
 	while (!queue_link_is_alone(&lane->idle))
@@ -161,7 +171,7 @@ normalise(enum queue_pause_kind kind, struct queue_blob *name, uint32_t *source)
 	case QUEUE_PAUSE_SITE:
 	case QUEUE_PAUSE_JOB:
 	case QUEUE_PAUSE_USER:
-		return name->len > 0 && name->len <= NAME_BYTES_MAX;
+		return name->len > 0 && name->len <= SCHED_NAME_MAX;
 	}
 	return false;
 }

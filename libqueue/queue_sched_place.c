@@ -6,7 +6,7 @@
  * Invariants: a recipient that has not ended is in exactly one list, cell->lists[state], and counted once in
  * the cell and once in the schedule; leave() and enter() are the only code that touches them. A cell is in a
  * ring exactly when it has ready recipients and neither its domain nor its stream is paused; the ring is its
- * lane's when it is routed, else its domain's. lane->ready is the sum over its ring.
+ * flow's when it is routed, else its domain's.
  */
 #include "queue_retry.h"
 #include "queue_sched_int.h"
@@ -16,8 +16,7 @@
 #include <string.h>
 
 enum {
-	TEXT_MAX = 200, /* bytes kept of a reply or a reason */
-	NAME_BYTES_MAX = 1024,
+	TEXT_MAX = 200,    /* bytes kept of a reply or a reason */
 	HEAP_OVERHEAD = 8, /* of malloc, for the estimate of the memory used */
 };
 /* An empty domain keeps its route and last reply so long, for the next message to it. */
@@ -110,6 +109,60 @@ stream_is(const struct sched_stream *s, const struct queue_message *m)
 	       sched_name_is(s->names + s->user_len, s->job_len, m->job);
 }
 
+static struct sched_user *
+user_get(struct queue_sched *q, struct queue_blob name)
+{
+	uint64_t hash = queue_map_hash(q->seed, name);
+	struct queue_map_node *n = queue_map_find(&q->users, hash);
+	struct sched_user *u;
+
+	for (; n != NULL; n = queue_map_find_next(n)) {
+		u = QUEUE_OF(n, struct sched_user, node);
+		if (sched_name_is(u->name, u->name_len, name))
+			return u;
+	}
+	if ((u = sched_alloc(q, sizeof(*u) + name.len)) == NULL)
+		return NULL;
+	u->name_len = (uint16_t)name.len;
+	if (name.len > 0)
+		memcpy(u->name, name.ptr, name.len);
+	queue_map_insert(&q->users, &u->node, hash);
+	return u;
+}
+
+static void
+user_release(struct queue_sched *q, struct sched_user *u)
+{
+	if (u->streams > 0)
+		return;
+	sched_gate_release(q, &u->gate);
+	queue_map_remove(&q->users, &u->node);
+	sched_free(q, u, sizeof(*u) + u->name_len);
+}
+
+static struct sched_stream *
+stream_create(struct queue_sched *q, struct sched_user *user, const struct queue_message *m)
+{
+	struct sched_stream *s = sched_alloc(q, sizeof(*s) + m->user.len + m->job.len);
+
+	if (s == NULL)
+		return NULL;
+	s->klass = m->klass < SCHED_CLASSES ? m->klass : QUEUE_CLASS_NORMAL;
+	s->user_len = (uint16_t)m->user.len;
+	s->job_len = (uint16_t)m->job.len;
+	if (m->user.len > 0)
+		memcpy(s->names, m->user.ptr, m->user.len);
+	if (m->job.len > 0)
+		memcpy(s->names + m->user.len, m->job.ptr, m->job.len);
+	s->user = user;
+	if (!sched_stream_set_limits(q, s)) {
+		sched_gate_release(q, &s->gate);
+		sched_free(q, s, sizeof(*s) + s->user_len + s->job_len);
+		return NULL;
+	}
+	return s;
+}
+
 struct sched_stream *
 sched_stream_get(struct queue_sched *q, const struct queue_message *m)
 {
@@ -117,21 +170,20 @@ sched_stream_get(struct queue_sched *q, const struct queue_message *m)
 		queue_map_mix(queue_map_hash(q->seed, m->user), queue_map_hash(q->seed, m->job) + m->klass);
 	struct queue_map_node *n = queue_map_find(&q->streams, hash);
 	struct sched_stream *s;
+	struct sched_user *user;
 
 	for (; n != NULL; n = queue_map_find_next(n)) {
 		s = QUEUE_OF(n, struct sched_stream, node);
 		if (stream_is(s, m))
 			return s;
 	}
-	if ((s = sched_alloc(q, sizeof(*s) + m->user.len + m->job.len)) == NULL)
+	if ((user = user_get(q, m->user)) == NULL)
 		return NULL;
-	s->klass = m->klass;
-	s->user_len = (uint16_t)m->user.len;
-	s->job_len = (uint16_t)m->job.len;
-	if (m->user.len > 0)
-		memcpy(s->names, m->user.ptr, m->user.len);
-	if (m->job.len > 0)
-		memcpy(s->names + m->user.len, m->job.ptr, m->job.len);
+	if ((s = stream_create(q, user, m)) == NULL) {
+		user_release(q, user);
+		return NULL;
+	}
+	user->streams++;
 	s->is_user_paused = sched_is_paused(q, QUEUE_PAUSE_USER, m->user, 0);
 	s->is_job_paused = sched_is_paused(q, QUEUE_PAUSE_JOB, m->job, 0);
 	queue_link_init(&s->cells);
@@ -144,11 +196,16 @@ sched_stream_get(struct queue_sched *q, const struct queue_message *m)
 void
 sched_stream_release(struct queue_sched *q, struct sched_stream *s)
 {
+	struct sched_user *user = s->user;
+
 	if (!queue_link_is_alone(&s->cells))
 		return;
+	sched_gate_release(q, &s->gate);
 	queue_link_remove(&s->all);
 	queue_map_remove(&q->streams, &s->node);
 	sched_free(q, s, sizeof(*s) + s->user_len + s->job_len);
+	user->streams--;
+	user_release(q, user);
 }
 
 /* --- domains and sites --- */
@@ -185,7 +242,7 @@ sched_domain_get(struct queue_sched *q, struct queue_blob name)
 
 	if (d != NULL)
 		return d;
-	if (name.len > NAME_BYTES_MAX || queue_heap_reserve(&q->domain_timers, q->domains.count + 1) < 0 ||
+	if (name.len > SCHED_NAME_MAX || queue_heap_reserve(&q->domain_timers, q->domains.count + 1) < 0 ||
 		(d = sched_alloc(q, sizeof(*d) + name.len)) == NULL)
 		return NULL;
 	d->name_len = (uint16_t)name.len;
@@ -232,22 +289,29 @@ site_get(struct queue_sched *q, struct queue_blob name)
 
 	if (s != NULL)
 		return s;
-	if (name.len > NAME_BYTES_MAX || (s = sched_alloc(q, sizeof(*s) + name.len)) == NULL)
+	if (name.len > SCHED_NAME_MAX || (s = sched_alloc(q, sizeof(*s) + name.len)) == NULL)
 		return NULL;
 	s->name_len = (uint16_t)name.len;
 	memcpy(s->name, name.ptr, name.len);
+	if (!sched_site_set_limits(q, s)) {
+		sched_free(q, s, sizeof(*s) + name.len);
+		return NULL;
+	}
 	queue_link_init(&s->domains);
 	queue_link_init(&s->lanes);
+	queue_link_init(&s->ways);
 	s->is_paused = sched_is_paused(q, QUEUE_PAUSE_SITE, name, 0);
 	queue_map_insert(&q->sites, &s->node, queue_map_hash(q->seed, name));
 	return s;
 }
 
-static void
-site_release(struct queue_sched *q, struct sched_site *s)
+void
+sched_site_release(struct queue_sched *q, struct sched_site *s)
 {
-	if (!queue_link_is_alone(&s->domains) || !queue_link_is_alone(&s->lanes))
+	if (!queue_link_is_alone(&s->domains) || !queue_link_is_alone(&s->lanes) ||
+		!queue_link_is_alone(&s->ways) || s->is_pinned)
 		return;
+	sched_gate_release(q, &s->gate);
 	sched_text_free(q, &s->why);
 	sched_text_free(q, &s->reply);
 	queue_map_remove(&q->sites, &s->node);
@@ -264,7 +328,7 @@ domain_leave_site(struct queue_sched *q, struct sched_domain *d)
 	queue_link_remove(&d->of_site);
 	d->site = NULL;
 	s->domain_count--;
-	site_release(q, s);
+	sched_site_release(q, s);
 }
 
 void
@@ -283,17 +347,9 @@ sched_domain_free(struct queue_sched *q, struct sched_domain *d)
 
 /* --- lanes --- */
 
-/* The one place where a source is chosen; pools come here. */
-static uint32_t
-choose_source(const struct queue_sched *q, const struct sched_cell *cell)
+struct queue_lane *
+sched_lane_get(struct queue_sched *q, struct sched_site *site, uint32_t source)
 {
-	return cell->sticky > 0 ? cell->sticky - 1 : q->conf.default_source;
-}
-
-static struct queue_lane *
-lane_get(struct queue_sched *q, struct sched_site *site, const struct sched_cell *cell)
-{
-	uint32_t source = choose_source(q, cell);
 	uint64_t hash = queue_map_mix((uint64_t)(uintptr_t)site, source);
 	struct queue_map_node *n = queue_map_find(&q->lanes, hash);
 	struct queue_lane *lane;
@@ -308,11 +364,19 @@ lane_get(struct queue_sched *q, struct sched_site *site, const struct sched_cell
 		return NULL;
 	lane->site = site;
 	lane->source = source;
-	lane->policy = cell->domain->policy;
+	if (!sched_lane_set_limits(q, lane)) {
+		sched_free(q, lane, sizeof(*lane));
+		return NULL;
+	}
+	lane->policy = q->conf.policy(
+		q->conf.arg, (struct queue_blob){"", 0}, (struct queue_blob){site->name, site->name_len});
+	lane->is_able = true;
 	lane->is_source_paused = sched_is_paused(q, QUEUE_PAUSE_SOURCE, (struct queue_blob){"", 0}, source);
+	lane->waiter.kind = SCHED_WAITS_LANE;
+	queue_link_init(&lane->waiter.link);
 	queue_link_init(&lane->of_site);
-	queue_link_init(&lane->cells);
-	queue_link_init(&lane->turn);
+	queue_link_init(&lane->options);
+	queue_link_init(&lane->starved);
 	queue_link_init(&lane->idle);
 	queue_link_init(&lane->half);
 	queue_link_back(&site->lanes, &lane->of_site);
@@ -326,19 +390,39 @@ sched_lane_release(struct queue_sched *q, struct queue_lane *lane)
 {
 	struct sched_site *site = lane->site;
 
-	if (lane->cell_count > 0 || lane->sessions > 0)
+	if (!queue_link_is_alone(&lane->options) || lane->sessions > 0)
 		return;
 	if (lane->wait_until_us > q->now_us) {
 		sched_lane_arm(q, lane);
 		return;
 	}
-	assert(lane->ready == 0 && queue_link_is_alone(&lane->cells));
-	sched_lane_stop_turn(q, lane);
+	sched_gate_leave(q, &lane->waiter);
+	sched_lane_unstarve(q, lane);
+	sched_gate_release(q, &lane->gate);
 	queue_heap_set(&q->lane_timers, &lane->timer, INT64_MAX);
 	queue_link_remove(&lane->of_site);
 	queue_map_remove(&q->lanes, &lane->node);
 	sched_free(q, lane, sizeof(*lane));
-	site_release(q, site);
+	sched_site_release(q, site);
+}
+
+void
+sched_option_attach(struct sched_option *o, struct queue_lane *lane)
+{
+	assert(o->lane == NULL);
+	o->lane = lane;
+	queue_link_back(&lane->options, &o->of_lane);
+}
+
+void
+sched_option_detach(struct queue_sched *q, struct sched_option *o)
+{
+	struct queue_lane *lane = o->lane;
+
+	o->lane = NULL;
+	queue_link_remove(&o->of_lane);
+	if (lane != NULL)
+		sched_lane_release(q, lane);
 }
 
 /* --- cells --- */
@@ -347,31 +431,22 @@ static void
 cell_start(struct queue_sched *q, struct sched_cell *cell)
 {
 	cell->is_runnable = true;
-	if (cell->lane == NULL) {
-		queue_link_back(&cell->domain->runnable, &cell->ring);
-		sched_domain_want(q, cell->domain);
+	if (cell->flow != NULL) {
+		sched_flow_start(q, cell);
 		return;
 	}
-	queue_link_back(&cell->lane->cells, &cell->ring);
-	cell->lane->ready += cell->counts[SCHED_READY];
-	sched_lane_kick(q, cell->lane);
+	queue_link_back(&cell->domain->runnable, &cell->ring);
+	sched_domain_want(q, cell->domain);
 }
 
 static void
 cell_stop(struct queue_sched *q, struct sched_cell *cell)
 {
-	struct queue_lane *lane = cell->lane;
-
 	cell->is_runnable = false;
-	queue_link_remove(&cell->ring);
-	if (lane == NULL)
-		return;
-	assert(lane->ready >= cell->counts[SCHED_READY]);
-	lane->ready -= cell->counts[SCHED_READY];
-	if (queue_link_is_alone(&lane->cells)) {
-		sched_lane_stop_turn(q, lane);
-		sched_lane_arm(q, lane); /* its idle sessions have nothing to wait for but their time */
-	}
+	if (cell->flow != NULL)
+		sched_flow_stop(q, cell);
+	else
+		queue_link_remove(&cell->ring);
 }
 
 void
@@ -387,37 +462,59 @@ sched_cell_update(struct queue_sched *q, struct sched_cell *cell)
 }
 
 static void
-cell_set_lane(struct queue_sched *q, struct sched_cell *cell, struct queue_lane *lane)
+cell_set_flow(struct queue_sched *q, struct sched_cell *cell, struct sched_flow *flow)
 {
-	struct queue_lane *old = cell->lane;
+	struct sched_flow *old = cell->flow;
 
-	if (old == lane)
+	if (old == flow)
 		return;
 	if (cell->is_runnable)
 		cell_stop(q, cell);
-	if (lane != NULL)
-		lane->cell_count++;
-	cell->lane = lane;
+	if (flow != NULL)
+		flow->cell_count++;
+	cell->flow = flow;
 	if (old != NULL) {
 		old->cell_count--;
-		sched_lane_release(q, old);
+		sched_flow_release(q, old);
 	}
 	sched_cell_update(q, cell);
 }
 
-/* The settings say another source now. Without memory it stays on the old lane. */
+/* Which sources it may go by: the one it must use again, those of the pool it names, those of the pool its
+ * domain goes by. */
+static uint32_t
+choice_of_cell(const struct sched_cell *cell)
+{
+	if (cell->sticky > 0)
+		return SCHED_ONE_SOURCE | (cell->sticky - 1);
+	return cell->pool > 0 ? cell->pool : cell->domain->policy->pool;
+}
+
+static struct sched_flow *
+flow_of_cell(struct queue_sched *q, struct sched_site *site, const struct sched_cell *cell)
+{
+	return sched_flow_get(q, site, choice_of_cell(cell), cell->stream);
+}
+
+/* The settings may say other sources now. Without memory it stays where it is. */
 void
 sched_cell_reroute(struct queue_sched *q, struct sched_cell *cell)
 {
-	struct queue_lane *lane = cell->lane == NULL ? NULL : lane_get(q, cell->lane->site, cell);
+	struct sched_flow *flow = cell->flow == NULL ? NULL : flow_of_cell(q, cell->flow->way->site, cell);
 
-	if (lane != NULL)
-		cell_set_lane(q, cell, lane);
+	if (flow != NULL)
+		cell_set_flow(q, cell, flow);
+}
+
+static bool
+cell_is(const struct sched_cell *cell, const struct sched_stream *s, uint32_t pool, uint32_t sticky)
+{
+	return cell->stream == s && cell->sticky == sticky && cell->pool == pool;
 }
 
 static struct sched_cell *
 cell_find(const struct queue_sched *q, const struct sched_domain *d, const struct sched_stream *s,
-	uint32_t sticky, uint64_t hash)
+	uint32_t pool, uint32_t sticky, uint64_t hash)
 {
 	struct queue_link *l = d->cells.next;
 	struct queue_map_node *n;
@@ -427,24 +524,25 @@ cell_find(const struct queue_sched *q, const struct sched_domain *d, const struc
 	/* Most domains have one or two cells; those are found without the table. */
 	for (i = 0; i < 2 && l != &d->cells; i++, l = l->next) {
 		cell = QUEUE_OF(l, struct sched_cell, of_domain);
-		if (cell->stream == s && cell->sticky == sticky)
+		if (cell_is(cell, s, pool, sticky))
 			return cell;
 	}
 	if (l == &d->cells)
 		return NULL;
 	for (n = queue_map_find(&q->cells, hash); n != NULL; n = queue_map_find_next(n)) {
 		cell = QUEUE_OF(n, struct sched_cell, node);
-		if (cell->domain == d && cell->stream == s && cell->sticky == sticky)
+		if (cell->domain == d && cell_is(cell, s, pool, sticky))
 			return cell;
 	}
 	return NULL;
 }
 
 struct sched_cell *
-sched_cell_get(struct queue_sched *q, struct sched_domain *d, struct sched_stream *s, uint32_t sticky)
+sched_cell_get(
+	struct queue_sched *q, struct sched_domain *d, struct sched_stream *s, uint32_t pool, uint32_t sticky)
 {
-	uint64_t hash = queue_map_mix((uint64_t)(uintptr_t)d + sticky, (uint64_t)(uintptr_t)s);
-	struct sched_cell *cell = cell_find(q, d, s, sticky, hash);
+	uint64_t hash = queue_map_mix((uint64_t)(uintptr_t)d + sticky, (uint64_t)(uintptr_t)s + pool);
+	struct sched_cell *cell = cell_find(q, d, s, pool, sticky, hash);
 	int i;
 
 	if (cell != NULL)
@@ -453,13 +551,14 @@ sched_cell_get(struct queue_sched *q, struct sched_domain *d, struct sched_strea
 		return NULL;
 	cell->domain = d;
 	cell->stream = s;
+	cell->pool = pool;
 	cell->sticky = sticky;
-	if (d->site != NULL && (cell->lane = lane_get(q, d->site, cell)) == NULL) {
+	if (d->site != NULL && (cell->flow = flow_of_cell(q, d->site, cell)) == NULL) {
 		sched_free(q, cell, sizeof(*cell));
 		return NULL;
 	}
-	if (cell->lane != NULL)
-		cell->lane->cell_count++;
+	if (cell->flow != NULL)
+		cell->flow->cell_count++;
 	for (i = 0; i < SCHED_STATES; i++)
 		queue_link_init(&cell->lists[i]);
 	queue_link_init(&cell->ring);
@@ -492,7 +591,7 @@ sched_cell_release(struct queue_sched *q, struct sched_cell *cell)
 	queue_link_remove(&cell->of_domain);
 	queue_link_remove(&cell->of_stream);
 	queue_map_remove(&q->cells, &cell->node);
-	cell_set_lane(q, cell, NULL);
+	cell_set_flow(q, cell, NULL);
 	sched_stream_release(q, cell->stream);
 	domain_linger(q, cell->domain);
 	sched_free(q, cell, sizeof(*cell));
@@ -511,8 +610,8 @@ leave(struct queue_sched *q, struct sched_rcpt *r)
 	q->counts[r->state]--;
 	if (r->state == SCHED_READY)
 		sched_message_of(r)->ready--;
-	if (r->state == SCHED_READY && cell->is_runnable && cell->lane != NULL)
-		cell->lane->ready--;
+	if (r->state == SCHED_READY && cell->is_runnable && cell->flow != NULL)
+		cell->flow->way->ready--;
 	if (r->state == SCHED_WAITING && r->due_us <= cell->next_due_us)
 		cell->next_due_us = 0;
 }
@@ -534,9 +633,9 @@ enter(struct queue_sched *q, struct sched_rcpt *r, enum sched_state state, bool 
 	q->counts[state]++;
 	if (state == SCHED_READY)
 		sched_message_of(r)->ready++;
-	if (state == SCHED_READY && cell->is_runnable && cell->lane != NULL) {
-		cell->lane->ready++;
-		sched_lane_kick(q, cell->lane);
+	if (state == SCHED_READY && cell->is_runnable && cell->flow != NULL) {
+		cell->flow->way->ready++;
+		sched_way_kick(q, cell->flow->way, false);
 	}
 	sched_rcpt_arm(q, r);
 	sched_cell_update(q, cell);
@@ -600,44 +699,50 @@ sched_rcpt_rehome(struct queue_sched *q, struct sched_rcpt *r, struct sched_cell
 
 /* --- routes --- */
 
-static void
-lanes_release(struct queue_sched *q, struct sched_site *site)
+/* A flow for every cell. Policies of the new site: its pool may be another. */
+static bool
+make_flows(struct queue_sched *q, struct sched_domain *d, struct sched_site *site)
 {
-	struct queue_link *l, *next;
+	const struct queue_policy *old = d->policy;
+	struct queue_link *l;
+	bool ok = true;
 
-	for (l = site->lanes.next; l != &site->lanes; l = next) {
-		next = l->next;
-		/* The last one may take the site with it. */
-		if (next == &site->lanes) {
-			sched_lane_release(q, QUEUE_OF(l, struct queue_lane, of_site));
-			return;
-		}
-		sched_lane_release(q, QUEUE_OF(l, struct queue_lane, of_site));
+	d->policy = q->conf.policy(q->conf.arg, (struct queue_blob){d->name, d->name_len},
+		(struct queue_blob){site->name, site->name_len});
+	for (l = d->cells.next; ok && l != &d->cells; l = l->next)
+		ok = flow_of_cell(q, site, QUEUE_OF(l, struct sched_cell, of_domain)) != NULL;
+	for (l = d->cells.next; l != &d->cells; l = l->next) {
+		struct sched_cell *cell = QUEUE_OF(l, struct sched_cell, of_domain);
+		struct sched_flow *f = sched_flow_find(q, site, choice_of_cell(cell), cell->stream);
+
+		/* In the new flow before it is out of the old one: neither site may be freed under the cells.
+		 */
+		if (ok)
+			cell_set_flow(q, cell, f);
+		else if (f != NULL)
+			sched_flow_release(q, f);
 	}
-	site_release(q, site);
+	d->policy = old;
+	return ok;
 }
 
-/* All lanes first, because that can fail; then nothing can. */
+/* All flows first, because that can fail; then nothing can. */
 static int
 domain_enter_site(struct queue_sched *q, struct sched_domain *d, struct queue_blob name)
 {
 	struct sched_site *site = name.len > 0 ? site_get(q, name) : NULL;
-	struct queue_link *l;
+	bool ok;
 
 	if (site == NULL)
 		return name.len > 0 ? QUEUE_ENOMEM : QUEUE_EINVAL;
 	if (site == d->site)
 		return QUEUE_OK;
-	for (l = d->cells.next; l != &d->cells; l = l->next)
-		if (lane_get(q, site, QUEUE_OF(l, struct sched_cell, of_domain)) == NULL) {
-			lanes_release(q, site);
-			return QUEUE_ENOMEM;
-		}
-	/* In the new site before it is out of the old one: neither may be freed under the cells. */
-	for (l = d->cells.next; l != &d->cells; l = l->next) {
-		struct sched_cell *cell = QUEUE_OF(l, struct sched_cell, of_domain);
-
-		cell_set_lane(q, cell, lane_get(q, site, cell));
+	site->is_pinned = true;
+	ok = make_flows(q, d, site);
+	site->is_pinned = false;
+	if (!ok) {
+		sched_site_release(q, site);
+		return QUEUE_ENOMEM;
 	}
 	domain_leave_site(q, d);
 	queue_link_back(&site->domains, &d->of_site);
@@ -652,7 +757,7 @@ domain_unroute(struct queue_sched *q, struct sched_domain *d)
 	struct queue_link *l;
 
 	for (l = d->cells.next; l != &d->cells; l = l->next)
-		cell_set_lane(q, QUEUE_OF(l, struct sched_cell, of_domain), NULL);
+		cell_set_flow(q, QUEUE_OF(l, struct sched_cell, of_domain), NULL);
 	domain_leave_site(q, d);
 }
 

@@ -221,6 +221,8 @@ shift(struct queue_sched *q, int64_t step_us)
 		lane->wait_until_us = queue_retry_move(lane->wait_until_us, step_us);
 		sched_lane_arm(q, lane);
 	}
+	q->urgent_until_us = queue_retry_move(q->urgent_until_us, step_us);
+	sched_gates_shift(q, step_us);
 	sched_pauses_shift(q, step_us);
 }
 
@@ -323,7 +325,8 @@ lane_timer(struct queue_sched *q, struct queue_lane *lane)
 {
 	int64_t idle_us = lane->policy->idle_us;
 	/* Idle sessions of a lane that is about to hand out mail stay: the mail is for them. */
-	bool has_mail = !queue_link_is_alone(&lane->cells) && !sched_lane_is_paused(lane) && !q->is_paused;
+	bool has_mail =
+		lane->is_able && sched_lane_has_mail(lane) && !sched_lane_is_paused(lane) && !q->is_paused;
 
 	while (!has_mail && !queue_link_is_alone(&lane->idle)) {
 		struct queue_session *s = QUEUE_OF(lane->idle.prev, struct queue_session, place);
@@ -339,7 +342,7 @@ lane_timer(struct queue_sched *q, struct queue_lane *lane)
 		queue_heap_set(&q->lane_timers, &lane->timer, lane_next_us(q, lane));
 	if (lane->wait_until_us <= q->now_us) {
 		lane->wait_until_us = 0;
-		sched_lane_kick(q, lane);
+		sched_lane_able(q, lane, false);
 		sched_lane_release(q, lane);
 	}
 }
@@ -350,6 +353,7 @@ sched_timers(struct queue_sched *q, struct queue_order *out, bool *out_more)
 	int i;
 
 	sched_pause_timers(q);
+	sched_gate_timers(q);
 	for (i = 0; i < TIMERS_A_TURN; i++) {
 		if (q->stalled_until_us > q->now_us)
 			return false;

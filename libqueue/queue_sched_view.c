@@ -8,8 +8,8 @@
 #include <assert.h>
 
 /* The earliest of the waiting; looked for only when the one known has gone. */
-static int64_t
-cell_next_us(struct sched_cell *cell)
+int64_t
+sched_cell_next_us(struct sched_cell *cell)
 {
 	struct queue_link *list = &cell->lists[SCHED_WAITING], *l;
 
@@ -75,9 +75,10 @@ add_ready(const struct queue_sched *q, const struct sched_cell *cell, struct que
 	uint64_t ready = cell->counts[SCHED_READY];
 
 	out->ready += ready;
-	if (q->is_paused || !cell->is_runnable || (cell->lane != NULL && sched_lane_is_paused(cell->lane)))
+	if (q->is_paused || !cell->is_runnable ||
+		(cell->flow != NULL && sched_way_is_paused(q, cell->flow->way)))
 		out->paused += ready;
-	else if (cell->lane == NULL)
+	else if (cell->flow == NULL)
 		out->unrouted += ready;
 }
 
@@ -104,8 +105,8 @@ domain_view(const struct queue_sched *q, const struct sched_domain *d, struct qu
 		out->waiting += cell->counts[SCHED_WAITING];
 		out->leased += cell->counts[SCHED_LEASED];
 		out->held += cell->counts[SCHED_HELD];
-		if (cell_next_us(cell) < out->next_us)
-			out->next_us = cell_next_us(cell);
+		if (sched_cell_next_us(cell) < out->next_us)
+			out->next_us = sched_cell_next_us(cell);
 	}
 	if (out->waiting == 0)
 		out->next_us = 0;
@@ -124,36 +125,36 @@ queue_sched_domain_find(struct queue_sched *q, struct queue_blob domain, struct 
 	return true;
 }
 
-/* A portion of a table; the view of a node is made and shown by `show`. */
-struct viewer {
-	struct queue_sched *q;
-	const struct queue_map *map;
-	bool (*show)(const struct viewer *v, struct queue_map_node *n);
-	queue_sched_visit_domain *on_domain;
-	queue_sched_visit_site *on_site;
-	void *arg;
-};
-
-static void
-walk_table(const struct viewer *v, struct queue_walk *walk)
+void
+sched_walk_table(const struct queue_map *m, struct queue_walk *walk,
+	bool (*show)(void *arg, struct queue_map_node *n), void *arg)
 {
 	struct queue_map_node *n;
 	uint32_t left = walk->limit;
 
 	do {
-		for (n = v->map->buckets[walk->at & v->map->mask]; n != NULL; n = n->next)
-			if (!v->show(v, n)) {
+		for (n = m->buckets[walk->at & m->mask]; n != NULL; n = n->next)
+			if (!show(arg, n)) {
 				walk->is_end = true;
 				return;
 			}
-		walk->at = sched_walk_next(v->map, walk->at);
+		walk->at = sched_walk_next(m, walk->at);
 	} while (walk->at != 0 && --left > 0);
 	walk->is_end = walk->at == 0;
 }
 
+/* The view of a node is made and shown. */
+struct viewer {
+	struct queue_sched *q;
+	queue_sched_visit_domain *on_domain;
+	queue_sched_visit_site *on_site;
+	void *arg;
+};
+
 static bool
-show_domain(const struct viewer *v, struct queue_map_node *n)
+show_domain(void *arg, struct queue_map_node *n)
 {
+	const struct viewer *v = arg;
 	struct queue_domain_view out;
 
 	domain_view(v->q, QUEUE_OF(n, struct sched_domain, node), &out);
@@ -164,10 +165,9 @@ void
 queue_sched_walk_domains(
 	struct queue_sched *q, struct queue_walk *walk, queue_sched_visit_domain *visit, void *arg)
 {
-	const struct viewer v = {
-		.q = q, .map = &q->domains, .show = show_domain, .on_domain = visit, .arg = arg};
+	struct viewer v = {.q = q, .on_domain = visit, .arg = arg};
 
-	walk_table(&v, walk);
+	sched_walk_table(&q->domains, walk, show_domain, &v);
 }
 
 void
@@ -192,13 +192,14 @@ site_view(const struct sched_site *s, struct queue_site_view *out)
 		.domains = s->domain_count,
 		.is_paused = s->is_paused,
 	};
+	for (l = s->ways.next; l != &s->ways; l = l->next)
+		out->ready += QUEUE_OF(l, struct sched_way, of_site)->ready;
 	for (l = s->lanes.next; l != &s->lanes; l = l->next) {
 		const struct queue_lane *lane = QUEUE_OF(l, struct queue_lane, of_site);
 
-		out->ready += lane->ready;
 		out->sessions += lane->sessions;
 		out->sessions_ready += lane->sessions - lane->opening;
-		out->is_starved = out->is_starved || lane->turn_state == SCHED_TURN_STARVED;
+		out->is_starved = out->is_starved || lane->starved_state != SCHED_FED;
 		if (lane->wait_until_us > out->wait_until_us)
 			out->wait_until_us = lane->wait_until_us;
 	}
@@ -216,8 +217,9 @@ queue_sched_site_find(struct queue_sched *q, struct queue_blob site, struct queu
 }
 
 static bool
-show_site(const struct viewer *v, struct queue_map_node *n)
+show_site(void *arg, struct queue_map_node *n)
 {
+	const struct viewer *v = arg;
 	struct queue_site_view out;
 
 	site_view(QUEUE_OF(n, struct sched_site, node), &out);
@@ -228,18 +230,18 @@ void
 queue_sched_walk_sites(
 	struct queue_sched *q, struct queue_walk *walk, queue_sched_visit_site *visit, void *arg)
 {
-	const struct viewer v = {.q = q, .map = &q->sites, .show = show_site, .on_site = visit, .arg = arg};
+	struct viewer v = {.q = q, .on_site = visit, .arg = arg};
 
-	walk_table(&v, walk);
+	sched_walk_table(&q->sites, walk, show_site, &v);
 }
 
 void
 queue_sched_stats(const struct queue_sched *q, struct queue_sched_stats *out)
 {
-	const struct queue_map *maps[] = {
-		&q->messages, &q->streams, &q->cells, &q->domains, &q->sites, &q->lanes, &q->pauses};
+	const struct queue_map *maps[] = {&q->messages, &q->users, &q->streams, &q->cells, &q->flows,
+		&q->ways, &q->domains, &q->sites, &q->lanes, &q->gates, &q->pauses};
 	const struct queue_heap *heaps[] = {
-		&q->rcpt_timers, &q->domain_timers, &q->lane_timers, &q->pause_timers};
+		&q->rcpt_timers, &q->domain_timers, &q->lane_timers, &q->gate_timers, &q->pause_timers};
 	size_t i;
 
 	*out = (struct queue_sched_stats){

@@ -44,6 +44,9 @@ enum {
 	QUEUE_BODY_PIECES = 3,
 };
 
+/* Part of the name of a stream. On disk: these numbers stay. */
+enum queue_class { QUEUE_CLASS_NORMAL, QUEUE_CLASS_URGENT, QUEUE_CLASS_BULK };
+
 /* What a message is, apart from its bytes. Immutable after accept. Blobs are borrowed unless said otherwise.
  */
 struct queue_message {
@@ -57,7 +60,7 @@ struct queue_message {
 	struct queue_blob pool;   /* asked for; empty: the default */
 	struct queue_blob envid;
 	uint8_t ret;         /* smtp_ret as given by the client */
-	uint8_t klass;       /* 0 normal; urgent/bulk come with pace */
+	uint8_t klass;       /* enum queue_class */
 	uint8_t flags;       /* QUEUE_MESSAGE_... */
 	uint32_t rcpt_count; /* recipients at accept */
 };

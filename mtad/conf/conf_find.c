@@ -268,6 +268,24 @@ conf_delivery_merge(const struct conf *c, const struct conf_domain *d, const str
 	assert(out->is_set == c->delivery.is_set);
 }
 
+bool
+conf_delivery_is_limited(const struct conf_delivery *d)
+{
+#define CONF_DELIVERY(field, ...) ROW_##field,
+	enum row {
+#include "conf.def"
+	};
+#undef CONF_DELIVERY
+	static const enum row rows[] = {ROW_connections, ROW_connect_rate, ROW_rate, ROW_recipient_rate,
+		ROW_byte_rate, ROW_site_connections, ROW_site_connect_rate, ROW_site_rate,
+		ROW_site_recipient_rate, ROW_site_byte_rate};
+
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++)
+		if ((d->is_set >> rows[i] & 1) != 0)
+			return true;
+	return false;
+}
+
 static bool
 network_has(const struct conf_network *n, const struct in6_addr *address)
 {

@@ -53,45 +53,22 @@ dispatch_now(struct dispatch *d)
 	return now_us;
 }
 
-/* --- sources --- */
-
-/* The number of a name, given now when it is new; 0 (the first source) when there is no memory. */
-uint32_t
-dispatch_source_number(struct dispatch *d, const char *name)
-{
-	char(*grown)[QUEUE_NAME_MAX];
-	uint32_t i;
-
-	for (i = 0; i < d->sources.count; i++)
-		if (strcmp(d->sources.names[i], name) == 0)
-			return i;
-	if ((grown = realloc(d->sources.names, (d->sources.count + 1) * sizeof(*grown))) == NULL)
-		return 0;
-	d->sources.names = grown;
-	snprintf(grown[d->sources.count], QUEUE_NAME_MAX, "%s", name);
-	return d->sources.count++;
-}
+/* --- the schedule's settings --- */
 
 const char *
 dispatch_source_name(const struct dispatch *d, uint32_t source)
 {
-	return source < d->sources.count ? d->sources.names[source] : "";
+	return pace_source_name(d->pace, source);
 }
 
-/* A message's pool in turn; 0: any source (the default). */
+/* 0: it names none, or one that is gone. */
 static uint32_t
-sticky_of_pool(struct dispatch *d, struct queue_blob pool)
+pool_number(const struct dispatch *d, struct queue_blob pool)
 {
-	const struct conf *c = policy_conf(d->policy);
-	int i = pool.len > 0 ? conf_pool_find(c, pool.ptr, pool.len) : -1;
-	const struct conf_pool *p;
+	uint32_t number = 0;
 
-	if (i < 0 || c->pools[i].sources.count == 0)
-		return 0;
-	p = &c->pools[i];
-	return dispatch_source_number(
-		       d, c->sources[p->source_index[d->pool_turn++ % p->sources.count]].name) +
-	       1;
+	(void)pace_pool_number(d->pace, pool.ptr, pool.len, &number);
+	return number;
 }
 
 static const struct queue_policy *
@@ -100,6 +77,15 @@ on_policy(void *arg, struct queue_blob domain, struct queue_blob site)
 	struct dispatch *d = arg;
 
 	return policy_of(d->policy, domain, site);
+}
+
+static void
+on_stream(void *arg, struct queue_blob user, struct queue_blob job, enum queue_class klass,
+	struct queue_stream_policy *out)
+{
+	struct dispatch *d = arg;
+
+	pace_stream(d->pace, user, job, klass, out);
 }
 
 static uint32_t
@@ -116,20 +102,20 @@ on_body_unref(void *arg, void *body)
 	message_unref(body);
 }
 
-static void
-sched_conf(struct dispatch *d, struct queue_sched_conf *out)
+/* False: no memory, and the old settings stay in force. */
+static bool
+sched_conf(struct dispatch *d, const struct conf *c, struct queue_sched_conf *out)
 {
-	const struct conf *c = policy_conf(d->policy);
-
 	*out = (struct queue_sched_conf){
 		.policy = on_policy,
 		.random = on_random,
 		.body_unref = on_body_unref,
+		.stream = on_stream,
 		.arg = d,
 		.connections_total = (uint32_t)descriptors_share(c->connections_total).outbound,
 		.jitter_percent = (uint32_t)c->retry_jitter,
-		.default_source = dispatch_source_number(d, c->sources[0].name),
 	};
+	return pace_apply(d->pace, c, out);
 }
 
 /* --- the way back: verdicts to the schedule and the spool --- */
@@ -231,15 +217,15 @@ static bool
 schedule(struct dispatch *d, struct message *m)
 {
 	struct queue_sched_rcpt few[16], *rcpts = few;
-	uint32_t sticky = sticky_of_pool(d, m->meta.pool), i;
+	uint32_t pool = pool_number(d, m->meta.pool), i;
 	int err;
 
 	if (m->rcpt_count > sizeof(few) / sizeof(few[0]) &&
 		(rcpts = malloc(m->rcpt_count * sizeof(*rcpts))) == NULL)
 		return false;
 	for (i = 0; i < m->rcpt_count; i++)
-		rcpts[i] = (struct queue_sched_rcpt){
-			.n = m->rcpts[i].n, .domain = m->domains[i], .sticky_source = sticky};
+		rcpts[i] =
+			(struct queue_sched_rcpt){.n = m->rcpts[i].n, .domain = m->domains[i], .pool = pool};
 	err = queue_sched_add(d->sched, &m->meta, rcpts, m->rcpt_count, m, dispatch_now(d));
 	if (rcpts != few)
 		free(rcpts);
@@ -381,6 +367,23 @@ order_end(struct dispatch *d, const struct queue_order *order)
 	dispatch_job_done(d, job);
 }
 
+/* What long limits have used. Without memory the schedule asks again, in a second. */
+static bool
+order_note(struct dispatch *d, const struct queue_order *order)
+{
+	if (dispatch_post_note(d, order->note, order->value, order->noting))
+		return true;
+	queue_sched_noted(d->sched, order->noting, true, dispatch_now(d));
+	return false;
+}
+
+static void
+on_noted(struct dispatch *d, struct note *n)
+{
+	queue_sched_noted(d->sched, n->noting, false, dispatch_now(d));
+	free(n);
+}
+
 /* --- the turn --- */
 
 /* False: nothing more to order now. */
@@ -409,6 +412,8 @@ carry_out_one(struct dispatch *d)
 	case QUEUE_ORDER_EXPIRE:
 		order_end(d, &order);
 		return true;
+	case QUEUE_ORDER_NOTE:
+		return order_note(d, &order);
 	}
 	return false;
 }
@@ -496,7 +501,7 @@ on_batch(void *arg)
 static void
 recover_one(struct dispatch *d, const struct recovered_message *m)
 {
-	uint32_t sticky = sticky_of_pool(d, m->meta.pool), i;
+	uint32_t pool = pool_number(d, m->meta.pool), i, source;
 	struct job *job;
 
 	if (m->is_damaged) {
@@ -508,10 +513,10 @@ recover_one(struct dispatch *d, const struct recovered_message *m)
 		return;
 	}
 	for (i = 0; i < m->rcpt_count; i++) {
-		m->rcpts[i].sticky_source = sticky;
-		if (conf_source_find(policy_conf(d->policy), m->sources[i],
-			    strnlen(m->sources[i], QUEUE_NAME_MAX)) >= 0)
-			m->rcpts[i].sticky_source = dispatch_source_number(d, m->sources[i]) + 1;
+		m->rcpts[i].pool = pool;
+		if (pace_source_number(
+			    d->pace, m->sources[i], strnlen(m->sources[i], QUEUE_NAME_MAX), &source))
+			m->rcpts[i].sticky_source = source + 1;
 		if (m->hosts[i][0] != '\0') {
 			struct uncertain_host *u = &d->hosts[m->meta.id % HOSTS_REMEMBERED];
 
@@ -587,6 +592,9 @@ on_letter(void *arg, struct letter *l)
 		d->spool_failed = ((struct spool_state *)l)->is_failed;
 		free(l);
 		return;
+	case LETTER_NOTED:
+		on_noted(d, (struct note *)l);
+		return;
 	case LETTER_CALL:
 		((struct call *)l)->run((struct call *)l);
 		return;
@@ -622,13 +630,16 @@ dispatch_is_recovering(const struct dispatch *d)
 bool
 dispatch_reconfigure(struct dispatch *d, const struct conf *conf)
 {
-	struct policy *fresh = policy_create(conf), *old = d->policy;
+	struct policy *fresh = policy_create(conf, d->pace), *old = d->policy;
 	struct queue_sched_conf sc;
 
 	if (fresh == NULL)
 		return false;
+	if (!sched_conf(d, conf, &sc)) {
+		policy_destroy(&fresh);
+		return false;
+	}
 	d->policy = fresh;
-	sched_conf(d, &sc);
 	queue_sched_reconfigured(d->sched, &sc, dispatch_now(d));
 	policy_destroy(&old);
 	route_reconfigure(d->route, conf);
@@ -651,6 +662,18 @@ dispatch_is_idle(const struct dispatch *d)
 	return st.leased == 0 && st.sessions == 0 && d->unrecorded == 0;
 }
 
+/* What a limit had used when an earlier run ended. A note nobody understands must not keep the mail. */
+static bool
+restore_limit(void *arg, struct queue_blob name, struct queue_blob value)
+{
+	struct dispatch *d = arg;
+
+	if (queue_sched_restore(d->sched, value, dispatch_now(d)) < 0)
+		log_event(d->log, LOG_EVENT_limit_forgotten, "note=%.*s", (int)name.len,
+			(const char *)name.ptr);
+	return true;
+}
+
 /* --- life --- */
 
 struct dispatch *
@@ -671,18 +694,19 @@ dispatch_create(const struct dispatch_conf *conf)
 	d->memory = conf->memory;
 	d->store = conf->store;
 	d->is_recovering = true;
-	if ((d->policy = policy_create(conf->conf)) == NULL || (d->worker = worker_create(&wc)) == NULL ||
+	if ((d->pace = pace_create()) == NULL || (d->policy = policy_create(conf->conf, d->pace)) == NULL ||
+		(d->worker = worker_create(&wc)) == NULL ||
 		(d->hosts = calloc(HOSTS_REMEMBERED, sizeof(d->hosts[0]))) == NULL ||
 		(d->failures = calloc(LANES_REMEMBERED, sizeof(d->failures[0]))) == NULL ||
 		(d->wake = event_new(worker_base(d->worker), -1, 0, on_wake, d)) == NULL) {
 		dispatch_destroy(&d);
 		return NULL;
 	}
-	sched_conf(d, &sc);
-	if (queue_sched_create(&sc, &d->sched) < 0 ||
+	if (!sched_conf(d, conf->conf, &sc) || queue_sched_create(&sc, &d->sched) < 0 ||
 		(d->route = route_create(worker_base(d->worker), conf->clock, conf->conf, conf->log)) ==
 			NULL ||
-		queue_store_scan_notes(conf->store, dispatch_text("pause/"), dispatch_restore_pause, d) < 0)
+		queue_store_scan_notes(conf->store, dispatch_text("pause/"), dispatch_restore_pause, d) < 0 ||
+		queue_store_scan_notes(conf->store, dispatch_text(QUEUE_SCHED_NOTES), restore_limit, d) < 0)
 		dispatch_destroy(&d);
 	return d;
 }
@@ -721,7 +745,7 @@ dispatch_destroy(struct dispatch **dp)
 	if (d->wake != NULL)
 		event_free(d->wake);
 	worker_destroy(&d->worker);
-	free(d->sources.names);
+	pace_destroy(&d->pace);
 	free(d->hosts);
 	free(d->failures);
 	free(d);

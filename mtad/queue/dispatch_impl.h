@@ -8,6 +8,7 @@
 #include "queue/dispatch.h"
 #include "queue/job.h"
 #include "queue/policy.h"
+#include "shape/pace.h"
 
 enum {
 	ORDERS_A_TURN = 256, /* then letters get their turn */
@@ -24,12 +25,6 @@ enum {
 	STALLED_RETRY_US = 1000000,
 	CLOCK_AHEAD_US = 60000000, /* the least step the schedule is told */
 };
-/* Sources keep their number over reloads, because lanes and sticky recipients are known by it. */
-struct source_names {
-	char (*names)[QUEUE_NAME_MAX];
-	uint32_t count;
-};
-
 struct uncertain_host {
 	queue_id id;
 	char site[256], host[256]; /* site empty: from an earlier run */
@@ -52,7 +47,7 @@ struct dispatch {
 	struct queue_sched *sched;
 	struct policy *policy;
 	struct route *route;
-	struct source_names sources;
+	struct pace *pace;
 	struct event *wake;
 	struct uncertain_host *hosts;   /* direct-mapped by id */
 	struct lane_failures *failures; /* direct-mapped by site and source */
@@ -64,7 +59,6 @@ struct dispatch {
 	uint64_t holds_posted; /* recipients held or released since the start, for the spool to write */
 	uint64_t jobs_out;     /* leases in the hands of io threads */
 	size_t next_io, next_sign;
-	uint32_t pool_turn;
 	bool spool_failed, is_recovering, is_stopping;
 };
 
@@ -74,8 +68,6 @@ int64_t dispatch_now(struct dispatch *d);
 struct queue_blob dispatch_text(const char *s);
 /* A blob as a C string, cut. */
 void dispatch_blob_text(char *buf, size_t max, struct queue_blob b);
-/* The number of a source name, given now when it is new; 0 (the first source) when there is no memory. */
-uint32_t dispatch_source_number(struct dispatch *d, const char *name);
 /* The job of a lease; NULL: no memory, and the lease has gone back. */
 struct job *dispatch_make_job(struct dispatch *d, struct queue_lease *lease);
 /* An answered job: settled, then recorded. */
@@ -100,6 +92,11 @@ void dispatch_release_if_over(struct dispatch *d, struct outbound *o);
 void dispatch_remember_host(struct dispatch *d, const struct job *job, bool is_uncertain);
 
 /* --- operate.c --- */
+
+/* Small durable state: written by the spool thread, which sends it back when `noting` is not NULL. False: no
+ * memory. */
+bool dispatch_post_note(
+	struct dispatch *d, struct queue_blob name, struct queue_blob value, struct queue_noting *noting);
 
 /* A visitor of queue_store_scan_notes: a pause of an earlier run. */
 bool dispatch_restore_pause(void *arg, struct queue_blob name, struct queue_blob value);

@@ -13,16 +13,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Its place in the present configuration; the default when a reload took it away. */
-static uint32_t
-source_index(const struct dispatch *d, uint32_t source)
-{
-	const char *name = dispatch_source_name(d, source);
-	int i = conf_source_find(policy_conf(d->policy), name, strnlen(name, QUEUE_NAME_MAX));
-
-	return i >= 0 ? (uint32_t)i : 0;
-}
-
 void
 dispatch_remember_host(struct dispatch *d, const struct job *job, bool is_uncertain)
 {
@@ -136,7 +126,7 @@ dispatch_open(struct dispatch *d, const struct queue_order *order)
 	o->dispatch = d;
 	o->session = order->session;
 	o->conf = conf_ref(policy_conf(d->policy));
-	o->source = source_index(d, order->source);
+	o->source = pace_source_index(d->pace, order->source);
 	o->first = job;
 	o->jobs_out = 1;
 	d->jobs_out++;

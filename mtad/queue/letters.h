@@ -33,6 +33,7 @@ enum letter_kind {
 	LETTER_RECORDED,    /* spool -> queue  the same, done */
 	LETTER_HOLD,        /* queue -> spool  struct hold_batch: recipients held or released */
 	LETTER_NOTE,        /* queue -> spool  struct note: small durable state */
+	LETTER_NOTED,       /* spool -> queue  the same, if it asked for it: it is on disk */
 	LETTER_SPOOL_STATE, /* spool -> queue  struct spool_state */
 	LETTER_EVENTS,      /* spool -> report  struct event_batch (report/event.h) */
 	LETTER_REPORTED,    /* report -> spool  struct reported (report/event.h) */
@@ -66,9 +67,11 @@ struct hold_batch {
 	} items[];
 };
 
-/* A name and a value for queue_store_note; an empty value deletes. Freed by the spool thread. */
+/* A name and a value for queue_store_note; an empty value deletes. Freed by the spool thread, or with
+ * `noting` by the queue thread. */
 struct note {
 	struct letter letter;
+	struct queue_noting *noting; /* the schedule waits for it */
 	size_t name_len, value_len;
 	char bytes[]; /* name, value */
 };

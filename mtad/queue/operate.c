@@ -25,34 +25,43 @@ pause_name(char *buf, size_t max, enum queue_pause_kind kind, struct queue_blob 
 		(const char *)name.ptr);
 }
 
-static void
-post_note(struct dispatch *d, const char *name, size_t name_len, const void *value, size_t value_len)
+bool
+dispatch_post_note(
+	struct dispatch *d, struct queue_blob name, struct queue_blob value, struct queue_noting *noting)
 {
-	struct note *n = calloc(1, sizeof(*n) + name_len + value_len);
+	struct note *n = calloc(1, sizeof(*n) + name.len + value.len);
 
 	if (n == NULL)
-		return; /* the pause holds until the next restart */
+		return false;
 	n->letter.kind = LETTER_NOTE;
-	n->name_len = name_len;
-	n->value_len = value_len;
-	memcpy(n->bytes, name, name_len);
-	if (value_len > 0)
-		memcpy(n->bytes + name_len, value, value_len);
+	n->noting = noting;
+	n->name_len = name.len;
+	n->value_len = value.len;
+	memcpy(n->bytes, name.ptr, name.len);
+	if (value.len > 0)
+		memcpy(n->bytes + name.len, value.ptr, value.len);
 	worker_post(d->peers.spool, &n->letter);
+	return true;
+}
+
+/* Without memory the pause holds until the next restart. */
+static void
+note_pause(struct dispatch *d, const char *name, int name_len, const void *value, size_t value_len)
+{
+	(void)dispatch_post_note(
+		d, (struct queue_blob){name, (size_t)name_len}, (struct queue_blob){value, value_len}, NULL);
 }
 
 static bool
 apply_pause(struct dispatch *d, enum queue_pause_kind kind, struct queue_blob name, int64_t until_us,
 	struct queue_blob reason)
 {
-	char source[QUEUE_NAME_MAX];
 	uint32_t number = 0;
 
 	if (kind == QUEUE_PAUSE_SOURCE) {
-		if (conf_source_find(policy_conf(d->policy), name.ptr, name.len) < 0)
+		if (conf_source_find(policy_conf(d->policy), name.ptr, name.len) < 0 ||
+			!pace_source_number(d->pace, name.ptr, name.len, &number))
 			return false;
-		dispatch_blob_text(source, sizeof(source), name);
-		number = dispatch_source_number(d, source);
 		name.len = 0;
 	}
 	return queue_sched_pause(d->sched, kind, name, number, until_us, reason, dispatch_now(d)) == QUEUE_OK;
@@ -71,7 +80,7 @@ dispatch_pause(struct dispatch *d, enum queue_pause_kind kind, struct queue_blob
 		return false;
 	memcpy(value, &times, sizeof(times));
 	memcpy(value + sizeof(times), reason.ptr, words);
-	post_note(d, note, (size_t)len, value, sizeof(times) + words);
+	note_pause(d, note, len, value, sizeof(times) + words);
 	dispatch_wake(d);
 	return true;
 }
@@ -79,14 +88,14 @@ dispatch_pause(struct dispatch *d, enum queue_pause_kind kind, struct queue_blob
 bool
 dispatch_resume(struct dispatch *d, enum queue_pause_kind kind, struct queue_blob name)
 {
-	char note[256], source[QUEUE_NAME_MAX];
+	char note[256];
 	int len = pause_name(note, sizeof(note), kind, name);
 	uint32_t number = 0;
 
-	post_note(d, note, (size_t)len, NULL, 0);
+	note_pause(d, note, len, NULL, 0);
 	if (kind == QUEUE_PAUSE_SOURCE) {
-		dispatch_blob_text(source, sizeof(source), name);
-		number = dispatch_source_number(d, source);
+		if (!pace_source_number(d->pace, name.ptr, name.len, &number))
+			return false;
 		name.len = 0;
 	}
 	dispatch_wake(d);

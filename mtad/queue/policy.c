@@ -12,19 +12,25 @@
 struct merged {
 	struct conf_delivery delivery;
 	struct queue_policy policy;
+	struct queue_limits lane, site;
 };
 
 struct policy {
 	const struct conf *conf;
+	const struct pace *pace;
 	struct merged **table;  /* (domain_count + 1) * (provider_count + 1), made when asked for */
 	struct merged fallback; /* when there is no memory for more: domain "*" */
 };
 
 static void
-fill(struct merged *m)
+fill(const struct pace *pace, struct merged *m)
 {
 	const struct conf_delivery *d = &m->delivery;
+	uint32_t pool = 0;
 
+	pace_lane_limits(d, &m->lane);
+	pace_site_limits(d, &m->site);
+	(void)pace_pool_number(pace, d->pool, strnlen(d->pool, QUEUE_NAME_MAX), &pool);
 	m->policy = (struct queue_policy){
 		.retry_us = d->retry.us,
 		.retry_count = (uint32_t)d->retry.count,
@@ -34,11 +40,15 @@ fill(struct merged *m)
 		.messages_per_connection = (uint32_t)d->messages_per_connection,
 		.rcpts_per_transaction = (uint32_t)d->recipients_per_transaction,
 		.idle_us = d->idle,
+		.pool = pool,
+		.urgent_percent = (uint32_t)d->urgent_share,
+		.lane = &m->lane,
+		.site = &m->site,
 	};
 }
 
 struct policy *
-policy_create(const struct conf *conf)
+policy_create(const struct conf *conf, const struct pace *pace)
 {
 	struct policy *p = calloc(1, sizeof(*p));
 
@@ -50,8 +60,9 @@ policy_create(const struct conf *conf)
 		return NULL;
 	}
 	p->conf = conf_ref(conf);
+	p->pace = pace;
 	p->fallback.delivery = conf->delivery;
-	fill(&p->fallback);
+	fill(pace, &p->fallback);
 	return p;
 }
 
@@ -87,11 +98,11 @@ merged(struct policy *p, struct queue_blob domain, int provider)
 	if ((*at = calloc(1, sizeof(**at))) == NULL)
 		return &p->fallback;
 	conf_delivery_merge(c, d, v, &(*at)->delivery);
-	fill(*at);
+	fill(p->pace, *at);
 	return *at;
 }
 
-/* Providers are few; their names are the names of their sites, or stand before the slash of one set apart
+/* Providers are few; their names are the names of their sites, or stand in front in the name of one set apart
  * (route/site.h). */
 static int
 provider_named(const struct conf *c, struct queue_blob site)
@@ -102,7 +113,7 @@ provider_named(const struct conf *c, struct queue_blob site)
 	for (i = 0; i < c->provider_count; i++) {
 		len = strnlen(c->providers[i].name, site.len + 1);
 		if (len <= site.len && memcmp(c->providers[i].name, name, len) == 0 &&
-			(len == site.len || name[len] == '/'))
+			(len == site.len || name[len] == '/' || name[len] == '@'))
 			return (int)i;
 	}
 	return -1;
@@ -114,9 +125,25 @@ provider_of_site(const struct policy *p, struct queue_blob site)
 	return site.len > 0 ? provider_named(p->conf, site) : -1;
 }
 
+/* The domain block a site is set apart for, by name; empty: it is not. */
+static struct queue_blob
+block_of_site(struct queue_blob site)
+{
+	const char *at = site.len > 0 ? memchr(site.ptr, '@', site.len) : NULL, *end;
+
+	if (at == NULL)
+		return (struct queue_blob){"", 0};
+	at++;
+	site.len -= (size_t)(at - (const char *)site.ptr);
+	end = memchr(at, '/', site.len);
+	return (struct queue_blob){at, end != NULL ? (size_t)(end - at) : site.len};
+}
+
 const struct queue_policy *
 policy_of(struct policy *p, struct queue_blob domain, struct queue_blob site)
 {
+	if (domain.len == 0)
+		domain = block_of_site(site);
 	return &merged(p, domain, provider_of_site(p, site))->policy;
 }
 

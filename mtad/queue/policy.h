@@ -9,11 +9,12 @@
  */
 #include "conf/conf.h"
 #include "queue_sched.h"
+#include "shape/pace.h"
 
 struct policy;
 
-/* Takes a reference on conf. NULL: no memory. */
-struct policy *policy_create(const struct conf *conf);
+/* Takes a reference on conf; borrows pace, which knows the pools by number. NULL: no memory. */
+struct policy *policy_create(const struct conf *conf, const struct pace *pace);
 void policy_destroy(struct policy **pp);
 /* For the schedule. `site` is what route calls it; a provider's site carries its name. */
 const struct queue_policy *policy_of(struct policy *p, struct queue_blob domain, struct queue_blob site);

@@ -527,6 +527,11 @@ tell(struct spool *s, struct batch *b)
 	while ((l = list_take(&b->changes)) != NULL) {
 		if (l->kind == LETTER_HOLD)
 			atomic_fetch_add(&s->holds_written, change_size(l));
+		if (l->kind == LETTER_NOTE && ((struct note *)l)->noting != NULL) {
+			l->kind = LETTER_NOTED;
+			worker_post(s->queue, l);
+			continue;
+		}
 		free(l);
 	}
 	while ((l = list_take(&b->accepts)) != NULL) {

@@ -70,7 +70,8 @@ struct mx {
 	uint16_t port;
 	int provider;
 	enum conf_family family;
-	enum conf_tls own_tls; /* of a domain that differs from its site in TLS or port; else UNSET */
+	const char *own_limits; /* name of the domain block with limits of its own; NULL: none */
+	enum conf_tls own_tls;  /* of a domain that differs from its site in TLS or port; else UNSET */
 	bool allows_private;
 	int64_t expire_us; /* monotonic; of the first answer that ends */
 	struct route_result *result;
@@ -423,13 +424,15 @@ take_settings(struct mx *m, const char *best_mx)
 {
 	const struct conf *c = m->conf;
 	const struct conf_provider *provider;
+	const struct conf_domain *block = conf_domain_find(c, m->domain, strnlen(m->domain, DOMAIN_MAX));
 	struct conf_delivery delivery, common;
 
 	m->provider = m->way == WAY_ROUTE ? -1 : site_provider(c, m->domain, best_mx);
 	provider = m->provider >= 0 ? &c->providers[m->provider] : NULL;
-	conf_delivery_merge(
-		c, conf_domain_find(c, m->domain, strnlen(m->domain, DOMAIN_MAX)), provider, &delivery);
+	conf_delivery_merge(c, block, provider, &delivery);
 	conf_delivery_merge(c, NULL, provider, &common);
+	if (block != NULL && strncmp(block->name, "*", 2) != 0 && conf_delivery_is_limited(&block->delivery))
+		m->own_limits = block->name;
 	if (delivery.tls != common.tls || delivery.port != common.port)
 		m->own_tls = (enum conf_tls)delivery.tls;
 	m->port = (uint16_t)delivery.port;
@@ -499,13 +502,17 @@ name_site(struct mx *m)
 	site_name_of_set(names, m->host_count, m->site);
 }
 
-/* Sessions serve all domains of a site, so a domain with TLS or a port of its own is a site of its own: its
- * mail must not go through a session that was opened without its certificate check. */
+/* Sessions and limits serve all domains of a site. So a domain block with limits of its own is a site of its
+ * own, and a domain with TLS or a port of its own as well: its mail must not go through a session that was
+ * opened without its certificate check. */
 static void
 set_apart(struct mx *m)
 {
 	size_t len = strnlen(m->site, sizeof(m->site));
 
+	if (m->own_limits != NULL)
+		snprintf(m->site + len, sizeof(m->site) - len, "@%s", m->own_limits);
+	len = strnlen(m->site, sizeof(m->site));
 	if (m->own_tls != CONF_TLS_UNSET)
 		snprintf(m->site + len, sizeof(m->site) - len, "/%s:%u", tls_words[m->own_tls],
 			(unsigned)m->port);

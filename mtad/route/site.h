@@ -6,13 +6,14 @@
  *
  * A provider's name, "route:NAME", or the normalised MX set: its only name, or the best name and a hash of
  * all of them ("mx1.example.com+1a2b3c4d"). Domains of one site share connections and limits; those with
- * another tls or port than the site's stand apart ("NAME/verify:25").
+ * limits of their own stand apart by their block ("NAME@example.com"), and so do those with another tls or
+ * port than the site's ("NAME/verify:25").
  *
  * Owner    nobody: pure functions. Memory: the caller's. Thread: any. Fails: never.
  */
 #include "conf/conf.h"
 
-#define SITE_NAME_MAX 320
+#define SITE_NAME_MAX 576 /* two names of 255 bytes, a hash, TLS and port */
 
 /* The provider a domain belongs to, by its own name or by its best MX (NULL: not known); index in
  * conf->providers, or -1. */

@@ -6,6 +6,7 @@
  */
 #include "alloc_failure.h"
 #include "queue_sched.h"
+#include "queue_sources.h"
 #include "starve.h"
 
 #include <stdio.h>
@@ -26,6 +27,13 @@ enum {
 #define BLOB(text) ((struct queue_blob){.ptr = (text), .len = sizeof(text) - 1})
 
 static const int64_t retry_us[] = {MINUTE, 5 * MINUTE};
+/* Wide: they cost memory and keep nothing. */
+static const struct queue_rate wide[] = {{1000000, SEC}, {100000, 3600 * 24 * SEC}};
+static const struct queue_limits limits = {
+	.connections = 1000,
+	.units = {[QUEUE_UNIT_MESSAGES] = {wide, 2}, [QUEUE_UNIT_BYTES] = {wide, 1}},
+};
+
 static const struct queue_policy policy = {
 	.retry_us = retry_us,
 	.retry_count = 2,
@@ -35,11 +43,16 @@ static const struct queue_policy policy = {
 	.messages_per_connection = 10,
 	.rcpts_per_transaction = 2,
 	.idle_us = SEC,
+	.lane = &limits,
+	.site = &limits,
 };
 
 static struct {
 	struct queue_sched *q;
 	struct queue_sched_conf conf;
+	struct fake_sources fake;
+	struct queue_pool pools[2];
+	struct queue_pool_member members[3];
 	int64_t now_us;
 	uint32_t random;
 	bool has_reloads; /* they put in order what may have been left in disorder */
@@ -61,6 +74,13 @@ static const struct queue_policy *
 policy_of(void *arg, struct queue_blob domain, struct queue_blob site)
 {
 	return &policy;
+}
+
+static void
+stream_of(void *arg, struct queue_blob user, struct queue_blob job, enum queue_class klass,
+	struct queue_stream_policy *out)
+{
+	*out = (struct queue_stream_policy){.weight = 2, .limits = &limits, .user_limits = &limits};
 }
 
 static uint32_t
@@ -118,6 +138,7 @@ try_add(uint32_t i)
 			.flags = (i + n) % 11 == 0 ? QUEUE_RCPT_HELD : 0,
 			.due_us = (i + n) % 9 == 0 ? w.now_us + MINUTE : 0,
 			.sticky_source = i % 13 == 0 ? 5 : 0,
+			.pool = i % 3 == 0,
 			.domain = numbered(domains[n], 'd', (i + n * 7) % DOMAINS),
 		};
 	w.has_body[i] = true;
@@ -225,6 +246,9 @@ answer(const struct queue_order *o)
 		break;
 	case QUEUE_ORDER_EXPIRE:
 		settle(o->lease, QUEUE_VERDICT_EXPIRED);
+		break;
+	case QUEUE_ORDER_NOTE:
+		queue_sched_noted(w.q, o->noting, false, w.now_us);
 		break;
 	}
 	return true;
@@ -372,6 +396,21 @@ operate(void)
 
 /* --- the ordeals --- */
 
+static void
+set_pools(void)
+{
+	fake_sources_default(&w.fake, 7, &w.conf);
+	w.fake.sources[7].limits = &limits;
+	for (uint32_t i = 0; i < 3; i++)
+		w.members[i] = (struct queue_pool_member){.source = i, .weight = 1 + i};
+	w.pools[0] = w.fake.pool;
+	w.pools[1] = (struct queue_pool){BLOB("wide"), w.members, 3, &limits};
+	w.conf.pools = w.pools;
+	w.conf.pool_count = 2;
+	w.conf.stream = stream_of;
+	w.conf.limits = &limits;
+}
+
 static bool
 create(void)
 {
@@ -388,8 +427,8 @@ run_life(bool has_reloads)
 		.random = next_random,
 		.body_unref = unref,
 		.connections_total = 12,
-		.jitter_percent = 10,
-		.default_source = 7};
+		.jitter_percent = 10};
+	set_pools();
 	if (!create() && !create())
 		return;
 	pause_some();

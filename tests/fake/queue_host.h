@@ -10,6 +10,7 @@
  */
 #include "queue_names.h"
 #include "queue_sched.h"
+#include "queue_sources.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -19,6 +20,7 @@ enum { HOST_DOMAINS = 64 };
 struct host {
 	struct queue_sched *q;
 	struct queue_sched_conf conf;
+	struct fake_sources fake; /* source 7 is the default */
 	struct queue_policy policy;
 	int64_t retry_us[3];
 	int64_t now_us, route_us; /* how long routes hold */
@@ -65,7 +67,8 @@ host_init(struct host *h)
 	h->retry_us[1] = 15 * MINUTE;
 	h->retry_us[2] = HOUR;
 	h->policy = (struct queue_policy){h->retry_us, 3, 4 * DAY, 2 * HOUR, 20, 100, 10, 30 * SEC};
-	h->conf = (struct queue_sched_conf){host_policy, host_random, host_body_unref, h, 100, 20, 7};
+	h->conf = (struct queue_sched_conf){host_policy, host_random, host_body_unref, h, 100, 20};
+	fake_sources_default(&h->fake, 7, &h->conf);
 	assert_int_equal(queue_sched_create(&h->conf, &h->q), QUEUE_OK);
 }
 static inline void

@@ -3,6 +3,7 @@
 #include "queue/operate.h"
 
 #include "queue/dispatch_impl.h"
+#include "queue_sources.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -88,7 +89,8 @@ static void
 test_restored_pauses(void **state)
 {
 	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
-		const struct queue_sched_conf sc = {.policy = no_policy, .random = no_chance};
+		struct queue_sched_conf sc = {.policy = no_policy, .random = no_chance};
+		struct fake_sources fake = {0};
 		struct dispatch d = {.clock = &fake_clock};
 		size_t times = (size_t)cases[i].times * 8, len = strlen(cases[i].reason);
 		/* Of its own size, so that a byte too many is noticed. */
@@ -98,6 +100,7 @@ test_restored_pauses(void **state)
 		assert_non_null(value);
 		memcpy(value, cases[i].at_us, times);
 		memcpy(value + times, cases[i].reason, len);
+		fake_sources_default(&fake, 0, &sc);
 		assert_int_equal(queue_sched_create(&sc, &d.sched), 0);
 		assert_true(dispatch_restore_pause(
 			&d, BLOB("pause/1/a.test"), (struct queue_blob){value, times + len}));

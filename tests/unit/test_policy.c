@@ -21,10 +21,13 @@ static const char text[] = "hostname = mta.x.test\n"
 			   "listen l { address = { \"127.0.0.1:2525\" } }\n"
 			   "provider google { mx = { \"*.google.test\" } connections = 20 expire = 2d }\n"
 			   "domain \"*\" { connections = 3 messages-per-connection = 7 }\n"
+			   "domain \"*.wide.test\" { connections = 2 }\n"
 			   "domain \"slow.test\" { connections = 1 retry = { 1h, 2h } }\n";
 
 struct fixture {
 	const struct conf *conf;
+	struct pace *pace;
+	struct queue_sched_conf sched_conf;
 	struct policy *policy;
 };
 
@@ -40,7 +43,9 @@ set_up(void **state)
 	f->conf = conf_load(path, stderr);
 	unlink(path);
 	assert_non_null(f->conf);
-	assert_non_null(f->policy = policy_create(f->conf));
+	assert_non_null(f->pace = pace_create());
+	assert_true(pace_apply(f->pace, f->conf, &f->sched_conf));
+	assert_non_null(f->policy = policy_create(f->conf, f->pace));
 	*state = f;
 	return 0;
 }
@@ -53,6 +58,7 @@ tear_down(void **state)
 	policy_destroy(&f->policy);
 	assert_null(f->policy);
 	policy_destroy(&f->policy);
+	pace_destroy(&f->pace);
 	conf_unref(f->conf);
 	free(f);
 	return 0;
@@ -64,10 +70,18 @@ static const struct {
 	int64_t expire_days;
 	uint32_t retries;
 } cases[] = {
-	{"other.test", "", 3, 7, 4, 6}, {"other.test", "mx.other.test", 3, 7, 4, 6},
-	{"other.test", "google", 20, 7, 2, 6}, {"slow.test", "", 1, 7, 4, 2},
-	{"slow.test", "google", 1, 7, 2, 2}, {"slow.test", "goog", 1, 7, 4, 2}, /* a prefix is no name */
-	{"slow.test", "google.x", 1, 7, 4, 2},                                  /* nor is what it begins */
+	{"other.test", "", 3, 7, 4, 6},
+	{"other.test", "mx.other.test", 3, 7, 4, 6},
+	{"other.test", "google", 20, 7, 2, 6},
+	{"slow.test", "", 1, 7, 4, 2},
+	{"slow.test", "google", 1, 7, 2, 2},
+	{"slow.test", "goog", 1, 7, 4, 2},     /* a prefix is no name */
+	{"slow.test", "google.x", 1, 7, 4, 2}, /* nor is what it begins */
+	/* A site set apart for a block, asked for by its name alone. */
+	{"", "google@slow.test", 1, 7, 2, 2},
+	{"", "mx.slow.test@slow.test/verify:25", 1, 7, 4, 2},
+	{"", "google/verify:25", 20, 7, 2, 6},
+	{"", "mx.wide.test@*.wide.test", 2, 7, 4, 6},
 };
 
 static struct queue_blob

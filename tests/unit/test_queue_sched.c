@@ -657,7 +657,7 @@ test_uncertain_is_sticky(void **state)
 	s = open_ready(&h, false, &l);
 	host_settle(&h, l, QUEUE_VERDICT_UNCERTAIN);
 	host_close(&h, s, false, 0);
-	h.conf.default_source = 3;
+	fake_sources_default(&h.fake, 3, &h.conf);
 	queue_sched_reconfigured(h.q, &h.conf, h.now_us);
 	host_add(&h, 1);
 	assert_int_equal(host_expect(&h, QUEUE_ORDER_OPEN).source, 3);

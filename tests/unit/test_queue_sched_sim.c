@@ -7,15 +7,13 @@
  * A failing seed is printed as the command that repeats it: SCHED_SIM_SEED=n test_queue_sched_sim
  */
 #include "queue_names.h"
-#include "queue_sched.h"
+#include "queue_sources.h"
 
+#include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-
-/* cmocka wants the three above first. */
-#include <setjmp.h>
 
 #include <cmocka.h>
 
@@ -67,6 +65,7 @@ struct m_domain {
 struct world {
 	struct queue_sched *q;
 	struct queue_sched_conf conf;
+	struct fake_sources fake;
 	struct queue_policy policies[DOMAINS][SITES + 1];
 	int64_t retry_us[4];
 	int64_t now_us, last_us, grace_us;
@@ -426,7 +425,7 @@ take_lease(struct world *w, const struct queue_order *o, struct m_session *s)
 			continue;
 		}
 		CHECK(w, w->domains[r->domain].site == s->site && number_of(o->site) == s->site);
-		CHECK(w, r->sticky == 0 ? s->source == w->conf.default_source : s->source == r->sticky - 1);
+		CHECK(w, r->sticky == 0 ? s->source == w->fake.member.source : s->source == r->sticky - 1);
 		CHECK(w, !w->site_paused[s->site] && !w->source_paused[s->source]);
 		CHECK(w, queue_lease_rcpt_count(l) <= w->policies[r->domain][s->site].rcpts_per_transaction);
 	}
@@ -496,7 +495,9 @@ carry_out(struct world *w, const struct queue_order *o)
 		take_lease(w, o, NULL);
 		settle_lease(w, keep_lease(w, o->lease, NULL), o->kind);
 		return;
+	case QUEUE_ORDER_NOTE: /* this world has no limits */
 	case QUEUE_ORDER_NONE:
+		CHECK(w, o->kind == QUEUE_ORDER_NONE);
 		return;
 	}
 }
@@ -724,7 +725,7 @@ static void
 reconfigure(struct world *w)
 {
 	w->conf.connections_total = 3 + rnd(w, 10);
-	w->conf.default_source = rnd(w, SOURCES);
+	fake_sources_default(&w->fake, rnd(w, SOURCES), &w->conf);
 	if (rnd(w, 2) == 0)
 		set_policies(w);
 	queue_sched_reconfigured(w->q, &w->conf, now(w));
@@ -917,7 +918,8 @@ world_create(uint64_t seed)
 	set_policies(w);
 	for (i = 0; i < DOMAINS; i++)
 		w->domains[i].site = -1;
-	w->conf = (struct queue_sched_conf){on_policy, on_random, on_body_unref, w, 8, JITTER, 0};
+	w->conf = (struct queue_sched_conf){on_policy, on_random, on_body_unref, w, 8, JITTER};
+	fake_sources_default(&w->fake, 0, &w->conf);
 	assert_int_equal(queue_sched_create(&w->conf, &w->q), QUEUE_OK);
 	return w;
 }
@@ -985,9 +987,7 @@ test_seeds(void **state)
 static void
 test_drop(void **state)
 {
-	uint64_t seed;
-
-	for (seed = 100; seed < 120; seed++)
+	for (uint64_t seed = 100; seed < 120; seed++)
 		run_and_drop(seed);
 }
 

@@ -71,6 +71,7 @@ static const char rest_of_conf[] =
 	"domain \"v6only.test\" { family = v6 }\n"
 	"domain \"port.test\" { port = 26 }\n"
 	"domain \"strict.test\" { tls = verify }\n"
+	"domain \"limited.test\" { rate = 10/m }\n"
 	"domain \"unloved.test\" { refuse = \"not there\" }\n"
 	"provider bigmail { mx = { \"*.bigmail.test\" } domains = { \"bigmail-own.test\" } port = 2626 }\n"
 	"provider traps { mx = { \"*.trap.test\" } refuse = \"a misspelling of a domain\" }\n"
@@ -148,6 +149,7 @@ static const char zone[] =
 	"v4only.test 300 MX 10 mx1.two.test\nv6only.test 300 MX 10 mx1.two.test\n"
 	"port.test 300 MX 10 mx1.one.test\n"
 	"strict.test 300 MX 10 mx1.one.test\n"
+	"limited.test 300 MX 10 mx1.one.test\n"
 	"relay1.test 300 A 10.0.0.1\nrelay2.test 300 A 10.0.0.2\n"
 	"dup.test 300 MX 20 mx1.one.test\ndup.test 300 MX 10 mx1.one.test\n"
 	"ttl0.test 0 MX 10 ttl0mx.test\nttl0mx.test 0 A 5.5.5.9\n"
@@ -398,6 +400,8 @@ static const struct {
 	{"family v6", "v6only.test", "HOSTS mx1.two.test | mx1.two.test/10: 2600::1 2525"},
 	{"a domain with a TLS setting of its own shares no session", "strict.test",
 		"HOSTS mx1.one.test/verify:2525 | mx1.one.test/10: 5.5.5.1 2525"},
+	{"a domain with limits of its own shares none", "limited.test",
+		"HOSTS mx1.one.test@limited.test | mx1.one.test/10: 5.5.5.1 2525"},
 	{"port of the domain", "port.test", "HOSTS mx1.one.test/may:26 | mx1.one.test/10: 5.5.5.1 26"},
 	{"literal v4", "[5.5.5.5]", "HOSTS [5.5.5.5] | [5.5.5.5]/0: 5.5.5.5 2525"},
 	{"literal v6", "[IPv6:2600::5]", "HOSTS [IPv6:2600::5] | [IPv6:2600::5]/0: 2600::5 2525"},

@@ -1,0 +1,169 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef LIBQUEUE_QUEUE_SCHED_PACE_H
+#define LIBQUEUE_QUEUE_SCHED_PACE_H
+/*
+ * queue_sched_pace - who may send now: ways, flows and gates; for the files queue_sched*.c only
+ *
+ *   way    (site, choice of sources): all mail that may leave over the same lanes
+ *   flow   (way, stream): what takes turns for fairness; a ring of cells
+ *   option a source a way may use, with its lane once it has one
+ *   gate   the limits of one lane, site, source, pool, stream, user or of all, and who waits for them
+ *
+ * A way has its turn while it has a flow and an option that are not waiting. Lanes wait for limits, sessions
+ * and time; flows wait for the limits of their stream and user; ways for those of their pool. Who waits at a
+ * gate is woken alone, in order, as soon as there is room for one: a limit that a hundred thousand wait for
+ * costs what a free one costs.
+ */
+#include "queue_heap.h"
+#include "queue_limits.h"
+#include "queue_list.h"
+#include "queue_map.h"
+#include "queue_sched_why.h"
+
+struct queue_sched;
+struct queue_lane;
+struct sched_cell;
+struct sched_gate;
+struct sched_site;
+struct sched_stream;
+struct queue_order;
+
+enum sched_waiter_kind { SCHED_WAITS_LANE, SCHED_WAITS_FLOW, SCHED_WAITS_WAY };
+enum sched_want { SCHED_WANT_MAIL, SCHED_WANT_CONNECTION, SCHED_WANTS };
+struct sched_waiter {
+	struct queue_link link;
+	struct sched_gate *gate; /* NULL: waits at none */
+	uint8_t kind;            /* enum sched_waiter_kind */
+	uint8_t want;
+	bool is_urgent;
+};
+
+/* A write of what a gate has used; while it is under way the gate stays. */
+struct queue_noting {
+	bool is_under_way, is_removal;
+};
+struct sched_gate {
+	struct queue_map_node node;
+	struct queue_link waiters[SCHED_WANTS];
+	struct queue_link open;      /* in queue_sched.open: its time has come */
+	struct queue_link unwritten; /* in queue_sched.unwritten: the disk should know more */
+	struct queue_heap_node timer;
+	struct queue_meter *meters;
+	uint32_t meter_count, refs;
+	uint32_t connections, connections_max; /* max 0: no limit */
+	uint8_t level;                         /* enum queue_level */
+	uint8_t urgent_percent;
+	bool is_on_disk, is_wanted; /* wanted: somebody waits for the disk */
+	struct queue_noting noting;
+	uint16_t name_len;
+	char name[]; /* what it is about; two names: the second after a zero */
+};
+
+struct sched_option {
+	struct sched_way *way;
+	struct queue_lane *lane; /* NULL: not needed yet */
+	struct queue_link able;  /* in way->able, while the lane is able (or not there) */
+	struct queue_link of_lane;
+	uint32_t source, weight, credit;
+};
+
+#define SCHED_CLASSES 3
+/* A choice is a pool number, or this and a source number. */
+#define SCHED_ONE_SOURCE UINT32_C(0x80000000)
+
+struct sched_way {
+	struct queue_map_node node;
+	struct sched_site *site;
+	struct queue_link of_site;
+	struct queue_link
+		turns[SCHED_CLASSES]; /* flows that have something to send and do not wait, by class */
+	struct queue_link able;
+	struct queue_link turn; /* in queue_sched.active */
+	struct sched_waiter waiter;
+	struct sched_option *options;
+	uint32_t option_count;
+	uint32_t choice;
+	uint32_t ready;      /* recipients in the rings of its flows */
+	uint32_t flow_count; /* all, also those without anything to send */
+	uint32_t turn_count; /* flows in turns[] or waiting at a gate: those with something to send */
+	uint32_t opening;    /* sessions that are being opened for it */
+	uint8_t urgent_run, normal_run;
+};
+
+struct sched_flow {
+	struct queue_map_node node;
+	struct sched_way *way;
+	struct sched_stream *stream;
+	struct queue_link cells; /* the ring of runnable cells */
+	struct queue_link turn;  /* in way->turns, unless it waits */
+	struct sched_waiter waiter;
+	int64_t credit;
+	uint32_t cell_count;
+};
+
+/* --- queue_sched_gate.c --- */
+
+struct sched_gate_spec {
+	enum queue_level level;
+	struct queue_blob a, b; /* what it is about; b only for lanes: the source */
+	const struct queue_limits *limits;
+	uint32_t urgent_percent;
+	uint32_t connections; /* there are now */
+};
+/* Makes *slot the gate of these limits, or NULL where there are none. False: no memory, and nothing changed.
+ */
+bool sched_gate_set(struct queue_sched *q, struct sched_gate **slot, const struct sched_gate_spec *spec);
+void sched_gate_release(struct queue_sched *q, struct sched_gate **slot);
+/* For all of the following NULL is a gate without limits. */
+bool sched_gate_lets(
+	const struct queue_sched *q, const struct sched_gate *g, enum sched_want want, bool is_urgent);
+/* How much of a count is not for mail that is not urgent. */
+int64_t sched_gate_reserve(
+	const struct queue_sched *q, const struct sched_gate *g, int64_t count, bool is_urgent);
+/* Recipients that may go in one transaction now; 1 at least when the gate lets mail through. */
+uint32_t sched_gate_rcpts(const struct queue_sched *q, const struct sched_gate *g, bool is_urgent);
+void sched_gate_take(struct queue_sched *q, struct sched_gate *g, enum queue_unit unit, int64_t n);
+void sched_gate_give_back(
+	struct queue_sched *q, struct sched_gate *g, enum queue_unit unit, int64_t taken_us, int64_t n);
+void sched_gate_connected(struct queue_sched *q, struct sched_gate *g, int by);
+bool sched_gate_is_over(const struct sched_gate *g); /* more connections than it allows */
+bool sched_gate_is_full(const struct sched_gate *g);
+/* It is full, and a lane without any session waits, other than this one. */
+bool sched_gate_is_wanted(const struct sched_gate *g, const struct queue_lane *but);
+void sched_gate_wait(struct queue_sched *q, struct sched_gate *g, struct sched_waiter *w,
+	enum sched_want want, bool is_urgent);
+void sched_gate_leave(struct queue_sched *q, struct sched_waiter *w);
+/* When the first of its waiters may go, as things stand. */
+int64_t sched_gate_opens_us(const struct queue_sched *q, const struct sched_gate *g);
+/* Wakes one waiter of an open gate; false: there is none. */
+bool sched_gate_wake_one(struct queue_sched *q);
+void sched_gate_timers(struct queue_sched *q);
+/* True: *out is an order to write down what a gate's windows have used. */
+bool sched_gate_note(struct queue_sched *q, struct queue_order *out);
+void sched_gates_shift(struct queue_sched *q, int64_t step_us);
+void sched_gates_free(struct queue_sched *q);
+
+/* --- queue_sched_way.c --- */
+
+void sched_way_kick(struct queue_sched *q, struct sched_way *way, bool at_front);
+void sched_way_release(struct queue_sched *q, struct sched_way *way);
+bool sched_way_reconfigure(struct queue_sched *q, struct sched_way *way);
+bool sched_way_is_paused(const struct queue_sched *q, const struct sched_way *way);
+/* NULL: no memory. */
+struct sched_flow *sched_flow_get(
+	struct queue_sched *q, struct sched_site *site, uint32_t choice, struct sched_stream *s);
+struct sched_flow *sched_flow_find(const struct queue_sched *q, const struct sched_site *site,
+	uint32_t choice, const struct sched_stream *s);
+void sched_flow_release(struct queue_sched *q, struct sched_flow *f);
+/* The cell has something to send, or has nothing more. */
+void sched_flow_start(struct queue_sched *q, struct sched_cell *cell);
+void sched_flow_stop(struct queue_sched *q, struct sched_cell *cell);
+/* It was woken: back in its way's turn, at the front. */
+void sched_flow_wake(struct queue_sched *q, struct sched_flow *f);
+/* Whose turn it is; those whose stream or user is at its limit begin to wait. NULL: nobody's. */
+struct sched_flow *sched_flow_urgent(struct queue_sched *q, struct sched_way *way);
+struct sched_flow *sched_flow_other(struct queue_sched *q, struct sched_way *way);
+/* True when it is the turn of the urgent, if there is both. */
+bool sched_way_prefers_urgent(const struct sched_way *way);
+void sched_flow_served(struct queue_sched *q, struct sched_flow *f, uint32_t rcpts);
+#endif

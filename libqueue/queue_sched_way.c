@@ -1,0 +1,452 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Ways and flows: whose mail goes next, and over which sources it may.
+ *
+ * Fairness. The flows of a class take turns, each for as many recipients as its stream has weight; a message
+ * with more recipients than that is paid for by turns left out (a deficit round robin with a quantum of the
+ * weight and debts). Urgent mail goes first, but for one turn in URGENT_RUN + 1 that is left to the others;
+ * normal mail leaves one in NORMAL_RUN + 1 to bulk. So no class starves.
+ *
+ * Sources. The options of a way take turns by weight among those whose lane can take mail.
+ *
+ * Invariants: a flow with runnable cells is in way->turns, or waits at a gate, and is counted in turn_count.
+ * way->ready is the sum over its flows' rings. An option is in way->able exactly while its lane is able or
+ * has not been made. A way is in queue_sched.active while it has somebody in turns and in able, unless it
+ * waits.
+ */
+#include "queue_sched_int.h"
+
+#include <assert.h>
+
+enum { URGENT_RUN = 15, NORMAL_RUN = 4 };
+
+/* --- ways --- */
+
+static bool
+has_turns(const struct sched_way *way)
+{
+	int i;
+
+	for (i = 0; i < SCHED_CLASSES; i++)
+		if (!queue_link_is_alone(&way->turns[i]))
+			return true;
+	return false;
+}
+
+void
+sched_way_kick(struct queue_sched *q, struct sched_way *way, bool at_front)
+{
+	if (way->waiter.gate != NULL || !has_turns(way) || queue_link_is_alone(&way->able))
+		return;
+	if (!queue_link_is_alone(&way->turn)) {
+		if (!at_front)
+			return;
+		queue_link_remove(&way->turn);
+	}
+	if (at_front)
+		queue_link_front(&q->active, &way->turn);
+	else
+		queue_link_back(&q->active, &way->turn);
+}
+
+static size_t
+options_bytes(uint32_t count)
+{
+	return count * sizeof(struct sched_option);
+}
+
+static void
+options_fini(struct queue_sched *q, struct sched_option *options, uint32_t count)
+{
+	uint32_t i;
+
+	for (i = 0; i < count; i++) {
+		queue_link_remove(&options[i].able);
+		sched_option_detach(q, &options[i]);
+	}
+	if (options != NULL)
+		sched_free(q, options, options_bytes(count));
+}
+
+/* The sources of a choice: one, or those of a pool. The ring begins with the pool's next in turn, so that a
+ * thousand sites with one message each do not all take the first. */
+static struct sched_option *
+options_create(struct queue_sched *q, uint32_t choice, uint32_t *out_count)
+{
+	struct queue_pool_member one = {.source = choice & ~SCHED_ONE_SOURCE, .weight = 1};
+	const struct queue_pool_member *members = &one;
+	struct sched_option *options;
+	uint32_t count = 1, i;
+
+	if ((choice & SCHED_ONE_SOURCE) == 0) {
+		members = q->conf.pools[choice].members;
+		count = q->conf.pools[choice].member_count;
+	}
+	if ((options = sched_alloc(q, options_bytes(count))) == NULL)
+		return NULL;
+	for (i = 0; i < count; i++) {
+		options[i] = (struct sched_option){.source = members[i].source,
+			.weight = members[i].weight,
+			.credit = members[i].weight};
+		queue_link_init(&options[i].able);
+		queue_link_init(&options[i].of_lane);
+	}
+	*out_count = count;
+	return options;
+}
+
+/* Who begins: as often as its weight says. */
+static uint32_t
+first_option(struct queue_sched *q, const struct sched_option *options, uint32_t count)
+{
+	uint64_t sum = 0, at;
+	uint32_t i;
+
+	for (i = 0; i < count; i++)
+		sum += options[i].weight;
+	assert(sum > 0);
+	at = q->first_option++ % sum;
+	for (i = 0; at >= options[i].weight; i++)
+		at -= options[i].weight;
+	return i;
+}
+
+static void
+options_enter(struct queue_sched *q, struct sched_way *way, struct sched_option *options, uint32_t count)
+{
+	uint32_t first = count > 1 ? first_option(q, options, count) : 0, i;
+
+	way->options = options;
+	way->option_count = count;
+	for (i = 0; i < count; i++) {
+		struct sched_option *o = &options[(first + i) % count];
+
+		o->way = way;
+		queue_link_back(&way->able, &o->able);
+	}
+}
+
+/* The pool has other sources now. Sessions of those that left go when they are idle. */
+bool
+sched_way_reconfigure(struct queue_sched *q, struct sched_way *way)
+{
+	struct sched_option *old = way->options;
+	uint32_t old_count = way->option_count, count;
+	struct sched_option *fresh = options_create(q, way->choice, &count);
+
+	if (fresh == NULL)
+		return false;
+	options_enter(q, way, fresh, count);
+	options_fini(q, old, old_count);
+	sched_way_kick(q, way, false);
+	return true;
+}
+
+static uint64_t
+way_hash(const struct sched_site *site, uint32_t choice)
+{
+	return queue_map_mix((uint64_t)(uintptr_t)site, choice);
+}
+
+static struct sched_way *
+way_find(const struct queue_sched *q, const struct sched_site *site, uint32_t choice)
+{
+	struct queue_map_node *n = queue_map_find(&q->ways, way_hash(site, choice));
+
+	for (; n != NULL; n = queue_map_find_next(n)) {
+		struct sched_way *way = QUEUE_OF(n, struct sched_way, node);
+
+		if (way->site == site && way->choice == choice)
+			return way;
+	}
+	return NULL;
+}
+
+static struct sched_way *
+way_get(struct queue_sched *q, struct sched_site *site, uint32_t choice)
+{
+	struct sched_way *way = way_find(q, site, choice);
+	struct sched_option *options;
+	uint32_t count;
+	int i;
+
+	if (way != NULL)
+		return way;
+	if ((way = sched_alloc(q, sizeof(*way))) == NULL)
+		return NULL;
+	if ((options = options_create(q, choice, &count)) == NULL) {
+		sched_free(q, way, sizeof(*way));
+		return NULL;
+	}
+	way->site = site;
+	way->choice = choice;
+	way->waiter.kind = SCHED_WAITS_WAY;
+	queue_link_init(&way->waiter.link);
+	queue_link_init(&way->of_site);
+	queue_link_init(&way->able);
+	queue_link_init(&way->turn);
+	for (i = 0; i < SCHED_CLASSES; i++)
+		queue_link_init(&way->turns[i]);
+	options_enter(q, way, options, count);
+	queue_link_back(&site->ways, &way->of_site);
+	queue_map_insert(&q->ways, &way->node, way_hash(site, choice));
+	return way;
+}
+
+void
+sched_way_release(struct queue_sched *q, struct sched_way *way)
+{
+	if (way->flow_count > 0 || way->opening > 0)
+		return;
+	assert(way->ready == 0 && way->turn_count == 0);
+	sched_gate_leave(q, &way->waiter);
+	queue_link_remove(&way->turn);
+	queue_map_remove(&q->ways, &way->node);
+	queue_link_remove(&way->of_site);
+	options_fini(q, way->options, way->option_count);
+	sched_site_release(q, way->site);
+	sched_free(q, way, sizeof(*way));
+}
+
+bool
+sched_way_is_paused(const struct queue_sched *q, const struct sched_way *way)
+{
+	uint32_t i;
+
+	if (way->site->is_paused)
+		return true;
+	for (i = 0; i < way->option_count; i++)
+		if (!sched_is_paused(
+			    q, QUEUE_PAUSE_SOURCE, (struct queue_blob){"", 0}, way->options[i].source))
+			return false;
+	return true;
+}
+
+/* --- flows --- */
+
+static bool
+has_something(const struct sched_flow *f)
+{
+	return !queue_link_is_alone(&f->cells);
+}
+
+static uint64_t
+flow_hash(const struct sched_way *way, const struct sched_stream *s)
+{
+	return queue_map_mix((uint64_t)(uintptr_t)way, (uint64_t)(uintptr_t)s);
+}
+
+static struct sched_flow *
+flow_find(const struct queue_sched *q, const struct sched_way *way, const struct sched_stream *s)
+{
+	struct queue_map_node *n = queue_map_find(&q->flows, flow_hash(way, s));
+
+	for (; n != NULL; n = queue_map_find_next(n)) {
+		struct sched_flow *f = QUEUE_OF(n, struct sched_flow, node);
+
+		if (f->way == way && f->stream == s)
+			return f;
+	}
+	return NULL;
+}
+
+struct sched_flow *
+sched_flow_find(const struct queue_sched *q, const struct sched_site *site, uint32_t choice,
+	const struct sched_stream *s)
+{
+	const struct sched_way *way = way_find(q, site, choice);
+
+	return way != NULL ? flow_find(q, way, s) : NULL;
+}
+
+struct sched_flow *
+sched_flow_get(struct queue_sched *q, struct sched_site *site, uint32_t choice, struct sched_stream *s)
+{
+	struct sched_way *way = way_get(q, site, choice);
+	struct sched_flow *f;
+
+	if (way == NULL || (f = flow_find(q, way, s)) != NULL)
+		return way == NULL ? NULL : f;
+	if ((f = sched_alloc(q, sizeof(*f))) == NULL) {
+		sched_way_release(q, way);
+		return NULL;
+	}
+	f->way = way;
+	f->stream = s;
+	f->waiter.kind = SCHED_WAITS_FLOW;
+	queue_link_init(&f->waiter.link);
+	queue_link_init(&f->cells);
+	queue_link_init(&f->turn);
+	way->flow_count++;
+	queue_map_insert(&q->flows, &f->node, flow_hash(way, s));
+	return f;
+}
+
+void
+sched_flow_release(struct queue_sched *q, struct sched_flow *f)
+{
+	struct sched_way *way = f->way;
+
+	if (f->cell_count > 0)
+		return;
+	assert(!has_something(f) && f->waiter.gate == NULL && queue_link_is_alone(&f->turn));
+	queue_map_remove(&q->flows, &f->node);
+	sched_free(q, f, sizeof(*f));
+	way->flow_count--;
+	sched_way_release(q, way);
+}
+
+static void
+enter_turns(struct queue_sched *q, struct sched_flow *f, bool at_front)
+{
+	struct sched_way *way = f->way;
+	struct queue_link *list = &way->turns[f->stream->klass];
+	bool is_first_urgent = f->stream->klass == QUEUE_CLASS_URGENT && queue_link_is_alone(list);
+
+	if (at_front)
+		queue_link_front(list, &f->turn);
+	else
+		queue_link_back(list, &f->turn);
+	/* Lanes may wait for what only urgent mail need not wait for. */
+	if (is_first_urgent)
+		sched_way_try_lanes(q, way);
+	sched_way_kick(q, way, at_front);
+}
+
+/* Nothing to send on this way: its lanes wait for nothing. */
+static void
+way_rests(struct queue_sched *q, struct sched_way *way)
+{
+	uint32_t i;
+
+	sched_gate_leave(q, &way->waiter);
+	queue_link_remove(&way->turn);
+	for (i = 0; i < way->option_count; i++)
+		if (way->options[i].lane != NULL)
+			sched_lane_rests(q, way->options[i].lane);
+}
+
+void
+sched_flow_start(struct queue_sched *q, struct sched_cell *cell)
+{
+	struct sched_flow *f = cell->flow;
+	bool was_empty = !has_something(f);
+
+	queue_link_back(&f->cells, &cell->ring);
+	f->way->ready += cell->counts[SCHED_READY];
+	if (was_empty) {
+		f->way->turn_count++;
+		enter_turns(q, f, false);
+	} else {
+		sched_way_kick(q, f->way, false);
+	}
+}
+
+void
+sched_flow_stop(struct queue_sched *q, struct sched_cell *cell)
+{
+	struct sched_flow *f = cell->flow;
+	struct sched_way *way = f->way;
+
+	assert(way->ready >= cell->counts[SCHED_READY]);
+	queue_link_remove(&cell->ring);
+	way->ready -= cell->counts[SCHED_READY];
+	if (has_something(f))
+		return;
+	sched_gate_leave(q, &f->waiter);
+	queue_link_remove(&f->turn);
+	if (f->credit > 0)
+		f->credit = 0; /* what is not used is not saved */
+	if (--way->turn_count == 0)
+		way_rests(q, way);
+}
+
+void
+sched_flow_wake(struct queue_sched *q, struct sched_flow *f)
+{
+	enter_turns(q, f, true);
+}
+
+/* --- whose turn --- */
+
+/* True: its stream or user is at a limit, and it waits there now. */
+static bool
+flow_waits(struct queue_sched *q, struct sched_flow *f)
+{
+	struct sched_gate *gates[] = {f->stream->gate, f->stream->user->gate};
+	bool is_urgent = f->stream->klass == QUEUE_CLASS_URGENT;
+	size_t i;
+
+	for (i = 0; i < sizeof(gates) / sizeof(gates[0]); i++)
+		if (!sched_gate_lets(q, gates[i], SCHED_WANT_MAIL, is_urgent)) {
+			queue_link_remove(&f->turn);
+			sched_gate_wait(q, gates[i], &f->waiter, SCHED_WANT_MAIL, is_urgent);
+			return true;
+		}
+	return false;
+}
+
+/* A visit gives a flow its weight; who is in debt is passed over. */
+static struct sched_flow *
+next_of_class(struct queue_sched *q, struct sched_way *way, enum queue_class klass)
+{
+	struct queue_link *list = &way->turns[klass];
+
+	while (!queue_link_is_alone(list)) {
+		struct sched_flow *f = QUEUE_OF(list->next, struct sched_flow, turn);
+
+		if (flow_waits(q, f))
+			continue;
+		if (list->next == list->prev && f->credit <= 0)
+			f->credit = f->stream->weight; /* alone: nobody to wait for */
+		if (f->credit <= 0)
+			f->credit += f->stream->weight;
+		if (f->credit > 0)
+			return f;
+		queue_link_remove(&f->turn);
+		queue_link_back(list, &f->turn);
+	}
+	return NULL;
+}
+
+struct sched_flow *
+sched_flow_urgent(struct queue_sched *q, struct sched_way *way)
+{
+	return next_of_class(q, way, QUEUE_CLASS_URGENT);
+}
+
+struct sched_flow *
+sched_flow_other(struct queue_sched *q, struct sched_way *way)
+{
+	bool bulk_first = way->normal_run >= NORMAL_RUN;
+	struct sched_flow *f = next_of_class(q, way, bulk_first ? QUEUE_CLASS_BULK : QUEUE_CLASS_NORMAL);
+
+	return f != NULL ? f : next_of_class(q, way, bulk_first ? QUEUE_CLASS_NORMAL : QUEUE_CLASS_BULK);
+}
+
+bool
+sched_way_prefers_urgent(const struct sched_way *way)
+{
+	return way->urgent_run < URGENT_RUN;
+}
+
+void
+sched_flow_served(struct queue_sched *q, struct sched_flow *f, uint32_t rcpts)
+{
+	struct sched_way *way = f->way;
+	enum queue_class klass = (enum queue_class)f->stream->klass;
+
+	if (klass == QUEUE_CLASS_URGENT)
+		way->urgent_run += way->urgent_run < URGENT_RUN;
+	else
+		way->urgent_run = 0;
+	if (klass == QUEUE_CLASS_NORMAL)
+		way->normal_run += way->normal_run < NORMAL_RUN;
+	else if (klass == QUEUE_CLASS_BULK)
+		way->normal_run = 0;
+	f->credit -= rcpts;
+	if (f->credit > 0 || queue_link_is_alone(&f->turn))
+		return;
+	queue_link_remove(&f->turn);
+	queue_link_back(&way->turns[klass], &f->turn);
+}

@@ -1,0 +1,333 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Names only grow: there are as many as there were different sources and pools since the start. What the
+ * schedule borrows stands in one block a configuration; the old block goes when the new one is complete.
+ */
+#include "shape/pace.h"
+
+#include <assert.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { POOL_DEFAULT = 0 };
+static const char default_pool[] = "default";
+
+struct names {
+	char (*items)[QUEUE_NAME_MAX];
+	uint32_t count;
+};
+
+/* One configuration's. */
+struct tables {
+	struct queue_source *sources;
+	struct queue_pool *pools;
+	struct queue_pool_member *members; /* of all pools, one after the other */
+	struct queue_limits *source_limits, *pool_limits, *user_limits, *stream_limits, total;
+	uint32_t *source_index;
+};
+
+struct pace {
+	const struct conf *conf;
+	struct names sources, pools;
+	struct tables now;
+};
+
+/* --- names --- */
+
+static bool
+names_find(const struct names *n, const char *name, size_t len, uint32_t *out)
+{
+	for (uint32_t i = 0; i < n->count; i++)
+		if (strnlen(n->items[i], QUEUE_NAME_MAX) == len && memcmp(n->items[i], name, len) == 0) {
+			*out = i;
+			return true;
+		}
+	return false;
+}
+
+/* A name longer than a note takes is cut; two sources are not told apart by what comes after. */
+static bool
+names_add(struct names *n, const char *name)
+{
+	size_t len = strnlen(name, QUEUE_NAME_MAX - 1);
+	char(*grown)[QUEUE_NAME_MAX];
+	uint32_t at;
+
+	if (names_find(n, name, len, &at))
+		return true;
+	if ((grown = realloc(n->items, (n->count + 1) * sizeof(*grown))) == NULL)
+		return false;
+	n->items = grown;
+	memset(grown[n->count], 0, sizeof(grown[0]));
+	memcpy(grown[n->count++], name, len);
+	return true;
+}
+
+bool
+pace_source_number(const struct pace *p, const char *name, size_t len, uint32_t *out)
+{
+	return names_find(&p->sources, name, len, out);
+}
+
+bool
+pace_pool_number(const struct pace *p, const char *name, size_t len, uint32_t *out)
+{
+	return names_find(&p->pools, name, len, out);
+}
+
+const char *
+pace_source_name(const struct pace *p, uint32_t source)
+{
+	return source < p->sources.count ? p->sources.items[source] : "";
+}
+
+const char *
+pace_pool_name(const struct pace *p, uint32_t pool)
+{
+	return pool < p->pools.count ? p->pools.items[pool] : "";
+}
+
+uint32_t
+pace_source_index(const struct pace *p, uint32_t source)
+{
+	return source < p->sources.count && p->now.source_index != NULL ? p->now.source_index[source] : 0;
+}
+
+/* --- limits --- */
+
+static void
+unit_limits(struct queue_limits *out, enum queue_unit unit, const struct conf_rates *from)
+{
+	/* The same two numbers under two names: a library does not know the configuration. */
+	_Static_assert(sizeof(struct conf_rate) == sizeof(struct queue_rate) &&
+			       offsetof(struct conf_rate, count) == offsetof(struct queue_rate, count) &&
+			       offsetof(struct conf_rate, per_us) == offsetof(struct queue_rate, per_us),
+		"a rate of the configuration is one of the queue");
+	out->units[unit].rates = (const struct queue_rate *)(const void *)from->items;
+	out->units[unit].count = (uint32_t)from->count;
+}
+
+void
+pace_limits(const struct conf_limits *from, struct queue_limits *out)
+{
+	*out = (struct queue_limits){.connections = (uint32_t)from->connections};
+	unit_limits(out, QUEUE_UNIT_CONNECTIONS, &from->connect_rate);
+	unit_limits(out, QUEUE_UNIT_MESSAGES, &from->rate);
+	unit_limits(out, QUEUE_UNIT_RECIPIENTS, &from->recipient_rate);
+	unit_limits(out, QUEUE_UNIT_BYTES, &from->byte_rate);
+}
+
+void
+pace_lane_limits(const struct conf_delivery *from, struct queue_limits *out)
+{
+	*out = (struct queue_limits){0}; /* connections: the policy's own */
+	unit_limits(out, QUEUE_UNIT_CONNECTIONS, &from->connect_rate);
+	unit_limits(out, QUEUE_UNIT_MESSAGES, &from->rate);
+	unit_limits(out, QUEUE_UNIT_RECIPIENTS, &from->recipient_rate);
+	unit_limits(out, QUEUE_UNIT_BYTES, &from->byte_rate);
+}
+
+void
+pace_site_limits(const struct conf_delivery *from, struct queue_limits *out)
+{
+	*out = (struct queue_limits){.connections = (uint32_t)from->site_connections};
+	unit_limits(out, QUEUE_UNIT_CONNECTIONS, &from->site_connect_rate);
+	unit_limits(out, QUEUE_UNIT_MESSAGES, &from->site_rate);
+	unit_limits(out, QUEUE_UNIT_RECIPIENTS, &from->site_recipient_rate);
+	unit_limits(out, QUEUE_UNIT_BYTES, &from->site_byte_rate);
+}
+
+/* --- the tables --- */
+
+static void
+tables_free(struct tables *t)
+{
+	free(t->sources);
+	free(t->pools);
+	free(t->members);
+	free(t->source_limits);
+	free(t->pool_limits);
+	free(t->user_limits);
+	free(t->stream_limits);
+	free(t->source_index);
+}
+
+static bool
+tables_create(const struct pace *p, const struct conf *c, struct tables *out)
+{
+	size_t members = 0;
+
+	for (size_t i = 0; i < c->pool_count; i++)
+		members += c->pools[i].sources.count;
+	/* Pools that a reload took away have the members of the default. */
+	members += 1;
+	*out = (struct tables){
+		.sources = calloc(p->sources.count, sizeof(*out->sources)),
+		.pools = calloc(p->pools.count, sizeof(*out->pools)),
+		.members = calloc(members, sizeof(*out->members)),
+		.source_limits = calloc(c->source_count, sizeof(*out->source_limits)),
+		.pool_limits = calloc(c->pool_count + 1, sizeof(*out->pool_limits)),
+		.user_limits = calloc(c->user_count + 1, sizeof(*out->user_limits)),
+		.stream_limits = calloc(c->stream_count + 1, sizeof(*out->stream_limits)),
+		.source_index = calloc(p->sources.count, sizeof(*out->source_index)),
+	};
+	if (out->sources != NULL && out->pools != NULL && out->members != NULL &&
+		out->source_limits != NULL && out->pool_limits != NULL && out->user_limits != NULL &&
+		out->stream_limits != NULL && out->source_index != NULL)
+		return true;
+	tables_free(out);
+	return false;
+}
+
+static struct queue_blob
+name_at(const struct names *n, uint32_t i)
+{
+	return (struct queue_blob){n->items[i], strnlen(n->items[i], QUEUE_NAME_MAX)};
+}
+
+static uint32_t
+number_of_source(const struct pace *p, const struct conf_source *s)
+{
+	uint32_t number = 0;
+
+	(void)names_find(&p->sources, s->name, strnlen(s->name, QUEUE_NAME_MAX - 1), &number);
+	return number;
+}
+
+static void
+fill_sources(const struct pace *p, const struct conf *c, struct tables *t)
+{
+	for (uint32_t i = 0; i < p->sources.count; i++) {
+		struct queue_blob name = name_at(&p->sources, i);
+		int at = conf_source_find(c, name.ptr, name.len);
+
+		t->sources[i].name = name;
+		if (at < 0)
+			continue;
+		t->source_index[i] = (uint32_t)at;
+		pace_limits(&c->sources[at].limits, &t->source_limits[at]);
+		t->sources[i].limits = &t->source_limits[at];
+	}
+}
+
+static void
+fill_pools(const struct pace *p, const struct conf *c, struct tables *t)
+{
+	struct queue_pool_member *next = t->members;
+
+	*next = (struct queue_pool_member){number_of_source(p, &c->sources[0]), 1};
+	t->pools[POOL_DEFAULT] = (struct queue_pool){
+		.name = name_at(&p->pools, POOL_DEFAULT), .members = next++, .member_count = 1};
+	for (uint32_t i = 0; i < p->pools.count; i++) {
+		struct queue_blob name = name_at(&p->pools, i);
+		int at = conf_pool_find(c, name.ptr, name.len);
+		const struct conf_pool *from = at >= 0 ? &c->pools[at] : NULL;
+
+		if (from == NULL) {
+			t->pools[i] = t->pools[POOL_DEFAULT];
+			t->pools[i].name = name;
+			t->pools[i].limits = NULL;
+			continue;
+		}
+		pace_limits(&from->limits, &t->pool_limits[at]);
+		t->pools[i] = (struct queue_pool){.name = name,
+			.members = next,
+			.member_count = (uint32_t)from->sources.count,
+			.limits = &t->pool_limits[at]};
+		for (size_t n = 0; n < from->sources.count; n++)
+			*next++ = (struct queue_pool_member){
+				number_of_source(p, &c->sources[from->source_index[n]]),
+				from->source_weight[n]};
+	}
+}
+
+static void
+fill_streams(const struct conf *c, struct tables *t)
+{
+	for (size_t i = 0; i < c->user_count; i++)
+		pace_limits(&c->users[i].limits, &t->user_limits[i]);
+	for (size_t i = 0; i < c->stream_count; i++)
+		pace_limits(&c->streams[i].limits, &t->stream_limits[i]);
+	t->total = (struct queue_limits){0};
+	unit_limits(&t->total, QUEUE_UNIT_CONNECTIONS, &c->connect_rate_total);
+	unit_limits(&t->total, QUEUE_UNIT_MESSAGES, &c->rate_total);
+	unit_limits(&t->total, QUEUE_UNIT_RECIPIENTS, &c->recipient_rate_total);
+	unit_limits(&t->total, QUEUE_UNIT_BYTES, &c->byte_rate_total);
+}
+
+void
+pace_stream(const struct pace *p, struct queue_blob user, struct queue_blob job, enum queue_class klass,
+	struct queue_stream_policy *out)
+{
+	const struct conf *c = p->conf;
+	const struct conf_user *u = user.len > 0 ? conf_user_find(c, user.ptr, user.len) : NULL;
+	const struct conf_stream *s =
+		conf_stream_find(c, user.ptr, user.len, job.ptr, job.len, (enum conf_class)klass);
+
+	*out = (struct queue_stream_policy){.weight = u != NULL ? (uint32_t)u->weight : 1};
+	if (u != NULL)
+		out->user_limits = &p->now.user_limits[u - c->users];
+	if (s == NULL)
+		return;
+	out->weight *= (uint32_t)s->weight;
+	out->limits = &p->now.stream_limits[s - c->streams];
+}
+
+/* --- life --- */
+
+struct pace *
+pace_create(void)
+{
+	return calloc(1, sizeof(struct pace));
+}
+
+void
+pace_destroy(struct pace **pp)
+{
+	struct pace *p = *pp;
+
+	*pp = NULL;
+	if (p == NULL)
+		return;
+	tables_free(&p->now);
+	free(p->sources.items);
+	free(p->pools.items);
+	free(p);
+}
+
+static bool
+learn_names(struct pace *p, const struct conf *c)
+{
+	if (!names_add(&p->pools, default_pool))
+		return false;
+	for (size_t i = 0; i < c->source_count; i++)
+		if (!names_add(&p->sources, c->sources[i].name))
+			return false;
+	for (size_t i = 0; i < c->pool_count; i++)
+		if (!names_add(&p->pools, c->pools[i].name))
+			return false;
+	return true;
+}
+
+bool
+pace_apply(struct pace *p, const struct conf *conf, struct queue_sched_conf *out)
+{
+	struct tables fresh;
+
+	if (!learn_names(p, conf) || !tables_create(p, conf, &fresh))
+		return false;
+	fill_sources(p, conf, &fresh);
+	fill_pools(p, conf, &fresh);
+	fill_streams(conf, &fresh);
+	tables_free(&p->now);
+	p->now = fresh;
+	p->conf = conf;
+	out->sources = fresh.sources;
+	out->source_count = p->sources.count;
+	out->pools = fresh.pools;
+	out->pool_count = p->pools.count;
+	out->limits = &p->now.total;
+	out->urgent_percent = (uint32_t)conf->delivery.urgent_share;
+	out->counts_deliveries = conf->rates_count == CONF_RATES_COUNT_DELIVERIES;
+	return true;
+}

@@ -1,0 +1,42 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef MTAD_SHAPE_PACE_H
+#define MTAD_SHAPE_PACE_H
+/*
+ * pace - the configuration's sources, pools, streams and limits as the schedule takes them
+ *
+ * The schedule knows sources and pools by number. A number keeps its name for the life of the process,
+ * because mail and lanes are known by it; what a reload takes away goes on as the default would.
+ *
+ * Owner    the queue thread. What pace_apply() fills in is borrowed and valid until the next one.
+ * Fails    without memory pace_apply() is false, and what was valid before stays valid.
+ */
+#include "conf/conf.h"
+#include "queue_sched.h"
+
+struct pace;
+
+/* NULL: no memory. */
+struct pace *pace_create(void);
+void pace_destroy(struct pace **pp);
+/* Fills in the members of *out that are about sources, pools and limits. conf is borrowed as long. */
+bool pace_apply(struct pace *p, const struct conf *conf, struct queue_sched_conf *out);
+
+/* Weight and limits of a stream, for queue_sched_conf.stream. */
+void pace_stream(const struct pace *p, struct queue_blob user, struct queue_blob job, enum queue_class klass,
+	struct queue_stream_policy *out);
+
+/* Numbers for queue_sched; false: there is no such source, or no such pool. */
+bool pace_source_number(const struct pace *p, const char *name, size_t len, uint32_t *out);
+bool pace_pool_number(const struct pace *p, const char *name, size_t len, uint32_t *out);
+/* "" for a number nobody has. */
+const char *pace_source_name(const struct pace *p, uint32_t source);
+const char *pace_pool_name(const struct pace *p, uint32_t pool);
+/* Where a source stands in the present configuration: conf->sources[...]; the default's place when a reload
+ * took it away. */
+uint32_t pace_source_index(const struct pace *p, uint32_t source);
+
+/* The limits of a block, for the schedule; the rates stay the configuration's. */
+void pace_limits(const struct conf_limits *from, struct queue_limits *out);
+void pace_lane_limits(const struct conf_delivery *from, struct queue_limits *out);
+void pace_site_limits(const struct conf_delivery *from, struct queue_limits *out);
+#endif
