@@ -16,8 +16,9 @@
 #include <string.h>
 
 enum {
-	VERSION = 1, /* of every kind so far */
-	MESSAGE_FIXED = 8 * 3 + 4 * 2 + 3,
+	VERSION = 1, /* of every kind but one */
+	VERSION_MESSAGE = 2,
+	MESSAGE_FIXED = 8 * 5 + 4 * 2 + 3,
 	RCPT_FIXED = 2 * 2 + 2 + 8 * 2,
 	STATE_NUMBERS = 4 + 1 + QUEUE_END_COUNT + 3,
 	MESSAGE_TEXTS = 5,
@@ -109,13 +110,19 @@ record_crc(struct queue_blob key, const uint8_t *record, size_t len)
 	return queue_crc(crc, record + QUEUE_RECORD_HEADER, len - QUEUE_RECORD_HEADER);
 }
 
+static uint64_t
+version_of(enum queue_record_kind kind)
+{
+	return kind == QUEUE_RECORD_MESSAGE ? VERSION_MESSAGE : VERSION;
+}
+
 /* The fields are in place: puts the header before them. */
 static void
 seal(enum queue_record_kind kind, struct queue_blob key, uint8_t *record, size_t len)
 {
 	assert(len >= QUEUE_RECORD_HEADER);
 	record[0] = (uint8_t)kind;
-	record[1] = VERSION;
+	record[1] = (uint8_t)version_of(kind);
 	record[2] = record[3] = 0;
 	write_number(record + 4, record_crc(key, record, len), 4);
 }
@@ -136,7 +143,7 @@ unseal(enum queue_record_kind kind, struct queue_blob key, struct queue_blob byt
 	crc = read_number(&head, 4);
 	if (found != (uint64_t)kind || crc != record_crc(key, bytes.ptr, bytes.len))
 		return QUEUE_EDAMAGED;
-	if (version > VERSION || zero != 0)
+	if (version > version_of(kind) || zero != 0)
 		return QUEUE_EVERSION;
 	if (version < 1)
 		return QUEUE_EDAMAGED;
@@ -176,12 +183,14 @@ queue_record_encode_message(
 	uint8_t *start = out, *p = start + QUEUE_RECORD_HEADER;
 
 	p = write_number(p, (uint64_t)m->arrived_us, 8);
+	p = write_number(p, (uint64_t)m->release_us, 8);
 	p = write_number(p, (uint64_t)m->expire_us, 8);
+	p = write_number(p, (uint64_t)m->notice_us, 8);
 	p = write_number(p, m->body_bytes, 8);
 	p = write_number(p, body_crc, 4);
 	p = write_number(p, m->rcpt_count, 4);
 	p = write_number(p, m->ret, 1);
-	p = write_number(p, m->klass, 1);
+	p = write_number(p, (uint64_t)m->klass, 1);
 	p = write_number(p, m->flags, 1);
 	p = write_text(p, m->sender, QUEUE_ADDRESS_MAX);
 	p = write_text(p, m->user, QUEUE_NAME_MAX);
@@ -198,18 +207,24 @@ queue_record_decode_message(
 {
 	struct queue_message m = {0};
 	struct reader r;
+	uint64_t version, klass;
 	uint32_t body_crc;
 	int err;
 
 	if ((err = unseal(QUEUE_RECORD_MESSAGE, key, bytes, QUEUE_RECORD_MESSAGE_MAX, &r)) < 0)
 		return err;
+	version = ((const uint8_t *)bytes.ptr)[1];
 	m.arrived_us = (int64_t)read_number(&r, 8);
+	if (version > 1)
+		m.release_us = (int64_t)read_number(&r, 8);
 	m.expire_us = (int64_t)read_number(&r, 8);
+	if (version > 1)
+		m.notice_us = (int64_t)read_number(&r, 8);
 	m.body_bytes = read_number(&r, 8);
 	body_crc = (uint32_t)read_number(&r, 4);
 	m.rcpt_count = (uint32_t)read_number(&r, 4);
 	m.ret = (uint8_t)read_number(&r, 1);
-	m.klass = (uint8_t)read_number(&r, 1);
+	klass = read_number(&r, 1);
 	m.flags = (uint8_t)read_number(&r, 1);
 	m.sender = read_text(&r, QUEUE_ADDRESS_MAX);
 	m.user = read_text(&r, QUEUE_NAME_MAX);
@@ -218,6 +233,9 @@ queue_record_decode_message(
 	m.envid = read_text(&r, QUEUE_RECORD_TEXT_MAX);
 	if ((err = finish(&r)) < 0)
 		return err;
+	if (klass >= QUEUE_CLASS_COUNT)
+		return QUEUE_EDAMAGED;
+	m.klass = (enum queue_class)klass;
 	*out = m;
 	*out_body_crc = body_crc;
 	return 0;

@@ -44,23 +44,25 @@ enum {
 	QUEUE_BODY_PIECES = 3,
 };
 
-/* Part of the name of a stream. On disk: these numbers stay. */
-enum queue_class { QUEUE_CLASS_NORMAL, QUEUE_CLASS_URGENT, QUEUE_CLASS_BULK };
+/* How urgent a message is: part of its stream. As stored. */
+enum queue_class { QUEUE_CLASS_NORMAL = 0, QUEUE_CLASS_URGENT = 1, QUEUE_CLASS_BULK = 2, QUEUE_CLASS_COUNT };
 
 /* What a message is, apart from its bytes. Immutable after accept. Blobs are borrowed unless said otherwise.
  */
 struct queue_message {
 	queue_id id; /* given by the store */
 	int64_t arrived_us;
+	int64_t release_us;       /* not sent before; 0: at once */
 	int64_t expire_us;        /* set by the message itself (0: the policy of its domains decides) */
+	int64_t notice_us;        /* who still waits then gets a delay notice (0: as its domains have it) */
 	uint64_t body_bytes;      /* of the stored message, header block included */
 	struct queue_blob sender; /* empty: null sender */
 	struct queue_blob user;   /* who submitted it; empty: by network */
 	struct queue_blob job;    /* campaign; empty: none */
 	struct queue_blob pool;   /* asked for; empty: the default */
 	struct queue_blob envid;
+	enum queue_class klass;
 	uint8_t ret;         /* smtp_ret as given by the client */
-	uint8_t klass;       /* enum queue_class */
 	uint8_t flags;       /* QUEUE_MESSAGE_... */
 	uint32_t rcpt_count; /* recipients at accept */
 };

@@ -154,7 +154,9 @@ decode_state(struct queue_blob bytes, uint64_t key)
 
 static const struct queue_message sample_message = {
 	.arrived_us = 1790000000123456,
+	.release_us = 1790000000654321,
 	.expire_us = -5,
+	.notice_us = 1790000000222222,
 	.body_bytes = 123456789012,
 	.sender = {"news@example.com", 16},
 	.user = {"shop", 4},
@@ -162,7 +164,7 @@ static const struct queue_message sample_message = {
 	.pool = {"marketing", 9},
 	.envid = {"QQ314159", 8},
 	.ret = 2,
-	.klass = 1,
+	.klass = QUEUE_CLASS_BULK,
 	.flags = QUEUE_MESSAGE_8BIT | QUEUE_MESSAGE_DSN,
 	.rcpt_count = 65536,
 };
@@ -277,14 +279,13 @@ test_versions(void **state)
 	static const struct {
 		const char *name;
 		size_t at;
-		char byte;
+		char more; /* added to the byte there */
 		int want;
 	} cases[] = {
-		{"as written", 1, 1, 0},
-		{"the next version", 1, 2, QUEUE_EVERSION},
-		{"a far version", 1, (char)255, QUEUE_EVERSION},
+		{"as written", 1, 0, 0},
+		{"the next version", 1, 1, QUEUE_EVERSION},
+		{"a far version", 1, 100, QUEUE_EVERSION},
 		{"a flag of a later version", 2, 1, QUEUE_EVERSION},
-		{"no version", 1, 0, QUEUE_EDAMAGED},
 	};
 	struct sample samples[4];
 	size_t count = make_samples(samples);
@@ -293,11 +294,15 @@ test_versions(void **state)
 		for (size_t k = 0; k < sizeof cases / sizeof cases[0]; k++) {
 			struct sample s = samples[i];
 
-			s.bytes[cases[k].at] = cases[k].byte;
+			s.bytes[cases[k].at] += cases[k].more;
 			reseal(&s);
 			assert_int_equal(decode_exact(&s, s.len, KEY), cases[k].want);
 		}
+		samples[i].bytes[1] = 0; /* there never was such a version */
+		reseal(&samples[i]);
+		assert_int_equal(decode_exact(&samples[i], samples[i].len, KEY), QUEUE_EDAMAGED);
 	}
+	make_samples(samples);
 	/* Sound checksum, senseless lengths: every length field of the recipient (they start at byte 30). */
 	for (size_t at = 30; at + 1 < samples[1].len; at++) {
 		struct sample s = samples[1];
@@ -309,6 +314,51 @@ test_versions(void **state)
 	samples[3].bytes[8] = 0; /* next_id = 0 */
 	reseal(&samples[3]);
 	assert_int_equal(decode_exact(&samples[3], samples[3].len, KEY), QUEUE_EDAMAGED);
+}
+
+enum { RELEASE_AT = 16, NOTICE_AT = 32, CLASS_AT = 57 }; /* in a message record */
+
+/* What version 1 wrote is read by this one. */
+static void
+test_message_of_version_1(void **state)
+{
+	struct sample samples[4], old;
+	uint64_t number = KEY;
+	struct queue_message m;
+	uint32_t crc;
+	size_t rest;
+
+	make_samples(samples);
+	old = samples[0];
+	rest = old.len - NOTICE_AT - 8;
+	memcpy(old.bytes + RELEASE_AT, samples[0].bytes + RELEASE_AT + 8, 8);
+	memcpy(old.bytes + RELEASE_AT + 8, samples[0].bytes + NOTICE_AT + 8, rest);
+	old.len -= 16;
+	old.bytes[1] = 1;
+	reseal(&old);
+	assert_int_equal(queue_record_decode_message((struct queue_blob){old.bytes, old.len},
+				 queue_key_number(&number), &m, &crc),
+		0);
+	assert_int_equal(m.release_us, 0);
+	assert_int_equal(m.notice_us, 0);
+	assert_int_equal(m.arrived_us, sample_message.arrived_us);
+	assert_int_equal(m.expire_us, sample_message.expire_us);
+	assert_int_equal(m.klass, sample_message.klass);
+	assert_blob(m.envid, sample_message.envid);
+	for (size_t len = 0; len < old.len; len++)
+		assert_int_equal(decode_exact(&old, len, KEY), QUEUE_EDAMAGED);
+}
+
+static void
+test_unknown_class(void **state)
+{
+	struct sample samples[4];
+
+	make_samples(samples);
+	assert_int_equal(samples[0].bytes[CLASS_AT], QUEUE_CLASS_BULK);
+	samples[0].bytes[CLASS_AT] = QUEUE_CLASS_COUNT;
+	reseal(&samples[0]);
+	assert_int_equal(decode_exact(&samples[0], samples[0].len, KEY), QUEUE_EDAMAGED);
 }
 
 static void
@@ -327,7 +377,9 @@ test_round_trip(void **state)
 		queue_record_decode_message((struct queue_blob){s[0].bytes, s[0].len}, key, &m, &crc), 0);
 	assert_int_equal(crc, 0xdeadbeef);
 	assert_int_equal(m.arrived_us, sample_message.arrived_us);
+	assert_int_equal(m.release_us, sample_message.release_us);
 	assert_int_equal(m.expire_us, sample_message.expire_us);
+	assert_int_equal(m.notice_us, sample_message.notice_us);
 	assert_int_equal(m.body_bytes, sample_message.body_bytes);
 	assert_int_equal(m.rcpt_count, sample_message.rcpt_count);
 	assert_int_equal(m.ret, sample_message.ret);
@@ -411,6 +463,8 @@ main(void)
 		cmocka_unit_test(test_round_trip),
 		cmocka_unit_test(test_damage),
 		cmocka_unit_test(test_versions),
+		cmocka_unit_test(test_message_of_version_1),
+		cmocka_unit_test(test_unknown_class),
 		cmocka_unit_test(test_limits),
 		cmocka_unit_test(test_err_text),
 	};
