@@ -228,7 +228,7 @@ start_ageing(struct queue_sched *q, struct sched_message *m, struct sched_rcpt *
 	struct sched_domain *d = r->cell->domain;
 	int i;
 
-	for (i = 0; i < 2 && m->expire_us == 0; i++) {
+	for (i = 0; i < 2 && m->expire_us == 0 && m->release_us == 0; i++) {
 		bool was_empty = queue_link_is_alone(&d->ages[i]);
 
 		if (!was_empty && d->last_us[i] > m->arrived_us)
@@ -249,7 +249,9 @@ enter_rcpt(struct queue_sched *q, struct sched_message *m, struct sched_rcpt *r)
 	const struct queue_policy *p = r->cell->domain->policy;
 	int64_t latest_us = queue_retry_add(q->now_us, queue_retry_longest(p, q->conf.jitter_percent));
 
-	if (r->due_us > latest_us) /* written by a clock that was ahead: its wait begins again */
+	if (r->attempts == 0 && m->release_us > q->now_us)
+		r->due_us = m->release_us;
+	else if (r->due_us > latest_us) /* written by a clock that was ahead: its wait begins again */
 		r->due_us = queue_retry_add(q->now_us, queue_retry_wait(p, r->attempts));
 	start_ageing(q, m, r);
 	q->doubted += sched_is_expiry_held(q, sched_rcpt_expires_us(q, r));
@@ -334,6 +336,8 @@ queue_sched_add(struct queue_sched *q, const struct queue_message *meta, const s
 	m->arrived_us = meta->arrived_us < q->now_us ? meta->arrived_us : q->now_us;
 	m->expire_us = meta->expire_us;
 	m->body_bytes = meta->body_bytes < UINT32_MAX ? (uint32_t)meta->body_bytes : UINT32_MAX;
+	m->notice_us = meta->notice_us;
+	m->release_us = meta->release_us > m->arrived_us ? meta->release_us : 0;
 	m->rcpt_count = rcpt_count;
 	queue_link_init(&m->fresh);
 	stream = sched_stream_get(q, meta);
@@ -350,6 +354,8 @@ queue_sched_add(struct queue_sched *q, const struct queue_message *meta, const s
 		q->urgent_until_us = queue_retry_add(q->now_us, URGENT_KEEP_US);
 	for (i = 0; i < rcpt_count; i++)
 		enter_rcpt(q, m, &m->rcpts[i]);
+	if (m->release_us > q->now_us)
+		drop_body(q, m); /* nobody will ask for it soon */
 	return QUEUE_OK;
 }
 
@@ -424,6 +430,7 @@ settle_later(struct queue_sched *q, struct queue_lease *l, struct sched_rcpt *r,
 	expires_us = sched_rcpt_expires_us(q, r);
 	if (r->due_us > expires_us && !sched_is_expiry_held(q, expires_us)) {
 		out->kind = QUEUE_VERDICT_EXPIRED;
+		out->is_own_limit = sched_message_of(r)->expire_us != 0;
 		return;
 	}
 	out->due_us = r->due_us;
@@ -478,6 +485,7 @@ queue_sched_settle(struct queue_sched *q, struct queue_lease *l, uint32_t index,
 	case QUEUE_VERDICT_DELIVERED:
 	case QUEUE_VERDICT_FAILED:
 	case QUEUE_VERDICT_EXPIRED:
+		out->is_own_limit = v->kind == QUEUE_VERDICT_EXPIRED && m->expire_us != 0;
 		/* An attempt by a session counts; an end without one does not. */
 		if (l->session != NULL && v->kind != QUEUE_VERDICT_EXPIRED && r->attempts < UINT16_MAX)
 			out->attempts = ++r->attempts;

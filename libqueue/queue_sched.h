@@ -25,7 +25,9 @@
  *          When the clock is set back, waits keep their length and no age is negative. That it was set
  *          ahead only the host can know (queue_sched_clock_ahead): then ages keep their length too.
  *          No due time is further away than the longest retry wait (at least a day, for explicit waits)
- *          with its jitter: longer ones, read at start, come from a wrong clock.
+ *          with its jitter: longer ones, read at start, come from a wrong clock. The release of a message
+ *          is a date and not a wait: no recipient that has not been tried is due before, however far away
+ *          it is and however the clock is set; ages count from it.
  * Memory   aim: 256 bytes a queued recipient in all. Addresses and bodies are not here; the host keeps
  *          them with `body` (fresh mail) or loads them from the store by id. A domain without recipients
  *          is forgotten when its route has expired, ten minutes after its last recipient at the latest.
@@ -172,8 +174,9 @@ struct queue_settled {
 	uint16_t n;
 	uint16_t attempts;
 	uint8_t flags;
-	int64_t due_us; /* LATER, UNCERTAIN */
-	bool is_last;   /* the message has no queued recipient left: remove it from the store */
+	int64_t due_us;    /* LATER, UNCERTAIN */
+	bool is_own_limit; /* EXPIRED: by its message's limit, not by its domain's */
+	bool is_last;      /* the message has no queued recipient left: remove it from the store */
 };
 /* One recipient of the lease, by index 0..rcpt_count-1, once each. After the last one call
  * queue_sched_lease_done. */

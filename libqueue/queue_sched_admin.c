@@ -225,13 +225,13 @@ queue_sched_count(struct queue_sched *q, const struct queue_filter *f)
 }
 
 static const char *
-state_name(const struct queue_sched *q, const struct sched_rcpt *r)
+state_name(const struct queue_sched *q, struct sched_rcpt *r)
 {
 	const struct sched_cell *cell = r->cell;
 
 	switch ((enum sched_state)r->state) {
 	case SCHED_WAITING:
-		return "waiting";
+		return sched_rcpt_is_scheduled(r) ? "scheduled" : "waiting";
 	case SCHED_LEASED:
 		return "leased";
 	case SCHED_HELD:
@@ -261,6 +261,8 @@ view(const struct queue_sched *q, struct sched_rcpt *r, struct queue_view *out)
 		.state = state_name(q, r),
 		.due_us = r->due_us,
 		.arrived_us = m->arrived_us,
+		.release_us = m->release_us,
+		.notice_us = m->notice_us,
 		.expire_us = sched_rcpt_expires_us(q, r),
 		.domain = {d->name, d->name_len},
 		.site = {d->site != NULL ? d->site->name : "", d->site != NULL ? d->site->name_len : 0},
@@ -300,6 +302,7 @@ queue_sched_each(struct queue_sched *q, const struct queue_filter *f, uint32_t l
 
 struct retry {
 	uint64_t count, limit;
+	bool is_message;
 };
 
 /* Retrying means retrying now: a wait for DNS or after failed connections ends too. Limits hold as ever. */
@@ -334,11 +337,14 @@ retry_cell(const struct scan *sc, struct sched_cell *cell)
 		retry->count += cell->counts[SCHED_READY];
 }
 
+/* Who retries what waits for a site does not mean what waits for a date. */
 static bool
 retry_one(struct queue_sched *q, struct sched_rcpt *r, void *arg)
 {
 	struct retry *retry = arg;
 
+	if (!retry->is_message && sched_rcpt_is_scheduled(r))
+		return true;
 	if (r->state == SCHED_WAITING) {
 		r->due_us = q->now_us;
 		sched_rcpt_move(q, r, SCHED_READY);
@@ -359,7 +365,7 @@ retry_of_message(struct queue_sched *q, struct sched_rcpt *r, void *arg)
 uint64_t
 queue_sched_retry(struct queue_sched *q, const struct queue_filter *f, int64_t now_us)
 {
-	struct retry retry = {.limit = portion(f)};
+	struct retry retry = {.limit = portion(f), .is_message = f->id != 0};
 	struct scan sc = {.q = q,
 		.f = f,
 		.states = IN(SCHED_WAITING),

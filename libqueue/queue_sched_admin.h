@@ -42,15 +42,17 @@ struct queue_view {
 	uint16_t n;
 	uint16_t attempts;
 	uint8_t flags;
-	const char *state; /* "ready", "waiting", "leased", "held", "paused", "unrouted" */
+	const char *state; /* "ready", "waiting", "scheduled", "leased", "held", "paused", "unrouted" */
 	int64_t due_us, arrived_us, expire_us;
+	int64_t release_us, notice_us; /* of the message; release_us 0: when it arrived */
 	struct queue_blob domain, site, user, job;
 };
 typedef bool queue_sched_visit(void *arg, const struct queue_view *v);
 void queue_sched_each(struct queue_sched *q, const struct queue_filter *f, uint32_t limit,
 	queue_sched_visit *visit, void *arg);
-/* Make waiting ones ready now, and end the wait for DNS or after failed connections of the others. Returns
- * how many recipients are ready for it. The host stores nothing. */
+/* Make waiting ones ready now, and end the wait for DNS or after failed connections of the others; scheduled
+ * ones only when the filter has their id. Returns how many recipients are ready for it. The host stores
+ * nothing. */
 uint64_t queue_sched_retry(struct queue_sched *q, const struct queue_filter *f, int64_t now_us);
 /* Hold or release; `changed` is called for each recipient whose record the host must update. Leased ones are
  * held after. */

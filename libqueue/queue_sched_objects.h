@@ -45,7 +45,7 @@ struct sched_rcpt {
 struct sched_message {
 	struct queue_map_node node; /* hash: the id */
 	struct queue_link fresh;    /* in queue_sched.fresh while it has a body and no lease */
-	int64_t arrived_us, expire_us;
+	int64_t arrived_us, release_us, expire_us, notice_us; /* release_us 0: when it arrived */
 	void *body;
 	uint32_t rcpt_count, live, ready, leases; /* live: not ended */
 	uint32_t body_bytes;                      /* at most */

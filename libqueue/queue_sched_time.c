@@ -30,6 +30,15 @@ enum {
 
 /* --- when --- */
 
+/* It waits for its message's release, not for another attempt. */
+bool
+sched_rcpt_is_scheduled(struct sched_rcpt *r)
+{
+	const struct sched_message *m = sched_message_of(r);
+
+	return m->release_us != 0 && r->attempts == 0 && r->due_us == m->release_us;
+}
+
 int64_t
 sched_rcpt_expires_us(const struct queue_sched *q, struct sched_rcpt *r)
 {
@@ -37,7 +46,8 @@ sched_rcpt_expires_us(const struct queue_sched *q, struct sched_rcpt *r)
 
 	if (m->expire_us != 0)
 		return m->expire_us;
-	return queue_retry_add(m->arrived_us, r->cell->domain->policy->expire_us);
+	return queue_retry_add(m->release_us > m->arrived_us ? m->release_us : m->arrived_us,
+		r->cell->domain->policy->expire_us);
 }
 
 /* When an order must be given for it. */
@@ -138,10 +148,10 @@ sched_lane_arm(struct queue_sched *q, struct queue_lane *lane)
 
 /* Ahead: a wait keeps its length, but no more than the schedule has. What was read at start may have been
  * written by a clock that was ahead of this one by less than a site may ask for: it would wait for the step
- * too.
+ * too. A release is no wait: it is a date, and comes when the clock says so.
  */
 static int64_t
-due_shift(const struct queue_sched *q, const struct sched_rcpt *r, int64_t step_us)
+due_shift(const struct queue_sched *q, struct sched_rcpt *r, int64_t step_us)
 {
 	const struct queue_policy *p = r->cell->domain->policy;
 	int64_t due_us = queue_retry_move(r->due_us, step_us), wait_us = queue_retry_wait(p, r->attempts);
@@ -149,6 +159,8 @@ due_shift(const struct queue_sched *q, const struct sched_rcpt *r, int64_t step_
 	if (wait_us < p->uncertain_retry_us)
 		wait_us = p->uncertain_retry_us;
 	wait_us = queue_retry_jitter(wait_us, q->conf.jitter_percent, UINT32_MAX);
+	if (sched_rcpt_is_scheduled(r))
+		return r->due_us;
 	if (step_us > 0 && due_us > queue_retry_add(q->now_us, wait_us))
 		return queue_retry_add(q->now_us, wait_us);
 	return due_us;
@@ -166,8 +178,10 @@ message_shift(struct queue_sched *q, struct sched_message *m, int64_t step_us)
 	if (arrived_us > q->now_us)
 		arrived_us =
 			q->now_us; /* The order of arrival in a domain stays: only its end becomes equal. */
-	if (step_us > 0)
+	if (step_us > 0) {
 		m->expire_us = queue_retry_move(m->expire_us, step_us);
+		m->notice_us = queue_retry_move(m->notice_us, step_us);
+	}
 	m->arrived_us = arrived_us;
 	for (i = 0; i < m->rcpt_count; i++) {
 		struct sched_rcpt *r = &m->rcpts[i];

@@ -192,6 +192,226 @@ test_later_past_the_limit(void **state)
 	host_fini(&h);
 }
 
+/* --- release --- */
+
+static const struct queue_sched_rcpt to_d1 = {.domain = {"d1", 2}};
+
+static void
+add_scheduled(struct host *h, int64_t release_us, const struct queue_sched_rcpt *r, void *body)
+{
+	struct queue_message m = {.id = ++h->last_id, .arrived_us = h->now_us, .release_us = release_us};
+
+	assert_int_equal(queue_sched_add(h->q, &m, r, 1, body, h->now_us), QUEUE_OK);
+}
+
+static bool
+copy_view(void *arg, const struct queue_view *v)
+{
+	*(struct queue_view *)arg = *v;
+	return false;
+}
+
+static struct queue_view
+view_of(struct host *h, queue_id id)
+{
+	const struct queue_filter f = {.id = id, .n = -1};
+	struct queue_view v = {.state = "none"};
+
+	queue_sched_each(h->q, &f, 0, copy_view, &v);
+	return v;
+}
+
+/* A date further away than any retry is kept to the microsecond, held or not, and nobody keeps the bytes. */
+static void
+test_release(void **state)
+{
+	static const int64_t waits_us[] = {1, 10 * SEC, 30 * DAY};
+	const struct queue_filter all = host_filter();
+	struct host h;
+	size_t i;
+	int is_held;
+
+	for (i = 0; i < sizeof(waits_us) / sizeof(waits_us[0]); i++)
+		for (is_held = 0; is_held < 2; is_held++) {
+			host_init(&h);
+			add_scheduled(&h, START + waits_us[i], &to_d1, &h);
+			assert_int_equal(h.bodies, 1);
+			assert_string_equal(view_of(&h, 1).state, "scheduled");
+			assert_int_equal(view_of(&h, 1).due_us, START + waits_us[i]);
+			if (is_held)
+				assert_int_equal(host_hold(&h, &all, true), 1);
+			for (; START + waits_us[i] - h.now_us > HOUR / 2; h.now_us += HOUR / 2)
+				host_expect(&h, QUEUE_ORDER_NONE);
+			if (is_held)
+				assert_int_equal(host_hold(&h, &all, false), 1);
+			h.now_us = START + waits_us[i] - 1;
+			host_expect(&h, QUEUE_ORDER_NONE);
+			assert_int_equal(queue_sched_wake_us(h.q), START + waits_us[i]);
+			h.now_us++;
+			host_settle(&h, host_expect(&h, QUEUE_ORDER_OPEN).lease, QUEUE_VERDICT_DELIVERED);
+			host_fini(&h);
+		}
+}
+
+/* What was released goes on like other mail: also at a start before its date, for an operator let it go. */
+static void
+test_release_is_over(void **state)
+{
+	static const struct {
+		const char *name;
+		int64_t release_us, due_us, want_us;
+		uint16_t attempts;
+	} cases[] = {
+		{"none", 0, 0, 0, 0},
+		{"past", -HOUR, 0, 0, 0},
+		{"tried, and released since", -HOUR, 5 * MINUTE, 5 * MINUTE, 1},
+		{"tried before it was released", 20 * DAY, 5 * MINUTE, 5 * MINUTE, 1},
+		{"not tried: whatever was stored", 20 * DAY, 5 * MINUTE, 20 * DAY, 0},
+	};
+	struct queue_sched_rcpt r = to_d1;
+	struct host h;
+	size_t i;
+
+	for (i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		struct queue_message m = {.id = 1, .arrived_us = START - DAY};
+
+		host_init(&h);
+		m.release_us = cases[i].release_us != 0 ? START + cases[i].release_us : 0;
+		r.due_us = cases[i].due_us != 0 ? START + cases[i].due_us : 0;
+		r.attempts = cases[i].attempts;
+		assert_int_equal(queue_sched_add(h.q, &m, &r, 1, NULL, START), QUEUE_OK);
+		if (view_of(&h, 1).due_us != (cases[i].want_us != 0 ? START + cases[i].want_us : 0))
+			fail_msg("%s", cases[i].name);
+		assert_string_equal(view_of(&h, 1).state, cases[i].want_us == 0          ? "unrouted"
+							  : cases[i].want_us == 20 * DAY ? "scheduled"
+											 : "waiting");
+		host_fini(&h);
+	}
+}
+
+static void
+test_age_counts_from_release(void **state)
+{
+	struct queue_settled out;
+	struct queue_lease *l;
+	struct queue_order o;
+	struct host h;
+
+	host_init(&h);
+	h.policy.expire_us = HOUR / 4;
+	h.policy.idle_us = DAY;
+	add_scheduled(&h, START + HOUR / 2, &to_d1, NULL);
+	host_add(&h, 1); /* younger by its limit, not by its arrival */
+	open_ready(&h, false, &l);
+	host_settle(&h, l, QUEUE_VERDICT_DELIVERED);
+	host_expect(&h, QUEUE_ORDER_NONE);
+	assert_int_equal(view_of(&h, 1).expire_us, START + HOUR / 2 + HOUR / 4);
+	h.now_us = START + HOUR / 2;
+	o = host_expect(&h, QUEUE_ORDER_GIVE);
+	assert_int_equal(host_settle(&h, o.lease, QUEUE_VERDICT_LATER).kind, QUEUE_VERDICT_LATER);
+	h.now_us += 5 * MINUTE;
+	o = host_expect(&h, QUEUE_ORDER_GIVE);
+	/* Its next attempt would be in 15 minutes. */
+	out = host_settle(&h, o.lease, QUEUE_VERDICT_LATER);
+	assert_int_equal(out.kind, QUEUE_VERDICT_EXPIRED);
+	assert_false(out.is_own_limit);
+	host_fini(&h);
+}
+
+/* By whose limit it ended, the sender is told. */
+static void
+test_own_limit_is_told(void **state)
+{
+	struct queue_message m = {.id = 1, .arrived_us = START, .expire_us = START + 6 * MINUTE};
+	struct queue_settled out;
+	struct queue_lease *l;
+	struct queue_order o;
+	struct host h;
+	int own, by_timer;
+
+	for (own = 0; own < 2; own++)
+		for (by_timer = 0; by_timer < 2; by_timer++) {
+			host_init(&h);
+			h.policy.expire_us = 6 * MINUTE;
+			m.expire_us = own ? START + 6 * MINUTE : 0;
+			assert_int_equal(queue_sched_add(h.q, &m, &to_d1, 1, NULL, START), QUEUE_OK);
+			open_ready(&h, false, &l);
+			h.now_us += by_timer ? MINUTE - SEC : 2 * MINUTE;
+			out = host_settle(&h, l, QUEUE_VERDICT_LATER);
+			if (by_timer) {
+				assert_int_equal(out.kind, QUEUE_VERDICT_LATER);
+				assert_false(out.is_own_limit);
+				h.now_us = START + 6 * MINUTE;
+				while ((o = host_next(&h)).kind != QUEUE_ORDER_EXPIRE)
+					if (o.kind == QUEUE_ORDER_CLOSE)
+						host_close(&h, o.session, false, 0);
+					else
+						host_settle(&h, o.lease, QUEUE_VERDICT_RETURN);
+				out = host_settle(&h, o.lease, QUEUE_VERDICT_EXPIRED);
+			}
+			assert_int_equal(out.kind, QUEUE_VERDICT_EXPIRED);
+			assert_int_equal(out.is_own_limit, own);
+			host_fini(&h);
+		}
+}
+
+static void
+test_retry_and_release(void **state)
+{
+	struct queue_filter f = host_filter();
+	struct queue_lease *l;
+	struct host h;
+
+	host_init(&h);
+	h.policy.idle_us = DAY;
+	host_add(&h, 1);
+	open_ready(&h, false, &l);
+	host_settle(&h, l, QUEUE_VERDICT_LATER);
+	add_scheduled(&h, START + DAY, &to_d1, NULL);
+	f.domain = name_of("d", 1);
+	assert_int_equal(queue_sched_retry(h.q, &f, h.now_us), 1);
+	l = host_expect(&h, QUEUE_ORDER_GIVE).lease;
+	assert_int_equal(queue_lease_message(l), 1);
+	host_settle(&h, l, QUEUE_VERDICT_DELIVERED);
+	host_expect(&h, QUEUE_ORDER_NONE);
+	f = host_filter();
+	f.id = 2;
+	assert_int_equal(queue_sched_retry(h.q, &f, h.now_us), 1);
+	l = host_expect(&h, QUEUE_ORDER_GIVE).lease;
+	/* From now on it waits for the site. */
+	host_settle(&h, l, QUEUE_VERDICT_LATER);
+	assert_string_equal(view_of(&h, 2).state, "waiting");
+	assert_in_range(view_of(&h, 2).due_us, START + 5 * MINUTE - 1, START + 5 * MINUTE);
+	host_fini(&h);
+}
+
+/* J1, J2: a date is a date. */
+static void
+test_J1_J2_release_when_the_clock_is_set(void **state)
+{
+	static const struct {
+		int64_t step_us, left_us;
+	} cases[] = {{DAY, DAY}, {2 * DAY, 0}, {3 * DAY, -DAY}, {-DAY, 3 * DAY}};
+	struct host h;
+	size_t i;
+
+	for (i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		host_init(&h);
+		add_scheduled(&h, START + 2 * DAY, &to_d1, NULL);
+		host_expect(&h, QUEUE_ORDER_NONE);
+		if (cases[i].step_us > 0)
+			queue_sched_clock_ahead(h.q, cases[i].step_us);
+		h.now_us += cases[i].step_us;
+		if (cases[i].left_us > 0) {
+			host_expect(&h, QUEUE_ORDER_NONE);
+			assert_string_equal(view_of(&h, 1).state, "scheduled");
+			assert_int_equal(view_of(&h, 1).due_us, h.now_us + cases[i].left_us);
+		} else
+			host_settle(&h, host_expect(&h, QUEUE_ORDER_OPEN).lease, QUEUE_VERDICT_RETURN);
+		host_fini(&h);
+	}
+}
+
 /* --- the clock --- */
 
 static void
@@ -421,6 +641,12 @@ main(void)
 		cmocka_unit_test(test_expiry_behind_leased),
 		cmocka_unit_test(test_own_limit_and_old_mail),
 		cmocka_unit_test(test_later_past_the_limit),
+		cmocka_unit_test(test_release),
+		cmocka_unit_test(test_release_is_over),
+		cmocka_unit_test(test_age_counts_from_release),
+		cmocka_unit_test(test_own_limit_is_told),
+		cmocka_unit_test(test_retry_and_release),
+		cmocka_unit_test(test_J1_J2_release_when_the_clock_is_set),
 		cmocka_unit_test(test_clock_jumps_ahead),
 		cmocka_unit_test(test_clock_is_set_back),
 		cmocka_unit_test(test_J1_J5_clock_is_set_ahead),
