@@ -8,6 +8,7 @@
 
 #include "smtp_addr.h"
 #include "smtp_cmd.h"
+#include "smtp_date.h"
 
 #include <assert.h>
 #include <limits.h>
@@ -18,7 +19,10 @@ struct target {
 	struct smtp_server_mail *mail;
 	struct smtp_server_rcpt *rcpt;
 	char *base; /* the writable bytes all slices point into */
+	const char *why;
 };
+
+enum { INTERVAL_DIGITS = 9 }; /* of HOLDFOR and BY */
 
 struct param {
 	struct smtp_slice keyword;
@@ -98,20 +102,114 @@ decode(struct target *t, struct smtp_slice value, size_t max, struct smtp_slice 
 }
 
 static int
-set_size(struct target *t, struct smtp_slice value)
+read_number(struct smtp_slice value, uint64_t *out)
 {
-	uint64_t size = 0;
+	uint64_t number = 0;
 
 	for (size_t i = 0; i < value.len; i++) {
 		unsigned digit = (unsigned)(unsigned char)value.ptr[i] - '0';
 
 		if (digit > 9)
 			return SMTP_ESYNTAX;
-		if (size > (UINT64_MAX - digit) / 10)
+		if (number > (UINT64_MAX - digit) / 10)
 			return SMTP_ETOOLONG;
-		size = size * 10 + digit;
+		number = number * 10 + digit;
 	}
-	t->mail->size = size;
+	*out = number;
+	return SMTP_OK;
+}
+
+static int
+set_size(struct target *t, struct smtp_slice value)
+{
+	return read_number(value, &t->mail->size);
+}
+
+static int
+refuse(struct target *t, const char *why)
+{
+	t->why = why;
+	return SMTP_ESYNTAX;
+}
+
+/* RFC 4865: one of the two, once. */
+static int
+set_hold(struct target *t)
+{
+	if (t->mail->has_hold)
+		return refuse(t, "HOLDFOR or HOLDUNTIL, not both");
+	t->mail->has_hold = true;
+	return SMTP_OK;
+}
+
+static int
+set_holdfor(struct target *t, struct smtp_slice value)
+{
+	uint64_t seconds;
+
+	if (value.len > INTERVAL_DIGITS || value.ptr[0] == '0' || read_number(value, &seconds) < 0)
+		return refuse(t, "HOLDFOR is a number of seconds, from 1 to 999999999");
+	t->mail->hold_for_s = (uint32_t)seconds;
+	return set_hold(t);
+}
+
+static int
+set_holduntil(struct target *t, struct smtp_slice value)
+{
+	if (smtp_date_parse_stamp(value, &t->mail->hold_until) < 0)
+		return refuse(t, "HOLDUNTIL is a date and time with its zone, such as 2026-12-24T08:00:00Z");
+	return set_hold(t);
+}
+
+/* RFC 2852: by-time ";" by-mode ["T"]. */
+static int
+set_by(struct target *t, struct smtp_slice value)
+{
+	static const char form[] = "BY is seconds;R (return it then) or seconds;N (notify then): 3600;R";
+	const char *semicolon = memchr(value.ptr, ';', value.len);
+	struct smtp_slice time = {value.ptr, semicolon != NULL ? (size_t)(semicolon - value.ptr) : 0}, mode;
+	bool is_negative = time.len > 0 && time.ptr[0] == '-';
+	uint64_t seconds;
+
+	if (semicolon == NULL)
+		return refuse(t, form);
+	mode = (struct smtp_slice){semicolon + 1, value.len - time.len - 1};
+	if (time.len > 0 && (is_negative || time.ptr[0] == '+'))
+		time = (struct smtp_slice){time.ptr + 1, time.len - 1};
+	if (time.len == 0 || time.len > INTERVAL_DIGITS || read_number(time, &seconds) < 0)
+		return refuse(t, form);
+	t->mail->by_s = is_negative ? -(int32_t)seconds : (int32_t)seconds;
+	if (smtp_slice_is_nocase(mode, SMTP_LIT("N")) || smtp_slice_is_nocase(mode, SMTP_LIT("NT")))
+		t->mail->by = SMTP_BY_NOTIFY;
+	else if (smtp_slice_is_nocase(mode, SMTP_LIT("R")) || smtp_slice_is_nocase(mode, SMTP_LIT("RT")))
+		t->mail->by = SMTP_BY_RETURN;
+	else
+		return refuse(t, form);
+	if (t->mail->by == SMTP_BY_RETURN && t->mail->by_s <= 0)
+		return refuse(t, "BY with R needs a time above zero");
+	return SMTP_OK;
+}
+
+int
+smtp_params_priority(struct smtp_slice value, int *out_priority)
+{
+	bool is_negative = value.len > 0 && value.ptr[0] == '-';
+	uint64_t number;
+
+	if (is_negative)
+		value = (struct smtp_slice){value.ptr + 1, value.len - 1};
+	if (value.len != 1 || read_number(value, &number) < 0 || (is_negative && number == 0))
+		return SMTP_ESYNTAX;
+	*out_priority = is_negative ? -(int)number : (int)number;
+	return SMTP_OK;
+}
+
+static int
+set_priority(struct target *t, struct smtp_slice value)
+{
+	if (smtp_params_priority(value, &t->mail->priority) < 0)
+		return refuse(t, "MT-PRIORITY is a whole number from -9 to 9");
+	t->mail->has_priority = true;
 	return SMTP_OK;
 }
 
@@ -225,6 +323,10 @@ static const struct param mail_params[] = {
 	{SMTP_LIT("RET"), true, set_ret},
 	{SMTP_LIT("ENVID"), true, set_envid},
 	{SMTP_LIT("AUTH"), true, set_auth},
+	{SMTP_LIT("HOLDFOR"), true, set_holdfor},
+	{SMTP_LIT("HOLDUNTIL"), true, set_holduntil},
+	{SMTP_LIT("BY"), true, set_by},
+	{SMTP_LIT("MT-PRIORITY"), true, set_priority},
 	{SMTP_LIT("SMTPUTF8"), false, set_smtputf8},
 };
 
@@ -277,14 +379,16 @@ parse_all(struct target *t, size_t text_len, const struct param *params, size_t 
 }
 
 int
-smtp_params_mail(char *text, size_t text_len, struct smtp_server_mail *mail)
+smtp_params_mail(char *text, size_t text_len, struct smtp_server_mail *mail, const char **out_why)
 {
 	struct smtp_server_mail result = {.sender = mail->sender};
-	struct target t = {.mail = &result, .base = text};
+	struct target t = {.mail = &result, .base = text, .why = "bad parameter value"};
 	int got = parse_all(&t, text_len, mail_params, sizeof(mail_params) / sizeof(mail_params[0]));
 
 	if (got == SMTP_OK)
 		*mail = result;
+	else
+		*out_why = t.why;
 	return got;
 }
 

@@ -724,6 +724,14 @@ smtp_server_answer(struct smtp_server *s, int code, const char *esc, const char 
 }
 
 void
+smtp_server_offer_hold(struct smtp_server *s, uint32_t max_s, int64_t now)
+{
+	check(s);
+	s->hold_max_s = max_s;
+	s->hold_until = now + max_s;
+}
+
+void
 smtp_server_close(struct smtp_server *s, const char *esc, const char *text)
 {
 	check(s);

@@ -11,6 +11,7 @@
 #include "smtp_addr.h"
 #include "smtp_base64.h"
 #include "smtp_cmd.h"
+#include "smtp_date.h"
 #include "smtp_params.h"
 
 #include <assert.h>
@@ -43,11 +44,24 @@ offers_auth(const struct smtp_server *s)
 	return s->conf->has_auth && (s->is_tls || s->conf->auth_in_clear);
 }
 
+/* RFC 4865: for how long, and until when. */
+static void
+write_hold(const struct smtp_server *s, char *buf, size_t max)
+{
+	char until[SMTP_DATE_STAMP_LEN];
+	int len = smtp_date_write_stamp(s->hold_until, until, sizeof(until));
+
+	assert(len == SMTP_DATE_STAMP_LEN);
+	buf[0] = '\0';
+	if (s->hold_max_s != 0)
+		snprintf(buf, max, "250-FUTURERELEASE %u %.*s\r\n", s->hold_max_s, len, until);
+}
+
 static void
 say_extensions(struct smtp_server *s)
 {
 	const struct smtp_server_conf *conf = s->conf;
-	char text[EHLO_MAX], limits[64] = "";
+	char text[EHLO_MAX], limits[64] = "", hold[64];
 	int len, limits_len = 0;
 
 	if (conf->rcpt_max != 0)
@@ -55,13 +69,15 @@ say_extensions(struct smtp_server *s)
 	if (conf->mail_max != 0)
 		snprintf(limits + limits_len, sizeof(limits) - (size_t)limits_len, " MAILMAX=%u",
 			conf->mail_max);
+	write_hold(s, hold, sizeof(hold));
 	len = snprintf(text, sizeof(text),
 		"250-%.*s\r\n250-PIPELINING\r\n250-SIZE "
 		"%llu\r\n%s%s250-ENHANCEDSTATUSCODES\r\n250-8BITMIME\r\n"
-		"250-SMTPUTF8\r\n250-DSN\r\n%s%s%s250 CHUNKING\r\n",
+		"250-SMTPUTF8\r\n250-DSN\r\n250-DELIVERBY\r\n250-MT-PRIORITY MIXER\r\n%s%s%s%s"
+		"250 CHUNKING\r\n",
 		(int)conf->hostname.len, conf->hostname.ptr, (unsigned long long)conf->message_bytes_max,
 		conf->has_starttls && !s->is_tls ? "250-STARTTLS\r\n" : "",
-		offers_auth(s) ? "250-AUTH PLAIN LOGIN\r\n" : "", limits[0] != '\0' ? "250-LIMITS" : "",
+		offers_auth(s) ? "250-AUTH PLAIN LOGIN\r\n" : "", hold, limits[0] != '\0' ? "250-LIMITS" : "",
 		limits, limits[0] != '\0' ? "\r\n" : "");
 	assert(len > 0 && len < EHLO_MAX);
 	smtp_server_put(s, text, (size_t)len);
@@ -111,12 +127,12 @@ refuse_address(struct smtp_server *s, const char *esc, int err)
 
 /* False: it was answered. */
 static bool
-params_are_fine(struct smtp_server *s, int got)
+params_are_fine(struct smtp_server *s, int got, const char *why)
 {
 	if (got == SMTP_PARAMS_UNKNOWN)
 		smtp_server_say(s, 555, "5.5.4", "unsupported parameter");
 	else if (got < 0)
-		smtp_server_say(s, 501, "5.5.4", "bad parameter value");
+		smtp_server_say(s, 501, "5.5.4", why);
 	return got == SMTP_OK;
 }
 
@@ -126,6 +142,7 @@ on_mail(struct smtp_server *s, struct smtp_slice arg)
 	const struct smtp_server_conf *conf = s->conf;
 	struct smtp_server_mail *mail = &s->fact.mail;
 	struct smtp_addr addr = {.is_utf8 = false};
+	const char *why = NULL;
 	int err;
 
 	if (conf->mail_max != 0 && s->mail_count >= conf->mail_max)
@@ -145,9 +162,13 @@ on_mail(struct smtp_server *s, struct smtp_slice arg)
 		return refuse_address(s, "5.1.7", err);
 	mail->sender = addr.whole;
 	/* The parameters lie in s->line, so their decoding may write there. */
-	err = smtp_params_mail(s->line + (arg.ptr - s->line), arg.len, mail);
-	if (!params_are_fine(s, err))
+	err = smtp_params_mail(s->line + (arg.ptr - s->line), arg.len, mail, &why);
+	if (!params_are_fine(s, err, why))
 		return s->state;
+	if (mail->has_hold && s->hold_max_s == 0) {
+		smtp_server_say(s, 555, "5.5.4", "HOLDFOR and HOLDUNTIL are not offered to this client");
+		return s->state;
+	}
 	if (mail->size > conf->message_bytes_max) {
 		smtp_server_say(s, 552, "5.3.4", "message is larger than allowed");
 		return s->state;
@@ -193,7 +214,8 @@ on_rcpt(struct smtp_server *s, struct smtp_slice arg)
 	if ((err = smtp_addr_parse(rcpt->address, &addr)) < 0)
 		return refuse_address(s, "5.1.3", err);
 	rcpt->address = addr.whole;
-	if (!params_are_fine(s, smtp_params_rcpt(s->line + (arg.ptr - s->line), arg.len, rcpt)))
+	err = smtp_params_rcpt(s->line + (arg.ptr - s->line), arg.len, rcpt);
+	if (!params_are_fine(s, err, "bad parameter value"))
 		return s->state;
 	if (addr.is_utf8 && !s->mail_is_utf8) {
 		smtp_server_say(s, 553, "5.6.7", "address needs SMTPUTF8");

@@ -19,7 +19,7 @@ enum {
 	OUT_MAX = 4096,
 	REPLY_MAX = 448,      /* one line of ours with its CRLF */
 	REPLY_TEXT_MAX = 400, /* of it the host's words */
-	EHLO_MAX = 512,       /* the longest EHLO answer: 255 bytes of host name and all extensions */
+	EHLO_MAX = 640,       /* the longest EHLO answer: 255 bytes of host name and all extensions */
 	/* What one step may write: the answer, a closing 421, and the 421 of smtp_server_close(). */
 	OUT_RESERVE = EHLO_MAX + 2 * REPLY_MAX,
 	/* Bytes of a line that is read to its end, to answer 500; one that is longer closes the session. */
@@ -73,6 +73,8 @@ struct smtp_server {
 	bool is_tls;
 	bool is_esmtp;
 	bool is_authenticated;
+	uint32_t hold_max_s; /* 0: FUTURERELEASE is not for this client */
+	int64_t hold_until;
 
 	uint32_t error_count, junk_count, mail_count;
 

@@ -34,11 +34,21 @@ check_xtext(struct smtp_slice in)
 	free(decoded);
 }
 
+static void
+check_wishes(const struct smtp_server_mail *mail)
+{
+	assert(mail->hold_for_s <= 999999999 && (mail->hold_for_s == 0 || mail->has_hold));
+	assert(mail->by_s <= 999999999 && mail->by_s >= -999999999);
+	assert(mail->by != SMTP_BY_RETURN || mail->by_s > 0);
+	assert(mail->priority <= 9 && mail->priority >= -9 && (mail->priority == 0 || mail->has_priority));
+}
+
 int
 LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	struct smtp_server_mail mail = {.size = 1};
 	struct smtp_server_rcpt rcpt = {.notify = 0};
+	const char *why;
 	char *text = malloc(size + 1);
 
 	if (size > SMTP_COMMAND_MAX)
@@ -46,9 +56,10 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	if (size > 0)
 		check_xtext((struct smtp_slice){(const char *)data, size});
 	memcpy(text, data, size);
-	if (smtp_params_mail(text, size, &mail) == SMTP_OK) {
+	if (smtp_params_mail(text, size, &mail, &why) == SMTP_OK) {
 		check_text(mail.envid, SMTP_ENVID_MAX);
 		check_text(mail.auth, SMTP_ADDRESS_MAX);
+		check_wishes(&mail);
 	}
 	memcpy(text, data, size);
 	if (smtp_params_rcpt(text, size, &rcpt) == SMTP_OK) {

@@ -287,6 +287,8 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	h.conf = &conf;
 	h.s = smtp_server_create(&heap, &conf);
 	assert(h.s != NULL);
+	if (data[1] & 128)
+		smtp_server_offer_hold(h.s, UINT32_MAX, INT64_C(1) << (data[1] & 15));
 	drain(&h, 4096);
 	data += 2;
 	size -= 2;

@@ -16,7 +16,7 @@
 static const struct {
 	struct smtp_slice text;
 	int want;
-	const char *result; /* size ret 8bit utf8 envid auth */
+	const char *result; /* size ret 8bit utf8 envid auth; of a failure: words of why */
 } mails[] = {
 	{SMTP_LIT(""), 0, "0 0 0 0 '' ''"},
 	{SMTP_LIT("  SIZE=0  "), 0, "0 0 0 0 '' ''"},
@@ -28,7 +28,7 @@ static const struct {
 	{SMTP_LIT("AUTH=<> ENVID=+20"), 0, "0 0 0 0 ' ' ''"},
 	{SMTP_LIT("ENVID=" X100), 0, "0 0 0 0 '" X100 "' ''"},
 
-	{SMTP_LIT("SIZE"), SMTP_ESYNTAX, NULL},
+	{SMTP_LIT("SIZE"), SMTP_ESYNTAX, "bad parameter value"},
 	{SMTP_LIT("SIZE="), SMTP_ESYNTAX, NULL},
 	{SMTP_LIT("SIZE=-1"), SMTP_ESYNTAX, NULL},
 	{SMTP_LIT("SIZE=1x"), SMTP_ESYNTAX, NULL},
@@ -76,6 +76,7 @@ static const struct {
 	{SMTP_LIT("ORCPT=rfc822;a ORCPT=rfc822;a"), SMTP_ESYNTAX, NULL},
 	{SMTP_LIT("ORCPT=rfc822;" X100 X100 X100 X100 X100), SMTP_ETOOLONG, NULL},
 	{SMTP_LIT("SIZE=1"), SMTP_PARAMS_UNKNOWN, NULL},
+	{SMTP_LIT("HOLDFOR=1"), SMTP_PARAMS_UNKNOWN, NULL},
 };
 
 static void
@@ -84,21 +85,120 @@ test_mail(void **state)
 	for (size_t i = 0; i < sizeof(mails) / sizeof(mails[0]); i++) {
 		struct smtp_server_mail mail = {.sender = SMTP_LIT("kept"), .size = 7};
 		char text[1024], result[512];
+		const char *why = NULL;
 		int got;
 
 		memcpy(text, mails[i].text.ptr, mails[i].text.len);
-		got = smtp_params_mail(text, mails[i].text.len, &mail);
+		got = smtp_params_mail(text, mails[i].text.len, &mail, &why);
 		if (got != mails[i].want)
 			fail_msg("%s: %d", mails[i].text.ptr, got);
 		assert_int_equal(mail.sender.len, 4);
 		if (got != 0) {
 			assert_int_equal(mail.size, 7);
+			if (mails[i].result != NULL)
+				assert_string_equal(why, mails[i].result);
 			continue;
 		}
 		snprintf(result, sizeof(result), "%llu %d %d %d '%.*s' '%.*s'", (unsigned long long)mail.size,
 			mail.ret, mail.is_8bit, mail.is_utf8, (int)mail.envid.len, mail.envid.ptr,
 			(int)mail.auth.len, mail.auth.ptr);
 		assert_string_equal(result, mails[i].result);
+	}
+}
+
+/* What a message asks for itself. */
+
+#define HOLDFOR   "HOLDFOR is a number of seconds, from 1 to 999999999"
+#define HOLDUNTIL "HOLDUNTIL is a date and time with its zone, such as 2026-12-24T08:00:00Z"
+#define BOTH      "HOLDFOR or HOLDUNTIL, not both"
+#define BY        "BY is seconds;R (return it then) or seconds;N (notify then): 3600;R"
+#define BY_R      "BY with R needs a time above zero"
+#define PRIORITY  "MT-PRIORITY is a whole number from -9 to 9"
+
+static const struct {
+	struct smtp_slice text;
+	const char *result; /* hold_for_s hold_until by by_s priority */
+	const char *why;
+} wishes[] = {
+	{SMTP_LIT(""), "- - 0 0 -", NULL},
+	{SMTP_LIT("HOLDFOR=1"), "1 0 0 0 -", NULL},
+	{SMTP_LIT("holdfor=999999999"), "999999999 0 0 0 -", NULL},
+	{SMTP_LIT("HOLDUNTIL=2026-12-24T08:00:00Z"), "0 1798099200 0 0 -", NULL},
+	{SMTP_LIT("HOLDUNTIL=1970-01-01T00:00:00Z"), "0 0 0 0 -", NULL},
+	{SMTP_LIT("HOLDUNTIL=1970-01-01T00:00:00+01:00"), "0 -3600 0 0 -", NULL},
+	{SMTP_LIT("BY=3600;R"), "- - 1 3600 -", NULL},
+	{SMTP_LIT("by=+999999999;rt"), "- - 1 999999999 -", NULL},
+	{SMTP_LIT("BY=3600;N"), "- - 2 3600 -", NULL},
+	{SMTP_LIT("BY=0;N"), "- - 2 0 -", NULL},
+	{SMTP_LIT("BY=-999999999;NT"), "- - 2 -999999999 -", NULL},
+	{SMTP_LIT("MT-PRIORITY=0"), "- - 0 0 0", NULL},
+	{SMTP_LIT("mt-priority=-9"), "- - 0 0 -9", NULL},
+	{SMTP_LIT("MT-PRIORITY=9"), "- - 0 0 9", NULL},
+	{SMTP_LIT("BY=120;R HOLDFOR=60 MT-PRIORITY=4"), "60 0 1 120 4", NULL},
+
+	{SMTP_LIT("HOLDFOR=0"), NULL, HOLDFOR},
+	{SMTP_LIT("HOLDFOR=01"), NULL, HOLDFOR},
+	{SMTP_LIT("HOLDFOR=-1"), NULL, HOLDFOR},
+	{SMTP_LIT("HOLDFOR=+1"), NULL, HOLDFOR},
+	{SMTP_LIT("HOLDFOR=1h"), NULL, HOLDFOR},
+	{SMTP_LIT("HOLDFOR=1000000000"), NULL, HOLDFOR},
+	{SMTP_LIT("HOLDFOR=99999999999999999999999"), NULL, HOLDFOR},
+	{SMTP_LIT("HOLDFOR="), NULL, "bad parameter value"},
+	{SMTP_LIT("HOLDFOR"), NULL, "bad parameter value"},
+	{SMTP_LIT("HOLDFOR=1 HOLDFOR=1"), NULL, "bad parameter value"},
+	{SMTP_LIT("HOLDUNTIL=tomorrow"), NULL, HOLDUNTIL},
+	{SMTP_LIT("HOLDUNTIL=2026-12-24"), NULL, HOLDUNTIL},
+	{SMTP_LIT("HOLDUNTIL=2026-12-24T08:00:00"), NULL, HOLDUNTIL},
+	{SMTP_LIT("HOLDUNTIL=2026-02-30T08:00:00Z"), NULL, HOLDUNTIL},
+	{SMTP_LIT("HOLDUNTIL=3600"), NULL, HOLDUNTIL},
+	{SMTP_LIT("HOLDFOR=1 HOLDUNTIL=2026-12-24T08:00:00Z"), NULL, BOTH},
+	{SMTP_LIT("HOLDUNTIL=1970-01-01T00:00:00Z HOLDFOR=1"), NULL, BOTH},
+	{SMTP_LIT("BY=3600"), NULL, BY},
+	{SMTP_LIT("BY=;R"), NULL, BY},
+	{SMTP_LIT("BY=+;N"), NULL, BY},
+	{SMTP_LIT("BY=--1;N"), NULL, BY},
+	{SMTP_LIT("BY=1x;N"), NULL, BY},
+	{SMTP_LIT("BY=1000000000;N"), NULL, BY},
+	{SMTP_LIT("BY=3600;"), NULL, BY},
+	{SMTP_LIT("BY=3600;T"), NULL, BY},
+	{SMTP_LIT("BY=3600;X"), NULL, BY},
+	{SMTP_LIT("BY=3600;RN"), NULL, BY},
+	{SMTP_LIT("BY=3600;R;T"), NULL, BY},
+	{SMTP_LIT("BY=0;R"), NULL, BY_R},
+	{SMTP_LIT("BY=-1;R"), NULL, BY_R},
+	{SMTP_LIT("BY=-0;RT"), NULL, BY_R},
+	{SMTP_LIT("MT-PRIORITY=10"), NULL, PRIORITY},
+	{SMTP_LIT("MT-PRIORITY=-10"), NULL, PRIORITY},
+	{SMTP_LIT("MT-PRIORITY=+4"), NULL, PRIORITY},
+	{SMTP_LIT("MT-PRIORITY=-0"), NULL, PRIORITY},
+	{SMTP_LIT("MT-PRIORITY=04"), NULL, PRIORITY},
+	{SMTP_LIT("MT-PRIORITY=-"), NULL, PRIORITY},
+	{SMTP_LIT("MT-PRIORITY=high"), NULL, PRIORITY},
+};
+
+static void
+test_wishes(void **state)
+{
+	for (size_t i = 0; i < sizeof(wishes) / sizeof(wishes[0]); i++) {
+		struct smtp_server_mail mail = {.sender = SMTP_LIT("kept")};
+		char text[256], result[128], hold[64] = "- -", priority[16] = "-";
+		const char *why = NULL;
+		int got;
+
+		memcpy(text, wishes[i].text.ptr, wishes[i].text.len);
+		got = smtp_params_mail(text, wishes[i].text.len, &mail, &why);
+		if ((got == SMTP_OK) != (wishes[i].result != NULL))
+			fail_msg("%s: %d", wishes[i].text.ptr, got);
+		if (got != SMTP_OK) {
+			assert_string_equal(why, wishes[i].why);
+			continue;
+		}
+		if (mail.has_hold)
+			snprintf(hold, sizeof(hold), "%u %lld", mail.hold_for_s, (long long)mail.hold_until);
+		if (mail.has_priority)
+			snprintf(priority, sizeof(priority), "%d", mail.priority);
+		snprintf(result, sizeof(result), "%s %d %d %s", hold, mail.by, mail.by_s, priority);
+		assert_string_equal(result, wishes[i].result);
 	}
 }
 
@@ -149,6 +249,7 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_mail),
+		cmocka_unit_test(test_wishes),
 		cmocka_unit_test(test_rcpt),
 		cmocka_unit_test(test_xtext),
 	};

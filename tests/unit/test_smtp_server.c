@@ -285,6 +285,7 @@ static const struct smtp_server_conf busy = {HOST, .refuse_text = {"421 4.3.2 bu
 #define E_RCPT "RCPT<c@d.test>;"
 #define R_HI   "220 mx.test ESMTP;250 mx.test;"
 #define OK     "250 2.1.0;"
+#define EXT    "250-DELIVERBY;250-MT-PRIORITY MIXER;"
 
 static const struct {
 	const char *name;
@@ -298,13 +299,13 @@ static const struct {
 	{"EHLO's answer, everything on", &tls, SMTP_LIT("|EHLO c.test\r\n|"), E_HI,
 		"220 mx.test ESMTP;250-mx.test;250-PIPELINING;250-SIZE "
 		"64;250-STARTTLS;250-ENHANCEDSTATUSCODES;"
-		"250-8BITMIME;250-SMTPUTF8;250-DSN;250-LIMITS RCPTMAX=2;250 CHUNKING;"},
+		"250-8BITMIME;250-SMTPUTF8;250-DSN;" EXT "250-LIMITS RCPTMAX=2;250 CHUNKING;"},
 	{"EHLO's answer, LIMITS", &once, SMTP_LIT("|EHLO c.test\r\n|"), E_HI,
 		"220 mx.test ESMTP;250-mx.test;250-PIPELINING;250-SIZE 64;250-ENHANCEDSTATUSCODES;"
-		"250-8BITMIME;250-SMTPUTF8;250-DSN;250-LIMITS RCPTMAX=2 MAILMAX=1;250 CHUNKING;"},
+		"250-8BITMIME;250-SMTPUTF8;250-DSN;" EXT "250-LIMITS RCPTMAX=2 MAILMAX=1;250 CHUNKING;"},
 	{"EHLO's answer, AUTH in clear", &auth, SMTP_LIT("|EHLO [192.0.2.1]\r\n|"), "HELO [192.0.2.1];",
 		"220 mx.test ESMTP;250-mx.test;250-PIPELINING;250-SIZE 64;250-AUTH PLAIN LOGIN;"
-		"250-ENHANCEDSTATUSCODES;250-8BITMIME;250-SMTPUTF8;250-DSN;250-LIMITS RCPTMAX=2;250 "
+		"250-ENHANCEDSTATUSCODES;250-8BITMIME;250-SMTPUTF8;250-DSN;" EXT "250-LIMITS RCPTMAX=2;250 "
 		"CHUNKING;"},
 	{"bad names in EHLO", &plain, SMTP_LIT("|EHLO a(b\r\n|EHLO\r\n|EHLO a b\r\n|EHLO \xc3\xa4\r\n|"), "",
 		"220 mx.test ESMTP;501 5.5.4;501 5.5.4;501 5.5.4;501 5.5.4;"},
@@ -427,10 +428,10 @@ static const struct {
 	/* TLS (A15-A17) */
 	{"STARTTLS forgets", &tls, SMTP_LIT(HI "STARTTLS\r\n|" MAIL "EHLO c.test\r\n|STARTTLS\r\n|" MAIL),
 		E_HI "TLS;" E_HI E_MAIL,
-		R_HI
-		"220 2.0.0;503 5.5.1;250-mx.test;250-PIPELINING;250-SIZE 64;250-AUTH PLAIN LOGIN;"
-		"250-ENHANCEDSTATUSCODES;250-8BITMIME;250-SMTPUTF8;250-DSN;250-LIMITS RCPTMAX=2;250 CHUNKING;"
-		"503 5.5.1;" OK},
+		R_HI "220 2.0.0;503 5.5.1;250-mx.test;250-PIPELINING;250-SIZE 64;250-AUTH PLAIN LOGIN;"
+		     "250-ENHANCEDSTATUSCODES;250-8BITMIME;250-SMTPUTF8;250-DSN;" EXT
+		     "250-LIMITS RCPTMAX=2;250 CHUNKING;"
+		     "503 5.5.1;" OK},
 	{"mail and passwords need TLS", &tls,
 		SMTP_LIT(HI MAIL "AUTH PLAIN AHUAc2VjcmV0\r\n|STARTTLS now\r\n|"), E_HI,
 		R_HI "530 5.7.0;530 5.7.0;501 5.5.4;"},
@@ -740,6 +741,38 @@ test_close_in_transaction(void **state)
 	smtp_server_destroy(&s);
 }
 
+/* FUTURERELEASE comes and goes with what the client may. */
+static void
+test_hold(void **state)
+{
+	static const struct smtp_slice hold = SMTP_LIT("MAIL FROM:<a@b.test> HOLDFOR=60\r\n");
+	static const char keyword[] = "250-FUTURERELEASE 2592000 2027-01-23T08:00:00Z\r\n";
+	struct smtp_server *s = smtp_server_create(&heap, &plain);
+	struct smtp_server_fact fact;
+	struct smtp_slice in, out;
+
+	for (int may = 0; may < 3; may++) {
+		bool is_offered = may == 1;
+
+		smtp_server_offer_hold(s, is_offered ? 2592000 : 0, 1798099200);
+		assert_int_equal(feed_one(s, SMTP_LIT("EHLO c\r\n")), SMTP_SERVER_HELO);
+		out = smtp_server_output(s);
+		assert_int_equal(memmem(out.ptr, out.len, keyword, sizeof(keyword) - 1) != NULL, is_offered);
+		assert_int_equal(memmem(out.ptr, out.len, "FUTURE", 6) != NULL, is_offered);
+		smtp_server_drained(s, out.len);
+		in = hold;
+		if (is_offered) {
+			assert_int_equal(smtp_server_next(s, &in, &fact), SMTP_SERVER_MAIL);
+			assert_true(fact.mail.has_hold && fact.mail.hold_for_s == 60);
+			smtp_server_answer(s, 501, "5.5.4", "more than the host has time for");
+		} else {
+			assert_int_equal(smtp_server_next(s, &in, &fact), SMTP_SERVER_REFUSED);
+			assert_int_equal(fact.refused.code, 555);
+		}
+	}
+	smtp_server_destroy(&s);
+}
+
 static void *
 get_nothing(void *arg, size_t bytes)
 {
@@ -765,6 +798,7 @@ main(void)
 		cmocka_unit_test(test_endless_line),
 		cmocka_unit_test(test_late_answer),
 		cmocka_unit_test(test_close_in_transaction),
+		cmocka_unit_test(test_hold),
 		cmocka_unit_test(test_no_memory),
 	};
 
