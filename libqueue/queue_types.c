@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The words for enum queue_err. They stand in log lines and in replies of mtactl, so each says what is the
- * matter and not which function noticed it; the foreign error behind QUEUE_EIO is told by
- * queue_store_error_text().
+ * The words for what people read. Those for enum queue_err stand in log lines and in replies of mtactl, so
+ * each says what is the matter and not which function noticed it; the foreign error behind QUEUE_EIO is told
+ * by queue_store_error_text().
  */
 #include "queue_types.h"
+
+#include <assert.h>
 
 const char *
 queue_err_text(int err)
@@ -32,4 +34,17 @@ queue_err_text(int err)
 		return "invalid argument";
 	}
 	return "unknown error";
+}
+
+const char *
+queue_class_text(enum queue_class c)
+{
+	static const char *const names[QUEUE_CLASS_COUNT] = {
+		[QUEUE_CLASS_NORMAL] = "normal",
+		[QUEUE_CLASS_URGENT] = "urgent",
+		[QUEUE_CLASS_BULK] = "bulk",
+	};
+
+	assert(c < QUEUE_CLASS_COUNT);
+	return names[c];
 }

@@ -46,6 +46,7 @@ enum {
 
 /* How urgent a message is: part of its stream. As stored. */
 enum queue_class { QUEUE_CLASS_NORMAL = 0, QUEUE_CLASS_URGENT = 1, QUEUE_CLASS_BULK = 2, QUEUE_CLASS_COUNT };
+const char *queue_class_text(enum queue_class c); /* "normal" ... */
 
 /* What a message is, apart from its bytes. Immutable after accept. Blobs are borrowed unless said otherwise.
  */
