@@ -383,6 +383,8 @@ check_lists(struct conf_loader *l)
 	check_header_names(l, "job-headers", &c->job_headers);
 	check_header_names(l, "class-headers", &c->class_headers);
 	check_header_names(l, "pool-headers", &c->pool_headers);
+	check_header_names(l, "class-headers", &c->class_headers);
+	check_header_names(l, "schedule-headers", &c->schedule_headers);
 	check_header_names(l, "remove-headers", &c->remove_headers);
 }
 

@@ -220,6 +220,7 @@ begin(const struct accepter *a, int fd, const struct sockaddr_storage *peer)
 		intake_session_free_if_over(s);
 		return;
 	}
+	intake_offer_hold(s);
 	if ((s->wire = wire_create(worker_base(in->conf.io), fd, &intake_wire_ops, s)) == NULL) {
 		intake_session_free_if_over(s);
 		return;

@@ -74,6 +74,7 @@ struct intake_session {
 	char client_ip[64];
 	char client_name[LIMITS_CLIENT_MAX];
 	char user_name[SMTP_CREDENTIAL_MAX + 8];
+	int message_priority;    /* of the one being received: what MAIL asked for and may */
 	unsigned rejected_count; /* since the last message taken */
 	int64_t login_by_us;     /* monotonic; who has no other right to be here must have logged in */
 	uint64_t timed_bytes;
@@ -90,6 +91,8 @@ mono(const struct intake_session *s)
 void intake_settings_unref(struct intake_settings *st);
 /* A counted session has ended. */
 void intake_session_uncount(const struct intake_session *s);
+/* session.c: who may choose when its mail goes, is told so by EHLO from now on. */
+void intake_offer_hold(struct intake_session *s);
 /* session.c: frees the session unless a letter is out; then its return does. */
 void intake_session_free_if_over(struct intake_session *s);
 extern const struct wire_ops intake_wire_ops;

@@ -8,8 +8,10 @@
 
 #include "base/domain.h"
 #include "intake/auth.h"
+#include "intake/wish.h"
 #include "smtp_date.h"
 #include "smtp_header.h"
+#include "smtp_params.h"
 
 #include <stdarg.h>
 #include <stdio.h>
@@ -131,12 +133,19 @@ has_filled_field(struct work *w, struct smtp_slice name)
 	return found;
 }
 
-/* The value of the first field named in `list`, kept in the message. False: refused. */
+/* A control field. The first one of its kind counts; all are removed. */
+struct control {
+	struct smtp_slice name;
+	char value[QUEUE_NAME_MAX]; /* ends with NUL; "" when it is longer than that or has a NUL */
+	size_t len;
+};
+
+/* The first one named in `list` that says something. False: there is none, or it is not for this client to
+ * say. */
 static bool
-take_control(struct work *w, const struct conf_list *list, const char *what, struct queue_blob *out_value,
-	struct prepare_reply *out)
+take_control(struct work *w, const struct conf_list *list, struct control *out)
 {
-	char value[QUEUE_NAME_MAX];
+	bool found = false;
 	uint32_t i;
 	int len;
 
@@ -144,20 +153,39 @@ take_control(struct work *w, const struct conf_list *list, const char *what, str
 		if (!is_in(w->fields[i].name, list))
 			continue;
 		remove_field(w, i);
-		if (!w->in->is_trusted || out_value->len > 0)
+		if (!w->in->is_trusted || found || is_blank(w->fields[i].value))
 			continue;
-		len = smtp_header_unfold(w->fields[i].value, value, sizeof(value));
-		if (len == 0)
-			continue;
-		if (len < 0 || !is_name(value, len)) {
-			refuse(out, 550, "5.6.0",
-				"Field %.*s: a %s is 1 to 127 printable characters without blank, comma or "
-				"quote",
-				(int)w->fields[i].name.len, w->fields[i].name.ptr, what);
-			return false;
-		}
-		*out_value = message_keep(w->m, value, (size_t)len);
+		len = smtp_header_unfold(w->fields[i].value, out->value, sizeof(out->value) - 1);
+		out->name = w->fields[i].name;
+		out->len = len > 0 && memchr(out->value, '\0', (size_t)len) == NULL ? (size_t)len : 0;
+		out->value[out->len] = '\0';
+		found = true;
 	}
+	return found;
+}
+
+static bool
+refuse_control(struct prepare_reply *out, const struct control *c, int code, const char *why)
+{
+	refuse(out, code, "5.6.0", "Field %.*s: %s", (int)c->name.len, c->name.ptr, why);
+	return false;
+}
+
+/* A job or a pool. False: refused. */
+static bool
+take_name(struct work *w, const struct conf_list *list, const char *what, struct queue_blob *out_name,
+	struct prepare_reply *out)
+{
+	struct control c;
+	char why[80];
+
+	if (!take_control(w, list, &c))
+		return true;
+	snprintf(why, sizeof(why), "a %s is 1 to 127 printable characters without blank, comma or quote",
+		what);
+	if (!is_name(c.value, (int)c.len))
+		return refuse_control(out, &c, 550, why);
+	*out_name = message_keep(w->m, c.value, c.len);
 	return true;
 }
 
@@ -168,7 +196,7 @@ choose_pool(struct work *w, struct prepare_reply *out)
 	struct queue_blob *pool = &w->m->meta.pool;
 	const char *name;
 
-	if (!take_control(w, &in->conf->pool_headers, "pool", pool, out))
+	if (!take_name(w, &in->conf->pool_headers, "pool", pool, out))
 		return false;
 	if (pool->len > 0) {
 		if (conf_pool_find(in->conf, pool->ptr, pool->len) >= 0)
@@ -178,6 +206,40 @@ choose_pool(struct work *w, struct prepare_reply *out)
 	}
 	name = in->user != NULL && in->user->pool[0] != '\0' ? in->user->pool : in->listen->pool;
 	*pool = message_keep(w->m, name, strnlen(name, QUEUE_NAME_MAX));
+	return true;
+}
+
+/* 554: it is as it was meant, and yet not to be. */
+static bool
+choose_release(struct work *w, int64_t now_us, struct prepare_reply *out)
+{
+	struct control c;
+	const char *why;
+
+	if (!take_control(w, &w->in->conf->schedule_headers, &c) ||
+		wish_release(c.value, now_us, &w->m->meta, &why))
+		return true;
+	return refuse_control(out, &c, 554, why);
+}
+
+/* The class that MAIL made it stays unless the header has another: by name, else by number. */
+static bool
+choose_class(struct work *w, struct prepare_reply *out)
+{
+	static const char *const priority_names[] = {"MT-Priority"};
+	static const struct conf_list priority_list = {priority_names, 1};
+	struct control c, p;
+	bool has_class = take_control(w, &w->in->conf->class_headers, &c);
+	bool has_priority = take_control(w, &priority_list, &p);
+	int priority = 0;
+	const char *why;
+
+	if (has_priority && smtp_params_priority((struct smtp_slice){p.value, p.len}, &priority) < 0)
+		return refuse_control(out, &p, 554, "a priority is a whole number from -9 to 9");
+	if (has_priority)
+		w->m->meta.klass = wish_class_of_priority(priority);
+	if (has_class && !wish_class((struct smtp_slice){c.value, c.len}, &w->m->meta.klass, &why))
+		return refuse_control(out, &c, 554, why);
 	return true;
 }
 
@@ -366,8 +428,11 @@ write_top(struct work *w, char *buf, size_t max)
 	n = snprintf(buf, max, "Received: ");
 	if (in->listen->show_client)
 		n += write_client(in, buf + n, max - (size_t)n);
-	n += snprintf(buf + n, max - (size_t)n, "by %s with %s id %s;\r\n\t%s\r\n", in->conf->hostname,
-		protocol(in), token, date);
+	n += snprintf(
+		buf + n, max - (size_t)n, "by %s with %s id %s", in->conf->hostname, protocol(in), token);
+	if (in->priority != 0) /* RFC 6710: a clause of its own */
+		n += snprintf(buf + n, max - (size_t)n, " PRIORITY %d", in->priority);
+	n += snprintf(buf + n, max - (size_t)n, ";\r\n\t%s\r\n", date);
 	if (!has_filled_field(w, SMTP_LIT("Date")))
 		n += snprintf(buf + n, max - (size_t)n, "Date: %s\r\n", date);
 	if (!has_filled_field(w, SMTP_LIT("Message-ID")))
@@ -454,6 +519,7 @@ prepare_message(struct message *m, const struct prepare_input *in, struct prepar
 	/* Rule zero: 57 KB of fields, used only inside this call; on the stack of an io thread it would be
 	 * touched (and zeroed) for each message. */
 	static _Thread_local struct work w;
+	int64_t now_us = clock_now(in->clock);
 
 	w.m = m;
 	w.in = in;
@@ -463,7 +529,8 @@ prepare_message(struct message *m, const struct prepare_input *in, struct prepar
 	if (!check_header(&w, out))
 		return;
 	memset(w.removed, 0, w.header.count * sizeof(w.removed[0]));
-	if (!take_control(&w, &in->conf->job_headers, "job", &m->meta.job, out) || !choose_pool(&w, out))
+	if (!take_name(&w, &in->conf->job_headers, "job", &m->meta.job, out) || !choose_pool(&w, out) ||
+		!choose_release(&w, now_us, out) || !choose_class(&w, out))
 		return;
 	drop_unwanted(&w);
 	set_flags(&w);
@@ -471,7 +538,8 @@ prepare_message(struct message *m, const struct prepare_input *in, struct prepar
 		refuse(out, 452, "4.3.1", "Out of memory");
 		return;
 	}
-	m->meta.arrived_us = clock_now(in->clock);
+	m->meta.arrived_us = now_us;
+	wish_settle(&m->meta, in->conf->delivery.expire);
 	m->meta.body_bytes = m->body[0].len + m->body[1].len + m->body[2].len;
 }
 

@@ -20,7 +20,8 @@ struct prepare_input {
 	const struct conf_listen *listen;
 	const struct conf_user *user; /* NULL: not logged in */
 	const struct clock *clock;
-	bool is_trusted; /* may name job and pool */
+	bool is_trusted; /* may name job, pool, class and time */
+	int priority;    /* that MAIL asked for and may; told in the trace field unless 0 */
 	bool is_tls, is_esmtp, is_smtputf8;
 	struct smtp_slice helo;
 	const char *client_ip;
@@ -29,10 +30,11 @@ struct prepare_input {
 struct prepare_reply {
 	int code; /* 0: ready */
 	const char *esc;
-	char text[160];
+	char text[200];
 };
 
-/* m->buffer holds what was received. Fills m->body, flags, job and pool. */
+/* m->buffer holds what was received; m->meta has what MAIL asked for (wish.h). Fills m->body, flags, job and
+ * pool, and what the header asks for. */
 void prepare_message(struct message *m, const struct prepare_input *in, struct prepare_reply *out);
 /* The From domain for the choice of DKIM keys, normalised, from the prepared bytes; empty: none. Length. */
 size_t prepare_from_domain(const struct message *m, char *buf, size_t buf_max);

@@ -8,6 +8,7 @@
 
 #include "base/domain.h"
 #include "intake/prepare.h"
+#include "intake/wish.h"
 #include "queue/message.h"
 #include "queue/spool.h"
 #include "smtp_addr.h"
@@ -158,23 +159,55 @@ may_send(struct intake_session *s, const struct smtp_server_mail *mail)
 	return false;
 }
 
+/* May choose how its mail goes. */
+static bool
+is_trusted(const struct intake_session *s)
+{
+	return s->listen->trusted && (s->user != NULL || s->in_networks);
+}
+
+void
+intake_offer_hold(struct intake_session *s)
+{
+	smtp_server_offer_hold(
+		s->smtp, is_trusted(s) ? WISH_HOLD_MAX_S : 0, clock_now(s->in->conf.clock) / 1000000);
+}
+
+/* Nobody fails for having asked, and RFC 6710 has a code for it. */
+static void
+answer_mail(struct intake_session *s, const struct smtp_server_mail *mail)
+{
+	if (mail->priority != s->message_priority)
+		smtp_server_answer(s->smtp, 250, "2.3.6", "0 is the priority of what this client sends");
+	else
+		smtp_server_answer(s->smtp, 250, "2.1.0", "Sender ok");
+}
+
 static void
 on_mail(struct intake_session *s, const struct smtp_server_mail *mail)
 {
+	struct queue_message wishes = {.ret = (uint8_t)mail->ret};
+	const char *user = s->user != NULL ? s->user->name : "", *why;
 	struct message *m;
-	const char *user = s->user != NULL ? s->user->name : "";
 
 	drop_message(s);
-	if (!may_send(s, mail) || !may_begin(s))
+	if (!may_send(s, mail))
+		return;
+	if (!wish_of_mail(mail, clock_now(s->in->conf.clock), &wishes, &why)) {
+		refuse(s, "MAIL", 501, "5.5.4", why);
+		return;
+	}
+	if (!may_begin(s))
 		return;
 	if ((m = message_create(s->in->conf.memory)) == NULL) {
 		refuse(s, "MAIL", 452, "4.3.1", "Out of memory");
 		return;
 	}
+	m->meta = wishes;
+	m->meta.klass = wish_class_of_mail(mail, is_trusted(s), QUEUE_CLASS_NORMAL);
 	m->meta.sender = message_keep(m, mail->sender.ptr, mail->sender.len);
 	m->meta.envid = message_keep(m, mail->envid.ptr, mail->envid.len);
 	m->meta.user = message_keep(m, user, strnlen(user, QUEUE_NAME_MAX));
-	m->meta.ret = (uint8_t)mail->ret;
 	if (m->meta.sender.ptr == NULL || m->meta.envid.ptr == NULL || m->meta.user.ptr == NULL) {
 		message_unref(m);
 		refuse(s, "MAIL", 452, "4.3.1", "Out of memory");
@@ -182,8 +215,9 @@ on_mail(struct intake_session *s, const struct smtp_server_mail *mail)
 	}
 	s->message = m;
 	s->message_is_utf8 = mail->is_utf8;
+	s->message_priority = is_trusted(s) ? mail->priority : 0;
 	s->has_no_memory = false;
-	smtp_server_answer(s->smtp, 250, "2.1.0", "Sender ok");
+	answer_mail(s, mail);
 }
 
 static void
@@ -268,7 +302,8 @@ on_end(struct intake_session *s)
 		refuse(s, "DATA", 452, "4.3.1", "Too much mail in flight, try again later");
 		return;
 	}
-	in.is_trusted = s->listen->trusted && (s->user != NULL || s->in_networks);
+	in.is_trusted = is_trusted(s);
+	in.priority = s->message_priority;
 	in.is_tls = smtp_server_is_tls(s->smtp);
 	in.is_esmtp = smtp_server_is_esmtp(s->smtp);
 	in.is_smtputf8 = s->message_is_utf8;
@@ -472,6 +507,7 @@ on_password(struct intake_session *s)
 			smtp_server_answer(s->smtp, 454, "4.7.0", "Too many connections of this user");
 		else {
 			s->user = user;
+			intake_offer_hold(s);
 			log_event(s->in->conf.log, LOG_EVENT_login, "client=%s user=%s", s->client_ip,
 				user->name);
 			smtp_server_answer(s->smtp, 235, "2.7.0", "Authentication successful");
@@ -510,6 +546,7 @@ start_tls(struct intake_session *s, size_t leftover)
 	if (s->user != NULL)
 		limits_disconnect(s->in->conf.limits, s->user_name);
 	s->user = NULL;
+	intake_offer_hold(s);
 	wire_deadline(s->wire, s->listen->command_timeout);
 }
 

@@ -20,6 +20,8 @@ static const char conf_text[] = "hostname = mta.test\n"
 				"pool p { sources = { s } }\n"
 				"job-headers = { X-Job }\n"
 				"pool-headers = { X-Pool }\n"
+				"class-headers = { X-Class }\n"
+				"schedule-headers = { X-Schedule }\n"
 				"remove-headers = { Bcc, Return-Path }\n";
 
 static int64_t
@@ -53,6 +55,9 @@ is_removed(const struct smtp_field *f)
 {
 	return smtp_slice_is_nocase(f->name, SMTP_LIT("X-Job")) ||
 	       smtp_slice_is_nocase(f->name, SMTP_LIT("X-Pool")) ||
+	       smtp_slice_is_nocase(f->name, SMTP_LIT("X-Class")) ||
+	       smtp_slice_is_nocase(f->name, SMTP_LIT("MT-Priority")) ||
+	       smtp_slice_is_nocase(f->name, SMTP_LIT("X-Schedule")) ||
 	       smtp_slice_is_nocase(f->name, SMTP_LIT("Bcc")) ||
 	       smtp_slice_is_nocase(f->name, SMTP_LIT("Return-Path")) ||
 	       (is_ours(f->name) && smtp_header_unfold(f->value, NULL, 0) == 0);
@@ -152,6 +157,17 @@ check(const struct message *m, struct smtp_slice in)
 	free((void *)(uintptr_t)all.ptr);
 }
 
+static void
+check_wishes(const struct queue_message *meta, bool is_trusted)
+{
+	int64_t now_us = fake_us(NULL);
+
+	require(meta->klass < QUEUE_CLASS_COUNT);
+	require(meta->release_us == 0 ||
+		(meta->release_us > now_us && meta->release_us <= now_us + INT64_C(30) * 86400000000));
+	require(is_trusted || (meta->release_us == 0 && meta->klass == QUEUE_CLASS_NORMAL));
+}
+
 int
 LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
@@ -187,6 +203,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		require(prepare_from_domain(m, domain, sizeof(domain)) < sizeof(domain));
 		require(m->meta.job.len < QUEUE_NAME_MAX && m->meta.pool.len < QUEUE_NAME_MAX);
 		require(in.is_trusted || m->meta.job.len == 0);
+		check_wishes(&m->meta, in.is_trusted);
 	}
 	message_unref(m);
 	require(memory.used_bytes == 0);

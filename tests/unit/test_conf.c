@@ -40,6 +40,8 @@ test_empty(void **state)
 	assert_string_equal(c->spool_dir, "/var/spool/mtad");
 	assert_int_equal(c->job_headers.count, 2);
 	assert_string_equal(c->job_headers.items[1], "X-Mtad-Job");
+	assert_string_equal(c->class_headers.items[0], "X-Mtad-Class");
+	assert_string_equal(c->schedule_headers.items[1], "X-Mtad-Schedule");
 	assert_true(c->hostname[0] != '\0');
 	assert_memory_equal(c->bounce_from, "MAILER-DAEMON@", 14);
 	conf_unref(c);

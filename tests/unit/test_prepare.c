@@ -50,6 +50,7 @@ struct fixture {
 	struct conf_user user;
 	struct prepare_input in;
 	struct prepare_reply reply;
+	struct queue_message meta; /* what MAIL asked for */
 	struct message *m;
 	char *all; /* the pieces, one after the other */
 	size_t all_len;
@@ -103,6 +104,7 @@ prepare_bytes(struct fixture *f, const char *bytes, size_t len)
 
 	drop(f);
 	assert_non_null(f->m = message_create(NULL));
+	f->m->meta = f->meta;
 	assert_true(message_append(f->m, bytes, len));
 	prepare_message(f->m, &f->in, &f->reply);
 	if (f->reply.code != 0) {
@@ -342,6 +344,119 @@ test_controls(void **state)
 	}
 }
 
+/* --- when it goes, and its class --- */
+
+#define SECOND INT64_C(1000000)
+
+static const struct {
+	const char *name, *fields;
+	bool is_trusted;
+	const char *why;        /* of a 554; NULL: granted */
+	int64_t release_s;      /* from now */
+	enum queue_class klass; /* MAIL made it bulk */
+} wishes[] = {
+	{"none", "", true, NULL, 0, QUEUE_CLASS_BULK},
+	{"a time", "X-Schedule: after 2h\r\n", true, NULL, 7200, QUEUE_CLASS_BULK},
+	{"a date, by the other name, folded", "x-mtad-schedule:\r\n Sun, 01 Nov 2026\r\n\t13:00:00 +0000\r\n",
+		true, NULL, 3600, QUEUE_CLASS_BULK},
+	{"the first counts", "X-Schedule: \r\nX-Mtad-Schedule: after 1h\r\nX-Schedule: after 2h\r\n", true,
+		NULL, 3600, QUEUE_CLASS_BULK},
+	{"a past one", "X-Schedule: 2026-11-01T11:59:59Z\r\n", true, NULL, 0, QUEUE_CLASS_BULK},
+	{"a wrong one", "X-Schedule: tomorrow\r\n", true, "Field X-Schedule: write 2026-", 0, 0},
+	{"a wrong one before a right one", "X-Schedule: soon\r\nX-Schedule: after 1h\r\n", true,
+		"write 2026-", 0, 0},
+	{"one too long",
+		"X-Schedule: Sun, 01 Nov 2026 13:00:00 +0000 (0123456789 0123456789 0123456789 0123456789 "
+		"0123456789 0123456789 0123456789 0123456789 0123456789)\r\n",
+		true, "write 2026-", 0, 0},
+	{"one too far away", "X-Mtad-Schedule: after 31d\r\n", true,
+		"Field X-Mtad-Schedule: it goes up to 30 days", 0, 0},
+	{"one that is not for this client", "X-Schedule: after 2h\r\n", false, NULL, 0, QUEUE_CLASS_BULK},
+	{"a wrong one that is not", "X-Schedule: tomorrow\r\nX-Mtad-Class: high\r\nMT-Priority: x\r\n", false,
+		NULL, 0, QUEUE_CLASS_BULK},
+	{"a class", "X-Mtad-Class: Urgent\r\n", true, NULL, 0, QUEUE_CLASS_URGENT},
+	{"a class that is not for this client", "X-Mtad-Class: urgent\r\nMT-Priority: 4\r\n", false, NULL, 0,
+		QUEUE_CLASS_BULK},
+	{"a wrong class", "X-Mtad-Class: high\r\n", true,
+		"Field X-Mtad-Class: the classes are urgent, normal and bulk", 0, 0},
+	{"a priority", "MT-Priority: 0\r\n", true, NULL, 0, QUEUE_CLASS_NORMAL},
+	{"a wrong priority", "MT-Priority: 10\r\n", true, "Field MT-Priority: a priority is", 0, 0},
+	{"the class by name counts", "MT-Priority: -4\r\nX-Mtad-Class: urgent\r\n", true, NULL, 0,
+		QUEUE_CLASS_URGENT},
+};
+
+static void
+test_wishes(void **state)
+{
+	struct fixture *f = *state;
+	char text[400];
+
+	f->meta.klass = QUEUE_CLASS_BULK;
+	for (size_t i = 0; i < sizeof(wishes) / sizeof(wishes[0]); i++) {
+		snprintf(text, sizeof(text), "%sFrom: a@b.test\r\n" FULL "\r\nbody\r\n", wishes[i].fields);
+		f->in.is_trusted = wishes[i].is_trusted;
+		if (prepare(f, text) != (wishes[i].why != NULL ? 554 : 0))
+			fail_msg("%s: %d %s", wishes[i].name, f->reply.code, f->reply.text);
+		if (wishes[i].why != NULL) {
+			assert_string_equal(f->reply.esc, "5.6.0");
+			if (strstr(f->reply.text, wishes[i].why) == NULL)
+				fail_msg("%s: %s", wishes[i].name, f->reply.text);
+			continue;
+		}
+		assert_string_equal(f->all, RECEIVED "From: a@b.test\r\n" FULL "\r\nbody\r\n");
+		if (f->m->meta.klass != wishes[i].klass)
+			fail_msg("%s: class %d", wishes[i].name, f->m->meta.klass);
+		assert_int_equal(f->m->meta.release_us,
+			wishes[i].release_s != 0 ? fake_us(NULL) + wishes[i].release_s * SECOND : 0);
+	}
+}
+
+/* What MAIL asked for stays, unless a header says another time; and the settings have the last word. */
+static void
+test_wishes_of_mail(void **state)
+{
+	static const struct {
+		const char *fields;
+		int64_t release_s, expire_s, want_release_s, want_expire_s;
+		int code;
+	} cases[] = {
+		{"", 60, 0, 60, 0, 0},
+		{"", 60, 120, 60, 120, 0},
+		{"X-Schedule: after 30s\r\n", 60, 120, 30, 120, 0},
+		{"X-Schedule: after 2m\r\n", 60, 120, 0, 0, 554},
+		{"", 0, 4 * 86400 - 1, 0, 4 * 86400 - 1, 0},
+		{"", 0, 4 * 86400, 0, 0, 0},
+		{"X-Schedule: after 1s\r\n", 0, 4 * 86400, 1, 4 * 86400, 0},
+	};
+	struct fixture *f = *state;
+	char text[300];
+
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		snprintf(text, sizeof(text), "%sFrom: a@b.test\r\n\r\n", cases[i].fields);
+		f->meta.release_us =
+			cases[i].release_s != 0 ? fake_us(NULL) + cases[i].release_s * SECOND : 0;
+		f->meta.expire_us = cases[i].expire_s != 0 ? fake_us(NULL) + cases[i].expire_s * SECOND : 0;
+		assert_int_equal(prepare(f, text), cases[i].code);
+		if (cases[i].code != 0)
+			continue;
+		assert_int_equal(f->m->meta.release_us,
+			cases[i].want_release_s != 0 ? fake_us(NULL) + cases[i].want_release_s * SECOND : 0);
+		assert_int_equal(f->m->meta.expire_us,
+			cases[i].want_expire_s != 0 ? fake_us(NULL) + cases[i].want_expire_s * SECOND : 0);
+	}
+}
+
+/* RFC 6710: a clause of the trace field. */
+static void
+test_priority_is_traced(void **state)
+{
+	struct fixture *f = *state;
+
+	f->in.priority = -4;
+	assert_int_equal(prepare(f, "From: a@b.test\r\n" FULL "\r\n"), 0);
+	assert_non_null(strstr(f->all, " id 65f35c4cdf000abcd1234 PRIORITY -4;\r\n\tSun, 01 Nov"));
+}
+
 static void
 test_longest_names(void **state)
 {
@@ -485,6 +600,9 @@ main(void)
 		CASE(test_hops),
 		CASE(test_too_long),
 		CASE(test_controls),
+		CASE(test_wishes),
+		CASE(test_wishes_of_mail),
+		CASE(test_priority_is_traced),
 		CASE(test_longest_names),
 		CASE(test_pool_of_the_user),
 		CASE(test_flags),
