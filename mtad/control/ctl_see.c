@@ -358,10 +358,11 @@ show_rows(struct ctl_request *r)
 	}
 	if (r->at < loaded->rcpt_count)
 		return false;
-	o = json_pack("{s:o,s:o,s:o,s:o,s:o,s:o,s:I,s:I,s:i,s:I}", "id", id_text(m->id), "sender",
+	o = json_pack("{s:o,s:o,s:o,s:o,s:o,s:o,s:s,s:I,s:I,s:I,s:i,s:I}", "id", id_text(m->id), "sender",
 		ctl_blob(m->sender), "user", ctl_blob(m->user), "job", ctl_blob(m->job), "pool",
-		ctl_blob(m->pool), "envid", ctl_blob(m->envid), "arrived_us", (json_int_t)m->arrived_us,
-		"bytes", (json_int_t)m->body_bytes, "recipients_at_accept", (int)m->rcpt_count, "now_us",
+		ctl_blob(m->pool), "envid", ctl_blob(m->envid), "class", queue_class_text(m->klass),
+		"release_us", (json_int_t)m->release_us, "arrived_us", (json_int_t)m->arrived_us, "bytes",
+		(json_int_t)m->body_bytes, "recipients_at_accept", (int)m->rcpt_count, "now_us",
 		(json_int_t)clock_now(r->app->clock));
 	set(o, "text", message_text(loaded, json_is_true(json_object_get(r->args, "body"))));
 	ctl_summary(r, o);

@@ -549,6 +549,11 @@ show_message(const struct mtactl *m, const struct mtactl_options *o, const json_
 		line(m, "job", "%s", text(s, "job"));
 	if (text(s, "pool")[0] != '\0')
 		line(m, "pool", "%s", text(s, "pool"));
+	line(m, "class", "%s", text(s, "class"));
+	if (integer(s, "release_us") > integer(s, "now_us")) {
+		write_until(age, sizeof(age), s, "release_us", integer(s, "now_us"));
+		line(m, "scheduled", "goes in %s", age);
+	}
 	putchar('\n');
 	TABLE(m, columns, rows_of(answer), integer(s, "now_us"));
 	printf("\n%s", mtactl_dim(m));

@@ -127,14 +127,24 @@ struct delay_question {
 	bool is_due;
 };
 
+/* When a delay notice is due: at the time its message has asked for, else at the age its domain has. */
+static int64_t
+notice_us(struct dispatch *d, const struct queue_view *v)
+{
+	const struct conf_delivery *c = policy_delivery_of(d->policy, v->domain, v->site);
+	int64_t from_us = v->release_us > v->arrived_us ? v->release_us : v->arrived_us;
+
+	if (v->notice_us != 0)
+		return v->notice_us;
+	return c->delay_notice > 0 ? from_us + c->delay_notice : INT64_MAX;
+}
+
 static bool
 ask_delay(void *arg, const struct queue_view *v)
 {
 	struct delay_question *ask = arg;
-	const struct conf_delivery *c = policy_delivery_of(ask->d->policy, v->domain, v->site);
 
-	ask->is_due = c->delay_notice > 0 && (v->flags & QUEUE_RCPT_DELAY_SENT) == 0 &&
-		      ask->now_us - v->arrived_us >= c->delay_notice;
+	ask->is_due = (v->flags & QUEUE_RCPT_DELAY_SENT) == 0 && ask->now_us >= notice_us(ask->d, v);
 	return false;
 }
 
@@ -166,6 +176,8 @@ settle(struct dispatch *d, struct job *job)
 		r->verdict.code = r->code;
 		plan_delay_notice(d, job, r, now_us);
 		queue_sched_settle(d->sched, job->lease, i, &r->verdict, now_us, &r->settled);
+		if (r->settled.is_own_limit) /* RFC 2852: whatever the last reply said */
+			snprintf(r->esc, sizeof(r->esc), "5.4.7");
 		has_outcome = has_outcome || r->settled.kind != QUEUE_VERDICT_RETURN;
 		is_uncertain = is_uncertain || r->settled.kind == QUEUE_VERDICT_UNCERTAIN;
 	}
