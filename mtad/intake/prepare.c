@@ -189,6 +189,25 @@ take_name(struct work *w, const struct conf_list *list, const char *what, struct
 	return true;
 }
 
+/* By its author or, where the pools know none of that, by its envelope; "": by neither. */
+static const char *
+pool_of_sender(const struct work *w)
+{
+	const struct conf *c = w->in->conf;
+	int from = smtp_header_find(&w->header, SMTP_LIT("From"), 0), pool = -1;
+	struct smtp_slice value, address;
+
+	if (from >= 0) {
+		value = w->fields[from].value;
+		if (smtp_header_address(&value, &address) > 0)
+			pool = conf_pool_of_sender(c, address.ptr, address.len);
+	}
+	if (pool < 0)
+		pool = conf_pool_of_sender(c, w->m->meta.sender.ptr, w->m->meta.sender.len);
+	return pool >= 0 ? c->pools[pool].name : "";
+}
+
+/* Header, user, listener, sender; after these it is up to where the mail goes. */
 static bool
 choose_pool(struct work *w, struct prepare_reply *out)
 {
@@ -205,6 +224,8 @@ choose_pool(struct work *w, struct prepare_reply *out)
 		return false;
 	}
 	name = in->user != NULL && in->user->pool[0] != '\0' ? in->user->pool : in->listen->pool;
+	if (name[0] == '\0')
+		name = pool_of_sender(w);
 	*pool = message_keep(w->m, name, strnlen(name, QUEUE_NAME_MAX));
 	return true;
 }

@@ -183,6 +183,17 @@ answer_mail(struct intake_session *s, const struct smtp_server_mail *mail)
 		smtp_server_answer(s->smtp, 250, "2.1.0", "Sender ok");
 }
 
+/* The configuration's classes are the queue's, number by number. */
+static enum queue_class
+class_of_user(const struct intake_session *s)
+{
+	_Static_assert((int)CONF_CLASS_NORMAL == (int)QUEUE_CLASS_NORMAL &&
+			       (int)CONF_CLASS_URGENT == (int)QUEUE_CLASS_URGENT &&
+			       (int)CONF_CLASS_BULK == (int)QUEUE_CLASS_BULK,
+		"a class has one number");
+	return s->user != NULL ? (enum queue_class)s->user->class : QUEUE_CLASS_NORMAL;
+}
+
 static void
 on_mail(struct intake_session *s, const struct smtp_server_mail *mail)
 {
@@ -204,7 +215,7 @@ on_mail(struct intake_session *s, const struct smtp_server_mail *mail)
 		return;
 	}
 	m->meta = wishes;
-	m->meta.klass = wish_class_of_mail(mail, is_trusted(s), QUEUE_CLASS_NORMAL);
+	m->meta.klass = wish_class_of_mail(mail, is_trusted(s), class_of_user(s));
 	m->meta.sender = message_keep(m, mail->sender.ptr, mail->sender.len);
 	m->meta.envid = message_keep(m, mail->envid.ptr, mail->envid.len);
 	m->meta.user = message_keep(m, user, strnlen(user, QUEUE_NAME_MAX));
