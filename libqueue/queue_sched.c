@@ -138,6 +138,7 @@ void
 queue_sched_destroy(struct queue_sched **qp)
 {
 	struct queue_sched *q = *qp;
+	struct sched_way *way;
 	size_t i;
 
 	*qp = NULL;
@@ -151,10 +152,13 @@ queue_sched_destroy(struct queue_sched **qp)
 		queue_link_remove(&s->place);
 		queue_link_remove(&s->idle);
 		queue_link_remove(&s->all);
-		if (s->way != NULL)
-			s->way->opening--;
 		s->lane->sessions--;
+		way = s->way;
 		sched_free(q, s, sizeof(*s));
+		if (way != NULL) {
+			way->opening--;
+			sched_way_release(q, way);
+		}
 	}
 	destroy_messages(q);
 	destroy_places(q);
@@ -279,6 +283,14 @@ is_addable(const struct queue_sched *q, const struct queue_message *m, const str
 	return true;
 }
 
+static uint32_t
+sticky_of(const struct queue_sched_rcpt *r)
+{
+	bool is_strict = r->sticky_source > 0 && (r->flags & QUEUE_RCPT_UNCERTAIN) != 0;
+
+	return r->sticky_source | (is_strict ? SCHED_STRICT : 0);
+}
+
 /* Finds every recipient its cell: all that can fail, and can be undone. */
 static int
 find_cells(struct queue_sched *q, struct sched_message *m, struct sched_stream *stream,
@@ -292,7 +304,7 @@ find_cells(struct queue_sched *q, struct sched_message *m, struct sched_stream *
 
 		if (d == NULL)
 			break;
-		if ((r->cell = sched_cell_get(q, d, stream, rcpts[i].pool, rcpts[i].sticky_source)) == NULL) {
+		if ((r->cell = sched_cell_get(q, d, stream, rcpts[i].pool, sticky_of(&rcpts[i]))) == NULL) {
 			sched_domain_arm(q, d); /* if it is new, it goes again */
 			break;
 		}
@@ -408,12 +420,52 @@ next_due_us(struct queue_sched *q, struct queue_lease *l, const struct sched_rcp
 	return queue_retry_add(q->now_us, wait_us < longest_us ? wait_us : longest_us);
 }
 
+/* Another member of its pool that is not paused, the next one in order; its own when there is none. */
+static uint32_t
+next_of_pool(const struct queue_sched *q, const struct sched_cell *cell, uint32_t source)
+{
+	const struct queue_pool *p = &q->conf.pools[cell->pool > 0 ? cell->pool : cell->domain->policy->pool];
+	uint32_t at = 0, i, next;
+
+	while (at < p->member_count && p->members[at].source != source)
+		at++;
+	for (i = 1; i <= p->member_count; i++) {
+		next = p->members[(at + i) % p->member_count].source;
+		if (next != source &&
+			!sched_is_paused(q, QUEUE_PAUSE_SOURCE, (struct queue_blob){"", 0}, next))
+			return next;
+	}
+	return source;
+}
+
+/* The same again after an uncertain end, whatever happens to it; and after any reply, because who greylists
+ * knows it by its address; another when the reply blames the address. */
+static void
+choose_source(struct queue_sched *q, const struct queue_lease *l, struct sched_rcpt *r,
+	const struct queue_verdict *v)
+{
+	uint32_t source = l->session->lane->source, sticky = source + 1;
+	struct sched_cell *cell;
+
+	if (v->kind == QUEUE_VERDICT_UNCERTAIN)
+		sticky |= SCHED_STRICT;
+	else if (v->next_source)
+		sticky = next_of_pool(q, r->cell, source) + 1;
+	else if (v->code == 0 || r->cell->flow == NULL || r->cell->flow->way->option_count == 1)
+		return;
+	if (sticky == r->cell->sticky)
+		return;
+	/* Without memory it may take another source later: the lesser evil. */
+	cell = sched_cell_get(q, r->cell->domain, r->cell->stream, r->cell->pool, sticky);
+	if (cell != NULL)
+		sched_rcpt_rehome(q, r, cell);
+}
+
 static void
 settle_later(struct queue_sched *q, struct queue_lease *l, struct sched_rcpt *r,
 	const struct queue_verdict *v, struct queue_settled *out)
 {
 	bool is_uncertain = v->kind == QUEUE_VERDICT_UNCERTAIN;
-	struct sched_cell *sticky;
 	int64_t expires_us;
 
 	if (r->attempts < UINT16_MAX)
@@ -434,13 +486,8 @@ settle_later(struct queue_sched *q, struct queue_lease *l, struct sched_rcpt *r,
 		return;
 	}
 	out->due_us = r->due_us;
-	if (is_uncertain && r->cell->sticky == 0 && l->session != NULL) {
-		/* Without memory it may take another source later: the lesser evil. */
-		sticky = sched_cell_get(
-			q, r->cell->domain, r->cell->stream, r->cell->pool, l->session->lane->source + 1);
-		if (sticky != NULL)
-			sched_rcpt_rehome(q, r, sticky);
-	}
+	if (l->session != NULL)
+		choose_source(q, l, r, v);
 	sched_rcpt_move(q, r, (r->flags & QUEUE_RCPT_HELD) != 0 ? SCHED_HELD : SCHED_WAITING);
 }
 

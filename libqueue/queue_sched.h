@@ -8,7 +8,7 @@
  * no clock, no SMTP.
  *
  *   domain   destination domain of a recipient; routing maps it to a site or says why not
- *   stream   (user, job, class): the unit of fairness, quotas and pauses
+ *   stream   (user, job, class, domain of the envelope sender): the unit of fairness, quotas and pauses
  *   cell     (domain, stream, pool or sticky source): a FIFO of ready recipients; what pausing takes away
  *   site     receiving system
  *   lane     (source, site): sessions and limits
@@ -160,12 +160,23 @@ enum queue_verdict_kind {
 	QUEUE_VERDICT_EXPIRED,
 	QUEUE_VERDICT_DROPPED, /* by an operator */
 };
+enum queue_signal {
+	QUEUE_SIGNAL_ANSWERED, /* nothing: it is about the recipient or the message */
+	QUEUE_SIGNAL_FAILED,   /* a timeout, a connection broken off */
+	QUEUE_SIGNAL_SLOWER,   /* the site wants less */
+	QUEUE_SIGNAL_CROWDED,  /* or fewer connections */
+	QUEUE_SIGNAL_NONE,     /* nobody was asked */
+};
 struct queue_verdict {
 	enum queue_verdict_kind kind;
 	int64_t wait_us;         /* exact, without jitter; at most a day or the longest retry wait */
 	struct queue_blob reply; /* unless of a success, kept (cut) for the operator */
 	uint16_t code;           /* of the reply, 0: none */
 	uint8_t set_flags;       /* LATER: QUEUE_RCPT_DELAY_SENT, to be remembered */
+	bool next_source;        /* LATER: the reply blames the address; the next attempt is from another */
+	/* LATER, FAILED, UNCERTAIN: what it says about the lane. */
+	enum queue_signal signal;
+	uint32_t keep; /* SLOWER, CROWDED: per mille of the present speed; 0: as is usual */
 };
 /* What became of the recipient: for the store and the event. */
 struct queue_settled {

@@ -66,7 +66,7 @@ uint64_t queue_sched_hold(struct queue_sched *q, const struct queue_filter *f, b
 struct queue_lease *queue_sched_take(struct queue_sched *q, const struct queue_filter *f, uint64_t *out_busy);
 
 /* Pause and resume: until_us INT64_MAX: until resumed. Kinds combine; an expired pause lifts itself. `name`
- * matters for DOMAIN, SITE, JOB and USER (QUEUE_EINVAL when empty), `source` for SOURCE. Mail need not be
+ * matters for all kinds but ALL and SOURCE (QUEUE_EINVAL when empty), `source` for SOURCE. Mail need not be
  * there yet. */
 enum queue_pause_kind {
 	QUEUE_PAUSE_ALL,
@@ -74,7 +74,10 @@ enum queue_pause_kind {
 	QUEUE_PAUSE_SITE,
 	QUEUE_PAUSE_SOURCE,
 	QUEUE_PAUSE_JOB,
-	QUEUE_PAUSE_USER
+	QUEUE_PAUSE_USER,
+	QUEUE_PAUSE_STREAM, /* "user/job/class" */
+	QUEUE_PAUSE_SENDER, /* mail with this domain in its envelope sender */
+	QUEUE_PAUSE_KINDS
 };
 QUEUE_MUST_USE int queue_sched_pause(struct queue_sched *q, enum queue_pause_kind kind,
 	struct queue_blob name, uint32_t source, int64_t until_us, struct queue_blob reason, int64_t now_us);

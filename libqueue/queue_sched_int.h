@@ -103,6 +103,10 @@ bool sched_is_paused(
 /* Until when, and why; unchanged when there is no such pause. */
 void sched_pause_view(const struct queue_sched *q, enum queue_pause_kind kind, struct queue_blob name,
 	uint32_t source, int64_t *out_until_us, struct queue_blob *out_reason);
+/* A new stream learns which pauses hold for it. */
+void sched_stream_ask_pauses(struct queue_sched *q, struct sched_stream *s);
+bool sched_stream_pause_view(const struct queue_sched *q, const struct sched_stream *s,
+	enum queue_pause_kind kind, struct queue_pause_view *out);
 void sched_pause_timers(struct queue_sched *q);
 void sched_pauses_shift(struct queue_sched *q, int64_t step_us);
 void sched_pauses_free(struct queue_sched *q);

@@ -71,18 +71,21 @@ struct sched_stream {
 	struct sched_user *user;
 	struct sched_gate *gate;
 	uint32_t weight, transactions;
-	bool is_user_paused, is_job_paused;
+	uint16_t paused; /* bit n: by a pause of enum queue_pause_kind n */
 	uint8_t klass;
-	uint16_t user_len, job_len;
-	char names[]; /* user, then job */
+	uint16_t user_len, job_len, sender_len;
+	char names[]; /* user, then job, then the domain of the envelope sender */
 };
+
+/* Its sticky source, paused or not: the site may have the message already, from there. */
+#define SCHED_STRICT UINT32_C(0x80000000)
 
 /* In this and the next struct, what every message touches stands together. */
 struct sched_cell {
 	struct sched_domain *domain;
 	struct sched_stream *stream;
 	struct queue_link of_domain;
-	uint32_t sticky;         /* source number + 1; 0: those of the pool */
+	uint32_t sticky;         /* source number + 1, and SCHED_STRICT; 0: those of the pool */
 	uint32_t pool;           /* asked for by the message; 0: none */
 	uint32_t rcpts;          /* those in the lists, and those add() is about to put there */
 	struct sched_flow *flow; /* NULL: not routed */

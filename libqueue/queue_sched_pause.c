@@ -13,7 +13,12 @@
 #include "queue_sched_int.h"
 
 #include <assert.h>
+#include <stdio.h>
 #include <string.h>
+
+/* A stream's is the longest. */
+enum { PAUSE_NAME_MAX = 2 * SCHED_NAME_MAX + 16 };
+#define PAUSED(kind) ((uint16_t)(1U << (kind)))
 
 static uint64_t
 pause_hash(const struct queue_sched *q, enum queue_pause_kind kind, struct queue_blob name, uint32_t source)
@@ -57,6 +62,57 @@ sched_pause_view(const struct queue_sched *q, enum queue_pause_kind kind, struct
 	*out_reason = sched_text_blob(p->reason);
 }
 
+/* The part of a stream that a pause of this kind names. */
+static struct queue_blob
+stream_name(const struct sched_stream *s, enum queue_pause_kind kind, char buf[PAUSE_NAME_MAX])
+{
+	int len;
+
+	switch (kind) {
+	case QUEUE_PAUSE_USER:
+		return (struct queue_blob){s->names, s->user_len};
+	case QUEUE_PAUSE_JOB:
+		return (struct queue_blob){s->names + s->user_len, s->job_len};
+	case QUEUE_PAUSE_SENDER:
+		return (struct queue_blob){s->names + s->user_len + s->job_len, s->sender_len};
+	default:
+		len = snprintf(buf, PAUSE_NAME_MAX, "%.*s/%.*s/%s", (int)s->user_len, s->names,
+			(int)s->job_len, s->names + s->user_len,
+			queue_class_text((enum queue_class)s->klass));
+		return (struct queue_blob){buf, (size_t)len};
+	}
+}
+
+void
+sched_stream_ask_pauses(struct queue_sched *q, struct sched_stream *s)
+{
+	static const enum queue_pause_kind kinds[] = {
+		QUEUE_PAUSE_USER, QUEUE_PAUSE_JOB, QUEUE_PAUSE_STREAM, QUEUE_PAUSE_SENDER};
+	char buf[PAUSE_NAME_MAX];
+	size_t i;
+
+	for (i = 0; q->pauses.count > 0 && i < sizeof(kinds) / sizeof(kinds[0]); i++)
+		if (sched_is_paused(q, kinds[i], stream_name(s, kinds[i], buf), 0))
+			s->paused |= PAUSED(kinds[i]);
+}
+
+bool
+sched_stream_pause_view(const struct queue_sched *q, const struct sched_stream *s, enum queue_pause_kind kind,
+	struct queue_pause_view *out)
+{
+	char buf[PAUSE_NAME_MAX];
+	const struct sched_pause *p;
+
+	if ((s->paused & PAUSED(kind)) == 0 ||
+		(p = pause_find(q, kind, stream_name(s, kind, buf), 0)) == NULL)
+		return false;
+	*out = (struct queue_pause_view){.kind = kind,
+		.name = {p->name, p->name_len},
+		.reason = sched_text_blob(p->reason),
+		.until_us = p->until_us};
+	return true;
+}
+
 /* --- the flags --- */
 
 static void
@@ -76,16 +132,16 @@ static void
 flag_streams(struct queue_sched *q, enum queue_pause_kind kind, struct queue_blob name, bool on)
 {
 	struct queue_link *l, *c;
+	char buf[PAUSE_NAME_MAX];
 
 	for (l = q->all_streams.next; l != &q->all_streams; l = l->next) {
 		struct sched_stream *s = QUEUE_OF(l, struct sched_stream, all);
 
-		if (kind == QUEUE_PAUSE_USER && sched_name_is(s->names, s->user_len, name))
-			s->is_user_paused = on;
-		else if (kind == QUEUE_PAUSE_JOB && sched_name_is(s->names + s->user_len, s->job_len, name))
-			s->is_job_paused = on;
-		else
+		struct queue_blob own = stream_name(s, kind, buf);
+
+		if (!sched_name_is(own.ptr, own.len, name))
 			continue;
+		s->paused = on ? s->paused | PAUSED(kind) : s->paused & (uint16_t)~PAUSED(kind);
 		for (c = s->cells.next; c != &s->cells; c = c->next)
 			sched_cell_update(q, QUEUE_OF(c, struct sched_cell, of_stream));
 	}
@@ -129,6 +185,13 @@ flag_source(struct queue_sched *q, uint32_t source, bool on)
 		lane->is_source_paused = on;
 		lane_changed(q, lane);
 	}
+	/* What would rather use it again takes another meanwhile. */
+	for (n = queue_map_each(&q->cells, NULL); n != NULL; n = queue_map_each(&q->cells, n)) {
+		struct sched_cell *cell = QUEUE_OF(n, struct sched_cell, node);
+
+		if (cell->sticky == source + 1)
+			sched_cell_reroute(q, cell);
+	}
 }
 
 static void
@@ -149,7 +212,11 @@ flag(struct queue_sched *q, enum queue_pause_kind kind, struct queue_blob name, 
 		return;
 	case QUEUE_PAUSE_JOB:
 	case QUEUE_PAUSE_USER:
+	case QUEUE_PAUSE_STREAM:
+	case QUEUE_PAUSE_SENDER:
 		flag_streams(q, kind, name, on);
+		return;
+	case QUEUE_PAUSE_KINDS:
 		return;
 	}
 }
@@ -171,7 +238,11 @@ normalise(enum queue_pause_kind kind, struct queue_blob *name, uint32_t *source)
 	case QUEUE_PAUSE_SITE:
 	case QUEUE_PAUSE_JOB:
 	case QUEUE_PAUSE_USER:
-		return name->len > 0 && name->len <= SCHED_NAME_MAX;
+	case QUEUE_PAUSE_STREAM:
+	case QUEUE_PAUSE_SENDER:
+		return name->len > 0 && name->len <= PAUSE_NAME_MAX;
+	case QUEUE_PAUSE_KINDS:
+		break;
 	}
 	return false;
 }

@@ -102,11 +102,30 @@ sched_message_find(const struct queue_sched *q, queue_id id)
 	return n == NULL ? NULL : QUEUE_OF(n, struct sched_message, node);
 }
 
+/* Behind the last @. */
+static struct queue_blob
+domain_of(struct queue_blob address)
+{
+	const char *p = address.ptr;
+	size_t at = address.len;
+
+	while (at > 0 && p[at - 1] != '@')
+		at--;
+	return at > 0 ? (struct queue_blob){p + at, address.len - at} : (struct queue_blob){"", 0};
+}
+
+static size_t
+stream_bytes(const struct sched_stream *s)
+{
+	return sizeof(*s) + s->user_len + s->job_len + s->sender_len;
+}
+
 static bool
 stream_is(const struct sched_stream *s, const struct queue_message *m)
 {
 	return s->klass == m->klass && sched_name_is(s->names, s->user_len, m->user) &&
-	       sched_name_is(s->names + s->user_len, s->job_len, m->job);
+	       sched_name_is(s->names + s->user_len, s->job_len, m->job) &&
+	       sched_name_is(s->names + s->user_len + s->job_len, s->sender_len, domain_of(m->sender));
 }
 
 static struct sched_user *
@@ -143,21 +162,23 @@ user_release(struct queue_sched *q, struct sched_user *u)
 static struct sched_stream *
 stream_create(struct queue_sched *q, struct sched_user *user, const struct queue_message *m)
 {
-	struct sched_stream *s = sched_alloc(q, sizeof(*s) + m->user.len + m->job.len);
+	const struct queue_blob parts[] = {m->user, m->job, domain_of(m->sender)};
+	struct sched_stream *s = sched_alloc(q, sizeof(*s) + parts[0].len + parts[1].len + parts[2].len);
+	size_t at = 0, i;
 
 	if (s == NULL)
 		return NULL;
-	s->klass = m->klass < SCHED_CLASSES ? m->klass : QUEUE_CLASS_NORMAL;
-	s->user_len = (uint16_t)m->user.len;
-	s->job_len = (uint16_t)m->job.len;
-	if (m->user.len > 0)
-		memcpy(s->names, m->user.ptr, m->user.len);
-	if (m->job.len > 0)
-		memcpy(s->names + m->user.len, m->job.ptr, m->job.len);
+	s->klass = m->klass < SCHED_CLASSES ? (uint8_t)m->klass : QUEUE_CLASS_NORMAL;
+	s->user_len = (uint16_t)parts[0].len;
+	s->job_len = (uint16_t)parts[1].len;
+	s->sender_len = (uint16_t)parts[2].len;
+	for (i = 0; i < sizeof(parts) / sizeof(parts[0]); at += parts[i++].len)
+		if (parts[i].len > 0)
+			memcpy(s->names + at, parts[i].ptr, parts[i].len);
 	s->user = user;
 	if (!sched_stream_set_limits(q, s)) {
 		sched_gate_release(q, &s->gate);
-		sched_free(q, s, sizeof(*s) + s->user_len + s->job_len);
+		sched_free(q, s, stream_bytes(s));
 		return NULL;
 	}
 	return s;
@@ -166,8 +187,9 @@ stream_create(struct queue_sched *q, struct sched_user *user, const struct queue
 struct sched_stream *
 sched_stream_get(struct queue_sched *q, const struct queue_message *m)
 {
-	uint64_t hash =
-		queue_map_mix(queue_map_hash(q->seed, m->user), queue_map_hash(q->seed, m->job) + m->klass);
+	uint64_t hash = queue_map_mix(
+		queue_map_hash(q->seed, m->user), queue_map_mix(queue_map_hash(q->seed, m->job) + m->klass,
+							  queue_map_hash(q->seed, domain_of(m->sender))));
 	struct queue_map_node *n = queue_map_find(&q->streams, hash);
 	struct sched_stream *s;
 	struct sched_user *user;
@@ -184,8 +206,7 @@ sched_stream_get(struct queue_sched *q, const struct queue_message *m)
 		return NULL;
 	}
 	user->streams++;
-	s->is_user_paused = sched_is_paused(q, QUEUE_PAUSE_USER, m->user, 0);
-	s->is_job_paused = sched_is_paused(q, QUEUE_PAUSE_JOB, m->job, 0);
+	sched_stream_ask_pauses(q, s);
 	queue_link_init(&s->cells);
 	queue_link_init(&s->all);
 	queue_link_front(&q->all_streams, &s->all);
@@ -203,7 +224,7 @@ sched_stream_release(struct queue_sched *q, struct sched_stream *s)
 	sched_gate_release(q, &s->gate);
 	queue_link_remove(&s->all);
 	queue_map_remove(&q->streams, &s->node);
-	sched_free(q, s, sizeof(*s) + s->user_len + s->job_len);
+	sched_free(q, s, stream_bytes(s));
 	user->streams--;
 	user_release(q, user);
 }
@@ -452,8 +473,8 @@ cell_stop(struct queue_sched *q, struct sched_cell *cell)
 void
 sched_cell_update(struct queue_sched *q, struct sched_cell *cell)
 {
-	bool runnable = cell->counts[SCHED_READY] > 0 && !cell->domain->is_paused &&
-			!cell->stream->is_user_paused && !cell->stream->is_job_paused;
+	bool runnable =
+		cell->counts[SCHED_READY] > 0 && !cell->domain->is_paused && cell->stream->paused == 0;
 
 	if (runnable && !cell->is_runnable)
 		cell_start(q, cell);
@@ -483,17 +504,21 @@ cell_set_flow(struct queue_sched *q, struct sched_cell *cell, struct sched_flow 
 /* Which sources it may go by: the one it must use again, those of the pool it names, those of the pool its
  * domain goes by. */
 static uint32_t
-choice_of_cell(const struct sched_cell *cell)
+choice_of_cell(const struct queue_sched *q, const struct sched_cell *cell)
 {
-	if (cell->sticky > 0)
-		return SCHED_ONE_SOURCE | (cell->sticky - 1);
+	uint32_t source = (cell->sticky & ~SCHED_STRICT) - 1;
+
+	if (cell->sticky > 0 &&
+		((cell->sticky & SCHED_STRICT) != 0 ||
+			!sched_is_paused(q, QUEUE_PAUSE_SOURCE, (struct queue_blob){"", 0}, source)))
+		return SCHED_ONE_SOURCE | source;
 	return cell->pool > 0 ? cell->pool : cell->domain->policy->pool;
 }
 
 static struct sched_flow *
 flow_of_cell(struct queue_sched *q, struct sched_site *site, const struct sched_cell *cell)
 {
-	return sched_flow_get(q, site, choice_of_cell(cell), cell->stream);
+	return sched_flow_get(q, site, choice_of_cell(q, cell), cell->stream);
 }
 
 /* The settings may say other sources now. Without memory it stays where it is. */
@@ -713,7 +738,7 @@ make_flows(struct queue_sched *q, struct sched_domain *d, struct sched_site *sit
 		ok = flow_of_cell(q, site, QUEUE_OF(l, struct sched_cell, of_domain)) != NULL;
 	for (l = d->cells.next; l != &d->cells; l = l->next) {
 		struct sched_cell *cell = QUEUE_OF(l, struct sched_cell, of_domain);
-		struct sched_flow *f = sched_flow_find(q, site, choice_of_cell(cell), cell->stream);
+		struct sched_flow *f = sched_flow_find(q, site, choice_of_cell(q, cell), cell->stream);
 
 		/* In the new flow before it is out of the old one: neither site may be freed under the cells.
 		 */

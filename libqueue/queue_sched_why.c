@@ -161,6 +161,22 @@ flow_reason(struct queue_sched *q, const struct sched_flow *f, struct queue_reas
 }
 
 static void
+stream_pause_reason(struct queue_sched *q, const struct sched_stream *s, struct queue_reason *out)
+{
+	struct queue_pause_view v;
+	int kind;
+
+	for (kind = 0; kind < QUEUE_PAUSE_KINDS; kind++)
+		if (sched_stream_pause_view(q, s, (enum queue_pause_kind)kind, &v)) {
+			out->why = QUEUE_WHY_PAUSED;
+			out->name = v.name;
+			out->reason = v.reason;
+			out->until_us = v.until_us;
+			return;
+		}
+}
+
+static void
 ready_reason(struct queue_sched *q, const struct sched_cell *cell, struct queue_reason *out)
 {
 	const struct sched_domain *d = cell->domain;
@@ -170,11 +186,8 @@ ready_reason(struct queue_sched *q, const struct sched_cell *cell, struct queue_
 		pause_reason(q, QUEUE_PAUSE_ALL, nothing, 0, out);
 	else if (d->is_paused)
 		pause_reason(q, QUEUE_PAUSE_DOMAIN, (struct queue_blob){d->name, d->name_len}, 0, out);
-	else if (s->is_user_paused)
-		pause_reason(q, QUEUE_PAUSE_USER, (struct queue_blob){s->names, s->user_len}, 0, out);
-	else if (s->is_job_paused)
-		pause_reason(
-			q, QUEUE_PAUSE_JOB, (struct queue_blob){s->names + s->user_len, s->job_len}, 0, out);
+	else if (s->paused != 0)
+		stream_pause_reason(q, s, out);
 	else if (cell->flow != NULL)
 		flow_reason(q, cell->flow, out);
 	else {
@@ -319,7 +332,7 @@ show_stream(void *arg, struct queue_map_node *n)
 		.klass = (enum queue_class)s->klass,
 		.weight = s->weight,
 		.transactions = s->transactions,
-		.is_paused = s->is_user_paused || s->is_job_paused,
+		.is_paused = s->paused != 0,
 	};
 	const struct queue_link *l;
 
