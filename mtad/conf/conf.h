@@ -9,6 +9,7 @@
  * Thread   immutable after conf_load; the count is atomic.
  * Fails    conf_load says everything it found, each as file:line: words, then what to write instead.
  */
+#include "conf/conf_rule.h"
 #include "conf/conf_types.h"
 
 #include <netinet/in.h>
@@ -128,6 +129,21 @@ struct conf_provider {
 #include "conf.def"
 #undef CONF_PROVIDER
 };
+struct conf_profile {
+	const char *name, *at;
+#define CONF_PROFILE CONF_FIELD
+#include "conf.def"
+#undef CONF_PROFILE
+};
+/* In the order of the files, which is that in which they are looked at. */
+struct conf_rule {
+	const char *name, *at;
+	struct conf_rule_when when;
+	struct conf_rule_actions actions;
+#define CONF_RULE CONF_FIELD
+#include "conf.def"
+#undef CONF_RULE
+};
 /* One host of a route, in order; equal `preference` means equal. */
 struct conf_route_host {
 	const char *name; /* host name or address text */
@@ -163,6 +179,10 @@ struct conf {
 	size_t domain_count;
 	struct conf_provider *providers;
 	size_t provider_count;
+	struct conf_profile *profiles;
+	size_t profile_count;
+	struct conf_rule *rules;
+	size_t rule_count;
 	struct conf_route *routes;
 	size_t route_count;
 	struct conf_delivery delivery; /* domain "*" over the defaults: everything set */

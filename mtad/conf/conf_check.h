@@ -35,4 +35,7 @@ void conf_check_sources(struct conf_loader *l);
 void conf_check_pools(struct conf_loader *l);
 void conf_check_routes(struct conf_loader *l);
 void conf_check_pool_name(struct conf_loader *l, struct conf_place at, const char *pool);
+/* conf_check_rules.c */
+void conf_check_profiles(struct conf_loader *l);
+void conf_check_rules(struct conf_loader *l);
 #endif

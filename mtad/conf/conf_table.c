@@ -70,6 +70,16 @@ static const struct conf_row provider_rows[] = {
 #include "conf/conf.def"
 #undef CONF_PROVIDER
 };
+static const struct conf_row profile_rows[] = {
+#define CONF_PROFILE(...) ROW(conf_profile, __VA_ARGS__)
+#include "conf/conf.def"
+#undef CONF_PROFILE
+};
+static const struct conf_row rule_rows[] = {
+#define CONF_RULE(...) ROW(conf_rule, __VA_ARGS__)
+#include "conf/conf.def"
+#undef CONF_RULE
+};
 static const struct conf_row route_rows[] = {
 #define CONF_ROUTE(...) ROW(conf_route, __VA_ARGS__)
 #include "conf/conf.def"
@@ -128,6 +138,17 @@ const struct conf_block_kind conf_kinds[CONF_KIND_COUNT] = {
 			"Takes the settings of "
 			"domain as well."),
 		.has_delivery = true, .delivery_offset = offsetof(struct conf_provider, delivery)},
+	[CONF_KIND_PROFILE] = {ROWS(profile_rows),
+		KIND(profile, "NAME",
+			"Limits that a rule may lay over those of a lane (from one source to one site) for a "
+			"time. They only tighten: a limit that is looser than the lane's own changes "
+			"nothing.")},
+	[CONF_KIND_RULE] = {ROWS(rule_rows),
+		KIND(rule, "NAME",
+			"What to do when a site answers so. Rules are looked at in the order of the file, "
+			"included files behind the file that names them; each that holds does all it says, "
+			"unless one before it was the last. So a rule of your own stands before those that "
+			"came with mtad, and with last = yes replaces them for the replies it holds for.")},
 	[CONF_KIND_ROUTE] = {ROWS(route_rows), KIND(route, "NAME",
 						       "A fixed way for some domains, or for all, instead of "
 						       "the MX records: a smarthost, an internal server.")},

@@ -1,0 +1,395 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Rules and profiles: small texts such as "lane 2h" and "3 in 10m" into numbers, so that nobody behind has to
+ * parse anything, and expressions that PCRE2 takes. A rule that could never do anything is an error: it is a
+ * mistake, and the operator believes to be protected by it.
+ *
+ * Invariant: numbers are within the ranges conf_rule.h gives.
+ */
+#include "conf/conf_check.h"
+
+#include "base/pattern.h"
+#include "smtp_client.h"
+
+#include <assert.h>
+#include <string.h>
+
+#define SECOND_US INT64_C(1000000)
+#define DAY_US    (24 * 3600 * SECOND_US)
+#define HITS_MAX  100000
+#define WORD_MAX  65536 /* no word of a file is longer */
+
+#define PHASE(word) (UINT32_C(1) << SMTP_PHASE_##word)
+
+uint32_t
+conf_phase_bits(const char *word)
+{
+	/* Where a reply can come. Nobody answers the connection itself or the TLS handshake. */
+	static const struct {
+		const char *word;
+		uint32_t phases;
+	} table[] = {{"greeting", PHASE(GREETING)}, {"ehlo", PHASE(EHLO)}, {"starttls", PHASE(STARTTLS)},
+		{"auth", PHASE(AUTH)}, {"mail", PHASE(MAIL)}, {"rcpt", PHASE(RCPT)},
+		{"data", PHASE(DATA) | PHASE(BODY) | PHASE(DOT)},
+		{"idle", PHASE(RSET) | PHASE(IDLE) | PHASE(QUIT)}};
+
+	for (size_t i = 0; i < sizeof(table) / sizeof(table[0]); i++)
+		if (strcmp(table[i].word, word) == 0)
+			return table[i].phases;
+	return 0;
+}
+
+/* --- one text each; false: it is none --- */
+
+/* "421", "45x", "4xx". */
+static bool
+parse_code(const char *text, struct conf_code_range *out)
+{
+	uint16_t min = 0, max = 0;
+	bool is_open = false;
+
+	if (strnlen(text, 4) != 3 || (text[0] != '4' && text[0] != '5'))
+		return false;
+	for (int i = 0; i < 3; i++) {
+		bool is_digit = text[i] >= '0' && text[i] <= '9';
+
+		if (is_digit ? is_open : text[i] != 'x' && text[i] != 'X')
+			return false;
+		is_open = !is_digit;
+		min = (uint16_t)(min * 10 + (is_digit ? text[i] - '0' : 0));
+		max = (uint16_t)(max * 10 + (is_digit ? text[i] - '0' : 9));
+	}
+	*out = (struct conf_code_range){min, max};
+	return true;
+}
+
+/* A number up to 999 or "*" at *p, which moves behind it. */
+static bool
+parse_esc_part(const char **p, int16_t *out)
+{
+	int n = 0;
+	const char *q = *p;
+
+	if (*q == '*') {
+		*out = -1;
+		*p = q + 1;
+		return true;
+	}
+	for (; *q >= '0' && *q <= '9' && q - *p < 3; q++)
+		n = n * 10 + *q - '0';
+	if (q == *p)
+		return false;
+	*p = q;
+	*out = (int16_t)n;
+	return true;
+}
+
+/* "4.7.28", "4.7.*", "*.7.1". */
+static bool
+parse_esc(const char *p, struct conf_esc_mask *out)
+{
+	return parse_esc_part(&p, &out->class_digit) && *p++ == '.' && parse_esc_part(&p, &out->subject) &&
+	       *p++ == '.' && parse_esc_part(&p, &out->detail) && *p == '\0' &&
+	       (out->class_digit == -1 || out->class_digit == 4 || out->class_digit == 5);
+}
+
+/* A time from 1 s to max_us. */
+static bool
+parse_time(const char *text, int64_t max_us, int64_t *out_us)
+{
+	struct conf_why why;
+
+	return conf_value_duration(text, out_us, &why) && *out_us >= SECOND_US && *out_us <= max_us;
+}
+
+/* "3 in 10m". */
+static bool
+parse_count(const char *text, struct conf_rule_actions *out)
+{
+	size_t digits = strspn(text, "0123456789");
+	uint32_t n = 0;
+
+	if (digits == 0 || digits > 6 || strncmp(text + digits, " in ", 4) != 0)
+		return false;
+	for (size_t i = 0; i < digits; i++)
+		n = n * 10 + (uint32_t)(text[i] - '0');
+	out->hits = n;
+	return n >= 2 && n <= HITS_MAX && parse_time(text + digits + 4, 7 * DAY_US, &out->hits_us);
+}
+
+/* "50%". */
+static bool
+parse_percent(const char *text, int32_t *out)
+{
+	size_t digits = strspn(text, "0123456789");
+
+	if (digits == 0 || digits > 2 || text[digits] != '%' || text[digits + 1] != '\0')
+		return false;
+	*out = digits == 1 ? text[0] - '0' : (text[0] - '0') * 10 + text[1] - '0';
+	return *out > 0;
+}
+
+/* "lane 2h"; what is paused and how long goes into its place. */
+static bool
+parse_pause(const char *text, int64_t pause_us[CONF_SCOPE_COUNT])
+{
+	static const char *const scopes[CONF_SCOPE_COUNT] = {"lane", "site", "source", "stream", "sender"};
+	size_t len = strcspn(text, " ");
+
+	for (int i = 0; i < CONF_SCOPE_COUNT; i++)
+		if (strncmp(scopes[i], text, len) == 0 && scopes[i][len] == '\0' && text[len] == ' ')
+			return pause_us[i] == 0 && parse_time(text + len + 1, 7 * DAY_US, &pause_us[i]);
+	return false;
+}
+
+/* --- names --- */
+
+/* "; did you mean \"x\"?" for the nearest name of a block of this kind; "" when none is near. */
+static const char *
+nearest_name(struct conf_loader *l, int kind, const char *name)
+{
+	int best = strnlen(name, 20) < 5 ? 2 : 3;
+	const char *nearest = NULL;
+
+	for (size_t n = 0; n < l->raw.counts[kind]; n++) {
+		int distance = conf_word_distance(name, l->blocks[kind][n]->title);
+
+		if (distance < best) {
+			best = distance;
+			nearest = l->blocks[kind][n]->title;
+		}
+	}
+	return nearest == NULL ? "" : conf_arena_printf(&l->scratch, "; did you mean \"%.60s\"?", nearest);
+}
+
+struct rule_check {
+	struct conf_loader *l;
+	size_t n; /* of the rule */
+	struct conf_rule *rule;
+	const struct conf_index *providers, *profiles;
+};
+
+static struct conf_place
+place(const struct rule_check *c, const char *setting)
+{
+	return conf_place_of(c->l, CONF_KIND_RULE, c->n, setting);
+}
+
+static bool
+is_given(const struct rule_check *c, const char *setting)
+{
+	return conf_raw_find(c->l->blocks[CONF_KIND_RULE][c->n], &conf_kinds[CONF_KIND_RULE], setting) !=
+	       NULL;
+}
+
+/* The index of the block that a rule names; -1: said. */
+static int64_t
+find_named(const struct rule_check *c, const char *setting, int kind, const char *name)
+{
+	const struct conf_index *index = kind == CONF_KIND_PROVIDER ? c->providers : c->profiles;
+	int64_t found = conf_index_find(index, name, strnlen(name, WORD_MAX));
+
+	if (found < 0)
+		conf_error(&c->l->report, place(c, setting), "there is no %s \"%.60s\"%s",
+			conf_kinds[kind].word, name, nearest_name(c->l, kind, name));
+	return found;
+}
+
+/* --- when it holds --- */
+
+static void
+check_rule_providers(struct rule_check *c)
+{
+	const struct conf_list *names = &c->rule->providers;
+	uint32_t *index = conf_arena_alloc(&c->l->owner->arena, names->count * sizeof(*index));
+
+	for (size_t i = 0; i < names->count; i++) {
+		int64_t found = find_named(c, "providers", CONF_KIND_PROVIDER, names->items[i]);
+		size_t at = i;
+
+		if (found < 0)
+			return;
+		/* Ascending, and once each. */
+		for (; at > 0 && index[at - 1] >= found; at--) {
+			if (index[at - 1] == found)
+				conf_error(&c->l->report, place(c, "providers"),
+					"provider \"%.60s\" is in this rule twice", names->items[i]);
+			index[at] = index[at - 1];
+		}
+		index[at] = (uint32_t)found;
+	}
+	c->rule->when.provider_index = index;
+}
+
+static void
+check_rule_codes(struct rule_check *c)
+{
+	const struct conf_list *code = &c->rule->code, *esc = &c->rule->enhanced, *phase = &c->rule->phase;
+	struct conf_arena *a = &c->l->owner->arena;
+	struct conf_code_range *codes = conf_arena_alloc(a, code->count * sizeof(*codes));
+	struct conf_esc_mask *escs = conf_arena_alloc(a, esc->count * sizeof(*escs));
+	struct conf_rule_when *when = &c->rule->when;
+
+	for (size_t i = 0; i < code->count; i++)
+		if (!parse_code(code->items[i], &codes[i]))
+			conf_error(&c->l->report, place(c, "code"),
+				"\"%.60s\" is no reply code; write 421, 45x, 4xx or 5xx", code->items[i]);
+	for (size_t i = 0; i < esc->count; i++)
+		if (!parse_esc(esc->items[i], &escs[i]))
+			conf_error(&c->l->report, place(c, "enhanced"),
+				"\"%.60s\" is no enhanced code; write 4.7.28, 4.7.* or *.7.1", esc->items[i]);
+	for (size_t i = 0; i < phase->count; i++) {
+		uint32_t bits = conf_phase_bits(phase->items[i]);
+
+		if (bits == 0)
+			conf_error(&c->l->report, place(c, "phase"),
+				"\"%.60s\": no reply comes there; there are %s", phase->items[i],
+				CONF_PHASE_WORDS);
+		when->phases |= bits;
+	}
+	when->codes = codes;
+	when->code_count = code->count;
+	when->escs = escs;
+	when->esc_count = esc->count;
+}
+
+static void
+check_rule_text(struct rule_check *c)
+{
+	const struct conf_list *text = &c->rule->text;
+
+	for (size_t i = 0; i < text->count; i++) {
+		char why[200];
+		size_t offset;
+		struct pattern *p = pattern_create(text->items[i], &offset, why, sizeof(why));
+
+		if (p == NULL)
+			conf_error(&c->l->report, place(c, "text"),
+				"\"%.200s\" is no regular expression: %s, at byte %zu", text->items[i], why,
+				offset);
+		pattern_destroy(&p);
+	}
+}
+
+/* --- what it does --- */
+
+static void
+check_rule_slowing(struct rule_check *c)
+{
+	struct conf_report *r = &c->l->report;
+	struct conf_rule_actions *a = &c->rule->actions;
+	const struct conf_rule *rule = c->rule;
+
+	if (rule->count[0] != '\0' && !parse_count(rule->count, a))
+		conf_error(r, place(c, "count"),
+			"\"%.60s\" is no count; write \"3 in 10m\" (from 2 to %d in 1s to 7d), or leave the "
+			"line out",
+			rule->count, HITS_MAX);
+	if (rule->profile[0] != '\0')
+		a->profile = (int32_t)find_named(c, "profile", CONF_KIND_PROFILE, rule->profile);
+	if (rule->slow[0] != '\0' && !parse_percent(rule->slow, &a->slow_percent))
+		conf_error(r, place(c, "slow"),
+			"\"%.60s\": write a part of the present speed, from 1%% to 99%%", rule->slow);
+	for (size_t i = 0; i < rule->pause.count; i++)
+		if (!parse_pause(rule->pause.items[i], a->pause_us))
+			conf_error(r, place(c, "pause"),
+				"\"%.60s\" is no pause; write \"lane 2h\" (lane, site, source, stream or "
+				"sender, "
+				"each once; from 1s to 7d)",
+				rule->pause.items[i]);
+	if (rule->profile[0] == '\0' && rule->slow[0] == '\0' && is_given(c, "duration"))
+		conf_error(r, place(c, "duration"),
+			"duration is that of profile and slow; a pause has its own: pause = \"lane 2h\"");
+}
+
+static void
+check_rule_recipient(struct rule_check *c)
+{
+	struct conf_report *r = &c->l->report;
+	struct conf_rule_actions *a = &c->rule->actions;
+	const char *retry = c->rule->retry;
+
+	a->retry_by_hint = strcmp(retry, "hint") == 0;
+	if (retry[0] != '\0' && !a->retry_by_hint && !parse_time(retry, DAY_US, &a->retry_us))
+		conf_error(r, place(c, "retry"), "\"%.60s\": write a time from 1s to 1d such as 15m, or hint",
+			retry);
+	if (c->rule->treat == CONF_TREAT_PERMANENT && (retry[0] != '\0' || c->rule->next_source))
+		conf_error(r, place(c, "treat"),
+			"treat = permanent ends the recipient: there is no attempt for retry and "
+			"next-source");
+}
+
+static bool
+does_something(const struct conf_rule *rule)
+{
+	return rule->profile[0] != '\0' || rule->slow[0] != '\0' || rule->pause.count > 0 ||
+	       rule->next_source || rule->treat != CONF_TREAT_UNSET || rule->retry[0] != '\0' ||
+	       rule->note[0] != '\0' || rule->alert || rule->last;
+}
+
+static void
+check_rule(struct rule_check *c)
+{
+	struct conf_rule *rule = c->rule;
+
+	rule->actions = (struct conf_rule_actions){.hits = 1,
+		.profile = -1,
+		.duration_us = rule->duration,
+		.treat = (enum conf_treat)rule->treat,
+		.next_source = rule->next_source,
+		.has_alert = rule->alert};
+	check_rule_providers(c);
+	check_rule_codes(c);
+	check_rule_text(c);
+	check_rule_slowing(c);
+	check_rule_recipient(c);
+	if (!does_something(rule))
+		conf_error(&c->l->report, c->l->blocks[CONF_KIND_RULE][c->n]->at,
+			"rule \"%.60s\" does nothing: give it profile, slow, pause, next-source, treat, "
+			"retry, "
+			"note, alert or last",
+			rule->name);
+}
+
+/* The names were checked where their blocks were; here they are only found again. */
+static void
+index_names(struct conf_loader *l, int kind, struct conf_index *index)
+{
+	conf_index_init(index, &l->scratch, l->raw.counts[kind] + 1);
+	for (size_t n = 0; n < l->raw.counts[kind]; n++) {
+		const char *name = l->blocks[kind][n]->title;
+
+		(void)conf_index_add(index, name, strnlen(name, WORD_MAX), (uint32_t)n);
+	}
+}
+
+void
+conf_check_profiles(struct conf_loader *l)
+{
+	struct conf_index names;
+
+	conf_check_names(l, CONF_KIND_PROFILE, &names);
+	for (size_t n = 0; n < l->conf->profile_count; n++) {
+		const struct conf_profile *p = &l->conf->profiles[n];
+
+		if (p->connections == 0 && p->connect_rate.count == 0 && p->rate.count == 0 &&
+			p->messages_per_connection == 0)
+			conf_error(&l->report, l->blocks[CONF_KIND_PROFILE][n]->at,
+				"profile \"%.60s\" has no limit: it would change nothing", p->name);
+	}
+}
+
+void
+conf_check_rules(struct conf_loader *l)
+{
+	struct conf_index names, providers, profiles;
+
+	conf_check_names(l, CONF_KIND_RULE, &names);
+	index_names(l, CONF_KIND_PROVIDER, &providers);
+	index_names(l, CONF_KIND_PROFILE, &profiles);
+	for (size_t n = 0; n < l->conf->rule_count; n++) {
+		struct rule_check c = {l, n, &l->conf->rules[n], &providers, &profiles};
+
+		check_rule(&c);
+	}
+}
