@@ -1,0 +1,59 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef MTAD_SHAPE_RULES_H
+#define MTAD_SHAPE_RULES_H
+/*
+ * rules - which rules of the configuration hold for a reply, and what they say
+ *
+ * A rule is named by its place in conf.rules. What it does stands in conf.rules[n].actions: plain numbers, to
+ * be handed to whoever does it. Counting to "3 in 10m" is done there too, with queue_hits.
+ *
+ * Owner    whoever made it, one for a configuration; it holds a reference to that.
+ * Memory   the compiled expressions, for as long as it lives; matching takes some KB for the time of the
+ *          call.
+ * Thread   never changes: match from any thread at the same time. The counter is relaxed.
+ * Fails    rules_create: NULL without memory. Expressions are right, conf has checked them. Matching cannot
+ *          fail: a rule whose expression gives up (see base/pattern.h) does not hold, and is counted.
+ */
+#include "conf/conf.h"
+#include "smtp_client.h"
+
+enum {
+	RULES_MATCH_MAX = 16,  /* rules that hold for one reply; those behind are not looked at */
+	RULES_TEXT_MAX = 1040, /* code, blank, text */
+	RULES_WORDS_MAX = 512,
+	RULES_PROVIDER_NONE = -1, /* a site that no provider block names */
+	RULES_PROVIDER_ANY =
+		-2, /* each rule, whoever it is for and `last` or not: to look at, not to act on */
+};
+#define RULES_PHASE(phase) (UINT32_C(1) << (phase))
+#define RULES_PHASES_ANY   UINT32_MAX
+
+struct rules;
+struct rules_reply {
+	int provider;    /* index in conf.providers, or RULES_PROVIDER_... */
+	uint32_t phases; /* RULES_PHASE of where it came */
+	const struct smtp_reply *reply;
+};
+struct rules_match {
+	uint32_t rules[RULES_MATCH_MAX]; /* in their order */
+	uint32_t count;
+	/* For the recipient, at once and whatever a rule counts to: */
+	enum conf_treat treat; /* of the first rule that says it */
+	int64_t retry_us;      /* the same; 0: by the schedule. By hint: what the reply says */
+	bool next_source;      /* one of them says so */
+};
+
+struct rules *rules_create(const struct conf *conf);
+void rules_destroy(struct rules **rp);
+
+/* Replies that are neither 4xx nor 5xx match nothing. */
+void rules_match(const struct rules *r, const struct rules_reply *in, struct rules_match *out);
+/* Expressions that gave up since it was made. */
+uint64_t rules_gave_up(const struct rules *r);
+
+/* What the expressions are matched against: code, blank, text. Lines are joined by blanks, and the enhanced
+ * code stands once, in front: sites write it on every line. Returns the length; no NUL behind it. */
+size_t rules_text(const struct smtp_reply *reply, char out[RULES_TEXT_MAX]);
+/* What a rule does, in words: "pause the lane for 2h after 3 in 10m; retry in 15m"; cut at `max`. */
+void rules_say(const struct conf *conf, uint32_t rule, char *buf, size_t max);
+#endif
