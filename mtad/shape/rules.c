@@ -298,7 +298,68 @@ rules_match(const struct rules *r, const struct rules_reply *in, struct rules_ma
 	pattern_block_destroy(&w.block);
 }
 
-/* --- in words --- */
+/* --- for people --- */
+
+/* A whole reply as it goes over the network. */
+struct wire {
+	char bytes[4096];
+	size_t len;
+};
+
+/* One line as a peer would send it. */
+static bool
+read_line(struct smtp_slice line, const char code[3], bool is_last, struct wire *w)
+{
+	bool has_code = line.len >= 3 && memcmp(line.ptr, code, 3) == 0 &&
+			(line.len == 3 || line.ptr[3] == ' ' || line.ptr[3] == '-');
+	size_t skip = !has_code ? 0 : line.len == 3 ? 3 : 4;
+
+	if (line.len - skip + 6 > sizeof(w->bytes) - w->len)
+		return false;
+	memcpy(w->bytes + w->len, code, 3);
+	w->bytes[w->len + 3] = is_last ? ' ' : '-';
+	memcpy(w->bytes + w->len + 4, line.ptr + skip, line.len - skip);
+	w->len += 4 + line.len - skip;
+	memcpy(w->bytes + w->len, "\r\n", 2);
+	w->len += 2;
+	return true;
+}
+
+bool
+rules_read(const char *text, size_t len, struct smtp_reply_parser *p, struct smtp_reply *out_reply)
+{
+	struct wire w = {.len = 0};
+	struct smtp_reply reply;
+	struct smtp_slice in;
+	const char *code = text;
+	bool is_last = false;
+	int found;
+
+	while (len > 0 && (text[len - 1] == '\n' || text[len - 1] == '\r'))
+		len--;
+	if (len < 3 || (len > 3 && text[3] != ' ' && text[3] != '-' && text[3] != '\n' && text[3] != '\r'))
+		return false;
+	while (!is_last) {
+		const char *end = memchr(text, '\n', len);
+		size_t line_len = end != NULL ? (size_t)(end - text) : len;
+		size_t shown = line_len > 0 && text[line_len - 1] == '\r' ? line_len - 1 : line_len;
+
+		is_last = end == NULL;
+		if (!read_line((struct smtp_slice){text, shown}, code, is_last, &w))
+			return false;
+		text += line_len + !is_last;
+		len -= line_len + !is_last;
+	}
+	in = (struct smtp_slice){w.bytes, w.len};
+	smtp_reply_init(p);
+	do
+		found = smtp_reply_feed(p, &in, &reply);
+	while (found == SMTP_REPLY_LINE);
+	if (found != SMTP_REPLY_WHOLE || in.len > 0)
+		return false;
+	*out_reply = reply;
+	return true;
+}
 
 /* Two numbers of the largest units: "2h", "1h30m". */
 static const char *

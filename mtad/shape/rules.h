@@ -16,6 +16,7 @@
  */
 #include "conf/conf.h"
 #include "smtp_client.h"
+#include "smtp_reply.h"
 
 enum {
 	RULES_MATCH_MAX = 16,  /* rules that hold for one reply; those behind are not looked at */
@@ -54,6 +55,9 @@ uint64_t rules_gave_up(const struct rules *r);
 /* What the expressions are matched against: code, blank, text. Lines are joined by blanks, and the enhanced
  * code stands once, in front: sites write it on every line. Returns the length; no NUL behind it. */
 size_t rules_text(const struct smtp_reply *reply, char out[RULES_TEXT_MAX]);
+/* A reply as people have it: "421 4.7.0 words", its lines with or without the code on each, between them \n
+ * or \r\n. *out_reply borrows from `p`. False: it does not begin with a code, or is longer than any reply. */
+bool rules_read(const char *text, size_t len, struct smtp_reply_parser *p, struct smtp_reply *out_reply);
 /* What a rule does, in words: "pause the lane for 2h after 3 in 10m; retry in 15m"; cut at `max`. */
 void rules_say(const struct conf *conf, uint32_t rule, char *buf, size_t max);
 #endif

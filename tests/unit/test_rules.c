@@ -8,7 +8,6 @@
 
 #include "conf_fixture.h"
 #include "shape/rules.h"
-#include "smtp_reply.h"
 
 #include <pthread.h>
 #include <stdlib.h>
@@ -18,28 +17,13 @@
 #define ANY    RULES_PROVIDER_ANY
 #define NONE   RULES_PROVIDER_NONE
 
-/* A reply as its peer writes it, a line a "\n"; its text lies in `p`. */
 static struct smtp_reply
 read_reply(struct smtp_reply_parser *p, const char *lines)
 {
 	struct smtp_reply reply = {0};
-	char wire[2000];
-	size_t len = 0;
-	struct smtp_slice in;
-	int found;
 
-	for (; *lines != '\0'; lines++) {
-		if (*lines == '\n')
-			wire[len++] = '\r';
-		wire[len++] = *lines;
-	}
-	memcpy(wire + len, "\r\n", 2);
-	in = (struct smtp_slice){wire, len + 2};
-	smtp_reply_init(p);
-	do
-		found = smtp_reply_feed(p, &in, &reply);
-	while (found == SMTP_REPLY_LINE);
-	assert_int_equal(found, SMTP_REPLY_WHOLE);
+	if (!rules_read(lines, strnlen(lines, 2000), p, &reply))
+		fail_msg("no reply: %s", lines);
 	return reply;
 }
 
@@ -186,6 +170,54 @@ test_text(void **state)
 	}
 }
 
+static void
+test_read(void **state)
+{
+	static const struct {
+		const char *text;
+		uint16_t code; /* 0: none */
+		const char *want;
+		int detail; /* of the enhanced code, -1: none */
+	} cases[] = {
+		{"421 4.7.28 a", 421, "4.7.28 a", 28},
+		{"421-4.7.28 a\r\n421 4.7.28 b\r\n", 421, "4.7.28 a\n4.7.28 b", 28},
+		{"421 4.7.28 a\n4.7.28 b", 421, "4.7.28 a\n4.7.28 b", 28},
+		{"421-a\n421", 421, "a\n", -1},
+		{"421-a\n\nb", 421, "a\n\nb", -1},
+		{"421-a\n422 b", 421, "a\n422 b", -1},
+		{"421", 421, "", -1},
+		{"421-only", 421, "only", -1},
+		{"", 0, NULL, 0},
+		{"\n", 0, NULL, 0},
+		{"42", 0, NULL, 0},
+		{"4211 a", 0, NULL, 0},
+		{"999 a", 0, NULL, 0},
+		{"later 421", 0, NULL, 0},
+		{"4.7.1 later", 0, NULL, 0},
+		{"421 a\rb", 0, NULL, 0},
+	};
+	char *long_text = malloc(5000);
+
+	assert_non_null(long_text);
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		struct smtp_reply_parser p;
+		struct smtp_reply reply = {0};
+		bool is_reply = rules_read(cases[i].text, text_len(cases[i].text), &p, &reply);
+
+		if (is_reply != (cases[i].code != 0) || reply.code != cases[i].code)
+			fail_msg("%s: %u", cases[i].text, (unsigned)reply.code);
+		if (!is_reply)
+			continue;
+		assert_int_equal(reply.text.len, text_len(cases[i].want));
+		assert_memory_equal(reply.text.ptr, cases[i].want, reply.text.len);
+		assert_int_equal(reply.esc.class_digit != 0 ? reply.esc.detail : -1, cases[i].detail);
+	}
+	memset(long_text, '4', 5000);
+	long_text[3] = ' ';
+	assert_false(rules_read(long_text, 5000, &(struct smtp_reply_parser){0}, &(struct smtp_reply){0}));
+	free(long_text);
+}
+
 /* The longest reply there can be, and more rules than are reported. */
 static void
 test_bounds(void **state)
@@ -312,6 +344,7 @@ main(void)
 		WITH_FOLDER(test_match),
 		WITH_FOLDER(test_recipient),
 		cmocka_unit_test(test_text),
+		cmocka_unit_test(test_read),
 		WITH_FOLDER(test_bounds),
 		WITH_FOLDER(test_gave_up),
 		WITH_FOLDER(test_threads),
