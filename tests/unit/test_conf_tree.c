@@ -65,19 +65,23 @@ test_tree(void **state)
 		count++;
 	}
 	fts_close(walk);
-	assert_true(count >= 4);
+	assert_true(count >= 5);
 }
 
 /* conf/mtad.conf as it stands changes no default; with every "#" before a word taken away it still loads. */
 static void
 test_commented_file(void **state)
 {
-	size_t len, n = 0;
-	char *bytes = read_tree_file("conf/mtad.conf", &len), *text = malloc(len + 1), *said = NULL;
+	size_t len, providers_len, n = 0;
+	char *bytes = read_tree_file("conf/mtad.conf", &len), *text = malloc(len + 1), *said = NULL,
+	     *providers;
 	const struct conf *plain, *empty, *full;
 	FILE *out = open_memstream(&said, &(size_t){0});
 
 	put_secrets(*state, "");
+	providers = read_tree_file("conf/providers.conf", &providers_len);
+	put_file(*state, "providers.conf", providers, providers_len, 0600);
+	free(providers);
 	assert_non_null(text);
 	plain = must_load(*state, bytes);
 	empty = must_load(*state, "");
@@ -90,7 +94,10 @@ test_commented_file(void **state)
 			text[n++] = bytes[i];
 	text[n] = '\0';
 	full = must_load(*state, text);
-	assert_int_equal(full->user_count + full->pool_count + full->dkim_count + full->provider_count, 4);
+	assert_int_equal(full->user_count + full->pool_count + full->dkim_count, 3);
+	assert_true(full->provider_count > 30 && full->rule_count > 60);
+	assert_string_equal(full->providers[0].name, "example");
+	assert_string_equal(full->rules[0].name, "example-too-fast");
 	conf_unref(plain);
 	conf_unref(empty);
 	conf_unref(full);
