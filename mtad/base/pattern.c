@@ -4,9 +4,9 @@
  * bounded here is how long a text may keep an expression busy. PCRE2 counts its steps anew at each place of
  * the text where a match could begin, so the longest time is that of PATTERN_STEPS_MAX steps for each byte.
  *
- * Expressions are interpreted, not compiled to machine code: that wants memory that is writable and
- * executable, which our systemd unit forbids (MemoryDenyWriteExecute), and a reply is short: 0.02 to 3 us an
- * expression (m) instead of 0.02 to 0.2.
+ * Compiled to machine code where the system lets us: a reply against the rules of a provider takes 3 us, 8 at
+ * worst, and interpreted 12, 40 at worst (m). Our systemd unit does not let us (MemoryDenyWriteExecute); then
+ * the same expressions are interpreted, with the same answers: only where one gives up can differ.
  */
 #include "base/pattern.h"
 
@@ -49,6 +49,7 @@ pattern_create(const char *text, size_t *out_offset, char *why, size_t why_max)
 		free(p);
 		return NULL;
 	}
+	(void)pcre2_jit_compile(p->code, PCRE2_JIT_COMPLETE);
 	return p;
 }
 
