@@ -81,6 +81,8 @@ static const struct {
 		"policy, "
 		"but temporary DNS failures prevent authentication.",
 		"google-dns"},
+	{"google", "550 5.7.40 The message did not pass DMARC", "google-authentication"},
+	{"google", "504 5.7.40 Unrecognized authentication type.", ""},
 	{"google", "550 5.7.29 This message was blocked because it wasn't sent over a TLS connection.",
 		"google-tls"},
 	{"google",
@@ -316,6 +318,7 @@ static const struct {
 	{"", "550 5.1.1 graylistings@b.example unknown", ""},
 	{"", "421 Too many concurrent SMTP connections from this IP address; please try again later.",
 		"too-many-connections"},
+	{"", "421 4.7.0 too many open connections from your ip or network", "too-many-connections"},
 	{"", "452 4.5.3 Too many recipients", ""},
 	{"", "421 4.4.2 Too many errors on this connection", ""},
 	{"", "450 All messages from 2001:db8::1 will be permanently deferred", "reputation"},

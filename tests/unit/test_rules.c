@@ -315,7 +315,7 @@ test_say(void **state)
 			"in 1d"},
 		{"profile = slow slow = 25% duration = 2h",
 			"profile slow for 2h; slow the lane to 25% for 2h"},
-		{"treat = permanent", "treat as permanent"},
+		{"treat = permanent last = yes", "treat as permanent; no further rule"},
 		{"retry = hint next-source = yes", "retry when the reply says; retry from another source"},
 	};
 	char text[500], said[RULES_WORDS_MAX], small[12];
