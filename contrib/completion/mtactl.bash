@@ -11,6 +11,13 @@ _mtactl_ask()
 		sed -n "s/^ *\"$member\": \"\([][A-Za-z0-9._+-]*\)\",\{0,1\}$/\1/p" | sort -u
 }
 
+# The providers that rules are for.
+_mtactl_providers()
+{
+	timeout 1 "${mtactl[@]}" --json rules list 2>/dev/null |
+		sed -n '/"providers": \[/,/\]/s/^ *"\([A-Za-z0-9._-]*\)",\{0,1\}$/\1/p' | sort -u
+}
+
 _mtactl()
 {
 	local cur prev words cword command='' at=0 i
@@ -19,7 +26,7 @@ _mtactl()
 		words=("${COMP_WORDS[@]}") cword=$COMP_CWORD
 		cur=${COMP_WORDS[COMP_CWORD]} prev=${COMP_WORDS[COMP_CWORD-1]}
 	}
-	local looks='status queue sites list show pauses audit explain'
+	local looks='status queue sites list show pauses audit explain rules'
 	local changes='retry hold release bounce delete'
 	local others='pause resume reload stop rotate dkim passwd help version'
 	local filters='--domain --site --sender --user --job --held --waiting'
@@ -30,21 +37,23 @@ _mtactl()
 	for ((i = 1; i < cword; i++)); do
 		case ${words[i]} in
 		-c|--socket) mtactl+=("${words[i]}" "${words[i+1]}"); ((i++)) ;;
-		--domain|--site|--sender|--user|--job|--limit|--by|--reason|--for|--selector|--algorithm|--out) ((i++)) ;;
+		--domain|--site|--sender|--user|--job|--limit|--by|--reason|--for|--selector|--algorithm|--out|--provider|--mx|--phase|--file) ((i++)) ;;
 		-*) ;;
 		*) command=${words[i]} at=$i; break ;;
 		esac
 	done
 
 	case $prev in
-	-c|--socket|--out) compopt -o filenames 2>/dev/null; COMPREPLY=($(compgen -f -- "$cur")); return ;;
+	-c|--socket|--out|--file) compopt -o filenames 2>/dev/null; COMPREPLY=($(compgen -f -- "$cur")); return ;;
 	--by) COMPREPLY=($(compgen -W 'domain site state' -- "$cur")); return ;;
 	--algorithm) COMPREPLY=($(compgen -W 'rsa2048 rsa4096 ed25519' -- "$cur")); return ;;
 	--for) COMPREPLY=($(compgen -W '10m 30m 1h 2h 6h 1d' -- "$cur")); return ;;
 	--domain) COMPREPLY=($(compgen -W "$(_mtactl_ask domain queue --limit 500)" -- "$cur")); return ;;
 	--site) COMPREPLY=($(compgen -W "$(_mtactl_ask site sites --limit 500)" -- "$cur")); return ;;
 	--job) COMPREPLY=($(compgen -W "$(_mtactl_ask job list)" -- "$cur")); return ;;
-	--sender|--user|--limit|--reason|--selector) return ;;
+	--phase) COMPREPLY=($(compgen -W 'greeting ehlo starttls auth mail rcpt data idle' -- "$cur")); return ;;
+	--provider) COMPREPLY=($(compgen -W "$(_mtactl_providers)" -- "$cur")); return ;;
+	--sender|--user|--limit|--reason|--selector|--mx) return ;;
 	esac
 
 	case $command in
@@ -57,6 +66,12 @@ _mtactl()
 			COMPREPLY=($(compgen -W '--json' -- "$cur"))
 		elif ((cword == at + 1)); then
 			COMPREPLY=($(compgen -W "listen user stream source pool dkim provider route $(_mtactl_ask domain queue --limit 500)" -- "$cur"))
+		fi ;;
+	rules)
+		if ((cword == at + 1)); then
+			COMPREPLY=($(compgen -W 'test list' -- "$cur"))
+		else
+			COMPREPLY=($(compgen -W '--provider --domain --mx --phase --file --json' -- "$cur"))
 		fi ;;
 	stop) COMPREPLY=($(compgen -W '--no-wait --json' -- "$cur")) ;;
 	list)

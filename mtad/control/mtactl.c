@@ -31,6 +31,7 @@ enum {
 	OPT_REASON = 1 << 8,
 	OPT_FOR = 1 << 9,
 	OPT_NO_WAIT = 1 << 10,
+	OPT_RULES = 1 << 11,
 	LOOK = OPT_LIMIT | OPT_WATCH,
 	CHANGE = OPT_FILTER | OPT_ALL | OPT_ASK,
 };
@@ -43,13 +44,15 @@ static const struct {
 	{"help", 'h', no_argument, OPT_GLOBAL}, {"version", 'V', no_argument, OPT_GLOBAL},
 	{"by", 'b', required_argument, OPT_BY}, {"limit", 'l', required_argument, OPT_LIMIT},
 	{"body", 'B', no_argument, OPT_BODY}, {"watch", 'w', no_argument, OPT_WATCH},
-	{"domain", 'D', required_argument, OPT_FILTER}, {"site", 'T', required_argument, OPT_FILTER},
-	{"sender", 'F', required_argument, OPT_FILTER}, {"user", 'U', required_argument, OPT_FILTER},
-	{"job", 'J', required_argument, OPT_FILTER}, {"held", 'H', no_argument, OPT_FILTER},
-	{"waiting", 'W', no_argument, OPT_FILTER}, {"all", 'A', no_argument, OPT_ALL},
-	{"yes", 'y', no_argument, OPT_ASK}, {"dry-run", 'd', no_argument, OPT_ASK},
-	{"reason", 'R', required_argument, OPT_REASON}, {"for", 'O', required_argument, OPT_FOR},
-	{"no-wait", 'N', no_argument, OPT_NO_WAIT}};
+	{"domain", 'D', required_argument, OPT_FILTER | OPT_RULES},
+	{"site", 'T', required_argument, OPT_FILTER}, {"sender", 'F', required_argument, OPT_FILTER},
+	{"user", 'U', required_argument, OPT_FILTER}, {"job", 'J', required_argument, OPT_FILTER},
+	{"held", 'H', no_argument, OPT_FILTER}, {"waiting", 'W', no_argument, OPT_FILTER},
+	{"all", 'A', no_argument, OPT_ALL}, {"yes", 'y', no_argument, OPT_ASK},
+	{"dry-run", 'd', no_argument, OPT_ASK}, {"reason", 'R', required_argument, OPT_REASON},
+	{"for", 'O', required_argument, OPT_FOR}, {"no-wait", 'N', no_argument, OPT_NO_WAIT},
+	{"provider", 'P', required_argument, OPT_RULES}, {"mx", 'M', required_argument, OPT_RULES},
+	{"phase", 'p', required_argument, OPT_RULES}, {"file", 'f', required_argument, OPT_RULES}};
 enum { OPTIONS = sizeof(options) / sizeof(options[0]) };
 
 /* --- commands --- */
@@ -81,6 +84,8 @@ static const struct command {
 	{"audit", "", "", "do the books balance?", 0, 0, false, false, mtactl_look},
 	{"explain", "", " [DOMAIN|BLOCK [MX|NAME]]", "settings in force, and which line says so", 0, 2, false,
 		true, mtactl_explain},
+	{"rules", "", " test REPLY | rules list", "what replies lead to", OPT_RULES, 2, false, true,
+		mtactl_rules},
 	{"retry", "change", " FILTER", "try again now", CHANGE, 1, true, false, mtactl_change},
 	{"hold", "", " FILTER", "keep back", CHANGE, 1, true, false, mtactl_change},
 	{"release", "", " FILTER", "end a hold", CHANGE, 1, true, false, mtactl_change},
@@ -116,6 +121,7 @@ usage(FILE *out)
 	      "--all\n"
 	      "        change: --dry-run only counts; --yes does not ask\n"
 	      "        queue, sites, list: --limit N, 0 for all; status, queue, sites, pauses: --watch\n"
+	      "        rules: --provider P, or --domain D, --mx HOST; --phase PHASE; test: --file FILE\n"
 	      "KIND    domain, site, source, job, user; pause: [--for 2h] [--reason TEXT]\n"
 	      "See mtactl(8).\n",
 		out);

@@ -89,4 +89,6 @@ int mtactl_dkim_keygen(const struct mtactl *m, int argc, char **argv);
 int mtactl_passwd(void);
 /* Which settings are in force, and which line says so. */
 int mtactl_explain(struct mtactl *m, const struct mtactl_options *o);
+/* rules list, rules test (mtactl_rules.c): 0 when a rule holds, 1 when none does. */
+int mtactl_rules(struct mtactl *m, const struct mtactl_options *o);
 #endif

@@ -473,6 +473,83 @@ show_explain(const struct mtactl *m, const struct mtactl_options *o, const json_
 	TABLE(m, columns, rows_of(answer), 0);
 }
 
+/* Members of a list, or what stands for none. */
+static void
+write_names(char *buf, size_t max, const json_t *row, const char *field, int64_t now_us)
+{
+	const json_t *names = json_object_get(row, field), *name;
+	size_t i, len = 0;
+
+	snprintf(buf, max, "every site");
+	json_array_foreach(names, i, name)
+	{
+		if (len < max)
+			len += (size_t)snprintf(
+				buf + len, max - len, "%s%s", i > 0 ? ", " : "", json_string_value(name));
+	}
+}
+
+/* When a rule holds: its codes, then its expressions. */
+static void
+write_when(char *buf, size_t max, const json_t *row, const char *field, int64_t now_us)
+{
+	static const char *const fields[] = {"phase", "code", "enhanced", "text"};
+	const json_t *word;
+	size_t i, k, len = 0;
+
+	buf[0] = '\0';
+	for (i = 0; i < sizeof(fields) / sizeof(fields[0]); i++)
+		json_array_foreach(json_object_get(row, fields[i]), k, word)
+		{
+			if (len < max)
+				len += (size_t)snprintf(buf + len, max - len, i < 3 ? "%s%s" : "%s'%s'",
+					len > 0 ? " " : "", json_string_value(word));
+		}
+}
+
+/* What becomes of the recipient whose reply it was. */
+static void
+show_recipient(const json_t *summary)
+{
+	const char *treat = text(summary, "treat");
+	int64_t retry_us = integer(summary, "retry_us");
+	char wait[24];
+
+	fputs("the recipient: ", stdout);
+	if (treat[0] != '\0')
+		printf("taken as %s; ", treat);
+	span(wait, sizeof(wait), retry_us);
+	if (strcmp(treat, "permanent") == 0)
+		puts("it bounces");
+	else
+		printf("next attempt %s%s%s\n", retry_us > 0 ? "in " : "as scheduled",
+			retry_us > 0 ? wait : "",
+			json_is_true(json_object_get(summary, "next_source")) ? ", from another source" : "");
+}
+
+static void
+show_rules(const struct mtactl *m, const struct mtactl_options *o, const json_t *answer)
+{
+	static const struct mtactl_column tested[] = {{"RULE", "rule", write_text, false, 0, false},
+		{"OF", "providers", write_names, false, 10, true},
+		{"DOES", "does", write_text, false, 30, false}, {"NOTE", "note", write_text, false, 20, true},
+		{"AT", "at", write_text, false, 0, false}};
+	static const struct mtactl_column listed[] = {{"RULE", "rule", write_text, false, 0, false},
+		{"OF", "providers", write_names, false, 10, false},
+		{"WHEN", "text", write_when, false, 20, false},
+		{"DOES", "does", write_text, false, 20, false}, {"AT", "at", write_text, false, 0, true}};
+	const json_t *summary = json_object_get(answer, "summary");
+
+	if (json_array_size(rows_of(answer)) == 0)
+		puts(summary != NULL ? "no rule holds for this reply" : "there are no rules");
+	else if (summary != NULL) {
+		TABLE(m, tested, rows_of(answer), 0);
+		show_recipient(summary);
+	} else {
+		TABLE(m, listed, rows_of(answer), 0);
+	}
+}
+
 static void
 show_sites(const struct mtactl *m, const struct mtactl_options *o, const json_t *answer)
 {
@@ -643,7 +720,7 @@ mtactl_show(const struct mtactl *m, const struct mtactl_options *o, const json_t
 		void (*show)(const struct mtactl *m, const struct mtactl_options *o, const json_t *answer);
 	} table[] = {{"status", show_status}, {"queue", show_queue}, {"sites", show_sites},
 		{"list", show_list}, {"show", show_message}, {"pauses", show_pauses}, {"audit", show_audit},
-		{"dkim", show_dkim}, {"explain", show_explain}};
+		{"dkim", show_dkim}, {"explain", show_explain}, {"rules", show_rules}};
 	size_t i;
 
 	for (i = 0; i < sizeof(table) / sizeof(table[0]); i++)

@@ -165,6 +165,17 @@ rules_gave_up(const struct rules *r)
 
 /* --- matching --- */
 
+bool
+rules_is_for(const struct conf *conf, uint32_t rule, int provider)
+{
+	const struct conf_rule *r = &conf->rules[rule];
+
+	for (size_t i = 0; i < r->providers.count; i++)
+		if (provider >= 0 && r->when.provider_index[i] == (uint32_t)provider)
+			return true;
+	return r->providers.count == 0;
+}
+
 size_t
 rules_text(const struct smtp_reply *reply, char out[RULES_TEXT_MAX])
 {
@@ -438,6 +449,8 @@ rules_say(const struct conf *conf, uint32_t rule, char *buf, size_t max)
 		say(&w, "retry in %s", time_words(a->retry_us, time, sizeof(time)));
 	if (a->next_source)
 		say(&w, "retry from another source");
+	if (r->last)
+		say(&w, "no further rule");
 	if (w.len == 0)
 		say(&w, "nothing");
 }

@@ -49,6 +49,9 @@ void rules_destroy(struct rules **rp);
 
 /* Replies that are neither 4xx nor 5xx match nothing. */
 void rules_match(const struct rules *r, const struct rules_reply *in, struct rules_match *out);
+/* Whether a rule is for replies of this provider (or RULES_PROVIDER_NONE): for it by name, or for every site.
+ */
+bool rules_is_for(const struct conf *conf, uint32_t rule, int provider);
 /* Expressions that gave up since it was made. */
 uint64_t rules_gave_up(const struct rules *r);
 

@@ -333,6 +333,77 @@ def test_G18_explain(tmp_path):
     assert bad.returncode == 1 and bad.stdout == "" and '"a..test" is no domain' in bad.stderr
 
 
+RULES = '''provider big { mx = { *.big.test }  domains = { big.test } }
+rule first { providers = big  text = 'too (fast|much)'  pause = "lane 2h"  note = "see there" }
+rule second { code = 4xx  text = 'fast'  count = "3 in 10m"  slow = 50%  treat = temporary  retry = 90s  last = yes }
+rule third { text = 'fast'  alert = yes }
+'''
+# words of the command: (names of the rules, exit code)
+RULES_TRIED = {
+    "--provider big": (["first", "second"], 0),
+    "--mx mx1.BIG.test": (["first", "second"], 0),
+    "--domain big.test": (["first", "second"], 0),
+    "--domain a.test --mx mx1.big.test": (["first", "second"], 0),
+    "--domain a.test": (["second"], 0),
+    "--domain a.test --mx mx.a.test": (["second"], 0),
+    "": (["first", "second", "third"], 0),
+    "--provider big --phase rcpt": (["first", "second"], 0),
+}
+
+
+@pytest.mark.parametrize("words", RULES_TRIED)
+def test_rules_tried(tmp_path, words):
+    (tmp_path / "c.conf").write_text(GOOD + RULES)
+    done = explain(tmp_path / "c.conf", "--json", "rules", "test", *words.split(), "421-4.7.0 you are\n421 4.7.0 too fast")
+    answer = json.loads(done.stdout)
+    assert ([r["rule"] for r in answer["rows"]], done.returncode) == RULES_TRIED[words], done.stderr
+    assert answer["summary"]["treat"] == "temporary" and answer["summary"]["retry_us"] == 90_000_000
+
+
+def test_rules_shown(tmp_path):
+    (tmp_path / "c.conf").write_text(GOOD + RULES)
+    said = explain(tmp_path / "c.conf", "rules", "test", "--provider", "big", "550 too much").stdout.splitlines()
+    assert said[1].split("  ")[0] == "first" and "pause the lane for 2h" in said[1] and f"{tmp_path}/c.conf:5" in said[1]
+    assert said[2:] == ["the recipient: next attempt as scheduled"]
+    said = explain(tmp_path / "c.conf", "rules", "test", "421 fast").stdout
+    assert "slow the lane to 50% for 1h after 3 in 10m; treat as temporary; retry in 1m30s; no further rule" in said
+    assert "the recipient: taken as temporary; next attempt in 90s" in said
+    none = explain(tmp_path / "c.conf", "rules", "test", "550 5.1.1 unknown")
+    assert (none.returncode, none.stdout) == (1, "no rule holds for this reply\n")
+    listed = explain(tmp_path / "c.conf", "rules", "list", "--domain", "a.test", "--mx", "mx.a.test").stdout.splitlines()
+    assert [line.split()[0] for line in listed[1:]] == ["second", "third"]
+    assert "4xx 'fast'" in listed[1]
+
+
+def test_rules_of_a_file(tmp_path):
+    (tmp_path / "c.conf").write_text(GOOD + RULES)
+    (tmp_path / "replies").write_bytes(b"421 too fast\n550 no\x1b[1m such user\n\nno reply at all\n450 caf\xe9 fast\r\n")
+    words = [tmp_path / "c.conf", "rules", "test", "--provider", "big", "--file", tmp_path / "replies"]
+    done = subprocess.run([program("mtactl"), "-c", *words], capture_output=True, timeout=20)
+    assert done.stdout == (b"421 too fast\tfirst second\n550 no [1m such user\t\n\t\nno reply at all\t\n"
+                           b"450 caf\xe9 fast\tsecond\n")
+    assert done.returncode == 0
+    rows = json.loads(explain(tmp_path / "c.conf", "--json", *words[1:]).stdout)["rows"]
+    assert [r["rules"] for r in rows] == [["first", "second"], [], [], [], ["second"]]
+
+
+# words of the command: words of what is said
+RULES_WRONG = {
+    "rules": "rules list", "rules tset x": "rules list", "rules list x": "rules list", "rules test": "rules list",
+    "rules test later": "a reply begins with its code", "rules test --provider bog 421": 'no provider "bog"',
+    "rules test --phase helo 421": "greeting, ehlo", "rules test --mx a..b 421": '"a..b" is no domain',
+    "rules test --provider big --mx mx.big.test 421": "--provider, or --domain and --mx",
+    "rules test --file nix": "nix: No such file", "rules test 421 --site x": "takes no --site", "rules test 421 fast": '"fast"',
+}
+
+
+@pytest.mark.parametrize("words", RULES_WRONG)
+def test_rules_wrong(tmp_path, words):
+    (tmp_path / "c.conf").write_text(GOOD + RULES)
+    done = explain(tmp_path / "c.conf", *words.split())
+    assert (done.returncode, done.stdout) == (2, "") and RULES_WRONG[words] in done.stderr, done
+
+
 def test_H6_signals():
     with running() as w:
         for name in ("SIGUSR2", "SIGPIPE", "SIGCHLD", "SIGWINCH"):

@@ -448,7 +448,9 @@ def test_help_manual_and_completion_agree():
 
 COMPLETED = {"mtactl st": {"status", "stop"}, "mtactl queue --b": {"--by"}, "mtactl queue --by s": {"site", "state"},
              "mtactl stop --n": {"--no-wait"}, "mtactl status --w": {"--watch"}, "mtactl list --se": {"--sender"},
-             "mtactl explain st": {"stream"}, "mtactl pause s": {"site", "source"}, "mtactl dkim k": {"keygen"}}
+             "mtactl explain st": {"stream"}, "mtactl pause s": {"site", "source"}, "mtactl dkim k": {"keygen"},
+             "mtactl rules t": {"test"}, "mtactl rules list --p": {"--provider", "--phase"},
+             "mtactl rules test --phase r": {"rcpt"}}
 
 
 @pytest.mark.parametrize("line", COMPLETED)
