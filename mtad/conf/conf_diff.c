@@ -153,6 +153,7 @@ static void
 diff_kind(struct diff *d, int kind)
 {
 	struct conf_index was, is;
+	int64_t last = -1;
 
 	index_blocks(d, &was, d->from, kind);
 	index_blocks(d, &is, d->to, kind);
@@ -169,6 +170,10 @@ diff_kind(struct diff *d, int kind)
 
 		if (is_star(kind, name))
 			continue;
+		/* The first rule that holds comes first: their order is a setting. */
+		if (kind == CONF_KIND_RULE && old >= 0 && old < last)
+			say(d, where_of(d, kind, name), "stands further back", true);
+		last = old > last ? old : last;
 		if (old < 0)
 			say(d, where_of(d, kind, name), "added", true);
 		else

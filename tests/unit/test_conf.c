@@ -512,6 +512,12 @@ test_diff(void **state)
 			"connect-rate-total: not set -> 9/s (now)\nrates-count: attempts -> deliveries "
 			"(now)\n",
 			0},
+		{"rule a { note = x } rule b { note = x }", "rule b { note = x } rule a { note = y }",
+			"rule \"a\": stands further back (now)\nrule \"a\": note: x -> y (now)\n", 0},
+		{"rule a { note = x }", "rule b { note = x } rule a { note = x }",
+			"rule \"b\": added (now)\n", 0},
+		{"domain a.example { } domain b.example { }", "domain b.example { } domain a.example { }", "",
+			0},
 		{"memory-max = 1GB", "memory-max = 1536MB", "memory-max: 1GB -> 1536MB (now)\n", 0},
 	};
 	const struct folder *f = *state;
