@@ -202,7 +202,7 @@ pool_of_sender(const struct work *w)
 		if (smtp_header_address(&value, &address) > 0)
 			pool = conf_pool_of_sender(c, address.ptr, address.len);
 	}
-	if (pool < 0)
+	if (pool < 0 && w->m->meta.sender.len > 0)
 		pool = conf_pool_of_sender(c, w->m->meta.sender.ptr, w->m->meta.sender.len);
 	return pool >= 0 ? c->pools[pool].name : "";
 }
