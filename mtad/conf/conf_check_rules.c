@@ -144,24 +144,6 @@ parse_pause(const char *text, int64_t pause_us[CONF_SCOPE_COUNT])
 
 /* --- names --- */
 
-/* "; did you mean \"x\"?" for the nearest name of a block of this kind; "" when none is near. */
-static const char *
-nearest_name(struct conf_loader *l, int kind, const char *name)
-{
-	int best = strnlen(name, 20) < 5 ? 2 : 3;
-	const char *nearest = NULL;
-
-	for (size_t n = 0; n < l->raw.counts[kind]; n++) {
-		int distance = conf_word_distance(name, l->blocks[kind][n]->title);
-
-		if (distance < best) {
-			best = distance;
-			nearest = l->blocks[kind][n]->title;
-		}
-	}
-	return nearest == NULL ? "" : conf_arena_printf(&l->scratch, "; did you mean \"%.60s\"?", nearest);
-}
-
 struct rule_check {
 	struct conf_loader *l;
 	size_t n; /* of the rule */
@@ -190,8 +172,7 @@ find_named(const struct rule_check *c, const char *setting, int kind, const char
 	int64_t found = conf_index_find(index, name, strnlen(name, WORD_MAX));
 
 	if (found < 0)
-		conf_error(&c->l->report, place(c, setting), "there is no %s \"%.60s\"%s",
-			conf_kinds[kind].word, name, nearest_name(c->l, kind, name));
+		conf_check_missing(c->l, place(c, setting), kind, name);
 	return found;
 }
 
