@@ -10,13 +10,11 @@
 
 #include <string.h>
 
-#define ROWS_MAX 64
-
 _Static_assert(CONF_KIND_COUNT < 16, "kinds are few");
 
 /* The settings one block has seen: a second "=" for the same is an error wherever it stands. */
 struct seen {
-	struct conf_place at[ROWS_MAX];
+	struct conf_place at[CONF_ROWS_MAX];
 };
 
 void *

@@ -89,6 +89,19 @@ static const struct conf_row route_rows[] = {
 #define COUNT(array) (sizeof(array) / sizeof((array)[0]))
 const size_t conf_delivery_row_count = COUNT(conf_delivery_rows);
 _Static_assert(COUNT(conf_delivery_rows) <= 64, "conf_delivery.is_set has 64 bits");
+#define FITS(rows) _Static_assert((rows) <= CONF_ROWS_MAX, "a reader keeps a place for each row of a kind")
+FITS(COUNT(global_rows));
+FITS(COUNT(listen_rows));
+FITS(COUNT(user_rows));
+FITS(COUNT(stream_rows));
+FITS(COUNT(source_rows));
+FITS(COUNT(pool_rows));
+FITS(COUNT(dkim_rows));
+FITS(COUNT(conf_delivery_rows));
+FITS(COUNT(provider_rows) + COUNT(conf_delivery_rows));
+FITS(COUNT(profile_rows));
+FITS(COUNT(rule_rows));
+FITS(COUNT(route_rows));
 
 #define ROWS(array) .rows = array, .row_count = COUNT(array)
 #define KIND(w, t, d)                                                                                        \

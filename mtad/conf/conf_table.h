@@ -60,6 +60,8 @@ struct conf_block_kind {
 	size_t name, at;        /* where its struct keeps them */
 };
 #define CONF_ROW_NAME_MAX 48
+/* Settings of one kind, those of delivery among them; checked where the rows are. */
+#define CONF_ROWS_MAX 64
 
 /* Types that stand in braces when they have more than one word. */
 bool conf_type_is_list(enum conf_type type);
