@@ -19,7 +19,7 @@
 static const char file[] = HOST "provider b { mx = b.example }\n"
 				"provider a { mx = a.example }\n"
 				"provider c { mx = c.example }\n"
-				"profile slow { connections = 1  rate = 2/m }\n"
+				"profile slow { connections = 1  rate = { 60/h, 2/m } }\n"
 				"rule full {\n"
 				"	providers = { c, b }\n"
 				"	phase = { rcpt, data }\n"
@@ -77,6 +77,9 @@ test_values(void **state)
 	assert_true(a->next_source && a->has_alert && r->last);
 	assert_int_equal(c->profiles[0].connections, 1);
 	assert_int_equal(c->profiles[0].rate.count, 2);
+	assert_int_equal(c->profiles[0].rate.items[0].count, 2);
+	assert_int_equal(c->profiles[0].rate.items[1].per_us, 60 * MINUTE);
+	assert_int_equal(c->profiles[0].connect_rate.count, 0);
 
 	a = &c->rules[1].actions;
 	assert_string_equal(c->rules[1].name, "least");
