@@ -66,6 +66,9 @@ cost_us(const struct queue_meter *m, int64_t n)
 {
 	int64_t pace_us = m->rate.per_us + tolerance_us(m);
 
+	/* A slower pace for the time being: the tolerance, and so what comes at once, stays the rate's. */
+	if (m->factor > 0)
+		pace_us = mul_div_up(pace_us, 1000, m->factor);
 	if (m->unit == QUEUE_UNIT_BYTES)
 		return mul_div_up(n, pace_us, m->rate.count);
 	return n * mul_div_up(1, pace_us, m->rate.count);
@@ -103,10 +106,21 @@ at_most(int64_t a, int64_t b)
 	return a < b ? a : b;
 }
 
+/* A part of the rate, but one at least. */
+static int64_t
+count_now(const struct queue_meter *m)
+{
+	int64_t count = m->factor == 0
+				? m->rate.count
+				: m->rate.count / 1000 * m->factor + m->rate.count % 1000 * m->factor / 1000;
+
+	return count > 0 ? count : 1;
+}
+
 static int64_t
 long_room(const struct queue_meter *m, int64_t now_us, int64_t reserve, bool is_written)
 {
-	int64_t limit = m->rate.count - reserve, used = 0;
+	int64_t limit = count_now(m) - reserve, used = 0;
 
 	if (is_current(m, now_us))
 		used = m->used;

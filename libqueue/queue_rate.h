@@ -49,6 +49,7 @@ struct queue_meter {
 	int64_t written; /* long: what the disk says may be used in this window */
 	int64_t asked;   /* long: what it will say after the write under way */
 	uint16_t step;   /* long: how far to ask ahead */
+	uint16_t factor; /* per mille of the rate that holds; 0: all of it */
 	uint8_t unit;
 };
 

@@ -124,6 +124,7 @@ destroy_places(struct queue_sched *q)
 	for (n = queue_map_each(&q->lanes, NULL); n != NULL; n = next) {
 		next = queue_map_each(&q->lanes, n);
 		QUEUE_OF(n, struct queue_lane, node)->wait_until_us = 0;
+		sched_lane_forget(q, QUEUE_OF(n, struct queue_lane, node));
 		sched_lane_release(q, QUEUE_OF(n, struct queue_lane, node));
 	}
 	for (n = queue_map_each(&q->domains, NULL); n != NULL; n = next) {
@@ -182,16 +183,10 @@ static void
 lane_reconfigured(struct queue_sched *q, struct queue_lane *lane)
 {
 	struct queue_blob site = {lane->site->name, lane->site->name_len};
-	uint32_t max;
 
 	/* Until it carries mail of a domain again, the settings of the site. */
 	lane->policy = q->conf.policy(q->conf.arg, (struct queue_blob){"", 0}, site);
-	max = lane->policy->connections > 0 ? lane->policy->connections : 1;
-	lane->surplus = lane->sessions > max ? lane->sessions - max : 0;
-	while (lane->surplus > 0 && !queue_link_is_alone(&lane->idle))
-		sched_session_order_close(q, QUEUE_OF(lane->idle.prev, struct queue_session, place));
-	sched_lane_arm(q, lane);
-	sched_lane_able(q, lane, false);
+	sched_lane_reconfigured(q, lane);
 }
 
 void
@@ -519,8 +514,10 @@ queue_sched_settle(struct queue_sched *q, struct queue_lease *l, uint32_t index,
 	l->open--;
 	*out = (struct queue_settled){.kind = v->kind, .n = r->n, .attempts = r->attempts, .flags = r->flags};
 	keep_reply(q, l, r->cell->domain, v);
-	if (l->session != NULL)
+	if (l->session != NULL) {
 		sched_limits_settled(q, l, r->cell->stream, v->kind);
+		sched_lane_signal(q, l, v);
+	}
 	switch (v->kind) {
 	case QUEUE_VERDICT_LATER:
 	case QUEUE_VERDICT_UNCERTAIN:

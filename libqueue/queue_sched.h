@@ -36,56 +36,12 @@
  *          recipients, too many, names that are too long, or an id that is queued already. next()
  *          without memory gives no order for a second.
  */
-#include "queue_limits.h"
+#include "queue_sched_conf.h"
 #include "queue_types.h"
 
 struct queue_sched;
 struct queue_lease;
 struct queue_lane;
-
-/* The settings that apply to one domain at this moment; looked up through conf.policy, never kept over a
- * reload. */
-struct queue_policy {
-	const int64_t *retry_us;    /* waits after the 1st, 2nd ... attempt that counted; the last repeats */
-	uint32_t retry_count;       /* at least 1 */
-	int64_t expire_us;          /* age limit */
-	int64_t uncertain_retry_us; /* wait after an uncertain end of data */
-	uint32_t connections;       /* per lane; a lane obeys the policy of the domain whose mail is next */
-	uint32_t messages_per_connection; /* 0: no limit */
-	uint32_t rcpts_per_transaction;
-	int64_t idle_us; /* keep an idle session open this long for more mail */
-	uint32_t pool;   /* for mail that names none itself */
-	uint32_t
-		urgent_percent; /* of connections and long limits, for urgent mail alone while there is any */
-	/* Of each lane and of the site over all lanes; asked for with an empty domain. `connections` of
-	 * `lane` is not used. NULL: none. */
-	const struct queue_limits *lane, *site;
-};
-
-struct queue_sched_conf {
-	/* Borrowed; the result must stay valid until queue_sched_reconfigured() or destroy. `site` may be
-	 * empty (not routed). */
-	const struct queue_policy *(*policy)(void *arg, struct queue_blob domain, struct queue_blob site);
-	/* A random number, for jitter (0..UINT32_MAX). */
-	uint32_t (*random)(void *arg);
-	/* The host's reference on a fresh message ends (settled, dropped): let go of `body`. */
-	void (*body_unref)(void *arg, void *body);
-	void *arg;
-	uint32_t connections_total;
-	uint32_t jitter_percent; /* retries are spread over +- this */
-	/* Borrowed like policies. Numbers stay what they are over a reconfiguration, and neither gets fewer.
-	 */
-	const struct queue_source *sources;
-	const struct queue_pool *pools; /* one at least: 0 is the default */
-	uint32_t source_count, pool_count;
-	/* Weight and limits of a stream; may be NULL: weight 1, no limits. */
-	void (*stream)(void *arg, struct queue_blob user, struct queue_blob job, enum queue_class klass,
-		struct queue_stream_policy *out);
-	const struct queue_limits *limits; /* of all mail together; NULL: none */
-	uint32_t urgent_percent;           /* of sources', pools' and those */
-	/* Messages, recipients and bytes count when they are delivered; else when they are tried. */
-	bool counts_deliveries;
-};
 
 QUEUE_MUST_USE int queue_sched_create(const struct queue_sched_conf *conf, struct queue_sched **out);
 void queue_sched_destroy(struct queue_sched **qp);
@@ -227,10 +183,26 @@ void queue_sched_next(struct queue_sched *q, int64_t now_us, struct queue_order 
 void queue_sched_noted(struct queue_sched *q, struct queue_noting *take_noting, bool failed, int64_t now_us);
 /* At start, before mail is added: a note whose name begins with QUEUE_SCHED_NOTES. QUEUE_EDAMAGED,
  * QUEUE_EINVAL (given already): nothing changed. */
-#define QUEUE_SCHED_NOTES "limit/"
+#define QUEUE_SCHED_NOTES "pace/"
 QUEUE_MUST_USE int queue_sched_restore(struct queue_sched *q, struct queue_blob value, int64_t now_us);
 /* When next() could have something without a new fact; INT64_MAX: never. */
 int64_t queue_sched_wake_us(const struct queue_sched *q);
+
+/* What a rule makes of a reply: the session's lane is paused, slowed, or gets a profile, from a message begun
+ * at begun_us on. Zeros do nothing. */
+struct queue_reaction {
+	int64_t begun_us, pause_us;
+	uint32_t keep; /* per mille of the present speed */
+	bool is_crowded;
+	struct queue_blob profile; /* QUEUE_ENOTFOUND when there is none of this name */
+	int64_t profile_us;
+	struct queue_blob why;
+};
+QUEUE_MUST_USE int queue_sched_react(
+	struct queue_sched *q, struct queue_session *s, const struct queue_reaction *r, int64_t now_us);
+/* By an operator: the lanes of a site (of this source, or UINT32_MAX: of all) know nothing any more. Returns
+ * how many had something to forget. */
+uint32_t queue_sched_clear(struct queue_sched *q, struct queue_blob site, uint32_t source, int64_t now_us);
 
 /* Leases, for the host. */
 queue_id queue_lease_message(const struct queue_lease *l);

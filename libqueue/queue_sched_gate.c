@@ -72,7 +72,9 @@ gate_create(struct queue_sched *q, enum queue_level level, struct queue_blob a, 
 	for (i = 0; i < SCHED_WANTS; i++)
 		queue_link_init(&g->waiters[i]);
 	queue_link_init(&g->open);
-	queue_link_init(&g->unwritten);
+	queue_link_init(&g->noting.link);
+	g->noting.kind = SCHED_NOTE_GATE;
+	g->factor = 1000;
 	queue_map_insert(&q->gates, &g->node, gate_hash(q, level, a, b));
 	return g;
 }
@@ -82,7 +84,7 @@ gate_free(struct queue_sched *q, struct sched_gate *g)
 {
 	assert(queue_link_is_alone(&g->waiters[0]) && queue_link_is_alone(&g->waiters[1]));
 	queue_link_remove(&g->open);
-	queue_link_remove(&g->unwritten);
+	queue_link_remove(&g->noting.link);
 	queue_heap_set(&q->gate_timers, &g->timer, INT64_MAX);
 	queue_map_remove(&q->gates, &g->node);
 	if (g->meters != NULL)
@@ -281,6 +283,7 @@ set_meters(struct queue_sched *q, struct sched_gate *g, const struct queue_limit
 	for (u = 0; u < QUEUE_UNIT_COUNT; u++)
 		for (i = 0; i < l->units[u].count; i++, n++) {
 			queue_meter_init(&fresh[n], u, l->units[u].rates[i]);
+			fresh[n].factor = g->factor;
 			meter_carry_over(g, &fresh[n]);
 		}
 	if (g->meters != NULL)
@@ -316,8 +319,8 @@ windows_end_us(const struct queue_sched *q, const struct sched_gate *g)
 }
 
 /* Nobody is at it any more: it goes when it has nothing left to remember, on disk either. */
-static void
-gate_retire(struct queue_sched *q, struct sched_gate *g)
+void
+sched_gate_retire(struct queue_sched *q, struct sched_gate *g)
 {
 	int64_t end_us = windows_end_us(q, g);
 
@@ -327,12 +330,12 @@ gate_retire(struct queue_sched *q, struct sched_gate *g)
 		queue_heap_set(&q->gate_timers, &g->timer, end_us);
 		return;
 	}
-	if (!g->is_on_disk) {
+	if (!g->noting.is_on_disk) {
 		gate_free(q, g);
 		return;
 	}
-	if (queue_link_is_alone(&g->unwritten))
-		queue_link_back(&q->unwritten, &g->unwritten);
+	if (queue_link_is_alone(&g->noting.link))
+		queue_link_back(&q->unwritten, &g->noting.link);
 }
 
 void
@@ -345,7 +348,7 @@ sched_gate_release(struct queue_sched *q, struct sched_gate **slot)
 		return;
 	assert(g->refs > 0);
 	g->refs--;
-	gate_retire(q, g);
+	sched_gate_retire(q, g);
 }
 
 static void
@@ -387,7 +390,7 @@ sched_gate_set(struct queue_sched *q, struct sched_gate **slot, const struct sch
 		return false;
 	if (!has_meters_of(g, spec->limits) && !set_meters(q, g, spec->limits)) {
 		if (*slot == NULL)
-			gate_retire(q, g);
+			sched_gate_retire(q, g);
 		return false;
 	}
 	g->connections_max = spec->limits->connections;
@@ -410,11 +413,11 @@ want_write(struct queue_sched *q, struct sched_gate *g, bool is_waiting)
 	uint32_t i;
 
 	g->is_wanted = g->is_wanted || is_waiting;
-	if (g->noting.is_under_way || !queue_link_is_alone(&g->unwritten))
+	if (g->noting.is_under_way || !queue_link_is_alone(&g->noting.link))
 		return;
 	for (i = 0; i < g->meter_count; i++)
 		if (queue_meter_is_short(&g->meters[i], q->now_us)) {
-			queue_link_back(&q->unwritten, &g->unwritten);
+			queue_link_back(&q->unwritten, &g->noting.link);
 			return;
 		}
 }
@@ -571,7 +574,7 @@ sched_gate_timers(struct queue_sched *q)
 
 		queue_heap_set(&q->gate_timers, &g->timer, INT64_MAX);
 		if (g->refs == 0)
-			gate_retire(q, g);
+			sched_gate_retire(q, g);
 		else
 			gate_open(q, g);
 	}
@@ -606,72 +609,16 @@ sched_gates_free(struct queue_sched *q)
 	}
 }
 
-/* --- on disk ---
- *
- * note "limit/" level name (cut, with a hash, when too long); its value:
- *   u8 version  u8 level  u16 length  name  u8 count  { u8 unit  i64 window length  i64 begin  i64 used }...
- * numbers with the low byte first. An empty value: forgotten.
- */
+/* --- on disk (queue_sched_note.c) --- */
 
-enum { NOTE_VERSION = 1, NOTE_NAME_MAX = 170, NOTE_HASH_DIGITS = 16 };
-static const char level_letters[QUEUE_LEVEL_COUNT + 1] = "lsaptug";
-static const char note_prefix[] = "limit/";
-
-static struct queue_blob
-note_key(struct queue_sched *q, const struct sched_gate *g)
+bool
+sched_gate_is_spent(const struct queue_sched *q, const struct sched_gate *g)
 {
-	static const char digits[] = "0123456789abcdef";
-	size_t len = sizeof(note_prefix) - 1, name_len = g->name_len, i;
-	uint64_t hash = queue_map_hash(0, (struct queue_blob){g->name, g->name_len});
-
-	if (name_len > NOTE_NAME_MAX)
-		name_len = NOTE_NAME_MAX - NOTE_HASH_DIGITS;
-	memcpy(q->note_key, note_prefix, len);
-	q->note_key[len++] = level_letters[g->level];
-	memcpy(q->note_key + len, g->name, name_len);
-	len += name_len;
-	for (i = 0; name_len < g->name_len && i < NOTE_HASH_DIGITS; i++)
-		q->note_key[len++] = digits[hash >> 4 * i & 15];
-	return (struct queue_blob){q->note_key, len};
+	return windows_end_us(q, g) <= q->now_us;
 }
 
-static void
-put(struct queue_sched *q, size_t *len, uint64_t value, size_t bytes)
-{
-	for (size_t i = 0; i < bytes; i++)
-		q->note_value[(*len)++] = (uint8_t)(value >> 8 * i);
-}
-
-static struct queue_blob
-note_value(struct queue_sched *q, const struct sched_gate *g)
-{
-	size_t len = 0, count_at;
-	uint32_t i;
-
-	put(q, &len, NOTE_VERSION, 1);
-	put(q, &len, g->level, 1);
-	put(q, &len, g->name_len, 2);
-	memcpy(q->note_value + len, g->name, g->name_len);
-	len += g->name_len;
-	count_at = len++;
-	q->note_value[count_at] = 0;
-	for (i = 0; i < g->meter_count; i++) {
-		const struct queue_meter *m = &g->meters[i];
-
-		if (!queue_rate_is_long(&m->rate) || queue_meter_is_over(m, q->now_us))
-			continue;
-		put(q, &len, m->unit, 1);
-		put(q, &len, (uint64_t)m->rate.per_us, 8);
-		put(q, &len, (uint64_t)m->at_us, 8);
-		put(q, &len, (uint64_t)m->asked, 8);
-		q->note_value[count_at]++;
-	}
-	assert(len <= sizeof(q->note_value));
-	return (struct queue_blob){q->note_value, len};
-}
-
-static bool
-ask_all(struct queue_sched *q, struct sched_gate *g)
+bool
+sched_gate_ask(struct queue_sched *q, struct sched_gate *g)
 {
 	bool any = false;
 	uint32_t i;
@@ -682,136 +629,47 @@ ask_all(struct queue_sched *q, struct sched_gate *g)
 	return any;
 }
 
-bool
-sched_gate_note(struct queue_sched *q, struct queue_order *out)
-{
-	while (!queue_link_is_alone(&q->unwritten)) {
-		struct sched_gate *g = QUEUE_OF(q->unwritten.next, struct sched_gate, unwritten);
-		bool is_end = g->refs == 0 && windows_end_us(q, g) <= q->now_us;
-
-		queue_link_remove(&g->unwritten);
-		if (!is_end && !ask_all(q, g))
-			continue;
-		g->noting = (struct queue_noting){.is_under_way = true, .is_removal = is_end};
-		g->is_on_disk = true;
-		*out = (struct queue_order){.kind = QUEUE_ORDER_NOTE,
-			.note = note_key(q, g),
-			.noting = &g->noting,
-			.value = is_end ? (struct queue_blob){"", 0} : note_value(q, g)};
-		return true;
-	}
-	return false;
-}
-
-static uint64_t
-get(struct queue_blob *b, size_t bytes)
-{
-	const uint8_t *p = b->ptr;
-	uint64_t value = 0;
-
-	for (size_t i = 0; i < bytes; i++)
-		value |= (uint64_t)p[i] << 8 * i;
-	b->ptr = p + bytes;
-	b->len -= bytes;
-	return value;
-}
-
-enum { NOTE_METER_BYTES = 1 + 8 + 8 + 8 };
-
-/* The gate's level and name at the front of a note; *b stands behind the count then. */
-static bool
-note_head(struct queue_blob *b, struct queue_blob *out_name, uint8_t *out_level, uint32_t *out_count)
-{
-	size_t len;
-
-	if (b->len < 5 || get(b, 1) != NOTE_VERSION)
-		return false;
-	*out_level = (uint8_t)get(b, 1);
-	len = (size_t)get(b, 2);
-	if (*out_level >= QUEUE_LEVEL_COUNT || len + 1 > b->len)
-		return false;
-	*out_name = (struct queue_blob){b->ptr, len};
-	b->ptr = (const uint8_t *)b->ptr + len;
-	b->len -= len;
-	*out_count = (uint32_t)get(b, 1);
-	return *out_count <= RATES_MAX && b->len == (size_t)*out_count * NOTE_METER_BYTES;
-}
-
-/* The two names of a gate; false: they are none. */
-static bool
-split_name(struct queue_blob name, struct queue_blob *out_a, struct queue_blob *out_b)
-{
-	const char *zero = name.len > 0 ? memchr(name.ptr, '\0', name.len) : NULL;
-
-	if (zero == NULL)
-		return false;
-	*out_a = (struct queue_blob){name.ptr, (size_t)(zero - (const char *)name.ptr)};
-	*out_b = (struct queue_blob){zero + 1, name.len - out_a->len - 1};
-	return true;
-}
-
-/* The rate is not known, only its window: as much as was used, until the settings say more. */
-static void
-restore_meter(struct queue_sched *q, struct queue_meter *m, struct queue_blob *value)
-{
-	enum queue_unit unit = (enum queue_unit)get(value, 1);
-	struct queue_rate rate = {.count = 1, .per_us = (int64_t)get(value, 8)};
-	int64_t at_us = (int64_t)get(value, 8), used = (int64_t)get(value, 8);
-
-	if (unit >= QUEUE_UNIT_COUNT || !queue_rate_is_long(&rate) || at_us < 0 || used < 0 ||
-		rate.per_us > INT64_MAX / 4 || used > INT64_MAX / 4) {
-		unit = QUEUE_UNIT_MESSAGES;
-		rate.per_us = QUEUE_RATE_LONG_US;
-		at_us = used = 0;
-	}
-	queue_meter_init(m, unit, rate);
-	queue_meter_restore(m, at_us, used, q->now_us);
-}
-
-int
-queue_sched_restore(struct queue_sched *q, struct queue_blob value, int64_t now_us)
-{
-	struct queue_blob name, a, b;
-	struct sched_gate *g;
-	uint32_t count, i;
-	uint8_t level;
-
-	sched_clock(q, now_us);
-	if (!note_head(&value, &name, &level, &count) || !split_name(name, &a, &b))
-		return QUEUE_EDAMAGED;
-	if (gate_find(q, (enum queue_level)level, a, b) != NULL)
-		return QUEUE_EINVAL;
-	if ((g = gate_create(q, (enum queue_level)level, a, b)) == NULL)
-		return QUEUE_ENOMEM;
-	if (count > 0 && (g->meters = sched_alloc(q, meters_bytes(count))) == NULL) {
-		gate_free(q, g);
-		return QUEUE_ENOMEM;
-	}
-	g->meter_count = count;
-	g->is_on_disk = true;
-	for (i = 0; i < count; i++)
-		restore_meter(q, &g->meters[i], &value);
-	gate_retire(q, g);
-	return QUEUE_OK;
-}
-
 void
-queue_sched_noted(struct queue_sched *q, struct queue_noting *take_noting, bool failed, int64_t now_us)
+sched_gate_noted(struct queue_sched *q, struct sched_gate *g, bool failed)
 {
-	struct sched_gate *g = QUEUE_OF(take_noting, struct sched_gate, noting);
 	uint32_t i;
 
-	sched_clock(q, now_us);
-	assert(g->noting.is_under_way);
-	g->noting.is_under_way = false;
 	for (i = 0; i < g->meter_count; i++)
 		if (queue_rate_is_long(&g->meters[i].rate))
 			queue_meter_written(&g->meters[i], failed);
-	if (g->noting.is_removal && !failed)
-		g->is_on_disk = false;
 	if (failed || !queue_link_is_alone(&g->waiters[SCHED_WANT_MAIL]) ||
 		!queue_link_is_alone(&g->waiters[SCHED_WANT_CONNECTION]))
 		want_write(q, g, true);
 	gate_changed(q, g);
-	gate_retire(q, g);
+	sched_gate_retire(q, g);
+}
+
+struct sched_gate *
+sched_gate_restore(struct queue_sched *q, enum queue_level level, struct queue_blob a, struct queue_blob b,
+	uint32_t meters)
+{
+	struct sched_gate *g = gate_find(q, level, a, b) == NULL ? gate_create(q, level, a, b) : NULL;
+
+	if (g == NULL)
+		return NULL;
+	if (meters > 0 && (g->meters = sched_alloc(q, meters_bytes(meters))) == NULL) {
+		gate_free(q, g);
+		return NULL;
+	}
+	g->meter_count = meters;
+	return g;
+}
+
+void
+sched_gate_set_factor(struct queue_sched *q, struct sched_gate *g, uint32_t per_mille)
+{
+	uint32_t i;
+
+	if (g == NULL || g->factor == per_mille)
+		return;
+	assert(per_mille >= 1 && per_mille <= 1000);
+	g->factor = (uint16_t)per_mille;
+	for (i = 0; i < g->meter_count; i++)
+		g->meters[i].factor = g->factor;
+	gate_open(q, g);
 }

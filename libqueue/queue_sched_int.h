@@ -10,6 +10,7 @@
  *   queue_sched_order.c  next(): sessions, lanes and leases
  *   queue_sched_way.c    whose turn it is      queue_sched_gate.c  limits and who waits for them
  *   queue_sched_limits.c the limits of the objects, from the settings
+ *   queue_sched_health.c what lanes learn      queue_sched_note.c  what the disk knows
  *   queue_sched_pause.c  pauses      queue_sched_admin.c  filters      queue_sched_view.c  tables
  */
 #include "queue_sched_objects.h"
@@ -31,6 +32,7 @@ void sched_domain_set_policy(struct queue_sched *q, struct sched_domain *d);
 void sched_domain_want(struct queue_sched *q, struct sched_domain *d);
 void sched_domain_free(struct queue_sched *q, struct sched_domain *d);
 struct sched_site *sched_site_find(const struct queue_sched *q, struct queue_blob name);
+struct sched_site *sched_site_get(struct queue_sched *q, struct queue_blob name); /* NULL: no memory */
 void sched_site_release(struct queue_sched *q, struct sched_site *s);
 /* NULL: no memory. */
 struct queue_lane *sched_lane_get(struct queue_sched *q, struct sched_site *site, uint32_t source);
@@ -73,7 +75,36 @@ struct queue_lease *sched_lease_create(struct queue_sched *q, struct sched_messa
 void sched_lease_add(struct queue_sched *q, struct queue_lease *l, struct sched_rcpt *r);
 void sched_lease_free(struct queue_sched *q, struct queue_lease *l);
 
+/* queue_sched_health.c */
+/* Connections it may have now, 0 while it is paused; messages of one, 0: any number. */
+uint32_t sched_lane_connections(const struct queue_lane *lane);
+uint32_t sched_lane_messages_max(const struct queue_lane *lane);
+bool sched_lane_is_careful(const struct queue_lane *lane);
+bool sched_lane_is_stopped(const struct queue_lane *lane);
+bool sched_lane_is_learned(const struct queue_lane *lane);
+int64_t sched_lane_health_us(const struct queue_lane *lane);
+void sched_lane_fact(struct queue_sched *q, struct queue_lane *lane, const struct queue_recovery_fact *fact);
+void sched_lane_signal(struct queue_sched *q, struct queue_lease *l, const struct queue_verdict *v);
+/* Time has gone by, or the settings are others. */
+void sched_lane_look(struct queue_sched *q, struct queue_lane *lane);
+void sched_lane_reconfigured(struct queue_sched *q, struct queue_lane *lane);
+bool sched_lane_set_profile_limits(struct queue_sched *q, struct queue_lane *lane);
+bool sched_lane_clear(struct queue_sched *q, struct queue_lane *lane);
+void sched_lane_forget(struct queue_sched *q, struct queue_lane *lane);
+void sched_lane_health_fini(struct queue_sched *q, struct queue_lane *lane);
+/* NULL: no such source now, or no memory. */
+struct queue_lane *sched_lane_of_names(
+	struct queue_sched *q, struct queue_blob site, struct queue_blob source);
+void sched_lane_learned(
+	struct queue_sched *q, struct queue_lane *lane, struct queue_blob profile, int64_t until_us);
+
+/* queue_sched_note.c */
+void sched_note_want(struct queue_sched *q, struct queue_noting *n);
+/* True: *out is an order to write a note. */
+bool sched_note_next(struct queue_sched *q, struct queue_order *out);
+
 /* queue_sched_limits.c */
+struct queue_blob sched_source_name(const struct queue_sched *q, uint32_t source);
 bool sched_limits_apply(struct queue_sched *q);
 void sched_limits_fini(struct queue_sched *q);
 bool sched_lane_set_limits(struct queue_sched *q, struct queue_lane *lane);

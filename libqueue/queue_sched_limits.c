@@ -13,8 +13,8 @@
 
 static const struct queue_blob nothing = {"", 0};
 
-static struct queue_blob
-source_name(const struct queue_sched *q, uint32_t source)
+struct queue_blob
+sched_source_name(const struct queue_sched *q, uint32_t source)
 {
 	return source < q->conf.source_count ? q->conf.sources[source].name : nothing;
 }
@@ -32,13 +32,13 @@ sched_lane_set_limits(struct queue_sched *q, struct queue_lane *lane)
 	const struct sched_gate_spec spec = {
 		.level = QUEUE_LEVEL_LANE,
 		.a = {lane->site->name, lane->site->name_len},
-		.b = source_name(q, lane->source),
+		.b = sched_source_name(q, lane->source),
 		.limits = p->lane,
 		.urgent_percent = p->urgent_percent,
 		.connections = lane->sessions,
 	};
 
-	return sched_gate_set(q, &lane->gate, &spec);
+	return sched_gate_set(q, &lane->gate, &spec) && sched_lane_set_profile_limits(q, lane);
 }
 
 bool
@@ -104,7 +104,7 @@ sched_pool(struct queue_sched *q, uint32_t pool)
 
 /* --- what is used --- */
 
-enum { GATES_OF_LANE = 5, GATES = 7 };
+enum { GATES_OF_LANE = 6, GATES = GATES_OF_LANE + 2 };
 
 static void
 gates_of_lane(struct queue_sched *q, const struct queue_lane *lane, uint32_t pool, struct sched_gate **gates)
@@ -114,6 +114,7 @@ gates_of_lane(struct queue_sched *q, const struct queue_lane *lane, uint32_t poo
 	gates[2] = sched_source(q, lane->source)->gate;
 	gates[3] = pool != SCHED_NO_POOL ? sched_pool(q, pool)->gate : NULL;
 	gates[4] = q->gate;
+	gates[5] = lane->profile_gate;
 }
 
 void
@@ -124,8 +125,8 @@ sched_limits_leased(
 	int i;
 
 	gates_of_lane(q, lane, l->pool, gates);
-	gates[5] = s->gate;
-	gates[6] = s->user->gate;
+	gates[GATES_OF_LANE] = s->gate;
+	gates[GATES_OF_LANE + 1] = s->user->gate;
 	l->taken_us = q->now_us;
 	for (i = 0; i < GATES; i++) {
 		sched_gate_take(q, gates[i], QUEUE_UNIT_MESSAGES, 1);
@@ -148,8 +149,8 @@ sched_limits_settled(
 	int i;
 
 	gates_of_lane(q, l->session->lane, l->pool, gates);
-	gates[5] = s->gate;
-	gates[6] = s->user->gate;
+	gates[GATES_OF_LANE] = s->gate;
+	gates[GATES_OF_LANE + 1] = s->user->gate;
 	l->counted += counts;
 	for (i = 0; i < GATES && !counts; i++)
 		sched_gate_give_back(q, gates[i], QUEUE_UNIT_RECIPIENTS, l->taken_us, 1);

@@ -12,6 +12,7 @@
 #include "queue_heap.h"
 #include "queue_list.h"
 #include "queue_map.h"
+#include "queue_recovery.h"
 #include "queue_sched.h"
 #include "queue_sched_pace.h"
 
@@ -152,6 +153,13 @@ struct queue_lane {
 	uint8_t starved_state;            /* enum sched_starved */
 	bool is_able, is_source_paused, is_probing;
 	int64_t wait_until_us;
+	struct queue_recovery recovery; /* what the site's answers have taught */
+	struct sched_text *why;         /* of the rule that slowed or paused it */
+	struct sched_gate *profile_gate;
+	const struct queue_profile *profile; /* of a rule, laid over the limits; NULL: none */
+	struct sched_text *profile_name;
+	int64_t profile_until_us;
+	struct queue_noting noting;
 };
 
 enum sched_session_state { SCHED_OPENING, SCHED_OPEN, SCHED_CLOSING };
@@ -166,7 +174,7 @@ struct queue_session {
 	uint32_t given;
 	uint8_t state, leases;
 	bool can_overlap, is_probe;
-	int64_t idle_since_us;
+	int64_t opened_us, idle_since_us;
 	void *user;
 };
 
@@ -179,7 +187,7 @@ struct queue_lease {
 	uint32_t counted;              /* settled in a way that counts for limits */
 	uint32_t pool;                 /* SCHED_NO_POOL: a single source's */
 	uint32_t random;
-	bool has_random;
+	bool has_random, is_good;
 	uint16_t index[];
 };
 
@@ -217,7 +225,7 @@ struct queue_sched {
 	struct queue_link todo;         /* domains whose route needs something */
 	struct queue_link active;       /* ways that may have something to hand out */
 	struct queue_link open;         /* gates whose time has come */
-	struct queue_link unwritten;    /* gates of which the disk should know more */
+	struct queue_link unwritten;    /* queue_noting: what the disk should know more of */
 	struct queue_link starved_none; /* lanes without session that only connections_total keeps from one */
 	struct queue_link starved_more; /* and from more than they have; longest first */
 	struct queue_link closing;      /* sessions whose CLOSE has not been ordered yet */

@@ -268,16 +268,10 @@ lane_waits(struct queue_sched *q, struct queue_lane *lane, struct sched_gate *g,
 
 /* --- sessions --- */
 
-static uint32_t
-connections_max(const struct queue_policy *p)
-{
-	return p->connections > 0 ? p->connections : 1;
-}
-
 static bool
 is_spent(const struct queue_session *s)
 {
-	uint32_t max = s->lane->policy->messages_per_connection;
+	uint32_t max = sched_lane_messages_max(s->lane);
 
 	return max > 0 && s->given >= max;
 }
@@ -316,6 +310,12 @@ sched_session_order_close(struct queue_sched *q, struct queue_session *s)
 	queue_link_back(&q->closing, &s->place);
 }
 
+static bool
+is_stopped(const struct queue_lane *lane)
+{
+	return sched_lane_is_paused(lane) || sched_lane_is_stopped(lane);
+}
+
 void
 sched_session_place(struct queue_sched *q, struct queue_session *s)
 {
@@ -325,11 +325,12 @@ sched_session_place(struct queue_sched *q, struct queue_session *s)
 		return;
 	queue_link_remove(&s->place);
 	queue_link_remove(&s->idle);
-	if (s->leases == 0 && (is_spent(s) || sched_lane_is_paused(lane) || should_yield(q, s))) {
+	if (s->leases == 0 && (is_spent(s) || is_stopped(lane) || should_yield(q, s))) {
 		sched_session_order_close(q, s);
 		return;
 	}
-	if (is_spent(s) || (s->leases > 0 && !s->can_overlap) || s->leases >= LEASES_A_SESSION)
+	if (is_spent(s) || (s->leases > 0 && (!s->can_overlap || sched_lane_is_careful(lane))) ||
+		s->leases >= LEASES_A_SESSION)
 		return;
 	if (s->leases > 0) {
 		queue_link_back(&lane->half, &s->place);
@@ -406,6 +407,9 @@ queue_sched_session_closed(struct queue_sched *q, struct queue_session *s, bool 
 		if (until_us > lane->wait_until_us)
 			lane->wait_until_us = until_us;
 		sched_text_set(q, &lane->site->why, why);
+		sched_lane_fact(q, lane,
+			&(struct queue_recovery_fact){
+				.kind = QUEUE_RECOVERY_FAILED, .begun_us = s->opened_us});
 	}
 	queue_link_remove(&s->place);
 	queue_link_remove(&s->idle);
@@ -527,7 +531,7 @@ static uint32_t
 rcpts_max(struct queue_sched *q, const struct turn *t)
 {
 	uint32_t pool = pool_of(t->flow->way);
-	struct sched_gate *gates[] = {t->lane->gate, t->lane->site->gate,
+	struct sched_gate *gates[] = {t->lane->gate, t->lane->profile_gate, t->lane->site->gate,
 		sched_source(q, t->lane->source)->gate,
 		pool != SCHED_NO_POOL ? sched_pool(q, pool)->gate : NULL, q->gate, t->flow->stream->gate,
 		t->flow->stream->user->gate};
@@ -590,6 +594,7 @@ open_session(struct queue_sched *q, struct turn *t, struct sched_cell *cell, str
 	s->way = t->flow->way;
 	s->pool = pool_of(s->way);
 	s->state = SCHED_OPENING;
+	s->opened_us = q->now_us;
 	s->is_probe = t->lane->is_probing;
 	queue_link_init(&s->all);
 	queue_link_init(&s->place);
@@ -607,7 +612,7 @@ open_session(struct queue_sched *q, struct turn *t, struct sched_cell *cell, str
 static uint32_t
 urgent_reserve(const struct queue_sched *q, const struct queue_lane *lane)
 {
-	uint32_t max = connections_max(lane->policy), part = max * lane->policy->urgent_percent / 100;
+	uint32_t max = sched_lane_connections(lane), part = max * lane->policy->urgent_percent / 100;
 
 	if (q->urgent_until_us <= q->now_us || lane->policy->urgent_percent == 0 || max < 2)
 		return 0;
@@ -618,7 +623,7 @@ urgent_reserve(const struct queue_sched *q, const struct queue_lane *lane)
 static bool
 may_be_busier(const struct queue_sched *q, const struct queue_lane *lane, bool is_urgent)
 {
-	return is_urgent || lane->busy + urgent_reserve(q, lane) < connections_max(lane->policy);
+	return is_urgent || lane->busy + urgent_reserve(q, lane) < sched_lane_connections(lane);
 }
 
 /* Whether the lane itself would open a connection now; connections_total comes after. */
@@ -627,7 +632,7 @@ wants_connection(const struct queue_sched *q, const struct queue_lane *lane, boo
 {
 	if (lane->wait_until_us > q->now_us) /* its timer goes off then */
 		return false;
-	if (lane->sessions >= connections_max(lane->policy) || (lane->is_probing && lane->opening > 0))
+	if (lane->sessions >= sched_lane_connections(lane) || (lane->is_probing && lane->opening > 0))
 		return false;
 	return may_be_busier(q, lane, is_urgent);
 }
@@ -671,7 +676,7 @@ session_for(struct queue_sched *q, struct queue_lane *lane, bool is_urgent)
 			return s;
 		sched_session_order_close(q, s);
 	}
-	while (!queue_link_is_alone(&lane->half)) {
+	while (!queue_link_is_alone(&lane->half) && !sched_lane_is_careful(lane)) {
 		s = QUEUE_OF(lane->half.next, struct queue_session, place);
 		if (!is_spent(s) && !should_yield(q, s))
 			return s;
@@ -684,8 +689,8 @@ session_for(struct queue_sched *q, struct queue_lane *lane, bool is_urgent)
 static struct sched_gate *
 shut_gate(struct queue_sched *q, const struct queue_lane *lane, enum sched_want want, bool is_urgent)
 {
-	struct sched_gate *gates[] = {
-		lane->gate, lane->site->gate, sched_source(q, lane->source)->gate, q->gate};
+	struct sched_gate *gates[] = {lane->gate, lane->profile_gate, lane->site->gate,
+		sched_source(q, lane->source)->gate, q->gate};
 	size_t i;
 
 	for (i = 0; i < sizeof(gates) / sizeof(gates[0]); i++)
@@ -722,8 +727,8 @@ lane_offer(struct queue_sched *q, struct turn *t, struct queue_lane *lane)
 	struct sched_gate *g = shut_gate(q, lane, SCHED_WANT_MAIL, t->is_urgent);
 
 	t->lane = lane;
-	if (sched_lane_is_paused(lane) || g != NULL) {
-		lane_waits(q, lane, sched_lane_is_paused(lane) ? NULL : g, SCHED_WANT_MAIL, t->is_urgent);
+	if (is_stopped(lane) || g != NULL) {
+		lane_waits(q, lane, is_stopped(lane) ? NULL : g, SCHED_WANT_MAIL, t->is_urgent);
 		sched_lane_arm(q, lane);
 		return OFFER_UNABLE;
 	}
@@ -892,13 +897,13 @@ queue_sched_next(struct queue_sched *q, int64_t now_us, struct queue_order *out)
 		more = false;
 		if (sched_timers(q, out, &more) || next_close(q, out))
 			return;
-		if (sched_gate_note(q, out))
+		if (sched_note_next(q, out))
 			return;
 		if (!q->is_paused && has_limits(q) && (next_domain(q, out) || next_way(q, out)))
 			return;
 		/* A lane may have starved just now, and an idle session elsewhere can make room; or wait for
 		 * the disk. */
-		if (next_close(q, out) || sched_gate_note(q, out))
+		if (next_close(q, out) || sched_note_next(q, out))
 			return;
 	}
 }

@@ -38,22 +38,27 @@ struct sched_waiter {
 	bool is_urgent;
 };
 
-/* A write of what a gate has used; while it is under way the gate stays. */
+/* A note in the spool, of a gate's windows or of what a lane has learned. While one is being written its
+ * object stays. */
+enum sched_note_kind { SCHED_NOTE_GATE, SCHED_NOTE_LANE };
 struct queue_noting {
-	bool is_under_way, is_removal;
+	struct queue_link link; /* in queue_sched.unwritten: the disk should know more */
+	uint8_t kind;           /* enum sched_note_kind */
+	bool is_under_way, is_removal, is_on_disk;
+	bool is_again; /* there was more to note meanwhile */
 };
 struct sched_gate {
 	struct queue_map_node node;
 	struct queue_link waiters[SCHED_WANTS];
-	struct queue_link open;      /* in queue_sched.open: its time has come */
-	struct queue_link unwritten; /* in queue_sched.unwritten: the disk should know more */
+	struct queue_link open; /* in queue_sched.open: its time has come */
 	struct queue_heap_node timer;
 	struct queue_meter *meters;
 	uint32_t meter_count, refs;
 	uint32_t connections, connections_max; /* max 0: no limit */
 	uint8_t level;                         /* enum queue_level */
 	uint8_t urgent_percent;
-	bool is_on_disk, is_wanted; /* wanted: somebody waits for the disk */
+	bool is_wanted;  /* somebody waits for the disk */
+	uint16_t factor; /* per mille of its rates that hold now */
 	struct queue_noting noting;
 	uint16_t name_len;
 	char name[]; /* what it is about; two names: the second after a zero */
@@ -138,10 +143,20 @@ int64_t sched_gate_opens_us(const struct queue_sched *q, const struct sched_gate
 /* Wakes one waiter of an open gate; false: there is none. */
 bool sched_gate_wake_one(struct queue_sched *q);
 void sched_gate_timers(struct queue_sched *q);
-/* True: *out is an order to write down what a gate's windows have used. */
-bool sched_gate_note(struct queue_sched *q, struct queue_order *out);
 void sched_gates_shift(struct queue_sched *q, int64_t step_us);
 void sched_gates_free(struct queue_sched *q);
+
+/* Its rates hold to this part, from 1 per mille on. */
+void sched_gate_set_factor(struct queue_sched *q, struct sched_gate *g, uint32_t per_mille);
+/* Shut or not, it has nothing left to remember: it goes. */
+void sched_gate_retire(struct queue_sched *q, struct sched_gate *g);
+bool sched_gate_is_spent(const struct queue_sched *q, const struct sched_gate *g);
+/* What the disk should know of it, for the note; false: it knows enough. */
+bool sched_gate_ask(struct queue_sched *q, struct sched_gate *g);
+void sched_gate_noted(struct queue_sched *q, struct sched_gate *g, bool failed);
+/* As read from the disk; NULL: no memory, or it is there already. */
+struct sched_gate *sched_gate_restore(struct queue_sched *q, enum queue_level level, struct queue_blob a,
+	struct queue_blob b, uint32_t meters);
 
 /* --- queue_sched_way.c --- */
 

@@ -303,8 +303,8 @@ sched_site_find(const struct queue_sched *q, struct queue_blob name)
 	return NULL;
 }
 
-static struct sched_site *
-site_get(struct queue_sched *q, struct queue_blob name)
+struct sched_site *
+sched_site_get(struct queue_sched *q, struct queue_blob name)
 {
 	struct sched_site *s = sched_site_find(q, name);
 
@@ -394,6 +394,8 @@ sched_lane_get(struct queue_sched *q, struct sched_site *site, uint32_t source)
 	lane->is_able = true;
 	lane->is_source_paused = sched_is_paused(q, QUEUE_PAUSE_SOURCE, (struct queue_blob){"", 0}, source);
 	lane->waiter.kind = SCHED_WAITS_LANE;
+	lane->noting.kind = SCHED_NOTE_LANE;
+	queue_link_init(&lane->noting.link);
 	queue_link_init(&lane->waiter.link);
 	queue_link_init(&lane->of_site);
 	queue_link_init(&lane->options);
@@ -413,10 +415,13 @@ sched_lane_release(struct queue_sched *q, struct queue_lane *lane)
 
 	if (!queue_link_is_alone(&lane->options) || lane->sessions > 0)
 		return;
-	if (lane->wait_until_us > q->now_us) {
+	if (lane->wait_until_us > q->now_us || sched_lane_is_learned(lane)) {
 		sched_lane_arm(q, lane);
 		return;
 	}
+	if (lane->noting.is_under_way || !queue_link_is_alone(&lane->noting.link))
+		return; /* it comes here again when that is done */
+	sched_lane_health_fini(q, lane);
 	sched_gate_leave(q, &lane->waiter);
 	sched_lane_unstarve(q, lane);
 	sched_gate_release(q, &lane->gate);
@@ -755,7 +760,7 @@ make_flows(struct queue_sched *q, struct sched_domain *d, struct sched_site *sit
 static int
 domain_enter_site(struct queue_sched *q, struct sched_domain *d, struct queue_blob name)
 {
-	struct sched_site *site = name.len > 0 ? site_get(q, name) : NULL;
+	struct sched_site *site = name.len > 0 ? sched_site_get(q, name) : NULL;
 	bool ok;
 
 	if (site == NULL)

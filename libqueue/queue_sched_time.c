@@ -119,13 +119,15 @@ sched_domain_arm(struct queue_sched *q, struct sched_domain *d)
 }
 
 static int64_t
-lane_next_us(const struct queue_sched *q, const struct queue_lane *lane)
+lane_next_us(const struct queue_sched *q, const struct queue_lane *lane, bool with_idle)
 {
 	int64_t at_us = INT64_MAX, idle_us;
 
 	if (lane->wait_until_us > q->now_us)
 		at_us = lane->wait_until_us;
-	if (!queue_link_is_alone(&lane->idle)) {
+	if (sched_lane_health_us(lane) < at_us)
+		at_us = sched_lane_health_us(lane);
+	if (with_idle && !queue_link_is_alone(&lane->idle)) {
 		idle_us =
 			queue_retry_add(QUEUE_OF(lane->idle.prev, struct queue_session, place)->idle_since_us,
 				lane->policy->idle_us);
@@ -138,7 +140,7 @@ lane_next_us(const struct queue_sched *q, const struct queue_lane *lane)
 void
 sched_lane_arm(struct queue_sched *q, struct queue_lane *lane)
 {
-	int64_t at_us = lane_next_us(q, lane);
+	int64_t at_us = lane_next_us(q, lane, true);
 
 	if (at_us < queue_heap_at(&q->lane_timers, &lane->timer))
 		queue_heap_set(&q->lane_timers, &lane->timer, at_us);
@@ -233,6 +235,8 @@ shift(struct queue_sched *q, int64_t step_us)
 		struct queue_lane *lane = QUEUE_OF(n, struct queue_lane, node);
 
 		lane->wait_until_us = queue_retry_move(lane->wait_until_us, step_us);
+		lane->profile_until_us = queue_retry_move(lane->profile_until_us, step_us);
+		queue_recovery_shift(&lane->recovery, step_us);
 		sched_lane_arm(q, lane);
 	}
 	q->urgent_until_us = queue_retry_move(q->urgent_until_us, step_us);
@@ -338,10 +342,11 @@ static void
 lane_timer(struct queue_sched *q, struct queue_lane *lane)
 {
 	int64_t idle_us = lane->policy->idle_us;
-	/* Idle sessions of a lane that is about to hand out mail stay: the mail is for them. */
-	bool has_mail =
-		lane->is_able && sched_lane_has_mail(lane) && !sched_lane_is_paused(lane) && !q->is_paused;
+	bool has_mail;
 
+	sched_lane_look(q, lane);
+	/* Idle sessions of a lane that is about to hand out mail stay: the mail is for them. */
+	has_mail = lane->is_able && sched_lane_has_mail(lane) && !sched_lane_is_paused(lane) && !q->is_paused;
 	while (!has_mail && !queue_link_is_alone(&lane->idle)) {
 		struct queue_session *s = QUEUE_OF(lane->idle.prev, struct queue_session, place);
 
@@ -349,16 +354,12 @@ lane_timer(struct queue_sched *q, struct queue_lane *lane)
 			break;
 		sched_session_order_close(q, s);
 	}
-	if (has_mail)
-		queue_heap_set(&q->lane_timers, &lane->timer,
-			lane->wait_until_us > q->now_us ? lane->wait_until_us : INT64_MAX);
-	else
-		queue_heap_set(&q->lane_timers, &lane->timer, lane_next_us(q, lane));
-	if (lane->wait_until_us <= q->now_us) {
+	queue_heap_set(&q->lane_timers, &lane->timer, lane_next_us(q, lane, !has_mail));
+	if (lane->wait_until_us != 0 && lane->wait_until_us <= q->now_us) {
 		lane->wait_until_us = 0;
 		sched_lane_able(q, lane, false);
-		sched_lane_release(q, lane);
 	}
+	sched_lane_release(q, lane);
 }
 
 bool

@@ -49,7 +49,8 @@ gate_reason(const struct queue_sched *q, const struct sched_gate *g, enum sched_
 	uint32_t i;
 
 	name_gate(g, out);
-	if (sched_gate_is_full(g) && (want == SCHED_WANT_CONNECTION || g->level >= QUEUE_LEVEL_STREAM)) {
+	if (sched_gate_is_full(g) && (want == SCHED_WANT_CONNECTION || g->level == QUEUE_LEVEL_STREAM ||
+					     g->level == QUEUE_LEVEL_USER)) {
 		out->why = QUEUE_WHY_CONNECTIONS;
 		out->count = g->connections;
 		return;
@@ -94,8 +95,8 @@ pause_reason(struct queue_sched *q, enum queue_pause_kind kind, struct queue_blo
 static void
 lane_reason(struct queue_sched *q, struct queue_lane *lane, struct queue_reason *out)
 {
-	struct sched_gate *gates[] = {
-		lane->gate, lane->site->gate, sched_source(q, lane->source)->gate, q->gate};
+	struct sched_gate *gates[] = {lane->gate, lane->profile_gate, lane->site->gate,
+		sched_source(q, lane->source)->gate, q->gate};
 	const size_t count = sizeof(gates) / sizeof(gates[0]);
 	size_t i;
 
@@ -106,6 +107,12 @@ lane_reason(struct queue_sched *q, struct queue_lane *lane, struct queue_reason 
 	}
 	if (lane->is_source_paused) {
 		pause_reason(q, QUEUE_PAUSE_SOURCE, nothing, lane->source, out);
+		return;
+	}
+	if (sched_lane_is_stopped(lane)) {
+		out->why = QUEUE_WHY_RULE;
+		out->until_us = lane->recovery.until_us;
+		out->reason = sched_text_blob(lane->why != NULL ? lane->why : lane->site->why);
 		return;
 	}
 	for (i = 0; i < count; i++)
@@ -123,7 +130,7 @@ lane_reason(struct queue_sched *q, struct queue_lane *lane, struct queue_reason 
 		out->count = lane->opening;
 	} else if (lane->starved_state != SCHED_FED) {
 		out->why = QUEUE_WHY_TOTAL;
-	} else if (lane->sessions >= lane->policy->connections) {
+	} else if (lane->sessions >= sched_lane_connections(lane)) {
 		out->why = QUEUE_WHY_BUSY;
 	} else {
 		for (i = 0; i < count; i++)
@@ -265,7 +272,7 @@ lane_view(struct queue_sched *q, struct queue_lane *lane, struct queue_lane_view
 		.sessions = lane->sessions,
 		.opening = lane->opening,
 		.busy = lane->busy,
-		.connections_max = lane->policy->connections,
+		.connections_max = sched_lane_connections(lane),
 		.ready = lane_ready(lane),
 		.reason = no_reason,
 	};

@@ -20,6 +20,7 @@ enum queue_level {
 	QUEUE_LEVEL_STREAM,
 	QUEUE_LEVEL_USER,
 	QUEUE_LEVEL_ALL,
+	QUEUE_LEVEL_PROFILE, /* of a lane, while a rule says so */
 	QUEUE_LEVEL_COUNT
 };
 
@@ -34,8 +35,9 @@ enum queue_why {
 	QUEUE_WHY_BUSY,        /* all connections of the lane are at work: `count` */
 	QUEUE_WHY_OPENING,     /* connections are being opened: `count` */
 	QUEUE_WHY_BACKOFF,     /* connections failed: again at until_us */
-	QUEUE_WHY_TOTAL,       /* connections-total is used up */
-	QUEUE_WHY_DISK,        /* the count of a limit is being written */
+	QUEUE_WHY_RULE,  /* the lane was paused by a rule (`reason`), or the site is dead, until until_us */
+	QUEUE_WHY_TOTAL, /* connections-total is used up */
+	QUEUE_WHY_DISK,  /* the count of a limit is being written */
 };
 struct queue_reason {
 	enum queue_why why;
