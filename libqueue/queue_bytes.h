@@ -29,20 +29,31 @@ queue_bytes_write(uint8_t *p, uint64_t v, int bytes)
 	return p + bytes;
 }
 
+/* The next n bytes; NULL: they are not there. */
+static inline const uint8_t *
+queue_bytes_take(struct queue_bytes *r, size_t n)
+{
+	const uint8_t *p = r->p;
+
+	if (r->is_bad || r->left < n) {
+		r->is_bad = true;
+		return NULL;
+	}
+	r->p += n;
+	r->left -= n;
+	return p;
+}
+
 static inline uint64_t
 queue_bytes_read(struct queue_bytes *r, int bytes)
 {
+	const uint8_t *p;
 	uint64_t v = 0;
 
 	assert(bytes >= 1 && bytes <= 8);
-	if (r->is_bad || r->left < (size_t)bytes) {
-		r->is_bad = true;
-		return 0;
-	}
-	for (int i = 0; i < bytes; i++)
-		v |= (uint64_t)r->p[i] << (8 * i);
-	r->p += bytes;
-	r->left -= (size_t)bytes;
+	p = queue_bytes_take(r, (size_t)bytes);
+	for (int i = 0; p != NULL && i < bytes; i++)
+		v |= (uint64_t)p[i] << (8 * i);
 	return v;
 }
 
