@@ -17,41 +17,6 @@
 #include <stdio.h>
 
 #define CONF_WEIGHT_MAX 1000
-enum conf_auth { CONF_AUTH_NONE, CONF_AUTH_OPTIONAL, CONF_AUTH_REQUIRED };
-enum conf_listen_tls {
-	CONF_LISTEN_TLS_NONE,
-	CONF_LISTEN_TLS_MAY,
-	CONF_LISTEN_TLS_REQUIRED,
-	CONF_LISTEN_TLS_IMPLICIT
-};
-enum conf_tls { CONF_TLS_NONE, CONF_TLS_MAY, CONF_TLS_ENCRYPT, CONF_TLS_VERIFY, CONF_TLS_UNSET = -1 };
-enum conf_family {
-	CONF_FAMILY_ANY,
-	CONF_FAMILY_PREFER_V4,
-	CONF_FAMILY_PREFER_V6,
-	CONF_FAMILY_V4,
-	CONF_FAMILY_V6
-};
-enum conf_log_target { CONF_LOG_STDERR, CONF_LOG_SYSLOG, CONF_LOG_JOURNAL };
-enum conf_log_level { CONF_LOG_ERROR, CONF_LOG_WARN, CONF_LOG_INFO, CONF_LOG_DEBUG };
-enum conf_bare_lf { CONF_BARE_LF_REFUSE, CONF_BARE_LF_NORMALISE };
-enum conf_class { CONF_CLASS_NORMAL, CONF_CLASS_URGENT, CONF_CLASS_BULK, CONF_CLASS_COUNT };
-enum conf_rates_count { CONF_RATES_COUNT_ATTEMPTS, CONF_RATES_COUNT_DELIVERIES };
-
-/* Fields from conf.def. CHOICE is an int: the index in its list (-1: unset, where "" is the default). */
-#define CONF_CTYPE_BOOL              bool
-#define CONF_CTYPE_COUNT             int64_t
-#define CONF_CTYPE_BYTES             int64_t
-#define CONF_CTYPE_DURATION          int64_t /* microseconds */
-#define CONF_CTYPE_RATE              struct conf_rate
-#define CONF_CTYPE_RATES             struct conf_rates
-#define CONF_CTYPE_BYTE_RATES        struct conf_rates
-#define CONF_CTYPE_TEXT              const char *
-#define CONF_CTYPE_PATH              const char * /* absolute, or "none" */
-#define CONF_CTYPE_LIST              struct conf_list
-#define CONF_CTYPE_DURATIONS         struct conf_durations
-#define CONF_CTYPE_CHOICE            int
-#define CONF_FIELD(field, type, ...) CONF_CTYPE_##type field;
 
 /* What is sent at most; 0 connections and empty rates: no limit. */
 struct conf_limits {
@@ -88,6 +53,8 @@ struct conf_stream {
 };
 struct conf_source {
 	const char *name, *at;
+	const struct conf_warmup *warmup_plan; /* that `warmup` names, the built-in ones too; NULL: none */
+	int32_t warmup_start_day;              /* since 1970; 0: not set */
 	bool has_v4, has_v6;
 	struct sockaddr_in v4;
 	struct sockaddr_in6 v6;
@@ -95,6 +62,12 @@ struct conf_source {
 #define CONF_SOURCE CONF_FIELD
 #include "conf.def"
 #undef CONF_SOURCE
+};
+struct conf_warmup {
+	const char *name, *at;
+#define CONF_WARMUP CONF_FIELD
+#include "conf.def"
+#undef CONF_WARMUP
 };
 struct conf_pool {
 	const char *name, *at;
@@ -173,6 +146,8 @@ struct conf {
 	size_t source_count;
 	struct conf_pool *pools;
 	size_t pool_count;
+	struct conf_warmup *warmups;
+	size_t warmup_count;
 	struct conf_dkim *dkims;
 	size_t dkim_count;
 	struct conf_domain *domains;

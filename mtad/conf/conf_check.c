@@ -442,6 +442,7 @@ conf_check(struct conf_loader *l)
 	conf_check_users(l);
 	conf_check_streams(l);
 	conf_check_sources(l);
+	conf_check_warmups(l);
 	conf_check_pools(l);
 	check_dkims(l);
 	check_domains(l);

@@ -33,6 +33,8 @@ void conf_check_listens(struct conf_loader *l);
 void conf_check_users(struct conf_loader *l);
 void conf_check_sources(struct conf_loader *l);
 void conf_check_pools(struct conf_loader *l);
+/* conf_check_warmup.c; after the sources */
+void conf_check_warmups(struct conf_loader *l);
 void conf_check_routes(struct conf_loader *l);
 void conf_check_pool_name(struct conf_loader *l, struct conf_place at, const char *pool);
 /* conf_check_rules.c */

@@ -245,6 +245,8 @@ overlay(struct conf_delivery *out, const struct conf_delivery *from)
 		[CONF_TYPE_LIST] = sizeof(struct conf_list),
 		[CONF_TYPE_DURATIONS] = sizeof(struct conf_durations),
 		[CONF_TYPE_CHOICE] = sizeof(int),
+		[CONF_TYPE_COUNTS] = sizeof(struct conf_counts),
+		[CONF_TYPE_PERCENT] = sizeof(int64_t),
 	};
 
 	for (uint64_t left = from->is_set; left != 0; left &= left - 1) {

@@ -21,6 +21,8 @@ static const char *const type_words[] = {
 	[CONF_TYPE_LIST] = "a list",
 	[CONF_TYPE_DURATIONS] = "a list of times",
 	[CONF_TYPE_CHOICE] = "one of",
+	[CONF_TYPE_COUNTS] = "a list of numbers",
+	[CONF_TYPE_PERCENT] = "a percentage",
 };
 
 /* Text of mdoc, each sentence on a line of its own. */

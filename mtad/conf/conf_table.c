@@ -55,6 +55,11 @@ static const struct conf_row pool_rows[] = {
 #undef CONF_LIMITS
 #undef CONF_POOL
 };
+static const struct conf_row warmup_rows[] = {
+#define CONF_WARMUP(...) ROW(conf_warmup, __VA_ARGS__)
+#include "conf/conf.def"
+#undef CONF_WARMUP
+};
 static const struct conf_row dkim_rows[] = {
 #define CONF_DKIM(...) ROW(conf_dkim, __VA_ARGS__)
 #include "conf/conf.def"
@@ -96,6 +101,7 @@ FITS(COUNT(user_rows));
 FITS(COUNT(stream_rows));
 FITS(COUNT(source_rows));
 FITS(COUNT(pool_rows));
+FITS(COUNT(warmup_rows));
 FITS(COUNT(dkim_rows));
 FITS(COUNT(conf_delivery_rows));
 FITS(COUNT(provider_rows) + COUNT(conf_delivery_rows));
@@ -134,6 +140,11 @@ const struct conf_block_kind conf_kinds[CONF_KIND_COUNT] = {
 						     "Sources that take the same mail in turn, by their "
 						     "weights. Mail that no pool is named "
 						     "for leaves by the first source block.")},
+	[CONF_KIND_WARMUP] = {ROWS(warmup_rows),
+		KIND(warmup, "NAME",
+			"A curve of your own for new addresses, or other limits for a built-in one: gentle "
+			"(six weeks to "
+			"100,000 a day), steady (two weeks to 250,000), brisk (two weeks to a million).")},
 	[CONF_KIND_DKIM] = {ROWS(dkim_rows),
 		KIND(dkim, "DOMAIN",
 			"A key that signs mail whose From address is in DOMAIN; *.example.com stands for all "
@@ -170,8 +181,8 @@ const struct conf_block_kind conf_kinds[CONF_KIND_COUNT] = {
 bool
 conf_type_is_list(enum conf_type type)
 {
-	return type == CONF_TYPE_LIST || type == CONF_TYPE_DURATIONS || type == CONF_TYPE_RATES ||
-	       type == CONF_TYPE_BYTE_RATES;
+	return type == CONF_TYPE_LIST || type == CONF_TYPE_COUNTS || type == CONF_TYPE_DURATIONS ||
+	       type == CONF_TYPE_RATES || type == CONF_TYPE_BYTE_RATES;
 }
 
 const struct conf_row *

@@ -21,6 +21,8 @@ enum conf_type {
 	CONF_TYPE_LIST,
 	CONF_TYPE_DURATIONS,
 	CONF_TYPE_CHOICE,
+	CONF_TYPE_COUNTS,
+	CONF_TYPE_PERCENT,
 };
 struct conf_row {
 	const char *field; /* as in C; conf_row_name writes it as in the file */
@@ -38,6 +40,7 @@ enum conf_kind {
 	CONF_KIND_STREAM,
 	CONF_KIND_SOURCE,
 	CONF_KIND_POOL,
+	CONF_KIND_WARMUP,
 	CONF_KIND_DKIM,
 	CONF_KIND_DOMAIN,
 	CONF_KIND_PROVIDER,

@@ -2,11 +2,12 @@
 #ifndef MTAD_CONF_CONF_TYPES_H
 #define MTAD_CONF_CONF_TYPES_H
 /*
- * conf_types - what a value of the configuration is made of, where a number or a text is not enough
+ * conf_types - what a value of the configuration is made of
  *
  * Owner    the configuration; arrays live as long as it does. Thread: immutable.
  */
 #include <netinet/in.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/socket.h>
@@ -17,6 +18,10 @@ struct conf_list {
 };
 struct conf_durations {
 	const int64_t *us;
+	size_t count;
+};
+struct conf_counts {
+	const int64_t *items;
 	size_t count;
 };
 struct conf_rate {
@@ -50,4 +55,42 @@ struct conf_endpoints {
 	const struct conf_endpoint *items;
 	size_t count;
 };
+
+enum conf_auth { CONF_AUTH_NONE, CONF_AUTH_OPTIONAL, CONF_AUTH_REQUIRED };
+enum conf_listen_tls {
+	CONF_LISTEN_TLS_NONE,
+	CONF_LISTEN_TLS_MAY,
+	CONF_LISTEN_TLS_REQUIRED,
+	CONF_LISTEN_TLS_IMPLICIT
+};
+enum conf_tls { CONF_TLS_NONE, CONF_TLS_MAY, CONF_TLS_ENCRYPT, CONF_TLS_VERIFY, CONF_TLS_UNSET = -1 };
+enum conf_family {
+	CONF_FAMILY_ANY,
+	CONF_FAMILY_PREFER_V4,
+	CONF_FAMILY_PREFER_V6,
+	CONF_FAMILY_V4,
+	CONF_FAMILY_V6
+};
+enum conf_log_target { CONF_LOG_STDERR, CONF_LOG_SYSLOG, CONF_LOG_JOURNAL };
+enum conf_log_level { CONF_LOG_ERROR, CONF_LOG_WARN, CONF_LOG_INFO, CONF_LOG_DEBUG };
+enum conf_bare_lf { CONF_BARE_LF_REFUSE, CONF_BARE_LF_NORMALISE };
+enum conf_class { CONF_CLASS_NORMAL, CONF_CLASS_URGENT, CONF_CLASS_BULK, CONF_CLASS_COUNT };
+enum conf_rates_count { CONF_RATES_COUNT_ATTEMPTS, CONF_RATES_COUNT_DELIVERIES };
+
+/* Fields from conf.def. CHOICE is an int: the index in its list (-1: unset, where "" is the default). */
+#define CONF_CTYPE_BOOL              bool
+#define CONF_CTYPE_COUNT             int64_t
+#define CONF_CTYPE_BYTES             int64_t
+#define CONF_CTYPE_DURATION          int64_t /* microseconds */
+#define CONF_CTYPE_RATE              struct conf_rate
+#define CONF_CTYPE_RATES             struct conf_rates
+#define CONF_CTYPE_BYTE_RATES        struct conf_rates
+#define CONF_CTYPE_TEXT              const char *
+#define CONF_CTYPE_PATH              const char * /* absolute, or "none" */
+#define CONF_CTYPE_LIST              struct conf_list
+#define CONF_CTYPE_DURATIONS         struct conf_durations
+#define CONF_CTYPE_CHOICE            int
+#define CONF_CTYPE_COUNTS            struct conf_counts
+#define CONF_CTYPE_PERCENT           int64_t /* millionths */
+#define CONF_FIELD(field, type, ...) CONF_CTYPE_##type field;
 #endif

@@ -13,6 +13,7 @@
 #include <inttypes.h>
 #include <string.h>
 #include <sys/un.h>
+#include <time.h>
 
 #define TEXT_MAX    65536 /* no word of a file is longer: CONF_LINE_BYTES_MAX */
 #define WHY(w, ...) snprintf((w)->text, sizeof((w)->text), __VA_ARGS__)
@@ -132,6 +133,48 @@ bool
 conf_value_duration(const char *text, int64_t *out, struct conf_why *w)
 {
 	return with_units(text, duration_units, 5, "a time such as 5m (ms, s, m, h, d)", out, w);
+}
+
+bool
+conf_value_percent(const char *text, int64_t *out, struct conf_why *w)
+{
+	const char *p = text;
+	int64_t n, unit = 10000;
+
+	if (!digits(&p, &n) || __builtin_mul_overflow(n, unit, &n)) {
+		why_no_number(text, "a percentage such as 5% or 0.1%", w);
+		return false;
+	}
+	if (*p == '.' && p[1] >= '0' && p[1] <= '9')
+		for (p++; *p >= '0' && *p <= '9' && unit > 1; p++) {
+			unit /= 10;
+			n += (*p - '0') * unit;
+		}
+	if (*p != '%' || p[1] != '\0') {
+		WHY(w, "\"%.60s\" is no percentage; write 5%% or 0.1%%", text);
+		return false;
+	}
+	*out = n;
+	return true;
+}
+
+bool
+conf_value_day(const char *text, int32_t *out, struct conf_why *w)
+{
+	struct tm tm = {0};
+	char again[32];
+	const char *end = strptime(text, "%Y-%m-%d", &tm);
+	time_t at = timegm(&tm);
+
+	/* strptime() takes blanks, short numbers and the 31st of February: what it read must look the same
+	 * again. */
+	if (end == NULL || strftime(again, sizeof(again), "%Y-%m-%d", &tm) == 0 ||
+		strncmp(text, again, 11) != 0 || at < 86400) {
+		WHY(w, "\"%.60s\" is no day; write 2026-11-01", text);
+		return false;
+	}
+	*out = (int32_t)(at / 86400);
+	return true;
 }
 
 typedef bool number_parser(const char *, int64_t *, struct conf_why *);
@@ -345,9 +388,10 @@ conf_value_endpoint(const char *text, struct conf_endpoint out[2], struct conf_w
 static number_parser *
 parser_of(enum conf_type type)
 {
-	return type == CONF_TYPE_COUNT   ? conf_value_count
-	       : type == CONF_TYPE_BYTES ? conf_value_bytes
-					 : conf_value_duration;
+	return type == CONF_TYPE_COUNT     ? conf_value_count
+	       : type == CONF_TYPE_BYTES   ? conf_value_bytes
+	       : type == CONF_TYPE_PERCENT ? conf_value_percent
+					   : conf_value_duration;
 }
 
 static bool
@@ -441,23 +485,46 @@ store_path(const struct conf_value_env *env, const struct conf_row *row, const c
 	return true;
 }
 
+/* NULL: not understood. */
+static const int64_t *
+store_numbers(const struct conf_value_env *env, const struct conf_row *row, const char *const *items,
+	size_t count, struct conf_why *w)
+{
+	struct conf_row one = *row;
+	int64_t *numbers = conf_arena_alloc(env->arena, count * sizeof(*numbers));
+
+	if (count == 0 || count > 100) {
+		WHY(w, "give from 1 to 100 %s",
+			row->type == CONF_TYPE_COUNTS ? "numbers: { 200, 500, 1000 }" : "times: { 5m, 1h }");
+		return NULL;
+	}
+	one.type = row->type == CONF_TYPE_COUNTS ? CONF_TYPE_COUNT : CONF_TYPE_DURATION;
+	for (size_t i = 0; i < count; i++)
+		if (!ranged_number(&one, items[i], &numbers[i], w))
+			return NULL;
+	return numbers;
+}
+
 static bool
 store_durations(const struct conf_value_env *env, const struct conf_row *row, const char *const *items,
 	size_t count, struct conf_durations *out, struct conf_why *w)
 {
-	struct conf_row one = *row;
-	int64_t *us = conf_arena_alloc(env->arena, count * sizeof(*us));
+	const int64_t *us = store_numbers(env, row, items, count, w);
 
-	if (count == 0 || count > 100) {
-		WHY(w, "give from 1 to 100 times: { %s }", row->fallback);
-		return false;
-	}
-	one.type = CONF_TYPE_DURATION;
-	for (size_t i = 0; i < count; i++)
-		if (!ranged_number(&one, items[i], &us[i], w))
-			return false;
-	*out = (struct conf_durations){us, count};
-	return true;
+	if (us != NULL)
+		*out = (struct conf_durations){us, count};
+	return us != NULL;
+}
+
+static bool
+store_counts(const struct conf_value_env *env, const struct conf_row *row, const char *const *items,
+	size_t count, struct conf_counts *out, struct conf_why *w)
+{
+	const int64_t *numbers = store_numbers(env, row, items, count, w);
+
+	if (numbers != NULL)
+		*out = (struct conf_counts){numbers, count};
+	return numbers != NULL;
 }
 
 static bool
@@ -505,6 +572,7 @@ store_scalar(const struct conf_value_env *env, const struct conf_row *row, const
 	case CONF_TYPE_COUNT:
 	case CONF_TYPE_BYTES:
 	case CONF_TYPE_DURATION:
+	case CONF_TYPE_PERCENT:
 		return ranged_number(row, text, field, w);
 	case CONF_TYPE_RATE:
 		return conf_value_rate(row->type, text, field, w);
@@ -537,6 +605,8 @@ conf_value_store(const struct conf_value_env *env, const struct conf_row *row, c
 		return store_durations(env, row, items, count, field, w);
 	if (row->type == CONF_TYPE_RATES || row->type == CONF_TYPE_BYTE_RATES)
 		return store_rates(env, row, items, count, field, w);
+	if (row->type == CONF_TYPE_COUNTS)
+		return store_counts(env, row, items, count, field, w);
 	if (count != 1) {
 		WHY(w, "takes one value, not a list");
 		return false;
@@ -573,7 +643,7 @@ conf_value_store_default(const struct conf_value_env *env, const struct conf_row
 
 	snprintf(text, sizeof(text), "%s", row->fallback);
 	items[0] = text;
-	if (conf_type_is_list(row->type)) {
+	if (conf_type_is_list(row->type) && (row->type != CONF_TYPE_COUNTS || text[0] != '\0')) {
 		count = split_default(text, items, 32);
 	} else if (text[0] == '\0') {
 		/* Not set: the zeroed struct says it for numbers and rates. */
@@ -588,6 +658,19 @@ conf_value_store_default(const struct conf_value_env *env, const struct conf_row
 }
 
 /* --- and back --- */
+
+static const char *
+print_percent(struct conf_arena *a, int64_t ppm)
+{
+	int width = 4;
+	int64_t rest = ppm % 10000;
+
+	if (rest == 0)
+		return conf_arena_printf(a, "%" PRId64 "%%", ppm / 10000);
+	for (; rest % 10 == 0; rest /= 10)
+		width--;
+	return conf_arena_printf(a, "%" PRId64 ".%0*" PRId64 "%%", ppm / 10000, width, rest);
+}
 
 /* The largest unit that leaves no remainder. */
 static const char *
@@ -639,6 +722,7 @@ conf_value_print(struct conf_arena *a, const struct conf_row *row, const void *f
 	const struct conf_rate *rate = field;
 	const struct conf_rates *rates = field;
 	const struct conf_durations *d = field;
+	const struct conf_counts *c = field;
 	const char *text = "";
 	size_t len = 0;
 
@@ -663,6 +747,12 @@ conf_value_print(struct conf_arena *a, const struct conf_row *row, const void *f
 			text = conf_arena_printf(a, "%s%s%s", text, i > 0 ? ", " : "",
 				print_units(a, d->us[i], duration_units, 5));
 		return text;
+	case CONF_TYPE_COUNTS:
+		for (size_t i = 0; i < c->count; i++)
+			text = conf_arena_printf(a, "%s%s%" PRId64, text, i > 0 ? ", " : "", c->items[i]);
+		return text;
+	case CONF_TYPE_PERCENT:
+		return print_percent(a, *(const int64_t *)field);
 	case CONF_TYPE_CHOICE:
 		if (*(const int *)field < 0)
 			return "";

@@ -21,6 +21,10 @@ struct conf_why {
 bool conf_value_count(const char *text, int64_t *out, struct conf_why *out_why);
 bool conf_value_bytes(const char *text, int64_t *out, struct conf_why *out_why);
 bool conf_value_duration(const char *text, int64_t *out, struct conf_why *out_why);
+/* "0.1%" into millionths, 1000; at most four digits behind the point. */
+bool conf_value_percent(const char *text, int64_t *out, struct conf_why *out_why);
+/* "2026-11-01" into days since 1970; from 1970-01-02 to 9999-12-31. */
+bool conf_value_day(const char *text, int32_t *out, struct conf_why *out_why);
 /* A whole RATE, or one item of RATES or BYTE_RATES: "100/s", "300/10m", "10MB/s". */
 bool conf_value_rate(enum conf_type type, const char *text, struct conf_rate *out, struct conf_why *out_why);
 /* "10.0.0.0/8", "::1"; bits behind the prefix must be zero. */

@@ -8,8 +8,10 @@
 #include <cmocka.h>
 
 #include "conf_fixture.h"
+#include "queue_warmup.h"
 
 #include <arpa/inet.h>
+#include <stdlib.h>
 #include <string.h>
 
 /* --- what is accepted --- */
@@ -657,12 +659,68 @@ test_distance(void **state)
 	assert_int_equal(conf_word_distance("abcdefghijklmnopqrstuvwxyzabcdefghijklmnopqrstuvwxyz", "a"), 9);
 }
 
+/* Who goes by which curve, with which limits. */
+static void
+test_warmup(void **state)
+{
+	const struct conf *c = must_load(*state,
+		HOST "source a { address = 127.0.0.1 warmup = mine warmup-start = 2026-11-01 }\n"
+		     "source b { address = 127.0.0.2 warmup = gentle }\n"
+		     "source c { address = 127.0.0.3 warmup = steady }\n"
+		     "source d { address = 127.0.0.4 }\n"
+		     "warmup mine { volumes = { 10, 20, 20 } hold-complained = 0.25% }\n"
+		     "warmup steady { hold-deferred = 12.5% }\n");
+	const struct conf_warmup *mine = c->sources[0].warmup_plan, *gentle = c->sources[1].warmup_plan,
+				 *steady = c->sources[2].warmup_plan;
+
+	assert_int_equal(c->sources[0].warmup_start_day, 20758);
+	assert_ptr_equal(mine, &c->warmups[0]);
+	assert_int_equal(mine->volumes.count, 3);
+	assert_int_equal(mine->volumes.items[1], 20);
+	assert_int_equal(mine->hold_complained, 2500);
+	assert_int_equal(mine->hold_deferred, QUEUE_WARMUP_DEFERRED_PPM);
+	assert_string_equal(gentle->name, "gentle");
+	assert_int_equal(gentle->volumes.items[0], 100);
+	assert_int_equal(gentle->hold_deferred, QUEUE_WARMUP_DEFERRED_PPM);
+	assert_int_equal(gentle->hold_blocked, QUEUE_WARMUP_BLOCKED_PPM);
+	assert_int_equal(gentle->hold_bounced, QUEUE_WARMUP_BOUNCED_PPM);
+	assert_int_equal(gentle->hold_complained, QUEUE_WARMUP_COMPLAINED_PPM);
+	assert_int_equal(c->sources[1].warmup_start_day, 0);
+	assert_ptr_equal(steady, &c->warmups[1]);
+	assert_int_equal(steady->volumes.items[0], 200);
+	assert_int_equal(steady->hold_deferred, 125000);
+	assert_null(c->sources[3].warmup_plan);
+	conf_unref(c);
+}
+
+static void
+test_warmup_diff(void **state)
+{
+	const struct conf *from =
+		must_load(*state, HOST "source a { warmup = w }\nwarmup w { volumes = { 5, 9 } }");
+	const struct conf *to = must_load(*state,
+		HOST "source a { warmup = w }\nwarmup w { volumes = { 5, 10 } hold-complained = 0.25% }");
+	char *said = NULL;
+	FILE *out = open_memstream(&said, &(size_t){0});
+
+	assert_int_equal(conf_diff(from, to, out), 0);
+	fclose(out);
+	assert_string_equal(said,
+		"warmup \"w\": volumes: 5, 9 -> 5, 10 (now)\nwarmup \"w\": hold-complained: 0.1% -> "
+		"0.25% (now)\n");
+	free(said);
+	conf_unref(from);
+	conf_unref(to);
+}
+
 int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
 		WITH_FOLDER(test_empty),
 		WITH_FOLDER(test_design),
+		WITH_FOLDER(test_warmup),
+		WITH_FOLDER(test_warmup_diff),
 		cmocka_unit_test(test_endpoints),
 		cmocka_unit_test(test_units),
 		cmocka_unit_test(test_rates),
