@@ -28,7 +28,7 @@ _mtactl()
 	}
 	local looks='status queue sites list show pauses audit explain rules'
 	local changes='retry hold release bounce delete'
-	local others='pause resume reload stop rotate dkim passwd help version'
+	local others='pause resume reload stop rotate dkim passwd warmup help version'
 	local filters='--domain --site --sender --user --job --held --waiting'
 	COMPREPLY=()
 
@@ -38,14 +38,17 @@ _mtactl()
 		case ${words[i]} in
 		-c|--socket) mtactl+=("${words[i]}" "${words[i+1]}"); ((i++)) ;;
 		--domain|--site|--sender|--user|--job|--limit|--by|--reason|--for|--selector|--algorithm|--out|--provider|--mx|--phase|--file) ((i++)) ;;
+		--curve|--volumes|--volume|--providers|--start|--svg) ((i++)) ;;
 		-*) ;;
 		*) command=${words[i]} at=$i; break ;;
 		esac
 	done
 
 	case $prev in
-	-c|--socket|--out|--file) compopt -o filenames 2>/dev/null; COMPREPLY=($(compgen -f -- "$cur")); return ;;
+	-c|--socket|--out|--file|--svg) compopt -o filenames 2>/dev/null; COMPREPLY=($(compgen -f -- "$cur")); return ;;
 	--by) COMPREPLY=($(compgen -W 'domain site state' -- "$cur")); return ;;
+	--curve) COMPREPLY=($(compgen -W 'gentle steady brisk' -- "$cur")); return ;;
+	--volumes|--volume|--providers|--start) return ;;
 	--algorithm) COMPREPLY=($(compgen -W 'rsa2048 rsa4096 ed25519' -- "$cur")); return ;;
 	--for) COMPREPLY=($(compgen -W '10m 30m 1h 2h 6h 1d' -- "$cur")); return ;;
 	--domain) COMPREPLY=($(compgen -W "$(_mtactl_ask domain queue --limit 500)" -- "$cur")); return ;;
@@ -117,6 +120,12 @@ _mtactl()
 			COMPREPLY=($(compgen -W 'keygen check' -- "$cur"))
 		elif [[ ${words[at+1]} == keygen && $cur == -* ]]; then
 			COMPREPLY=($(compgen -W '--selector --algorithm --out' -- "$cur"))
+		fi ;;
+	warmup)
+		if ((cword == at + 1)); then
+			COMPREPLY=($(compgen -W 'plan' -- "$cur"))
+		elif [[ $cur == -* ]]; then
+			COMPREPLY=($(compgen -W '--curve --volumes --volume --providers --start --svg --plain --json' -- "$cur"))
 		fi ;;
 	*) [[ $cur == -* ]] && COMPREPLY=($(compgen -W '--json' -- "$cur")) ;;
 	esac

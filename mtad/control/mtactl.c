@@ -117,12 +117,15 @@ usage(FILE *out)
 	}
 	fputs("        dkim keygen DOMAIN                 new key: [--selector S] [--algorithm A] [--out "
 	      "FILE]\n"
+	      "        warmup plan [PLAN]                 what a warm-up curve means for a volume\n"
 	      "FILTER  ID, ID/N, --domain D, --site S, --sender A, --user U, --job J, --held, --waiting, "
 	      "--all\n"
 	      "        change: --dry-run only counts; --yes does not ask\n"
 	      "        queue, sites, list: --limit N, 0 for all; status, queue, sites, pauses: --watch\n"
 	      "        rules: --provider P, or --domain D, --mx HOST; --phase PHASE; test: --file FILE\n"
 	      "KIND    domain, site, source, job, user; pause: [--for 2h] [--reason TEXT]\n"
+	      "PLAN    [--curve NAME | --volumes A,B,C] [--volume N] [--providers P=40%,...] [--start DATE]\n"
+	      "        [--svg FILE] [--plain]\n"
 	      "See mtactl(8).\n",
 		out);
 }
@@ -417,12 +420,20 @@ run_line(struct mtactl *m, struct mtactl_options *o, int argc, char **argv)
 	unsigned given[OPTIONS] = {0};
 	int option, i;
 
-	/* keygen has options of its own, and needs no daemon. */
-	for (i = 1; i + 1 < argc; i++)
-		if (strcmp(argv[i], "dkim") == 0 && strcmp(argv[i + 1], "keygen") == 0) {
-			m->json = i > 1 && strcmp(argv[i - 1], "--json") == 0;
-			return mtactl_dkim_keygen(m, argc - i - 1, argv + i + 1);
-		}
+	/* These have options of their own, and need no daemon. */
+	for (i = 1; i + 1 < argc; i++) {
+		bool is_keygen = strcmp(argv[i], "dkim") == 0 && strcmp(argv[i + 1], "keygen") == 0;
+
+		if (!is_keygen && (strcmp(argv[i], "warmup") != 0 || strcmp(argv[i + 1], "plan") != 0))
+			continue;
+		for (option = 1; option < i; option++)
+			if (strcmp(argv[option], "-c") == 0)
+				m->conf_file = argv[++option];
+			else if (strcmp(argv[option], "--json") == 0)
+				m->json = true;
+		return is_keygen ? mtactl_dkim_keygen(m, argc - i - 1, argv + i + 1)
+				 : mtactl_warmup_plan(m, argc - i - 1, argv + i + 1);
+	}
 	for (i = 0; i < OPTIONS; i++)
 		list[i] = (struct option){options[i].name, options[i].has_value, NULL, options[i].letter};
 	opterr = 0;

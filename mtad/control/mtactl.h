@@ -87,6 +87,8 @@ const char *mtactl_plain(const struct mtactl *m);
 
 int mtactl_dkim_keygen(const struct mtactl *m, int argc, char **argv);
 int mtactl_passwd(void);
+/* What a warm-up curve means for a volume (mtactl_warmup.c). */
+int mtactl_warmup_plan(struct mtactl *m, int argc, char **argv);
 /* Which settings are in force, and which line says so. */
 int mtactl_explain(struct mtactl *m, const struct mtactl_options *o);
 /* rules list, rules test (mtactl_rules.c): 0 when a rule holds, 1 when none does. */
