@@ -376,6 +376,8 @@ chart_write_terminal(FILE *out, const struct chart_picture *p, const struct char
 		fprintf(out, " %s", p->charts->series[s].name);
 	}
 	fputc('\n', out);
-	for (size_t i = 0; i < p->count; i++)
+	for (size_t i = 0; i < p->count; i++) {
+		fputs(i > 0 ? "\n" : "", out);
 		print_chart(out, &p->charts[i], t, &scale);
+	}
 }
