@@ -364,8 +364,10 @@ void
 queue_warmup_lease(struct queue_warmup *w, int64_t n)
 {
 	assert(n >= 0);
+	if (n == 0)
+		return;
 	if (!w->is_warm) {
-		assert(n == 0 || w->day >= w->start_day);
+		assert(w->day >= w->start_day);
 		assert(used(w) + n <= w->cap && used(w) + n <= w->claim);
 		assert(n <= w->level / SPREAD_US);
 		w->level -= n * SPREAD_US;
@@ -469,8 +471,8 @@ static uint8_t *
 write_day(uint8_t *p, const struct queue_warmup_day *d)
 {
 	p = queue_bytes_write(p, (uint64_t)d->cap, 4);
-	p = queue_bytes_write(p, (uint64_t)d->sent, 5);
-	p = queue_bytes_write(p, (uint64_t)d->wanted, 5);
+	p = queue_bytes_write(p, (uint64_t)d->sent, 6);
+	p = queue_bytes_write(p, (uint64_t)d->wanted, 6);
 	p = queue_bytes_write(p, (uint32_t)d->day, 4);
 	p = queue_bytes_write(p, (uint32_t)d->value_ppm, 4);
 	p = queue_bytes_write(p, d->stage, 2);
@@ -515,7 +517,7 @@ queue_warmup_encode(struct queue_warmup *w, bool is_last, void *out)
 	p = queue_bytes_write(p, (uint64_t)w->cap, 4);
 	list_numbers(w, &claimed, list);
 	for (int i = 0; i < NUMBERS; i++)
-		p = queue_bytes_write(p, (uint64_t)*list[i], 8);
+		p = queue_bytes_write(p, (uint64_t)smaller(*list[i], COUNT_MAX), 8);
 	p = queue_bytes_write(p, (uint64_t)w->last_us, 8);
 	p = queue_bytes_write(p, (uint64_t)w->age_us, 8);
 	p = queue_bytes_write(p, (uint64_t)w->level, 8);
@@ -546,8 +548,8 @@ static bool
 read_day(struct queue_bytes *r, struct queue_warmup_day *d)
 {
 	d->cap = (int64_t)queue_bytes_read(r, 4);
-	d->sent = (int64_t)queue_bytes_read(r, 5);
-	d->wanted = (int64_t)queue_bytes_read(r, 5);
+	d->sent = (int64_t)queue_bytes_read(r, 6);
+	d->wanted = (int64_t)queue_bytes_read(r, 6);
 	d->day = (int32_t)queue_bytes_read(r, 4);
 	d->value_ppm = (int32_t)queue_bytes_read(r, 4);
 	d->stage = (uint16_t)queue_bytes_read(r, 2);
