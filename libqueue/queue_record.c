@@ -1,15 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Records are what a later version, and a damaged disk, hand back to us. So: little-endian numbers of fixed
- * width, then texts with their length in front, under a header of kind, version and checksum. Decoding reads
- * through a cursor that turns bad at the first byte it has not got and stays bad, so a decoder is a straight
- * list of fields with one test at its end. A record must be used up exactly: left-over bytes mean that writer
- * and reader disagree.
+ * width (queue_bytes.h), then texts with their length in front, under a header of kind, version and checksum.
+ * A record must be used up exactly: left-over bytes mean that writer and reader disagree.
  *
  *   0 kind   1 version   2 zero   4 checksum of key, bytes 0..3 and bytes 8..end   8 fields
  */
 #include "queue_record.h"
 
+#include "queue_bytes.h"
 #include "queue_crc.h"
 
 #include <assert.h>
@@ -34,15 +33,7 @@ _Static_assert(QUEUE_RECORD_HEADER + RCPT_FIXED + RCPT_TEXTS * LENGTH + QUEUE_AD
 		       QUEUE_RECORD_RCPT_MAX,
 	"the largest recipient record fits");
 
-/* --- writing and reading fields --- */
-
-static uint8_t *
-write_number(uint8_t *p, uint64_t v, int bytes)
-{
-	for (int i = 0; i < bytes; i++)
-		p[i] = (uint8_t)(v >> (8 * i));
-	return p + bytes;
-}
+/* --- texts --- */
 
 static uint8_t *
 write_text(uint8_t *p, struct queue_blob text, size_t max)
@@ -50,52 +41,21 @@ write_text(uint8_t *p, struct queue_blob text, size_t max)
 	size_t len = text.len < max ? text.len : max;
 
 	assert(len <= UINT16_MAX);
-	p = write_number(p, len, LENGTH);
+	p = queue_bytes_write(p, len, LENGTH);
 	if (len > 0)
 		memcpy(p, text.ptr, len);
 	return p + len;
 }
 
-struct reader {
-	const uint8_t *p;
-	size_t left;
-	bool is_bad;
-};
-
-static const uint8_t *
-take(struct reader *r, size_t n)
-{
-	const uint8_t *p = r->p;
-
-	if (r->is_bad || r->left < n) {
-		r->is_bad = true;
-		return NULL;
-	}
-	r->p += n;
-	r->left -= n;
-	return p;
-}
-
-static uint64_t
-read_number(struct reader *r, int bytes)
-{
-	const uint8_t *p = take(r, (size_t)bytes);
-	uint64_t v = 0;
-
-	for (int i = 0; p != NULL && i < bytes; i++)
-		v |= (uint64_t)p[i] << (8 * i);
-	return v;
-}
-
 static struct queue_blob
-read_text(struct reader *r, size_t max)
+read_text(struct queue_bytes *r, size_t max)
 {
-	size_t len = read_number(r, LENGTH);
+	size_t len = queue_bytes_read(r, LENGTH);
 	const uint8_t *p;
 
 	if (len > max)
 		r->is_bad = true;
-	p = take(r, len);
+	p = queue_bytes_take(r, len);
 	return (struct queue_blob){.ptr = p, .len = p == NULL ? 0 : len};
 }
 
@@ -124,23 +84,23 @@ seal(enum queue_record_kind kind, struct queue_blob key, uint8_t *record, size_t
 	record[0] = (uint8_t)kind;
 	record[1] = (uint8_t)version_of(kind);
 	record[2] = record[3] = 0;
-	write_number(record + 4, record_crc(key, record, len), 4);
+	queue_bytes_write(record + 4, record_crc(key, record, len), 4);
 }
 
 /* Checks the header; *out then reads the fields. */
 static int
 unseal(enum queue_record_kind kind, struct queue_blob key, struct queue_blob bytes, size_t max,
-	struct reader *out)
+	struct queue_bytes *out)
 {
-	struct reader head = {.p = bytes.ptr, .left = bytes.len};
+	struct queue_bytes head = {.p = bytes.ptr, .left = bytes.len};
 	uint64_t found, version, zero, crc;
 
 	if (bytes.len < QUEUE_RECORD_HEADER || bytes.len > max)
 		return QUEUE_EDAMAGED;
-	found = read_number(&head, 1);
-	version = read_number(&head, 1);
-	zero = read_number(&head, 2);
-	crc = read_number(&head, 4);
+	found = queue_bytes_read(&head, 1);
+	version = queue_bytes_read(&head, 1);
+	zero = queue_bytes_read(&head, 2);
+	crc = queue_bytes_read(&head, 4);
 	if (found != (uint64_t)kind || crc != record_crc(key, bytes.ptr, bytes.len))
 		return QUEUE_EDAMAGED;
 	if (version > version_of(kind) || zero != 0)
@@ -152,7 +112,7 @@ unseal(enum queue_record_kind kind, struct queue_blob key, struct queue_blob byt
 }
 
 static int
-finish(const struct reader *r)
+finish(const struct queue_bytes *r)
 {
 	return r->is_bad || r->left != 0 ? QUEUE_EDAMAGED : 0;
 }
@@ -182,16 +142,16 @@ queue_record_encode_message(
 {
 	uint8_t *start = out, *p = start + QUEUE_RECORD_HEADER;
 
-	p = write_number(p, (uint64_t)m->arrived_us, 8);
-	p = write_number(p, (uint64_t)m->release_us, 8);
-	p = write_number(p, (uint64_t)m->expire_us, 8);
-	p = write_number(p, (uint64_t)m->notice_us, 8);
-	p = write_number(p, m->body_bytes, 8);
-	p = write_number(p, body_crc, 4);
-	p = write_number(p, m->rcpt_count, 4);
-	p = write_number(p, m->ret, 1);
-	p = write_number(p, (uint64_t)m->klass, 1);
-	p = write_number(p, m->flags, 1);
+	p = queue_bytes_write(p, (uint64_t)m->arrived_us, 8);
+	p = queue_bytes_write(p, (uint64_t)m->release_us, 8);
+	p = queue_bytes_write(p, (uint64_t)m->expire_us, 8);
+	p = queue_bytes_write(p, (uint64_t)m->notice_us, 8);
+	p = queue_bytes_write(p, m->body_bytes, 8);
+	p = queue_bytes_write(p, body_crc, 4);
+	p = queue_bytes_write(p, m->rcpt_count, 4);
+	p = queue_bytes_write(p, m->ret, 1);
+	p = queue_bytes_write(p, (uint64_t)m->klass, 1);
+	p = queue_bytes_write(p, m->flags, 1);
 	p = write_text(p, m->sender, QUEUE_ADDRESS_MAX);
 	p = write_text(p, m->user, QUEUE_NAME_MAX);
 	p = write_text(p, m->job, QUEUE_NAME_MAX);
@@ -206,7 +166,7 @@ queue_record_decode_message(
 	struct queue_blob bytes, struct queue_blob key, struct queue_message *out, uint32_t *out_body_crc)
 {
 	struct queue_message m = {0};
-	struct reader r;
+	struct queue_bytes r;
 	uint64_t version, klass;
 	uint32_t body_crc;
 	int err;
@@ -214,18 +174,18 @@ queue_record_decode_message(
 	if ((err = unseal(QUEUE_RECORD_MESSAGE, key, bytes, QUEUE_RECORD_MESSAGE_MAX, &r)) < 0)
 		return err;
 	version = ((const uint8_t *)bytes.ptr)[1];
-	m.arrived_us = (int64_t)read_number(&r, 8);
+	m.arrived_us = (int64_t)queue_bytes_read(&r, 8);
 	if (version > 1)
-		m.release_us = (int64_t)read_number(&r, 8);
-	m.expire_us = (int64_t)read_number(&r, 8);
+		m.release_us = (int64_t)queue_bytes_read(&r, 8);
+	m.expire_us = (int64_t)queue_bytes_read(&r, 8);
 	if (version > 1)
-		m.notice_us = (int64_t)read_number(&r, 8);
-	m.body_bytes = read_number(&r, 8);
-	body_crc = (uint32_t)read_number(&r, 4);
-	m.rcpt_count = (uint32_t)read_number(&r, 4);
-	m.ret = (uint8_t)read_number(&r, 1);
-	klass = read_number(&r, 1);
-	m.flags = (uint8_t)read_number(&r, 1);
+		m.notice_us = (int64_t)queue_bytes_read(&r, 8);
+	m.body_bytes = queue_bytes_read(&r, 8);
+	body_crc = (uint32_t)queue_bytes_read(&r, 4);
+	m.rcpt_count = (uint32_t)queue_bytes_read(&r, 4);
+	m.ret = (uint8_t)queue_bytes_read(&r, 1);
+	klass = queue_bytes_read(&r, 1);
+	m.flags = (uint8_t)queue_bytes_read(&r, 1);
 	m.sender = read_text(&r, QUEUE_ADDRESS_MAX);
 	m.user = read_text(&r, QUEUE_NAME_MAX);
 	m.job = read_text(&r, QUEUE_NAME_MAX);
@@ -258,12 +218,12 @@ queue_record_encode_rcpt(const struct queue_rcpt *r, struct queue_blob key, void
 {
 	uint8_t *start = out, *p = start + QUEUE_RECORD_HEADER;
 
-	p = write_number(p, r->n, 2);
-	p = write_number(p, r->attempts, 2);
-	p = write_number(p, r->flags, 1);
-	p = write_number(p, r->notify, 1);
-	p = write_number(p, (uint64_t)r->due_us, 8);
-	p = write_number(p, (uint64_t)r->last_us, 8);
+	p = queue_bytes_write(p, r->n, 2);
+	p = queue_bytes_write(p, r->attempts, 2);
+	p = queue_bytes_write(p, r->flags, 1);
+	p = queue_bytes_write(p, r->notify, 1);
+	p = queue_bytes_write(p, (uint64_t)r->due_us, 8);
+	p = queue_bytes_write(p, (uint64_t)r->last_us, 8);
 	p = write_text(p, r->address, QUEUE_ADDRESS_MAX);
 	p = write_text(p, r->orcpt, QUEUE_RECORD_TEXT_MAX);
 	p = write_text(p, r->reply, QUEUE_REPLY_MAX);
@@ -277,17 +237,17 @@ int
 queue_record_decode_rcpt(struct queue_blob bytes, struct queue_blob key, struct queue_rcpt *out)
 {
 	struct queue_rcpt rcpt = {0};
-	struct reader r;
+	struct queue_bytes r;
 	int err;
 
 	if ((err = unseal(QUEUE_RECORD_RCPT, key, bytes, QUEUE_RECORD_RCPT_MAX, &r)) < 0)
 		return err;
-	rcpt.n = (uint16_t)read_number(&r, 2);
-	rcpt.attempts = (uint16_t)read_number(&r, 2);
-	rcpt.flags = (uint8_t)read_number(&r, 1);
-	rcpt.notify = (uint8_t)read_number(&r, 1);
-	rcpt.due_us = (int64_t)read_number(&r, 8);
-	rcpt.last_us = (int64_t)read_number(&r, 8);
+	rcpt.n = (uint16_t)queue_bytes_read(&r, 2);
+	rcpt.attempts = (uint16_t)queue_bytes_read(&r, 2);
+	rcpt.flags = (uint8_t)queue_bytes_read(&r, 1);
+	rcpt.notify = (uint8_t)queue_bytes_read(&r, 1);
+	rcpt.due_us = (int64_t)queue_bytes_read(&r, 8);
+	rcpt.last_us = (int64_t)queue_bytes_read(&r, 8);
 	rcpt.address = read_text(&r, QUEUE_ADDRESS_MAX);
 	rcpt.orcpt = read_text(&r, QUEUE_RECORD_TEXT_MAX);
 	rcpt.reply = read_text(&r, QUEUE_REPLY_MAX);
@@ -319,7 +279,7 @@ int
 queue_record_decode_blob(enum queue_record_kind kind, struct queue_blob bytes, struct queue_blob key,
 	struct queue_blob *out_payload)
 {
-	struct reader r;
+	struct queue_bytes r;
 	int err;
 
 	if ((err = unseal(kind, key, bytes, QUEUE_RECORD_HEADER + QUEUE_RECORD_BLOB_MAX, &r)) < 0)
@@ -340,16 +300,16 @@ queue_record_encode_state(const struct queue_state *st, struct queue_blob key, v
 	const struct queue_totals *t = &st->totals;
 	uint8_t *start = out, *p = start + QUEUE_RECORD_HEADER;
 
-	p = write_number(p, st->next_id, 8);
-	p = write_number(p, st->next_event, 8);
-	p = write_number(p, st->reported, 8);
-	p = write_number(p, st->commits, 8);
-	p = write_number(p, t->accepted, 8);
+	p = queue_bytes_write(p, st->next_id, 8);
+	p = queue_bytes_write(p, st->next_event, 8);
+	p = queue_bytes_write(p, st->reported, 8);
+	p = queue_bytes_write(p, st->commits, 8);
+	p = queue_bytes_write(p, t->accepted, 8);
 	for (int i = 0; i < QUEUE_END_COUNT; i++)
-		p = write_number(p, t->ended[i], 8);
-	p = write_number(p, t->quarantined, 8);
-	p = write_number(p, t->messages_accepted, 8);
-	p = write_number(p, t->messages_queued, 8);
+		p = queue_bytes_write(p, t->ended[i], 8);
+	p = queue_bytes_write(p, t->quarantined, 8);
+	p = queue_bytes_write(p, t->messages_accepted, 8);
+	p = queue_bytes_write(p, t->messages_queued, 8);
 	assert((size_t)(p - start) == queue_record_state_size());
 	seal(QUEUE_RECORD_STATE, key, start, (size_t)(p - start));
 }
@@ -359,21 +319,21 @@ queue_record_decode_state(struct queue_blob bytes, struct queue_blob key, struct
 {
 	struct queue_state st = {0};
 	struct queue_totals *t = &st.totals;
-	struct reader r;
+	struct queue_bytes r;
 	int err;
 
 	if ((err = unseal(QUEUE_RECORD_STATE, key, bytes, QUEUE_RECORD_STATE_MAX, &r)) < 0)
 		return err;
-	st.next_id = read_number(&r, 8);
-	st.next_event = read_number(&r, 8);
-	st.reported = read_number(&r, 8);
-	st.commits = read_number(&r, 8);
-	t->accepted = read_number(&r, 8);
+	st.next_id = queue_bytes_read(&r, 8);
+	st.next_event = queue_bytes_read(&r, 8);
+	st.reported = queue_bytes_read(&r, 8);
+	st.commits = queue_bytes_read(&r, 8);
+	t->accepted = queue_bytes_read(&r, 8);
 	for (int i = 0; i < QUEUE_END_COUNT; i++)
-		t->ended[i] = read_number(&r, 8);
-	t->quarantined = read_number(&r, 8);
-	t->messages_accepted = read_number(&r, 8);
-	t->messages_queued = read_number(&r, 8);
+		t->ended[i] = queue_bytes_read(&r, 8);
+	t->quarantined = queue_bytes_read(&r, 8);
+	t->messages_accepted = queue_bytes_read(&r, 8);
+	t->messages_queued = queue_bytes_read(&r, 8);
 	if ((err = finish(&r)) < 0)
 		return err;
 	if (st.next_id == 0 || st.next_event == 0 || st.reported >= st.next_event)
