@@ -685,6 +685,25 @@ print_units(struct conf_arena *a, int64_t n, const struct unit *units, size_t co
 	return conf_arena_printf(a, "%" PRId64 "us", n);
 }
 
+static const char *
+print_number(struct conf_arena *a, int64_t n)
+{
+	return conf_arena_printf(a, "%" PRId64, n);
+}
+
+/* "5m, 1h" or "200, 500" */
+static const char *
+print_numbers(struct conf_arena *a, const int64_t *numbers, size_t count, bool are_times)
+{
+	const char *text = "";
+
+	for (size_t i = 0; i < count; i++)
+		text = conf_arena_printf(a, "%s%s%s", text, i > 0 ? ", " : "",
+			are_times ? print_units(a, numbers[i], duration_units, 5)
+				  : print_number(a, numbers[i]));
+	return text;
+}
+
 /* "100/s, 300/10m" */
 static const char *
 print_rates(struct conf_arena *a, const struct conf_rate *rates, size_t count, bool is_bytes)
@@ -694,7 +713,7 @@ print_rates(struct conf_arena *a, const struct conf_rate *rates, size_t count, b
 	for (size_t i = 0; i < count; i++) {
 		const char *window = print_units(a, rates[i].per_us, duration_units, 5);
 		const char *number = is_bytes ? print_units(a, rates[i].count, byte_units, 5)
-					      : conf_arena_printf(a, "%" PRId64, rates[i].count);
+					      : print_number(a, rates[i].count);
 		bool is_one = window[0] == '1' && (window[1] < '0' || window[1] > '9');
 
 		text = conf_arena_printf(
@@ -730,7 +749,7 @@ conf_value_print(struct conf_arena *a, const struct conf_row *row, const void *f
 	case CONF_TYPE_BOOL:
 		return *(const bool *)field ? "yes" : "no";
 	case CONF_TYPE_COUNT:
-		return conf_arena_printf(a, "%" PRId64, *(const int64_t *)field);
+		return print_number(a, *(const int64_t *)field);
 	case CONF_TYPE_BYTES:
 		return print_units(a, *(const int64_t *)field, byte_units, 5);
 	case CONF_TYPE_DURATION:
@@ -743,16 +762,13 @@ conf_value_print(struct conf_arena *a, const struct conf_row *row, const void *f
 	case CONF_TYPE_LIST:
 		return print_list(a, field);
 	case CONF_TYPE_DURATIONS:
-		for (size_t i = 0; i < d->count; i++)
-			text = conf_arena_printf(a, "%s%s%s", text, i > 0 ? ", " : "",
-				print_units(a, d->us[i], duration_units, 5));
-		return text;
+		return print_numbers(a, d->us, d->count, true);
 	case CONF_TYPE_COUNTS:
-		for (size_t i = 0; i < c->count; i++)
-			text = conf_arena_printf(a, "%s%s%" PRId64, text, i > 0 ? ", " : "", c->items[i]);
-		return text;
+		return print_numbers(a, c->items, c->count, false);
 	case CONF_TYPE_PERCENT:
-		return print_percent(a, *(const int64_t *)field);
+		return row->fallback[0] == '\0' && *(const int64_t *)field == 0
+			       ? ""
+			       : print_percent(a, *(const int64_t *)field);
 	case CONF_TYPE_CHOICE:
 		if (*(const int *)field < 0)
 			return "";
