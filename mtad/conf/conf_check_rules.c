@@ -117,18 +117,6 @@ parse_count(const char *text, struct conf_rule_actions *out)
 	return n >= 2 && n <= HITS_MAX && parse_time(text + digits + 4, 7 * DAY_US, &out->hits_us);
 }
 
-/* "50%". */
-static bool
-parse_percent(const char *text, int32_t *out)
-{
-	size_t digits = strspn(text, "0123456789");
-
-	if (digits == 0 || digits > 2 || text[digits] != '%' || text[digits + 1] != '\0')
-		return false;
-	*out = digits == 1 ? text[0] - '0' : (text[0] - '0') * 10 + text[1] - '0';
-	return *out > 0;
-}
-
 /* "lane 2h"; what is paused and how long goes into its place. */
 static bool
 parse_pause(const char *text, int64_t pause_us[CONF_SCOPE_COUNT])
@@ -268,9 +256,7 @@ check_rule_slowing(struct rule_check *c)
 			rule->count, HITS_MAX);
 	if (rule->profile[0] != '\0')
 		a->profile = (int32_t)find_named(c, "profile", CONF_KIND_PROFILE, rule->profile);
-	if (rule->slow[0] != '\0' && !parse_percent(rule->slow, &a->slow_percent))
-		conf_error(r, place(c, "slow"),
-			"\"%.60s\": write a part of the present speed, from 1%% to 99%%", rule->slow);
+	a->slow_ppm = (int32_t)rule->slow;
 	for (size_t i = 0; i < rule->pause.count; i++)
 		if (!parse_pause(rule->pause.items[i], a->pause_us))
 			conf_error(r, place(c, "pause"),
@@ -278,7 +264,7 @@ check_rule_slowing(struct rule_check *c)
 				"sender, "
 				"each once; from 1s to 7d)",
 				rule->pause.items[i]);
-	if (rule->profile[0] == '\0' && rule->slow[0] == '\0' && is_given(c, "duration"))
+	if (rule->profile[0] == '\0' && rule->slow == 0 && is_given(c, "duration"))
 		conf_error(r, place(c, "duration"),
 			"duration is that of profile and slow; a pause has its own: pause = \"lane 2h\"");
 }
@@ -303,9 +289,9 @@ check_rule_recipient(struct rule_check *c)
 static bool
 does_something(const struct conf_rule *rule)
 {
-	return rule->profile[0] != '\0' || rule->slow[0] != '\0' || rule->pause.count > 0 ||
-	       rule->next_source || rule->treat != CONF_TREAT_UNSET || rule->retry[0] != '\0' ||
-	       rule->note[0] != '\0' || rule->alert || rule->last;
+	return rule->profile[0] != '\0' || rule->slow > 0 || rule->pause.count > 0 || rule->next_source ||
+	       rule->treat != CONF_TREAT_UNSET || rule->retry[0] != '\0' || rule->note[0] != '\0' ||
+	       rule->alert || rule->last;
 }
 
 static void

@@ -44,11 +44,11 @@ enum conf_treat { CONF_TREAT_UNSET = -1, CONF_TREAT_TEMPORARY, CONF_TREAT_PERMAN
  * what slows others (profile, slow, pause) and the alert only once `hits` of them came within `hits_us`.
  */
 struct conf_rule_actions {
-	uint32_t hits;                      /* 1: at once, and hits_us is 0 */
-	int64_t hits_us;                    /* 1 s to 7 d */
-	int32_t profile;                    /* index in conf.profiles; -1: none */
-	int32_t slow_percent;               /* of the lane's present speed, 1 to 99; 0: not slowed */
-	int64_t duration_us;                /* how long profile and slow last; 1 s to 7 d */
+	uint32_t hits;       /* 1: at once, and hits_us is 0 */
+	int64_t hits_us;     /* 1 s to 7 d */
+	int32_t profile;     /* index in conf.profiles; -1: none */
+	int32_t slow_ppm;    /* millionths of the lane's present speed, 1 to 99 %; 0: not slowed */
+	int64_t duration_us; /* how long profile and slow last; 1 s to 7 d */
 	int64_t pause_us[CONF_SCOPE_COUNT]; /* 0: not paused; else 1 s to 7 d */
 	enum conf_treat treat;
 	int64_t retry_us;   /* 0: by the schedule; else 1 s to 24 h */

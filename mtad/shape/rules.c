@@ -432,8 +432,8 @@ rules_say(const struct conf *conf, uint32_t rule, char *buf, size_t max)
 	if (a->profile >= 0)
 		say(&w, "profile %.60s for %s%s", r->profile, time_words(a->duration_us, time, sizeof(time)),
 			after);
-	if (a->slow_percent > 0)
-		say(&w, "slow the lane to %d%% for %s%s", a->slow_percent,
+	if (a->slow_ppm > 0)
+		say(&w, "slow the lane to %g%% for %s%s", a->slow_ppm / 1e4,
 			time_words(a->duration_us, time, sizeof(time)), after);
 	for (int i = 0; i < CONF_SCOPE_COUNT; i++)
 		if (a->pause_us[i] > 0)

@@ -27,7 +27,7 @@ static const char file[] = HOST "provider b { mx = b.example }\n"
 				"	enhanced = { 4.7.28, 4.*.*, *.7.1 }\n"
 				"	text = { '\\[TS\\d\\d\\]', \"a \\\"b\\\"\" }\n"
 				"	count = \"3 in 10m\"\n"
-				"	profile = slow  slow = 5%  duration = 90m\n"
+				"	profile = slow  slow = 5.5%  duration = 90m\n"
 				"	pause = { \"lane 2h\", \"sender 1d\" }\n"
 				"	next-source = yes\n"
 				"	treat = temporary  retry = 15m\n"
@@ -66,7 +66,7 @@ test_values(void **state)
 	assert_int_equal(a->hits, 3);
 	assert_int_equal(a->hits_us, 10 * MINUTE);
 	assert_int_equal(a->profile, 0);
-	assert_int_equal(a->slow_percent, 5);
+	assert_int_equal(a->slow_ppm, 55000);
 	assert_int_equal(a->duration_us, 90 * MINUTE);
 	assert_int_equal(a->pause_us[CONF_SCOPE_LANE], 120 * MINUTE);
 	assert_int_equal(a->pause_us[CONF_SCOPE_SENDER], 24 * 60 * MINUTE);
@@ -86,7 +86,7 @@ test_values(void **state)
 	assert_int_equal(a->hits, 1);
 	assert_int_equal(a->hits_us, 0);
 	assert_int_equal(a->profile, -1);
-	assert_int_equal(a->slow_percent, 0);
+	assert_int_equal(a->slow_ppm, 0);
 	assert_int_equal(a->treat, CONF_TREAT_UNSET);
 	assert_int_equal(a->retry_us, 0);
 	assert_true(a->retry_by_hint);
@@ -141,9 +141,9 @@ test_refused(void **state)
 		{"count too large", "rule r { count = \"100001 in 1h\" pause = \"lane 1h\" }",
 			"\"100001 in 1h\" is no count"},
 		{"slow", "rule r { slow = 100% }",
-			"mtad.conf:3: \"100%\": write a part of the present speed, from 1% to 99%\n"},
-		{"slow to nothing", "rule r { slow = 0% }", "\"0%\": write a part"},
-		{"slow without sign", "rule r { slow = 50 }", "\"50\": write a part"},
+			"mtad.conf:3: slow: \"100%\" is out of range: from 1% to 99%\n"},
+		{"slow to nothing", "rule r { slow = 0% }", "\"0%\" is out of range"},
+		{"slow without sign", "rule r { slow = 50 }", "\"50\" is no percentage"},
 		{"pause", "rule r { pause = 2h }",
 			"mtad.conf:3: \"2h\" is no pause; write \"lane 2h\" (lane, site, source, stream or "
 			"sender, each once; from 1s to 7d)\n"},

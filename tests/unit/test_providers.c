@@ -432,7 +432,7 @@ pauses(const struct conf_rule_actions *a)
 	for (int i = 0; i < CONF_SCOPE_COUNT; i++)
 		if (a->pause_us[i] > 0)
 			return true;
-	return a->profile >= 0 || a->slow_percent > 0;
+	return a->profile >= 0 || a->slow_ppm > 0;
 }
 
 /* What concerns one recipient slows nobody; a refusal that means "slower" does not end the recipient. */
