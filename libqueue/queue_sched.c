@@ -466,8 +466,12 @@ settle_later(struct queue_sched *q, struct queue_lease *l, struct sched_rcpt *r,
 	if (r->attempts < UINT16_MAX)
 		r->attempts++;
 	out->attempts = r->attempts;
-	r->flags = (uint8_t)((r->flags & ~QUEUE_RCPT_UNCERTAIN) | (is_uncertain ? QUEUE_RCPT_UNCERTAIN : 0) |
-			     v->set_flags);
+	/* Whether the site has it is no clearer when nobody could ask. */
+	if (is_uncertain)
+		r->flags |= QUEUE_RCPT_UNCERTAIN;
+	else if (v->signal != QUEUE_SIGNAL_NONE)
+		r->flags &= (uint8_t)~QUEUE_RCPT_UNCERTAIN;
+	r->flags |= v->set_flags;
 	out->flags = r->flags;
 	if (r->is_doomed) {
 		out->kind = QUEUE_VERDICT_DROPPED;

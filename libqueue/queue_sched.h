@@ -194,11 +194,12 @@ struct queue_reaction {
 	int64_t begun_us, pause_us;
 	uint32_t keep; /* per mille of the present speed */
 	bool is_crowded;
-	struct queue_blob profile; /* QUEUE_ENOTFOUND when there is none of this name */
+	struct queue_blob profile; /* its name; empty: none */
 	int64_t profile_us;
 	struct queue_blob why;
 };
-QUEUE_MUST_USE int queue_sched_react(
+/* False: there is no such profile; everything else is done. */
+bool queue_sched_react(
 	struct queue_sched *q, struct queue_session *s, const struct queue_reaction *r, int64_t now_us);
 /* By an operator: the lanes of a site (of this source, or UINT32_MAX: of all) know nothing any more. Returns
  * how many had something to forget. */

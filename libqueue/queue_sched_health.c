@@ -301,7 +301,7 @@ sched_lane_learned(
 
 /* --- for the host --- */
 
-int
+bool
 queue_sched_react(
 	struct queue_sched *q, struct queue_session *s, const struct queue_reaction *r, int64_t now_us)
 {
@@ -310,8 +310,6 @@ queue_sched_react(
 	struct queue_lane *lane = s->lane;
 
 	sched_clock(q, now_us);
-	if (r->profile.len > 0 && profile == NULL)
-		return QUEUE_ENOTFOUND;
 	if (r->why.len > 0)
 		sched_text_set(q, &lane->why, r->why);
 	if (profile != NULL) {
@@ -326,7 +324,7 @@ queue_sched_react(
 		fact.kind = QUEUE_RECOVERY_PAUSE;
 		sched_lane_fact(q, lane, &fact);
 	}
-	return QUEUE_OK;
+	return r->profile.len == 0 || profile != NULL;
 }
 
 uint32_t

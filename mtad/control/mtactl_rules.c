@@ -266,7 +266,7 @@ mtactl_rules(struct mtactl *m, const struct mtactl_options *o)
 		else
 			code = test_reply(m, &q, rules, o->words[1]);
 	}
-	rules_destroy(&rules);
+	rules_unref(rules);
 	conf_unref(q.conf);
 	return code;
 }

@@ -13,6 +13,7 @@ outbound_free(struct outbound *o)
 {
 	if (o->route != NULL)
 		route_unref(o->route);
+	rules_unref(o->rules);
 	conf_unref(o->conf);
 	free(o);
 }

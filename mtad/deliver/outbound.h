@@ -16,6 +16,7 @@
 #include "queue/job.h"
 #include "queue/letters.h"
 #include "route/route.h"
+#include "shape/rules.h"
 
 struct dispatch;
 
@@ -26,6 +27,7 @@ struct outbound {
 	struct dispatch *dispatch;
 	struct queue_session *session;
 	const struct conf *conf;       /* reference */
+	struct rules *rules;           /* reference; of that configuration */
 	struct route_result *route;    /* reference */
 	struct conf_delivery settings; /* merged; lists point into conf */
 	uint32_t source;               /* index in conf->sources */

@@ -89,7 +89,9 @@ static const struct verdict_output not_tried = {
 static struct verdict_output
 silent_failure(enum verdict_class verdict_class)
 {
-	struct verdict_output v = {.verdict = {.kind = QUEUE_VERDICT_LATER}, .verdict_class = verdict_class};
+	/* That the connection failed is said with its end. */
+	struct verdict_output v = {.verdict = {.kind = QUEUE_VERDICT_LATER, .signal = QUEUE_SIGNAL_NONE},
+		.verdict_class = verdict_class};
 
 	snprintf(v.esc, sizeof(v.esc), "%s", verdict_class == CLASS_TLS ? "4.7.5" : "4.4.1");
 	return v;
@@ -103,6 +105,8 @@ answer_waiting(struct deliver_session *s, const struct verdict_output *v, const 
 	uint32_t n;
 
 	for (i = 0; i < s->waiting_count; i++) {
+		for (n = 0; n < v->rules.count; n++)
+			job_rules_add(&s->waiting[i]->rules, v->rules.items[n]);
 		for (n = 0; n < s->waiting[i]->rcpt_count; n++)
 			job_answer(s->waiting[i], n, &v->verdict, v->verdict_class, v->esc, text);
 		give_back(s, s->waiting[i]);
@@ -401,7 +405,8 @@ on_ready(struct deliver_session *s)
 static void
 on_engine_down(struct deliver_session *s, const struct smtp_client_fact *fact)
 {
-	struct verdict_input in = {fact->outcome, fact->phase, fact->reply.code, fact->reply.esc, 0};
+	struct verdict_input in = {fact->outcome, fact->phase, fact->reply.code, fact->reply.esc, 0,
+		s->o->rules, s->o->route->provider, &fact->reply};
 	struct verdict_output v;
 	char words[QUEUE_REPLY_MAX];
 

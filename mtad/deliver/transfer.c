@@ -5,6 +5,8 @@
  */
 #include "deliver/transfer.h"
 
+#include "deliver/outbound.h"
+
 #include <assert.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -116,13 +118,17 @@ accepted_before(const struct transfer *t, const struct smtp_client_fact *fact)
 void
 transfer_result(struct transfer *t, const struct smtp_client_fact *fact)
 {
-	struct verdict_input in = {
-		fact->outcome, fact->phase, fact->reply.code, fact->reply.esc, accepted_before(t, fact)};
+	const struct outbound *o = t->job->outbound;
+	struct verdict_input in = {fact->outcome, fact->phase, fact->reply.code, fact->reply.esc,
+		accepted_before(t, fact), o != NULL ? o->rules : NULL,
+		o != NULL ? o->route->provider : RULES_PROVIDER_NONE, &fact->reply};
 	struct verdict_output out;
 	char words[QUEUE_REPLY_MAX + 1];
 	int len;
 
 	verdict_decide(&in, &out);
+	for (uint16_t i = 0; i < out.rules.count; i++)
+		job_rules_add(&t->job->rules, out.rules.items[i]);
 	t->refused += fact->phase == SMTP_PHASE_RCPT;
 	len = reply_words(fact, words, sizeof(words));
 	if (len >= (int)sizeof(words))

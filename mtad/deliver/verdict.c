@@ -46,8 +46,47 @@ decide_reply(const struct verdict_input *in, struct verdict_output *out)
 		set(out, QUEUE_VERDICT_LATER, CLASS_REPLY, "4.0.0");
 }
 
-void
-verdict_decide(const struct verdict_input *in, struct verdict_output *out)
+/* 421: the site closes for now, whatever it says in words. Before MAIL it is the connection that is too much.
+ */
+static enum queue_signal
+signal_of(const struct verdict_input *in, const struct verdict_output *out)
+{
+	if (out->verdict.kind == QUEUE_VERDICT_RETURN)
+		return QUEUE_SIGNAL_NONE;
+	if (in->outcome == SMTP_OUTCOME_LOST || in->outcome == SMTP_OUTCOME_UNCERTAIN)
+		return QUEUE_SIGNAL_FAILED;
+	if (in->outcome != SMTP_OUTCOME_REPLY)
+		return QUEUE_SIGNAL_NONE;
+	if (in->code == 421)
+		return in->phase < SMTP_PHASE_MAIL ? QUEUE_SIGNAL_CROWDED : QUEUE_SIGNAL_SLOWER;
+	return QUEUE_SIGNAL_ANSWERED;
+}
+
+/* What rules say of this recipient: 4xx and 5xx only, and never of what the site has not seen. */
+static void
+apply_rules(const struct verdict_input *in, struct verdict_output *out)
+{
+	const struct rules_reply reply = {in->provider, RULES_PHASE(in->phase), in->reply};
+	struct rules_match m;
+
+	if (in->rules == NULL || in->reply == NULL || in->outcome != SMTP_OUTCOME_REPLY || in->code < 400 ||
+		out->verdict.kind == QUEUE_VERDICT_RETURN)
+		return;
+	rules_match(in->rules, &reply, &m);
+	if (m.treat == CONF_TREAT_TEMPORARY)
+		out->verdict.kind = QUEUE_VERDICT_LATER;
+	else if (m.treat == CONF_TREAT_PERMANENT)
+		out->verdict.kind = QUEUE_VERDICT_FAILED;
+	if (out->verdict.kind == QUEUE_VERDICT_LATER) {
+		out->verdict.wait_us = m.retry_us;
+		out->verdict.next_source = m.next_source;
+	}
+	for (uint32_t i = 0; i < m.count; i++)
+		job_rules_add(&out->rules, m.rules[i]);
+}
+
+static void
+decide(const struct verdict_input *in, struct verdict_output *out)
 {
 	*out = (struct verdict_output){.verdict = {.code = in->code}};
 	if (in->esc.class_digit != 0)
@@ -77,4 +116,12 @@ verdict_decide(const struct verdict_input *in, struct verdict_output *out)
 		set(out, QUEUE_VERDICT_LATER, CLASS_CONNECTION, "4.4.2");
 		return;
 	}
+}
+
+void
+verdict_decide(const struct verdict_input *in, struct verdict_output *out)
+{
+	decide(in, out);
+	apply_rules(in, out);
+	out->verdict.signal = signal_of(in, out);
 }

@@ -5,10 +5,12 @@
  * verdict - what a result of the SMTP conversation means for the recipient; the one place where a reply
  * becomes a verdict
  *
- * Pure function of its input. Rules by provider (feedback) will be looked up here; the basic code decides
- * between temporary and permanent, also when the enhanced code disagrees (RFC 5321 4.2.1, RFC 3463 2).
+ * The basic code decides between temporary and permanent, also when the enhanced code disagrees (RFC 5321
+ * 4.2.1, RFC 3463 2); a rule of the configuration may know better. What a rule makes of the lane is for the
+ * queue thread (queue/react.h), which is told the rules.
  */
 #include "queue/job.h"
+#include "shape/rules.h"
 #include "smtp_client.h"
 
 struct verdict_input {
@@ -16,14 +18,18 @@ struct verdict_input {
 	enum smtp_client_phase phase;
 	uint16_t code; /* 0: no reply */
 	struct smtp_esc esc;
-	uint32_t rcpts_accepted; /* of the same transaction so far: "too many recipients" means the rest at
-				    once (RFC 5321 4.5.3.1.10) */
+	uint32_t rcpts_accepted;   /* of the same transaction so far: "too many recipients" means the rest at
+				      once (RFC 5321 4.5.3.1.10) */
+	const struct rules *rules; /* NULL: none */
+	int provider;              /* for the rules: index, or RULES_PROVIDER_NONE */
+	const struct smtp_reply *reply; /* likewise */
 };
 
 struct verdict_output {
 	struct queue_verdict verdict; /* reply is not set */
 	enum verdict_class verdict_class;
-	char esc[20]; /* the site's enhanced code, or ours for a result without reply */
+	char esc[20];           /* the site's enhanced code, or ours for a result without reply */
+	struct job_rules rules; /* those that hold for the reply */
 };
 
 void verdict_decide(const struct verdict_input *in, struct verdict_output *out);

@@ -12,6 +12,7 @@
 #include "base/descriptors.h"
 #include "deliver/outbound.h"
 #include "queue/bounce.h"
+#include "queue/react.h"
 #include "queue/recover.h"
 #include "queue/spool.h"
 #include "route/route.h"
@@ -88,6 +89,24 @@ on_stream(void *arg, struct queue_blob user, struct queue_blob job, enum queue_c
 	pace_stream(d->pace, user, job, klass, out);
 }
 
+/* What lanes learn: slower, stopped, better again. */
+static void
+on_lane(void *arg, const struct queue_lane_change *c)
+{
+	struct dispatch *d = arg;
+	char why[400];
+	int64_t wait_us = c->to.until_us > 0 ? c->to.until_us - dispatch_now(d) : 0;
+
+	log_event(d->log, LOG_EVENT_lane,
+		"site=%.*s source=%s from=%s to=%s reason=%s connections=%u speed=%u.%u%% "
+		"wait=%llds why=\"%s\"",
+		(int)c->site.len, (const char *)c->site.ptr, dispatch_source_name(d, c->source),
+		queue_recovery_step_text(c->from.step), queue_recovery_step_text(c->to.step),
+		queue_recovery_reason_text(c->to.reason), c->to.connections, c->to.factor / 10,
+		c->to.factor % 10, (long long)wait_us / 1000000,
+		log_escape(why, sizeof(why), c->why.ptr, c->why.len < 90 ? c->why.len : 90));
+}
+
 static uint32_t
 on_random(void *arg)
 {
@@ -111,6 +130,7 @@ sched_conf(struct dispatch *d, const struct conf *c, struct queue_sched_conf *ou
 		.random = on_random,
 		.body_unref = on_body_unref,
 		.stream = on_stream,
+		.on_lane = on_lane,
 		.arg = d,
 		.connections_total = (uint32_t)descriptors_share(c->connections_total).outbound,
 		.jitter_percent = (uint32_t)c->retry_jitter,
@@ -166,7 +186,7 @@ static bool
 settle(struct dispatch *d, struct job *job)
 {
 	int64_t now_us = dispatch_now(d);
-	bool has_outcome = job->is_damaged, is_uncertain = false;
+	bool has_outcome = job->is_damaged, is_uncertain = false, is_told = false;
 	uint32_t i;
 
 	for (i = 0; i < job->rcpt_count; i++) {
@@ -180,8 +200,9 @@ settle(struct dispatch *d, struct job *job)
 			snprintf(r->esc, sizeof(r->esc), "5.4.7");
 		has_outcome = has_outcome || r->settled.kind != QUEUE_VERDICT_RETURN;
 		is_uncertain = is_uncertain || r->settled.kind == QUEUE_VERDICT_UNCERTAIN;
+		is_told = is_told || r->verdict.signal != QUEUE_SIGNAL_NONE;
 	}
-	if (has_outcome)
+	if (has_outcome && is_told)
 		dispatch_remember_host(d, job, is_uncertain);
 	queue_sched_lease_done(d->sched, job->lease, now_us);
 	job->lease = NULL;
@@ -214,6 +235,7 @@ void
 dispatch_job_done(struct dispatch *d, struct job *job)
 {
 	if (job->outbound != NULL) {
+		dispatch_react(d, job);
 		job->outbound->jobs_out--;
 		job->outbound = NULL;
 		d->jobs_out--;
@@ -643,15 +665,17 @@ bool
 dispatch_reconfigure(struct dispatch *d, const struct conf *conf)
 {
 	struct policy *fresh = policy_create(conf, d->pace), *old = d->policy;
+	struct rules *rules = rules_create(conf);
 	struct queue_sched_conf sc;
 
-	if (fresh == NULL)
-		return false;
-	if (!sched_conf(d, conf, &sc)) {
+	if (fresh == NULL || rules == NULL || !sched_conf(d, conf, &sc)) {
 		policy_destroy(&fresh);
+		rules_unref(rules);
 		return false;
 	}
 	d->policy = fresh;
+	rules_unref(d->rules);
+	d->rules = rules;
 	queue_sched_reconfigured(d->sched, &sc, dispatch_now(d));
 	policy_destroy(&old);
 	route_reconfigure(d->route, conf);
@@ -706,7 +730,9 @@ dispatch_create(const struct dispatch_conf *conf)
 	d->memory = conf->memory;
 	d->store = conf->store;
 	d->is_recovering = true;
-	if ((d->pace = pace_create()) == NULL || (d->policy = policy_create(conf->conf, d->pace)) == NULL ||
+	if ((d->rules = rules_create(conf->conf)) == NULL || (d->react = react_create()) == NULL ||
+		(d->pace = pace_create()) == NULL ||
+		(d->policy = policy_create(conf->conf, d->pace)) == NULL ||
 		(d->worker = worker_create(&wc)) == NULL ||
 		(d->hosts = calloc(HOSTS_REMEMBERED, sizeof(d->hosts[0]))) == NULL ||
 		(d->failures = calloc(LANES_REMEMBERED, sizeof(d->failures[0]))) == NULL ||
@@ -758,6 +784,8 @@ dispatch_destroy(struct dispatch **dp)
 		event_free(d->wake);
 	worker_destroy(&d->worker);
 	pace_destroy(&d->pace);
+	react_destroy(&d->react);
+	rules_unref(d->rules);
 	free(d->hosts);
 	free(d->failures);
 	free(d);

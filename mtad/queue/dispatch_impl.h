@@ -9,6 +9,7 @@
 #include "queue/job.h"
 #include "queue/policy.h"
 #include "shape/pace.h"
+#include "shape/rules.h"
 
 enum {
 	ORDERS_A_TURN = 256, /* then letters get their turn */
@@ -48,6 +49,8 @@ struct dispatch {
 	struct policy *policy;
 	struct route *route;
 	struct pace *pace;
+	struct rules *rules; /* a reference, of the present configuration */
+	struct react *react;
 	struct event *wake;
 	struct uncertain_host *hosts;   /* direct-mapped by id */
 	struct lane_failures *failures; /* direct-mapped by site and source */
@@ -92,6 +95,9 @@ void dispatch_release_if_over(struct dispatch *d, struct outbound *o);
 void dispatch_remember_host(struct dispatch *d, const struct job *job, bool is_uncertain);
 
 /* --- operate.c --- */
+
+/* 0: it is not paused. */
+int64_t dispatch_paused_until(struct dispatch *d, enum queue_pause_kind kind, struct queue_blob name);
 
 /* Small durable state: written by the spool thread, which sends it back when `noting` is not NULL. False: no
  * memory. */

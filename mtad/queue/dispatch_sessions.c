@@ -126,6 +126,7 @@ dispatch_open(struct dispatch *d, const struct queue_order *order)
 	o->dispatch = d;
 	o->session = order->session;
 	o->conf = conf_ref(policy_conf(d->policy));
+	o->rules = rules_ref(d->rules);
 	o->source = pace_source_index(d->pace, order->source);
 	o->first = job;
 	o->jobs_out = 1;

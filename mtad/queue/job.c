@@ -93,6 +93,16 @@ keep_text(struct job *job, const char *text, size_t len)
 }
 
 void
+job_rules_add(struct job_rules *r, uint32_t rule)
+{
+	for (uint16_t i = 0; i < r->count; i++)
+		if (r->items[i] == rule)
+			return;
+	if (r->count < JOB_RULES_MAX && rule <= UINT16_MAX)
+		r->items[r->count++] = (uint16_t)rule;
+}
+
+void
 job_answer(struct job *job, uint32_t index, const struct queue_verdict *v, enum verdict_class verdict_class,
 	const char *esc, struct queue_blob words)
 {
@@ -155,7 +165,7 @@ void
 job_answer_all(struct job *job, enum queue_verdict_kind kind, enum verdict_class verdict_class,
 	const char *esc, int64_t wait_us, const char *words)
 {
-	struct queue_verdict v = {.kind = kind, .wait_us = wait_us};
+	struct queue_verdict v = {.kind = kind, .wait_us = wait_us, .signal = QUEUE_SIGNAL_NONE};
 	uint32_t i;
 
 	for (i = 0; i < job->rcpt_count; i++)

@@ -33,6 +33,13 @@ enum verdict_class {
 	CLASS_COUNT,
 };
 
+/* Rules (by their place in the configuration) that held for replies, each once. */
+enum { JOB_RULES_MAX = 16 };
+struct job_rules {
+	uint16_t items[JOB_RULES_MAX];
+	uint16_t count;
+};
+
 struct job_rcpt {
 	uint16_t n;
 	uint16_t code; /* of the reply, 0: none */
@@ -55,11 +62,15 @@ struct job {
 	/* What the session knew, for records and log. On its way there `host` is where the message ended
 	 * uncertainly before and is to go again, or "". */
 	char source[QUEUE_NAME_MAX], host[256], local_ip[48], peer_ip[48], tls[48], caps[96], site[256];
-	char *texts; /* replies of the recipients, one after another; equal neighbours share */
+	struct job_rules rules; /* that held for its replies */
+	char *texts;            /* replies of the recipients, one after another; equal neighbours share */
 	uint32_t texts_len, texts_max;
 	uint32_t rcpt_count;
 	struct job_rcpt rcpts[];
 };
+
+/* Those that find no room are left out. */
+void job_rules_add(struct job_rules *r, uint32_t rule);
 
 struct job *job_create(struct queue_lease *lease);
 /* Loads the job's message anew, with its own recipients alone and, with_body, its bytes. An enum queue_err;

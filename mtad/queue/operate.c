@@ -67,6 +67,39 @@ apply_pause(struct dispatch *d, enum queue_pause_kind kind, struct queue_blob na
 	return queue_sched_pause(d->sched, kind, name, number, until_us, reason, dispatch_now(d)) == QUEUE_OK;
 }
 
+struct pause_question {
+	enum queue_pause_kind kind;
+	struct queue_blob name;
+	uint32_t source;
+	int64_t until_us;
+};
+
+static bool
+ask_pause(void *arg, const struct queue_pause_view *v)
+{
+	struct pause_question *q = arg;
+
+	if (v->kind != q->kind || v->source != q->source || v->name.len != q->name.len ||
+		(q->name.len > 0 && memcmp(v->name.ptr, q->name.ptr, q->name.len) != 0))
+		return true;
+	q->until_us = v->until_us;
+	return false;
+}
+
+int64_t
+dispatch_paused_until(struct dispatch *d, enum queue_pause_kind kind, struct queue_blob name)
+{
+	struct pause_question q = {.kind = kind, .name = name};
+
+	if (kind == QUEUE_PAUSE_SOURCE) {
+		if (!pace_source_number(d->pace, name.ptr, name.len, &q.source))
+			return 0;
+		q.name.len = 0;
+	}
+	queue_sched_each_pause(d->sched, ask_pause, &q);
+	return q.until_us;
+}
+
 bool
 dispatch_pause(struct dispatch *d, enum queue_pause_kind kind, struct queue_blob name, int64_t until_us,
 	struct queue_blob reason)

@@ -9,6 +9,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* Then one more with each message the site takes. */
+enum { CONNECTIONS_START = 4 };
+
 struct merged {
 	struct conf_delivery delivery;
 	struct queue_policy policy;
@@ -40,6 +43,7 @@ fill(const struct pace *pace, struct merged *m)
 		.messages_per_connection = (uint32_t)d->messages_per_connection,
 		.rcpts_per_transaction = (uint32_t)d->recipients_per_transaction,
 		.idle_us = d->idle,
+		.connections_start = CONNECTIONS_START,
 		.pool = pool,
 		.urgent_percent = (uint32_t)d->urgent_share,
 		.lane = &m->lane,

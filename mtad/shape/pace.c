@@ -22,7 +22,9 @@ struct tables {
 	struct queue_source *sources;
 	struct queue_pool *pools;
 	struct queue_pool_member *members; /* of all pools, one after the other */
-	struct queue_limits *source_limits, *pool_limits, *user_limits, *stream_limits, total;
+	struct queue_limits *source_limits, *pool_limits, *user_limits, *stream_limits, *profile_limits,
+		total;
+	struct queue_profile *profiles;
 	uint32_t *source_index;
 };
 
@@ -149,6 +151,8 @@ tables_free(struct tables *t)
 	free(t->pool_limits);
 	free(t->user_limits);
 	free(t->stream_limits);
+	free(t->profile_limits);
+	free(t->profiles);
 	free(t->source_index);
 }
 
@@ -169,6 +173,8 @@ tables_create(const struct pace *p, const struct conf *c, struct tables *out)
 		.pool_limits = calloc(c->pool_count + 1, sizeof(*out->pool_limits)),
 		.user_limits = calloc(c->user_count + 1, sizeof(*out->user_limits)),
 		.stream_limits = calloc(c->stream_count + 1, sizeof(*out->stream_limits)),
+		.profile_limits = calloc(c->profile_count + 1, sizeof(*out->profile_limits)),
+		.profiles = calloc(c->profile_count + 1, sizeof(*out->profiles)),
 		.source_index = calloc(p->sources.count, sizeof(*out->source_index)),
 	};
 	if (out->sources != NULL && out->pools != NULL && out->members != NULL &&
@@ -238,6 +244,23 @@ fill_pools(const struct pace *p, const struct conf *c, struct tables *t)
 			*next++ = (struct queue_pool_member){
 				number_of_source(p, &c->sources[from->source_index[n]]),
 				from->source_weight[n]};
+	}
+}
+
+static void
+fill_profiles(const struct conf *c, struct tables *t)
+{
+	for (size_t i = 0; i < c->profile_count; i++) {
+		const struct conf_profile *from = &c->profiles[i];
+
+		unit_limits(&t->profile_limits[i], QUEUE_UNIT_CONNECTIONS, &from->connect_rate);
+		unit_limits(&t->profile_limits[i], QUEUE_UNIT_MESSAGES, &from->rate);
+		t->profiles[i] = (struct queue_profile){
+			.name = {from->name, strnlen(from->name, 256)},
+			.connections = (uint32_t)from->connections,
+			.messages_per_connection = (uint32_t)from->messages_per_connection,
+			.limits = &t->profile_limits[i],
+		};
 	}
 }
 
@@ -319,6 +342,7 @@ pace_apply(struct pace *p, const struct conf *conf, struct queue_sched_conf *out
 	fill_sources(p, conf, &fresh);
 	fill_pools(p, conf, &fresh);
 	fill_streams(conf, &fresh);
+	fill_profiles(conf, &fresh);
 	tables_free(&p->now);
 	p->now = fresh;
 	p->conf = conf;
@@ -326,6 +350,8 @@ pace_apply(struct pace *p, const struct conf *conf, struct queue_sched_conf *out
 	out->source_count = p->sources.count;
 	out->pools = fresh.pools;
 	out->pool_count = p->pools.count;
+	out->profiles = fresh.profiles;
+	out->profile_count = (uint32_t)conf->profile_count;
 	out->limits = &p->now.total;
 	out->urgent_percent = (uint32_t)conf->delivery.urgent_share;
 	out->counts_deliveries = conf->rates_count == CONF_RATES_COUNT_DELIVERIES;

@@ -28,6 +28,7 @@ struct rule_lists {
 	struct rule_list of_class[2];
 };
 struct rules {
+	_Atomic unsigned refs;
 	const struct conf *conf;
 	struct pattern ***texts;         /* for each rule text.count of them, in one array */
 	struct rule_lists *of_providers; /* provider_count of them, then the one for every site */
@@ -127,25 +128,22 @@ make_lists(struct rules *r)
 }
 
 struct rules *
-rules_create(const struct conf *conf)
+rules_ref(struct rules *r)
 {
-	struct rules *r = calloc(1, sizeof(*r));
-
-	if (r == NULL)
-		return NULL;
-	r->conf = conf_ref(conf);
-	if (!compile_texts(r) || !make_lists(r))
-		rules_destroy(&r);
+	atomic_fetch_add(&r->refs, 1);
 	return r;
 }
 
-void
-rules_destroy(struct rules **rp)
+const struct conf *
+rules_conf(const struct rules *r)
 {
-	struct rules *r = *rp;
+	return r->conf;
+}
 
-	*rp = NULL;
-	if (r == NULL)
+void
+rules_unref(struct rules *r)
+{
+	if (r == NULL || atomic_fetch_sub(&r->refs, 1) > 1)
 		return;
 	for (size_t n = 0; r->all_texts != NULL && n < r->text_count; n++)
 		pattern_destroy(&r->all_texts[n]);
@@ -155,6 +153,22 @@ rules_destroy(struct rules **rp)
 	free(r->of_providers);
 	conf_unref(r->conf);
 	free(r);
+}
+
+struct rules *
+rules_create(const struct conf *conf)
+{
+	struct rules *r = calloc(1, sizeof(*r));
+
+	if (r == NULL)
+		return NULL;
+	atomic_init(&r->refs, 1);
+	r->conf = conf_ref(conf);
+	if (!compile_texts(r) || !make_lists(r)) {
+		rules_unref(r);
+		return NULL;
+	}
+	return r;
 }
 
 uint64_t

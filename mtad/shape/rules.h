@@ -7,7 +7,7 @@
  * A rule is named by its place in conf.rules. What it does stands in conf.rules[n].actions: plain numbers, to
  * be handed to whoever does it. Counting to "3 in 10m" is done there too, with queue_hits.
  *
- * Owner    whoever made it, one for a configuration; it holds a reference to that.
+ * Owner    counted, one for a configuration; it holds a reference to that.
  * Memory   the compiled expressions, for as long as it lives; matching takes some KB for the time of the
  *          call.
  * Thread   never changes: match from any thread at the same time. The counter is relaxed.
@@ -44,8 +44,10 @@ struct rules_match {
 	bool next_source;      /* one of them says so */
 };
 
-struct rules *rules_create(const struct conf *conf);
-void rules_destroy(struct rules **rp);
+struct rules *rules_create(const struct conf *conf); /* one reference */
+struct rules *rules_ref(struct rules *r);
+void rules_unref(struct rules *r); /* NULL is fine */
+const struct conf *rules_conf(const struct rules *r);
 
 /* Replies that are neither 4xx nor 5xx match nothing. */
 void rules_match(const struct rules *r, const struct rules_reply *in, struct rules_match *out);

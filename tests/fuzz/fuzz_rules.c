@@ -89,7 +89,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	REQUIRE(r != NULL);
 	if (rules_read((const char *)nul + 1, size - len - 1, &p, &reply))
 		check_match(c, r, &reply);
-	rules_destroy(&r);
+	rules_unref(r);
 	conf_unref(c);
 	return 0;
 }

@@ -400,7 +400,7 @@ test_replies(void **state)
 				cases[i].want);
 	}
 	assert_int_equal(rules_gave_up(r), 0);
-	rules_destroy(&r);
+	rules_unref(r);
 }
 
 /* Each rule has a reply above that it must hold for. */
@@ -423,7 +423,7 @@ test_all_rules(void **state)
 		if (!is_met[n])
 			fail_msg("no reply leads to rule %s", c->rules[n].name);
 	free(is_met);
-	rules_destroy(&r);
+	rules_unref(r);
 }
 
 static bool

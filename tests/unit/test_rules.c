@@ -104,8 +104,7 @@ test_match(void **state)
 			fail_msg("%s: \"%s\", not \"%s\"", cases[i].name, got, cases[i].want);
 	}
 	assert_int_equal(rules_gave_up(r), 0);
-	rules_destroy(&r);
-	assert_null(r);
+	rules_unref(r);
 }
 
 static void
@@ -139,7 +138,7 @@ test_recipient(void **state)
 			fail_msg("%s: treat %d, retry %lld s", cases[i].name, (int)m.treat,
 				(long long)(m.retry_us / 1000000));
 	}
-	rules_destroy(&r);
+	rules_unref(r);
 	conf_unref(c);
 }
 
@@ -245,7 +244,7 @@ test_bounds(void **state)
 	reply.text.len = 0;
 	rules_match(r, &(struct rules_reply){NONE, RULES_PHASES_ANY, &reply}, &m);
 	assert_int_equal(m.count, 0);
-	rules_destroy(&r);
+	rules_unref(r);
 	conf_unref(c);
 	free(long_text);
 }
@@ -263,7 +262,7 @@ test_gave_up(void **state)
 	rules_match(r, &(struct rules_reply){NONE, RULES_PHASES_ANY, &reply}, &m);
 	assert_int_equal(m.count, 0);
 	assert_int_equal(rules_gave_up(r), 1);
-	rules_destroy(&r);
+	rules_unref(r);
 	conf_unref(c);
 }
 
@@ -296,7 +295,7 @@ test_threads(void **state)
 		assert_int_equal(pthread_join(threads[i], &failed), 0);
 		assert_null(failed);
 	}
-	rules_destroy(&r);
+	rules_unref(r);
 	conf_unref(c);
 }
 
