@@ -138,7 +138,7 @@ act(struct dispatch *d, const struct job *job, const struct conf *conf, uint32_t
 	struct queue_reaction reaction = {
 		.begun_us = job->started_us,
 		.pause_us = a->pause_us[CONF_SCOPE_LANE],
-		.keep = (uint32_t)a->slow_percent * 10,
+		.keep = (uint32_t)(a->slow_ppm / 1000),
 		.profile_us = a->duration_us,
 	};
 	char why[2 * QUEUE_NAME_MAX + REPLY_SHOWN], escaped[4 * REPLY_SHOWN], words[RULES_WORDS_MAX];
@@ -166,7 +166,7 @@ has_effect(const struct conf_rule_actions *a)
 	for (size_t i = 0; i < CONF_SCOPE_COUNT; i++)
 		if (a->pause_us[i] > 0)
 			return true;
-	return a->profile >= 0 || a->slow_percent > 0 || a->has_alert;
+	return a->profile >= 0 || a->slow_ppm > 0 || a->has_alert;
 }
 
 void
