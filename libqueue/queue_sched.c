@@ -145,8 +145,13 @@ queue_sched_destroy(struct queue_sched **qp)
 	*qp = NULL;
 	if (q == NULL)
 		return;
-	while (!queue_link_is_alone(&q->leases))
-		sched_lease_free(q, QUEUE_OF(q->leases.next, struct queue_lease, all));
+	while (!queue_link_is_alone(&q->leases)) {
+		struct queue_lease *l = QUEUE_OF(q->leases.next, struct queue_lease, all);
+
+		if (l->warm_gate != NULL)
+			l->warm_gate->refs--;
+		sched_lease_free(q, l);
+	}
 	while (!queue_link_is_alone(&q->sessions)) {
 		struct queue_session *s = QUEUE_OF(q->sessions.next, struct queue_session, all);
 
@@ -519,7 +524,7 @@ queue_sched_settle(struct queue_sched *q, struct queue_lease *l, uint32_t index,
 	*out = (struct queue_settled){.kind = v->kind, .n = r->n, .attempts = r->attempts, .flags = r->flags};
 	keep_reply(q, l, r->cell->domain, v);
 	if (l->session != NULL) {
-		sched_limits_settled(q, l, r->cell->stream, v->kind);
+		sched_limits_settled(q, l, r->cell->stream, v);
 		sched_lane_signal(q, l, v);
 	}
 	switch (v->kind) {

@@ -132,7 +132,8 @@ struct queue_verdict {
 	bool next_source;        /* LATER: the reply blames the address; the next attempt is from another */
 	/* LATER, FAILED, UNCERTAIN: what it says about the lane. */
 	enum queue_signal signal;
-	uint32_t keep; /* SLOWER, CROWDED: per mille of the present speed; 0: as is usual */
+	uint32_t keep;   /* SLOWER, CROWDED: per mille of the present speed; 0: as is usual */
+	bool is_blocked; /* LATER, FAILED: the reply blames our address or its reputation */
 };
 /* What became of the recipient: for the store and the event. */
 struct queue_settled {

@@ -11,6 +11,7 @@
 #include "queue_limits.h"
 #include "queue_recovery.h"
 #include "queue_types.h"
+#include "queue_warmup.h"
 
 /* The settings that apply to one domain at this moment; looked up through conf.policy, never kept over a
  * reload. */
@@ -69,6 +70,13 @@ struct queue_sched_conf {
 	uint32_t profile_count;
 	/* A lane slows down, stops or recovers; for the log. May be NULL. */
 	void (*on_lane)(void *arg, const struct queue_lane_change *change);
+	/* The plan by which a source warms up towards a site, and the group of sites that counts as one;
+	 * NULL: it is warm. May be NULL. */
+	const struct queue_warmup_plan *(*warmup)(
+		void *arg, uint32_t source, struct queue_blob site, struct queue_blob *out_group);
+	/* A day of a warm-up has ended, and how; for the log. May be NULL. */
+	void (*on_warmup)(void *arg, struct queue_blob source, struct queue_blob group,
+		const struct queue_warmup_day *day);
 	const struct queue_limits *limits; /* of all mail together; NULL: none */
 	uint32_t urgent_percent;           /* of sources', pools' and those */
 	/* Messages, recipients and bytes count when they are delivered; else when they are tried. */

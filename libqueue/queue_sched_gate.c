@@ -37,8 +37,8 @@ gate_is(const struct sched_gate *g, enum queue_level level, struct queue_blob a,
 	       g->name[a.len] == '\0' && sched_name_is(g->name + a.len + 1, b.len, b);
 }
 
-static struct sched_gate *
-gate_find(const struct queue_sched *q, enum queue_level level, struct queue_blob a, struct queue_blob b)
+struct sched_gate *
+sched_gate_find(const struct queue_sched *q, enum queue_level level, struct queue_blob a, struct queue_blob b)
 {
 	struct queue_map_node *n = queue_map_find(&q->gates, gate_hash(q, level, a, b));
 
@@ -89,6 +89,8 @@ gate_free(struct queue_sched *q, struct sched_gate *g)
 	queue_map_remove(&q->gates, &g->node);
 	if (g->meters != NULL)
 		sched_free(q, g->meters, meters_bytes(g->meter_count));
+	if (g->warm != NULL)
+		sched_free(q, g->warm, sizeof(*g->warm));
 	sched_free(q, g, sizeof(*g) + g->name_len);
 }
 
@@ -133,6 +135,11 @@ ready_us(const struct queue_sched *q, const struct sched_gate *g, enum sched_wan
 
 	if (!has_connection_for(q, g, want, is_urgent))
 		return INT64_MAX;
+	/* Asking moves a warm-up on to the present day; what it decides is the same. */
+	if (g->warm != NULL)
+		return want == SCHED_WANT_MAIL ? sched_warm_ready_us((struct queue_sched *)(uintptr_t)q,
+							 (struct sched_gate *)(uintptr_t)g)
+					       : 0;
 	for (i = 0; i < g->meter_count; i++) {
 		const struct queue_meter *m = &g->meters[i];
 
@@ -158,6 +165,8 @@ sched_gate_rcpts(const struct queue_sched *q, const struct sched_gate *g, bool i
 	int64_t max = UINT32_MAX, room;
 	uint32_t i;
 
+	if (g != NULL && g->warm != NULL)
+		max = sched_warm_room((struct queue_sched *)(uintptr_t)q, (struct sched_gate *)(uintptr_t)g);
 	for (i = 0; g != NULL && i < g->meter_count; i++) {
 		const struct queue_meter *m = &g->meters[i];
 
@@ -167,6 +176,8 @@ sched_gate_rcpts(const struct queue_sched *q, const struct sched_gate *g, bool i
 		if (room < max)
 			max = room;
 	}
+	if (max > UINT32_MAX)
+		max = UINT32_MAX;
 	return max > 0 ? (uint32_t)max : 1;
 }
 
@@ -324,8 +335,8 @@ sched_gate_retire(struct queue_sched *q, struct sched_gate *g)
 {
 	int64_t end_us = windows_end_us(q, g);
 
-	if (g->refs > 0 || g->noting.is_under_way)
-		return;
+	if (g->refs > 0 || g->noting.is_under_way || g->warm != NULL)
+		return; /* a warm-up is never forgotten */
 	if (end_us > q->now_us) {
 		queue_heap_set(&q->gate_timers, &g->timer, end_us);
 		return;
@@ -385,7 +396,7 @@ sched_gate_set(struct queue_sched *q, struct sched_gate **slot, const struct sch
 		gate_lift(q, slot);
 		return true;
 	}
-	if (g == NULL && (g = gate_find(q, spec->level, spec->a, spec->b)) == NULL &&
+	if (g == NULL && (g = sched_gate_find(q, spec->level, spec->a, spec->b)) == NULL &&
 		(g = gate_create(q, spec->level, spec->a, spec->b)) == NULL)
 		return false;
 	if (!has_meters_of(g, spec->limits) && !set_meters(q, g, spec->limits)) {
@@ -407,11 +418,16 @@ sched_gate_set(struct queue_sched *q, struct sched_gate **slot, const struct sch
 /* --- taking --- */
 
 /* Asks for a write where a meter is short of what the disk knows. */
-static void
-want_write(struct queue_sched *q, struct sched_gate *g, bool is_waiting)
+void
+sched_gate_want_write(struct queue_sched *q, struct sched_gate *g, bool is_waiting)
 {
 	uint32_t i;
 
+	if (g->warm != NULL) {
+		if (sched_warm_wants_note(g))
+			sched_note_want(q, &g->noting);
+		return;
+	}
 	g->is_wanted = g->is_wanted || is_waiting;
 	if (g->noting.is_under_way || !queue_link_is_alone(&g->noting.link))
 		return;
@@ -434,12 +450,12 @@ sched_gate_take(struct queue_sched *q, struct sched_gate *g, enum queue_unit uni
 			is_long = is_long || queue_rate_is_long(&g->meters[i].rate);
 		}
 	if (is_long)
-		want_write(q, g, false);
+		sched_gate_want_write(q, g, false);
 }
 
 /* Somebody may be able to go who was not before. */
-static void
-gate_changed(struct queue_sched *q, struct sched_gate *g)
+void
+sched_gate_changed(struct queue_sched *q, struct sched_gate *g)
 {
 	if (!queue_link_is_alone(&g->waiters[0]) || !queue_link_is_alone(&g->waiters[1]))
 		gate_open(q, g);
@@ -456,7 +472,7 @@ sched_gate_give_back(
 	for (i = 0; i < g->meter_count; i++)
 		if (g->meters[i].unit == unit)
 			queue_meter_give_back(&g->meters[i], taken_us, q->now_us, n);
-	gate_changed(q, g);
+	sched_gate_changed(q, g);
 }
 
 void
@@ -467,7 +483,7 @@ sched_gate_connected(struct queue_sched *q, struct sched_gate *g, int by)
 	assert(by > 0 || g->connections > 0);
 	g->connections += (uint32_t)by;
 	if (by < 0)
-		gate_changed(q, g);
+		sched_gate_changed(q, g);
 }
 
 bool
@@ -536,7 +552,7 @@ sched_gate_wait(struct queue_sched *q, struct sched_gate *g, struct sched_waiter
 		queue_link_front(&g->waiters[want], &w->link);
 	else
 		queue_link_back(&g->waiters[want], &w->link);
-	want_write(q, g, true);
+	sched_gate_want_write(q, g, true);
 	gate_arm(q, g);
 }
 
@@ -623,6 +639,11 @@ sched_gate_ask(struct queue_sched *q, struct sched_gate *g)
 	bool any = false;
 	uint32_t i;
 
+	if (g->warm != NULL) {
+		any = !g->warm->is_storing && (g->is_wanted || sched_warm_wants_note(g));
+		g->is_wanted = g->is_wanted && !any;
+		return any;
+	}
 	for (i = 0; i < g->meter_count; i++)
 		any = queue_meter_ask(&g->meters[i], q->now_us, g->is_wanted) || any;
 	g->is_wanted = false;
@@ -634,13 +655,15 @@ sched_gate_noted(struct queue_sched *q, struct sched_gate *g, bool failed)
 {
 	uint32_t i;
 
+	if (g->warm != NULL)
+		queue_warmup_stored(g->warm, !failed);
 	for (i = 0; i < g->meter_count; i++)
 		if (queue_rate_is_long(&g->meters[i].rate))
 			queue_meter_written(&g->meters[i], failed);
 	if (failed || !queue_link_is_alone(&g->waiters[SCHED_WANT_MAIL]) ||
 		!queue_link_is_alone(&g->waiters[SCHED_WANT_CONNECTION]))
-		want_write(q, g, true);
-	gate_changed(q, g);
+		sched_gate_want_write(q, g, true);
+	sched_gate_changed(q, g);
 	sched_gate_retire(q, g);
 }
 
@@ -648,7 +671,7 @@ struct sched_gate *
 sched_gate_restore(struct queue_sched *q, enum queue_level level, struct queue_blob a, struct queue_blob b,
 	uint32_t meters)
 {
-	struct sched_gate *g = gate_find(q, level, a, b) == NULL ? gate_create(q, level, a, b) : NULL;
+	struct sched_gate *g = sched_gate_find(q, level, a, b) == NULL ? gate_create(q, level, a, b) : NULL;
 
 	if (g == NULL)
 		return NULL;
@@ -672,4 +695,14 @@ sched_gate_set_factor(struct queue_sched *q, struct sched_gate *g, uint32_t per_
 	for (i = 0; i < g->meter_count; i++)
 		g->meters[i].factor = g->factor;
 	gate_open(q, g);
+}
+
+void
+sched_gate_names(const struct sched_gate *g, struct queue_blob *out_a, struct queue_blob *out_b)
+{
+	const char *zero = memchr(g->name, '\0', g->name_len);
+	size_t len = (size_t)(zero - g->name);
+
+	*out_a = (struct queue_blob){g->name, len};
+	*out_b = (struct queue_blob){zero + 1, g->name_len - len - 1};
 }

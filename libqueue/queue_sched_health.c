@@ -368,6 +368,7 @@ sched_lane_health_fini(struct queue_sched *q, struct queue_lane *lane)
 	assert(!lane->noting.is_under_way);
 	queue_link_remove(&lane->noting.link);
 	sched_gate_release(q, &lane->profile_gate);
+	sched_gate_release(q, &lane->warm_gate);
 	sched_text_free(q, &lane->profile_name);
 	sched_text_free(q, &lane->why);
 }

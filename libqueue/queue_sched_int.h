@@ -10,6 +10,7 @@
  *   queue_sched_order.c  next(): sessions, lanes and leases
  *   queue_sched_way.c    whose turn it is      queue_sched_gate.c  limits and who waits for them
  *   queue_sched_limits.c the limits of the objects, from the settings
+ *   queue_sched_warm.c   warm-ups
  *   queue_sched_health.c what lanes learn      queue_sched_note.c  what the disk knows
  *   queue_sched_pause.c  pauses      queue_sched_admin.c  filters      queue_sched_view.c  tables
  */
@@ -115,7 +116,7 @@ void sched_limits_leased(
 	struct queue_sched *q, struct queue_lease *l, struct queue_lane *lane, struct sched_stream *s);
 /* A recipient of a lease comes back (l->open counts those that are still out). */
 void sched_limits_settled(
-	struct queue_sched *q, struct queue_lease *l, struct sched_stream *s, enum queue_verdict_kind kind);
+	struct queue_sched *q, struct queue_lease *l, struct sched_stream *s, const struct queue_verdict *v);
 /* A session of the lane comes (1) or goes (-1). */
 void sched_limits_connected(struct queue_sched *q, struct queue_lane *lane, uint32_t pool, int by);
 struct sched_share *sched_source(struct queue_sched *q, uint32_t source);

@@ -38,7 +38,8 @@ sched_lane_set_limits(struct queue_sched *q, struct queue_lane *lane)
 		.connections = lane->sessions,
 	};
 
-	return sched_gate_set(q, &lane->gate, &spec) && sched_lane_set_profile_limits(q, lane);
+	return sched_gate_set(q, &lane->gate, &spec) && sched_lane_set_profile_limits(q, lane) &&
+	       sched_lane_set_warmup(q, lane);
 }
 
 bool
@@ -133,16 +134,48 @@ sched_limits_leased(
 		sched_gate_take(q, gates[i], QUEUE_UNIT_RECIPIENTS, l->count);
 		sched_gate_take(q, gates[i], QUEUE_UNIT_BYTES, l->message->body_bytes);
 	}
+	if (lane->warm_gate != NULL) {
+		l->warm_gate = lane->warm_gate;
+		l->warm_gate->refs++;
+		sched_warm_lease(q, l->warm_gate, l->count);
+	}
 	s->transactions++;
 	s->user->transactions++;
 	sched_gate_connected(q, s->gate, 1);
 	sched_gate_connected(q, s->user->gate, 1);
 }
 
+/* What becomes of a place in the day of a new source. A reply that is about the recipient alone, greylisting
+ * among them, says nothing of the source. */
+static enum queue_warmup_outcome
+outcome_of(const struct queue_verdict *v)
+{
+	switch (v->kind) {
+	case QUEUE_VERDICT_DELIVERED:
+		return QUEUE_WARMUP_DELIVERED;
+	case QUEUE_VERDICT_UNCERTAIN:
+		return QUEUE_WARMUP_UNCERTAIN;
+	case QUEUE_VERDICT_FAILED:
+		return v->is_blocked ? QUEUE_WARMUP_BLOCKED : QUEUE_WARMUP_BOUNCED;
+	case QUEUE_VERDICT_LATER:
+		if (v->is_blocked)
+			return QUEUE_WARMUP_BLOCKED;
+		return v->signal == QUEUE_SIGNAL_SLOWER || v->signal == QUEUE_SIGNAL_CROWDED
+			       ? QUEUE_WARMUP_DEFERRED
+			       : QUEUE_WARMUP_UNTRIED;
+	case QUEUE_VERDICT_RETURN:
+	case QUEUE_VERDICT_EXPIRED:
+	case QUEUE_VERDICT_DROPPED:
+		break;
+	}
+	return QUEUE_WARMUP_UNTRIED;
+}
+
 void
 sched_limits_settled(
-	struct queue_sched *q, struct queue_lease *l, struct sched_stream *s, enum queue_verdict_kind kind)
+	struct queue_sched *q, struct queue_lease *l, struct sched_stream *s, const struct queue_verdict *v)
 {
+	enum queue_verdict_kind kind = v->kind;
 	bool counts = kind != QUEUE_VERDICT_RETURN &&
 		      (!q->conf.counts_deliveries || kind == QUEUE_VERDICT_DELIVERED);
 	struct sched_gate *gates[GATES];
@@ -152,10 +185,13 @@ sched_limits_settled(
 	gates[GATES_OF_LANE] = s->gate;
 	gates[GATES_OF_LANE + 1] = s->user->gate;
 	l->counted += counts;
+	if (l->warm_gate != NULL)
+		sched_warm_settle(q, l->warm_gate, outcome_of(v));
 	for (i = 0; i < GATES && !counts; i++)
 		sched_gate_give_back(q, gates[i], QUEUE_UNIT_RECIPIENTS, l->taken_us, 1);
 	if (l->open > 0)
 		return;
+	sched_gate_release(q, &l->warm_gate);
 	for (i = 0; i < GATES && l->counted == 0; i++) {
 		sched_gate_give_back(q, gates[i], QUEUE_UNIT_MESSAGES, l->taken_us, 1);
 		sched_gate_give_back(q, gates[i], QUEUE_UNIT_BYTES, l->taken_us, l->message->body_bytes);

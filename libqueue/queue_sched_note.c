@@ -4,6 +4,7 @@
  *
  *   "pace/" letter name (cut, with a hash, where it is too long for a key), value:
  *   u8 version  u8 kind  u16 length  name, then
+ *   warm   record of queue_warmup
  *   gate   u8 level  u8 count  { u8 unit  i64 window length  i64 begin  i64 used } ...
  *   lane   i64 profile until  u8 length  profile  u16 length  why  record of queue_recovery
  * A name is two with a zero between them. An empty value: nothing any more.
@@ -22,7 +23,7 @@ enum {
 	PROFILE_NAME_MAX = 200,
 	WHY_MAX = 200,
 };
-static const char level_letters[QUEUE_LEVEL_COUNT + 1] = "lsaptugf";
+static const char level_letters[QUEUE_LEVEL_COUNT + 1] = "lsaptugfw";
 static const char lane_letter = 'r';
 
 /* --- the key --- */
@@ -129,18 +130,30 @@ lane_value(struct queue_sched *q, const struct queue_lane *lane)
 	return value_to(q, p + QUEUE_RECOVERY_RECORD_BYTES);
 }
 
+static struct queue_blob
+warm_value(struct queue_sched *q, struct sched_gate *g)
+{
+	uint8_t *p = put_head(q, SCHED_NOTE_WARM, (struct queue_blob){g->name, g->name_len});
+
+	assert(p + QUEUE_WARMUP_RECORD_MAX <= q->note_value + sizeof(q->note_value));
+	return value_to(q, p + queue_warmup_encode(g->warm, false, p));
+}
+
 /* --- orders --- */
 
 static bool
 order_gate(struct queue_sched *q, struct sched_gate *g, struct queue_order *out)
 {
-	bool is_end = g->refs == 0 && sched_gate_is_spent(q, g);
+	bool is_end = g->refs == 0 && g->warm == NULL && sched_gate_is_spent(q, g);
 
 	if (!is_end && !sched_gate_ask(q, g))
 		return false;
 	g->noting.is_removal = is_end;
 	out->note = note_key(q, level_letters[g->level], (struct queue_blob){g->name, g->name_len});
-	out->value = is_end ? (struct queue_blob){"", 0} : gate_value(q, g);
+	if (g->warm != NULL)
+		out->value = warm_value(q, g);
+	else
+		out->value = is_end ? (struct queue_blob){"", 0} : gate_value(q, g);
 	return true;
 }
 
@@ -307,10 +320,12 @@ queue_sched_restore(struct queue_sched *q, struct queue_blob value, int64_t now_
 
 	sched_clock(q, now_us);
 	version = queue_bytes_read(&r, 1);
-	kind = queue_bytes_read_up_to(&r, 1, SCHED_NOTE_LANE);
+	kind = queue_bytes_read_up_to(&r, 1, SCHED_NOTE_WARM);
 	name = get_text(&r, 2);
 	split_name(&r, name, &a, &b);
 	if (r.is_bad || version != VERSION)
 		return r.is_bad ? QUEUE_EDAMAGED : QUEUE_EVERSION;
+	if (kind == SCHED_NOTE_WARM)
+		return sched_warm_restore(q, a, b, (struct queue_blob){r.p, r.left});
 	return kind == SCHED_NOTE_GATE ? restore_gate(q, &r, a, b) : restore_lane(q, &r, a, b);
 }

@@ -155,7 +155,7 @@ struct queue_lane {
 	int64_t wait_until_us;
 	struct queue_recovery recovery; /* what the site's answers have taught */
 	struct sched_text *why;         /* of the rule that slowed or paused it */
-	struct sched_gate *profile_gate;
+	struct sched_gate *profile_gate, *warm_gate;
 	const struct queue_profile *profile; /* of a rule, laid over the limits; NULL: none */
 	struct sched_text *profile_name;
 	int64_t profile_until_us;
@@ -182,6 +182,7 @@ struct queue_lease {
 	struct queue_link all;
 	struct sched_message *message;
 	struct queue_session *session; /* NULL: EXPIRE, REJECT or taken by an operator */
+	struct sched_gate *warm_gate;  /* a reference: where it is counted, whatever a reload says */
 	int64_t taken_us;              /* when its limits were */
 	uint32_t count, room, open;    /* open: not yet settled */
 	uint32_t counted;              /* settled in a way that counts for limits */

@@ -531,8 +531,8 @@ static uint32_t
 rcpts_max(struct queue_sched *q, const struct turn *t)
 {
 	uint32_t pool = pool_of(t->flow->way);
-	struct sched_gate *gates[] = {t->lane->gate, t->lane->profile_gate, t->lane->site->gate,
-		sched_source(q, t->lane->source)->gate,
+	struct sched_gate *gates[] = {t->lane->gate, t->lane->profile_gate, t->lane->warm_gate,
+		t->lane->site->gate, sched_source(q, t->lane->source)->gate,
 		pool != SCHED_NO_POOL ? sched_pool(q, pool)->gate : NULL, q->gate, t->flow->stream->gate,
 		t->flow->stream->user->gate};
 	uint32_t max = UINT32_MAX, room;
@@ -689,7 +689,7 @@ session_for(struct queue_sched *q, struct queue_lane *lane, bool is_urgent)
 static struct sched_gate *
 shut_gate(struct queue_sched *q, const struct queue_lane *lane, enum sched_want want, bool is_urgent)
 {
-	struct sched_gate *gates[] = {lane->gate, lane->profile_gate, lane->site->gate,
+	struct sched_gate *gates[] = {lane->gate, lane->profile_gate, lane->warm_gate, lane->site->gate,
 		sched_source(q, lane->source)->gate, q->gate};
 	size_t i;
 
@@ -724,8 +724,11 @@ enum offer { OFFER_GIVE, OFFER_OPEN, OFFER_LATER /* the way is opening enough */
 static enum offer
 lane_offer(struct queue_sched *q, struct turn *t, struct queue_lane *lane)
 {
-	struct sched_gate *g = shut_gate(q, lane, SCHED_WANT_MAIL, t->is_urgent);
+	struct sched_gate *g;
 
+	if (lane->warm_gate != NULL)
+		sched_warm_demand(lane->warm_gate, t->flow->way->ready);
+	g = shut_gate(q, lane, SCHED_WANT_MAIL, t->is_urgent);
 	t->lane = lane;
 	if (is_stopped(lane) || g != NULL) {
 		lane_waits(q, lane, is_stopped(lane) ? NULL : g, SCHED_WANT_MAIL, t->is_urgent);

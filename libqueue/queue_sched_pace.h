@@ -7,7 +7,8 @@
  *   way    (site, choice of sources): all mail that may leave over the same lanes
  *   flow   (way, stream): what takes turns for fairness; a ring of cells
  *   option a source a way may use, with its lane once it has one
- *   gate   the limits of one lane, site, source, pool, stream, user or of all, and who waits for them
+ *   gate   the limits of one lane, site, source, pool, stream, user or of all, or the warm-up of a source,
+ * and who waits for them
  *
  * A way has its turn while it has a flow and an option that are not waiting. Lanes wait for limits, sessions
  * and time; flows wait for the limits of their stream and user; ways for those of their pool. Who waits at a
@@ -19,6 +20,7 @@
 #include "queue_list.h"
 #include "queue_map.h"
 #include "queue_sched_why.h"
+#include "queue_warmup.h"
 
 struct queue_sched;
 struct queue_lane;
@@ -40,7 +42,7 @@ struct sched_waiter {
 
 /* A note in the spool, of a gate's windows or of what a lane has learned. While one is being written its
  * object stays. */
-enum sched_note_kind { SCHED_NOTE_GATE, SCHED_NOTE_LANE };
+enum sched_note_kind { SCHED_NOTE_GATE, SCHED_NOTE_LANE, SCHED_NOTE_WARM /* in the value alone */ };
 struct queue_noting {
 	struct queue_link link; /* in queue_sched.unwritten: the disk should know more */
 	uint8_t kind;           /* enum sched_note_kind */
@@ -57,8 +59,12 @@ struct sched_gate {
 	uint32_t connections, connections_max; /* max 0: no limit */
 	uint8_t level;                         /* enum queue_level */
 	uint8_t urgent_percent;
-	bool is_wanted;  /* somebody waits for the disk */
-	uint16_t factor; /* per mille of its rates that hold now */
+	struct queue_warmup *warm;            /* of a gate of QUEUE_LEVEL_WARMUP: what it counts by */
+	const struct queue_warmup_plan *plan; /* NULL: the settings know none any more: never shut */
+	int64_t noted_us;                     /* when its note was last asked for */
+	uint32_t demand;                      /* recipients that could go now if there were room */
+	bool is_wanted;                       /* somebody waits for the disk */
+	uint16_t factor;                      /* per mille of its rates that hold now */
 	struct queue_noting noting;
 	uint16_t name_len;
 	char name[]; /* what it is about; two names: the second after a zero */
@@ -146,6 +152,14 @@ void sched_gate_timers(struct queue_sched *q);
 void sched_gates_shift(struct queue_sched *q, int64_t step_us);
 void sched_gates_free(struct queue_sched *q);
 
+struct sched_gate *sched_gate_find(
+	const struct queue_sched *q, enum queue_level level, struct queue_blob a, struct queue_blob b);
+/* The disk should know more, at once when somebody waits. */
+void sched_gate_want_write(struct queue_sched *q, struct sched_gate *g, bool is_waiting);
+/* Somebody may be able to go who was not before. */
+void sched_gate_changed(struct queue_sched *q, struct sched_gate *g);
+/* Its two names. */
+void sched_gate_names(const struct sched_gate *g, struct queue_blob *out_a, struct queue_blob *out_b);
 /* Its rates hold to this part, from 1 per mille on. */
 void sched_gate_set_factor(struct queue_sched *q, struct sched_gate *g, uint32_t per_mille);
 /* Shut or not, it has nothing left to remember: it goes. */
@@ -157,6 +171,19 @@ void sched_gate_noted(struct queue_sched *q, struct sched_gate *g, bool failed);
 /* As read from the disk; NULL: no memory, or it is there already. */
 struct sched_gate *sched_gate_restore(struct queue_sched *q, enum queue_level level, struct queue_blob a,
 	struct queue_blob b, uint32_t meters);
+
+/* --- queue_sched_warm.c --- */
+
+/* Makes lane->warm_gate that of its source and group, or NULL. False: no memory. */
+bool sched_lane_set_warmup(struct queue_sched *q, struct queue_lane *lane);
+void sched_warm_demand(struct sched_gate *g, uint32_t rcpts);
+int64_t sched_warm_ready_us(struct queue_sched *q, struct sched_gate *g);
+int64_t sched_warm_room(struct queue_sched *q, struct sched_gate *g);
+void sched_warm_lease(struct queue_sched *q, struct sched_gate *g, uint32_t rcpts);
+void sched_warm_settle(struct queue_sched *q, struct sched_gate *g, enum queue_warmup_outcome outcome);
+bool sched_warm_wants_note(const struct sched_gate *g);
+int sched_warm_restore(
+	struct queue_sched *q, struct queue_blob group, struct queue_blob source, struct queue_blob record);
 
 /* --- queue_sched_way.c --- */
 

@@ -49,6 +49,12 @@ gate_reason(const struct queue_sched *q, const struct sched_gate *g, enum sched_
 	uint32_t i;
 
 	name_gate(g, out);
+	if (g->warm != NULL) {
+		out->why = QUEUE_WHY_WARMUP;
+		out->until_us = sched_warm_ready_us(
+			(struct queue_sched *)(uintptr_t)q, (struct sched_gate *)(uintptr_t)g);
+		return;
+	}
 	if (sched_gate_is_full(g) && (want == SCHED_WANT_CONNECTION || g->level == QUEUE_LEVEL_STREAM ||
 					     g->level == QUEUE_LEVEL_USER)) {
 		out->why = QUEUE_WHY_CONNECTIONS;
@@ -95,7 +101,7 @@ pause_reason(struct queue_sched *q, enum queue_pause_kind kind, struct queue_blo
 static void
 lane_reason(struct queue_sched *q, struct queue_lane *lane, struct queue_reason *out)
 {
-	struct sched_gate *gates[] = {lane->gate, lane->profile_gate, lane->site->gate,
+	struct sched_gate *gates[] = {lane->gate, lane->profile_gate, lane->warm_gate, lane->site->gate,
 		sched_source(q, lane->source)->gate, q->gate};
 	const size_t count = sizeof(gates) / sizeof(gates[0]);
 	size_t i;

@@ -11,6 +11,7 @@
  */
 #include "queue_limits.h"
 #include "queue_sched_admin.h"
+#include "queue_warmup.h"
 
 enum queue_level {
 	QUEUE_LEVEL_LANE,
@@ -21,6 +22,7 @@ enum queue_level {
 	QUEUE_LEVEL_USER,
 	QUEUE_LEVEL_ALL,
 	QUEUE_LEVEL_PROFILE, /* of a lane, while a rule says so */
+	QUEUE_LEVEL_WARMUP,  /* of a source, towards one group of sites */
 	QUEUE_LEVEL_COUNT
 };
 
@@ -35,6 +37,7 @@ enum queue_why {
 	QUEUE_WHY_BUSY,        /* all connections of the lane are at work: `count` */
 	QUEUE_WHY_OPENING,     /* connections are being opened: `count` */
 	QUEUE_WHY_BACKOFF,     /* connections failed: again at until_us */
+	QUEUE_WHY_WARMUP,      /* the source is new to this group of sites (`name`): more at until_us */
 	QUEUE_WHY_RULE,  /* the lane was paused by a rule (`reason`), or the site is dead, until until_us */
 	QUEUE_WHY_TOTAL, /* connections-total is used up */
 	QUEUE_WHY_DISK,  /* the count of a limit is being written */
@@ -97,6 +100,17 @@ struct queue_limit_view {
 typedef bool queue_sched_visit_limit(void *arg, const struct queue_limit_view *v);
 void queue_sched_walk_limits(
 	struct queue_sched *q, struct queue_walk *walk, queue_sched_visit_limit *visit, void *arg);
+/* Warm-ups, also of sources and groups that have no mail now. plan NULL: the settings know none any more. */
+struct queue_warmup_view {
+	struct queue_blob source, group;
+	const struct queue_warmup *warmup;
+	const struct queue_warmup_plan *plan;
+};
+typedef bool queue_sched_visit_warmup(void *arg, const struct queue_warmup_view *v);
+void queue_sched_each_warmup(struct queue_sched *q, queue_sched_visit_warmup *visit, void *arg);
+/* False: there is no such warm-up, or nothing to do. */
+bool queue_sched_warmup_act(struct queue_sched *q, struct queue_blob source, struct queue_blob group,
+	enum queue_warmup_act act, struct queue_blob words, int64_t now_us);
 /* Connections of a source now. */
 uint32_t queue_sched_source_sessions(const struct queue_sched *q, uint32_t source);
 #endif

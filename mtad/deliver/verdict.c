@@ -62,6 +62,16 @@ signal_of(const struct verdict_input *in, const struct verdict_output *out)
 	return QUEUE_SIGNAL_ANSWERED;
 }
 
+/* A rule that stops or slows what sent the message takes the reply for one about us, and so does one that
+ * somebody should look at. */
+static bool
+blames_us(const struct rules *rules, uint32_t n)
+{
+	const struct conf_rule_actions *a = &rules_conf(rules)->rules[n].actions;
+
+	return a->has_alert || a->pause_us[CONF_SCOPE_LANE] > 0 || a->pause_us[CONF_SCOPE_SOURCE] > 0;
+}
+
 /* What rules say of this recipient: 4xx and 5xx only, and never of what the site has not seen. */
 static void
 apply_rules(const struct verdict_input *in, struct verdict_output *out)
@@ -81,8 +91,10 @@ apply_rules(const struct verdict_input *in, struct verdict_output *out)
 		out->verdict.wait_us = m.retry_us;
 		out->verdict.next_source = m.next_source;
 	}
-	for (uint32_t i = 0; i < m.count; i++)
+	for (uint32_t i = 0; i < m.count; i++) {
 		job_rules_add(&out->rules, m.rules[i]);
+		out->verdict.is_blocked = out->verdict.is_blocked || blames_us(in->rules, m.rules[i]);
+	}
 }
 
 static void

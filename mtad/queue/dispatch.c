@@ -107,6 +107,28 @@ on_lane(void *arg, const struct queue_lane_change *c)
 		log_escape(why, sizeof(why), c->why.ptr, c->why.len < 90 ? c->why.len : 90));
 }
 
+static const struct queue_warmup_plan *
+on_warmup_plan(void *arg, uint32_t source, struct queue_blob site, struct queue_blob *out_group)
+{
+	struct dispatch *d = arg;
+
+	return pace_warmup(d->pace, source, policy_provider(d->policy, site), out_group);
+}
+
+static void
+on_warmup_day(
+	void *arg, struct queue_blob source, struct queue_blob group, const struct queue_warmup_day *day)
+{
+	struct dispatch *d = arg;
+	char words[128];
+
+	(void)queue_warmup_words(day, words, sizeof(words));
+	log_event(d->log, LOG_EVENT_warmup,
+		"source=%.*s group=%.*s stage=%u cap=%lld sent=%lld wanted=%lld why=\"%s\"", (int)source.len,
+		(const char *)source.ptr, (int)group.len, (const char *)group.ptr, day->stage + 1U,
+		(long long)day->cap, (long long)day->sent, (long long)day->wanted, words);
+}
+
 static uint32_t
 on_random(void *arg)
 {
@@ -131,6 +153,8 @@ sched_conf(struct dispatch *d, const struct conf *c, struct queue_sched_conf *ou
 		.body_unref = on_body_unref,
 		.stream = on_stream,
 		.on_lane = on_lane,
+		.warmup = on_warmup_plan,
+		.on_warmup = on_warmup_day,
 		.arg = d,
 		.connections_total = (uint32_t)descriptors_share(c->connections_total).outbound,
 		.jitter_percent = (uint32_t)c->retry_jitter,

@@ -168,3 +168,11 @@ policy_conf(const struct policy *p)
 {
 	return p->conf;
 }
+
+const char *
+policy_provider(const struct policy *p, struct queue_blob site)
+{
+	int n = provider_of_site(p, site);
+
+	return n >= 0 ? p->conf->providers[n].name : NULL;
+}

@@ -23,5 +23,7 @@ const struct conf_delivery *policy_delivery(struct policy *p, struct queue_blob 
 /* The same by site name, as the schedule knows it. */
 const struct conf_delivery *policy_delivery_of(
 	struct policy *p, struct queue_blob domain, struct queue_blob site);
+/* Name of the provider a site belongs to; NULL: none. */
+const char *policy_provider(const struct policy *p, struct queue_blob site);
 const struct conf *policy_conf(const struct policy *p);
 #endif

@@ -25,6 +25,7 @@ struct tables {
 	struct queue_limits *source_limits, *pool_limits, *user_limits, *stream_limits, *profile_limits,
 		total;
 	struct queue_profile *profiles;
+	struct queue_warmup_plan *plans; /* of conf->sources; volumes NULL: none */
 	uint32_t *source_index;
 };
 
@@ -153,6 +154,7 @@ tables_free(struct tables *t)
 	free(t->stream_limits);
 	free(t->profile_limits);
 	free(t->profiles);
+	free(t->plans);
 	free(t->source_index);
 }
 
@@ -175,6 +177,7 @@ tables_create(const struct pace *p, const struct conf *c, struct tables *out)
 		.stream_limits = calloc(c->stream_count + 1, sizeof(*out->stream_limits)),
 		.profile_limits = calloc(c->profile_count + 1, sizeof(*out->profile_limits)),
 		.profiles = calloc(c->profile_count + 1, sizeof(*out->profiles)),
+		.plans = calloc(c->source_count, sizeof(*out->plans)),
 		.source_index = calloc(p->sources.count, sizeof(*out->source_index)),
 	};
 	if (out->sources != NULL && out->pools != NULL && out->members != NULL &&
@@ -248,6 +251,26 @@ fill_pools(const struct pace *p, const struct conf *c, struct tables *t)
 }
 
 static void
+fill_plans(const struct conf *c, struct tables *t)
+{
+	for (size_t i = 0; i < c->source_count; i++) {
+		const struct conf_warmup *from = c->sources[i].warmup_plan;
+
+		if (from == NULL)
+			continue;
+		t->plans[i] = (struct queue_warmup_plan){
+			.volumes = from->volumes.items,
+			.count = from->volumes.count,
+			.hold_ppm = {[QUEUE_WARMUP_RATE_DEFERRED] = from->hold_deferred,
+				[QUEUE_WARMUP_RATE_BLOCKED] = from->hold_blocked,
+				[QUEUE_WARMUP_RATE_BOUNCED] = from->hold_bounced,
+				[QUEUE_WARMUP_RATE_COMPLAINED] = from->hold_complained},
+			.start_day = c->sources[i].warmup_start_day,
+		};
+	}
+}
+
+static void
 fill_profiles(const struct conf *c, struct tables *t)
 {
 	for (size_t i = 0; i < c->profile_count; i++) {
@@ -294,6 +317,24 @@ pace_stream(const struct pace *p, struct queue_blob user, struct queue_blob job,
 		return;
 	out->weight *= (uint32_t)s->weight;
 	out->limits = &p->now.stream_limits[s - c->streams];
+}
+
+const struct queue_warmup_plan *
+pace_warmup(const struct pace *p, uint32_t source, const char *provider, struct queue_blob *out_group)
+{
+	static const char others[] = "other";
+	const struct queue_warmup_plan *plan;
+
+	/* A source that a reload took away has no plan of its own. */
+	if (source >= p->sources.count || conf_source_find(p->conf, p->sources.items[source],
+						  strnlen(p->sources.items[source], QUEUE_NAME_MAX)) < 0)
+		return NULL;
+	plan = &p->now.plans[p->now.source_index[source]];
+	if (plan->volumes == NULL)
+		return NULL;
+	*out_group = provider != NULL ? (struct queue_blob){provider, strnlen(provider, QUEUE_NAME_MAX)}
+				      : (struct queue_blob){others, sizeof(others) - 1};
+	return plan;
 }
 
 /* --- life --- */
@@ -343,6 +384,7 @@ pace_apply(struct pace *p, const struct conf *conf, struct queue_sched_conf *out
 	fill_pools(p, conf, &fresh);
 	fill_streams(conf, &fresh);
 	fill_profiles(conf, &fresh);
+	fill_plans(conf, &fresh);
 	tables_free(&p->now);
 	p->now = fresh;
 	p->conf = conf;

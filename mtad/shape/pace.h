@@ -25,6 +25,11 @@ bool pace_apply(struct pace *p, const struct conf *conf, struct queue_sched_conf
 void pace_stream(const struct pace *p, struct queue_blob user, struct queue_blob job, enum queue_class klass,
 	struct queue_stream_policy *out);
 
+/* By which plan a source warms up towards a site, and as which group of sites: its provider's name, or
+ * "other". NULL: it is warm. For queue_sched_conf.warmup. */
+const struct queue_warmup_plan *pace_warmup(
+	const struct pace *p, uint32_t source, const char *provider, struct queue_blob *out_group);
+
 /* Numbers for queue_sched; false: there is no such source, or no such pool. */
 bool pace_source_number(const struct pace *p, const char *name, size_t len, uint32_t *out);
 bool pace_pool_number(const struct pace *p, const char *name, size_t len, uint32_t *out);

@@ -1,0 +1,197 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Warm-ups in the schedule: a gate that all lanes of a source towards one group of sites share, and that
+ * counts as queue_warmup says. Mail that finds it shut goes by other sources of its pool, or waits.
+ *
+ * Invariants: a warm-up lives as long as the schedule, for what it has learned must outlast any mail; a lease
+ * is settled where it was counted, whatever the settings say by then.
+ */
+#include "queue_sched_int.h"
+
+#include <assert.h>
+
+/* What was learned since the last note a crash forgets, though never a place. */
+#define NOTE_US (INT64_C(300) * 1000000)
+
+static void
+want_note(struct queue_sched *q, struct sched_gate *g)
+{
+	g->is_wanted = true;
+	g->noted_us = q->now_us;
+	sched_note_want(q, &g->noting);
+}
+
+/* Up to the present day. */
+static void
+tick(struct queue_sched *q, struct sched_gate *g)
+{
+	const struct queue_warmup *w = g->warm;
+	struct queue_blob names[2];
+
+	if (g->plan == NULL || !queue_warmup_tick(g->warm, g->plan, q->now_us))
+		return;
+	sched_gate_want_write(q, g, false);
+	assert(w->history_count > 0);
+	sched_gate_names(g, &names[0], &names[1]);
+	if (q->conf.on_warmup != NULL)
+		q->conf.on_warmup(q->conf.arg, names[1], names[0], &w->history[w->history_count - 1]);
+}
+
+static struct queue_warmup_room
+room_of(struct queue_sched *q, struct sched_gate *g)
+{
+	if (g->plan == NULL)
+		return (struct queue_warmup_room){INT64_MAX, QUEUE_WARMUP_NO_LIMIT, q->now_us};
+	tick(q, g);
+	return queue_warmup_room(g->warm, g->demand);
+}
+
+void
+sched_warm_demand(struct sched_gate *g, uint32_t rcpts)
+{
+	g->demand = rcpts;
+}
+
+int64_t
+sched_warm_ready_us(struct queue_sched *q, struct sched_gate *g)
+{
+	struct queue_warmup_room room = room_of(q, g);
+
+	if (room.count > 0)
+		return q->now_us;
+	return room.limit == QUEUE_WARMUP_LIMIT_STORE ? INT64_MAX : room.next_us;
+}
+
+int64_t
+sched_warm_room(struct queue_sched *q, struct sched_gate *g)
+{
+	return room_of(q, g).count;
+}
+
+void
+sched_warm_lease(struct queue_sched *q, struct sched_gate *g, uint32_t rcpts)
+{
+	if (g->plan != NULL)
+		tick(q, g);
+	queue_warmup_lease(g->warm, rcpts);
+	sched_gate_want_write(q, g, false);
+}
+
+void
+sched_warm_settle(struct queue_sched *q, struct sched_gate *g, enum queue_warmup_outcome outcome)
+{
+	tick(q, g);
+	queue_warmup_settle(g->warm, outcome, 1);
+	sched_gate_want_write(q, g, false);
+	if (q->now_us - g->noted_us >= NOTE_US || q->now_us < g->noted_us)
+		want_note(q, g);
+	sched_gate_changed(q, g);
+}
+
+bool
+sched_warm_wants_note(const struct sched_gate *g)
+{
+	return queue_warmup_wants_store(g->warm);
+}
+
+static struct sched_gate *
+warm_get(struct queue_sched *q, struct queue_blob group, struct queue_blob source)
+{
+	struct sched_gate *g = sched_gate_find(q, QUEUE_LEVEL_WARMUP, group, source);
+	struct queue_warmup *w;
+
+	if (g != NULL)
+		return g;
+	if ((w = sched_alloc(q, sizeof(*w))) == NULL)
+		return NULL;
+	if ((g = sched_gate_restore(q, QUEUE_LEVEL_WARMUP, group, source, 0)) == NULL) {
+		sched_free(q, w, sizeof(*w));
+		return NULL;
+	}
+	queue_warmup_init(w);
+	g->warm = w;
+	return g;
+}
+
+bool
+sched_lane_set_warmup(struct queue_sched *q, struct queue_lane *lane)
+{
+	struct queue_blob site = {lane->site->name, lane->site->name_len}, group = {"", 0};
+	const struct queue_warmup_plan *plan =
+		q->conf.warmup == NULL ? NULL : q->conf.warmup(q->conf.arg, lane->source, site, &group);
+	struct sched_gate *g = NULL;
+
+	if (plan != NULL && (g = warm_get(q, group, sched_source_name(q, lane->source))) == NULL)
+		return false;
+	if (lane->warm_gate != NULL && lane->warm_gate != g)
+		lane->warm_gate->plan = NULL;
+	if (g != NULL) {
+		g->plan = plan;
+		tick(q, g);
+	}
+	if (lane->warm_gate == g)
+		return true;
+	if (lane->warm_gate != NULL)
+		sched_gate_changed(q, lane->warm_gate);
+	sched_gate_release(q, &lane->warm_gate);
+	lane->warm_gate = g;
+	if (g != NULL)
+		g->refs++;
+	return true;
+}
+
+int
+sched_warm_restore(
+	struct queue_sched *q, struct queue_blob group, struct queue_blob source, struct queue_blob record)
+{
+	struct queue_warmup w;
+	struct sched_gate *g;
+	int err = queue_warmup_decode(record, &w);
+
+	if (err < 0)
+		return err;
+	if (sched_gate_find(q, QUEUE_LEVEL_WARMUP, group, source) != NULL)
+		return QUEUE_EINVAL;
+	if ((g = warm_get(q, group, source)) == NULL)
+		return QUEUE_ENOMEM;
+	*g->warm = w;
+	g->noting.is_on_disk = true;
+	return QUEUE_OK;
+}
+
+/* --- for operators --- */
+
+void
+queue_sched_each_warmup(struct queue_sched *q, queue_sched_visit_warmup *visit, void *arg)
+{
+	struct queue_map_node *n;
+
+	for (n = queue_map_each(&q->gates, NULL); n != NULL; n = queue_map_each(&q->gates, n)) {
+		struct sched_gate *g = QUEUE_OF(n, struct sched_gate, node);
+		struct queue_warmup_view v = {.warmup = g->warm, .plan = g->plan};
+
+		if (g->warm == NULL)
+			continue;
+		tick(q, g);
+		sched_gate_names(g, &v.group, &v.source);
+		if (!visit(arg, &v))
+			return;
+	}
+}
+
+bool
+queue_sched_warmup_act(struct queue_sched *q, struct queue_blob source, struct queue_blob group,
+	enum queue_warmup_act act, struct queue_blob words, int64_t now_us)
+{
+	struct sched_gate *g = sched_gate_find(q, QUEUE_LEVEL_WARMUP, group, source);
+
+	sched_clock(q, now_us);
+	if (g == NULL || g->plan == NULL)
+		return false;
+	tick(q, g);
+	if (!queue_warmup_operate(g->warm, g->plan, act, words))
+		return false;
+	want_note(q, g);
+	sched_gate_changed(q, g);
+	return true;
+}
