@@ -527,6 +527,8 @@ queue_sched_settle(struct queue_sched *q, struct queue_lease *l, uint32_t index,
 		sched_limits_settled(q, l, r->cell->stream, v);
 		sched_lane_signal(q, l, v);
 	}
+	if (l->session != NULL && v->kind == QUEUE_VERDICT_DELIVERED)
+		sched_tally_add(&l->session->lane->site->tally, q->now_us);
 	switch (v->kind) {
 	case QUEUE_VERDICT_LATER:
 	case QUEUE_VERDICT_UNCERTAIN:

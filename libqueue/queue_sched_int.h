@@ -13,6 +13,7 @@
  *   queue_sched_warm.c   warm-ups
  *   queue_sched_health.c what lanes learn      queue_sched_note.c  what the disk knows
  *   queue_sched_pause.c  pauses      queue_sched_admin.c  filters      queue_sched_view.c  tables
+ *   queue_sched_why.c    what mail waits for, and how fast it goes
  */
 #include "queue_sched_objects.h"
 
@@ -128,6 +129,10 @@ void sched_walk_table(const struct queue_map *m, struct queue_walk *walk,
 	bool (*show)(void *arg, struct queue_map_node *n), void *arg);
 /* The earliest due time of the waiting; INT64_MAX: none waits. */
 int64_t sched_cell_next_us(struct sched_cell *cell);
+
+/* queue_sched_why.c: how fast a site takes mail */
+void sched_tally_add(struct sched_tally *t, int64_t now_us);
+uint64_t sched_tally_per_hour(const struct sched_tally *t, int64_t now_us);
 
 /* queue_sched_pause.c */
 bool sched_is_paused(

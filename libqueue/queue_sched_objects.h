@@ -122,11 +122,18 @@ struct sched_domain {
 	char name[];
 };
 
+/* Deliveries, and the time they took, both fading: half of a count is forgotten in five minutes. */
+struct sched_tally {
+	uint64_t rcpts, seconds; /* in 65536ths */
+	int64_t at_us;           /* when they were so; 0: never */
+};
+
 struct sched_site {
 	struct queue_map_node node;
 	struct queue_link domains, lanes, ways;
 	struct sched_text *why, *reply;
 	struct sched_gate *gate;
+	struct sched_tally tally;
 	uint32_t domain_count, sessions;
 	bool is_paused, is_pinned;
 	uint16_t name_len;

@@ -181,7 +181,7 @@ queue_sched_each_domain(struct queue_sched *q, queue_sched_visit_domain *visit, 
 
 /* From its lanes, which are few; of domains it may have a million. */
 static void
-site_view(const struct sched_site *s, struct queue_site_view *out)
+site_view(const struct queue_sched *q, const struct sched_site *s, struct queue_site_view *out)
 {
 	struct queue_link *l;
 
@@ -191,6 +191,7 @@ site_view(const struct sched_site *s, struct queue_site_view *out)
 		.why = sched_text_blob(s->why),
 		.domains = s->domain_count,
 		.is_paused = s->is_paused,
+		.delivered_per_hour = sched_tally_per_hour(&s->tally, q->now_us),
 	};
 	for (l = s->ways.next; l != &s->ways; l = l->next)
 		out->ready += QUEUE_OF(l, struct sched_way, of_site)->ready;
@@ -212,7 +213,7 @@ queue_sched_site_find(struct queue_sched *q, struct queue_blob site, struct queu
 
 	if (s == NULL)
 		return false;
-	site_view(s, out);
+	site_view(q, s, out);
 	return true;
 }
 
@@ -222,7 +223,7 @@ show_site(void *arg, struct queue_map_node *n)
 	const struct viewer *v = arg;
 	struct queue_site_view out;
 
-	site_view(QUEUE_OF(n, struct sched_site, node), &out);
+	site_view(v->q, QUEUE_OF(n, struct sched_site, node), &out);
 	return v->on_site(v->arg, &out);
 }
 
