@@ -59,8 +59,25 @@ void mtactl_show(const struct mtactl *m, const struct mtactl_options *o, const j
 void mtactl_row_by_site(json_t *answer, json_t *row);
 /* Largest first, at most o->limit. */
 void mtactl_sort_rows(const struct mtactl_options *o, json_t *answer);
+
+/* --- what tables are made of (mtactl_write.c) --- */
+
+/* Members of an object: 0, "" and false where there is none. */
+int64_t mtactl_integer(const json_t *o, const char *name);
+const char *mtactl_text(const json_t *o, const char *name);
+bool mtactl_is_true(const json_t *o, const char *name);
+const json_t *mtactl_rows(const json_t *answer);
+int64_t mtactl_now(const json_t *answer);
 /* "1,234,567" */
 const char *mtactl_count(char *buf, size_t max, int64_t v);
+/* "90s", "12m", "5h", "3d" */
+void mtactl_span(char *buf, size_t max, int64_t us);
+/* For columns. Text has no control characters; no number is "-"; until: how long from now. */
+void mtactl_write_text(char *buf, size_t max, const json_t *row, const char *field, int64_t now_us);
+void mtactl_write_number(char *buf, size_t max, const json_t *row, const char *field, int64_t now_us);
+void mtactl_write_until(char *buf, size_t max, const json_t *row, const char *field, int64_t now_us);
+/* "... and 12 more" below a table. */
+void mtactl_show_more(const struct mtactl *m, int64_t all, int64_t shown);
 
 /* --- tables (mtactl_table.c) --- */
 
@@ -75,6 +92,8 @@ struct mtactl_column {
  * stands out. */
 void mtactl_table(const struct mtactl *m, const struct mtactl_column *columns, size_t count,
 	const json_t *rows, int64_t now_us);
+#define MTACTL_TABLE(m, columns, rows, now_us)                                                               \
+	mtactl_table(m, columns, sizeof(columns) / sizeof(columns[0]), rows, now_us)
 /* Bytes of the control character at s, 0: none. */
 size_t mtactl_control_len(const char *s);
 const char *mtactl_bold(const struct mtactl *m);

@@ -9,31 +9,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-static int64_t
-integer(const json_t *o, const char *name)
-{
-	return json_integer_value(json_object_get(o, name));
-}
-
-static const char *
-text(const json_t *o, const char *name)
-{
-	const char *s = json_string_value(json_object_get(o, name));
-
-	return s != NULL ? s : "";
-}
-
-static void
-write_text(char *buf, size_t max, const json_t *row, const char *field, int64_t now_us)
-{
-	size_t i;
-
-	snprintf(buf, max, "%s", text(row, field));
-	for (i = 0; buf[i] != '\0'; i++)
-		if (mtactl_control_len(buf + i) > 0)
-			memset(buf + i, ' ', mtactl_control_len(buf + i));
-}
-
 /* What others wrote, line by line: nothing of it may command the terminal. */
 static void
 print_text(const char *s)
@@ -50,7 +25,7 @@ print_text(const char *s)
 static void
 write_sender(char *buf, size_t max, const json_t *row, const char *field, int64_t now_us)
 {
-	write_text(buf, max, row, field, now_us);
+	mtactl_write_text(buf, max, row, field, now_us);
 	if (buf[0] == '\0')
 		snprintf(buf, max, "<>");
 }
@@ -59,82 +34,26 @@ write_sender(char *buf, size_t max, const json_t *row, const char *field, int64_
 static void
 write_n(char *buf, size_t max, const json_t *row, const char *field, int64_t now_us)
 {
-	snprintf(buf, max, "%lld", (long long)integer(row, field));
-}
-
-const char *
-mtactl_count(char *buf, size_t max, int64_t v)
-{
-	char digits[24];
-	int len = snprintf(digits, sizeof(digits), "%lld", (long long)v), i;
-	size_t at = 0;
-
-	for (i = 0; i < len && at + 2 < max; i++) {
-		buf[at++] = digits[i];
-		if ((len - i) % 3 == 1 && i + 1 < len && digits[i] != '-')
-			buf[at++] = ',';
-	}
-	buf[at] = '\0';
-	return buf;
-}
-
-static void
-write_number(char *buf, size_t max, const json_t *row, const char *field, int64_t now_us)
-{
-	int64_t v = integer(row, field);
-
-	if (v == 0)
-		snprintf(buf, max, "-");
-	else
-		mtactl_count(buf, max, v);
-}
-
-static void
-span(char *buf, size_t max, int64_t us)
-{
-	int64_t s = us / 1000000;
-
-	if (s < 120)
-		snprintf(buf, max, "%llds", (long long)s);
-	else if (s < 7200)
-		snprintf(buf, max, "%lldm", (long long)s / 60);
-	else if (s < 172800)
-		snprintf(buf, max, "%lldh", (long long)s / 3600);
-	else
-		snprintf(buf, max, "%lldd", (long long)s / 86400);
+	snprintf(buf, max, "%lld", (long long)mtactl_integer(row, field));
 }
 
 /* How long ago. */
 static void
 write_age(char *buf, size_t max, const json_t *row, const char *field, int64_t now_us)
 {
-	int64_t at_us = integer(row, field);
+	int64_t at_us = mtactl_integer(row, field);
 
 	if (at_us == 0)
 		snprintf(buf, max, "-");
 	else
-		span(buf, max, now_us > at_us ? now_us - at_us : 0);
-}
-
-/* How long until. */
-static void
-write_until(char *buf, size_t max, const json_t *row, const char *field, int64_t now_us)
-{
-	int64_t at_us = integer(row, field);
-
-	if (at_us == 0)
-		snprintf(buf, max, "-");
-	else if (at_us <= now_us)
-		snprintf(buf, max, "now");
-	else /* "in 10m" for what was just said to be 10m */
-		span(buf, max, at_us - now_us + 999999);
+		mtactl_span(buf, max, now_us > at_us ? now_us - at_us : 0);
 }
 
 static void
 write_size(char *buf, size_t max, const json_t *row, const char *field, int64_t now_us)
 {
 	static const char *const units[] = {"B", "KB", "MB", "GB", "TB"};
-	double v = (double)integer(row, field);
+	double v = (double)mtactl_integer(row, field);
 	size_t i = 0;
 
 	while (v >= 1000 && i < 4) {
@@ -142,21 +61,6 @@ write_size(char *buf, size_t max, const json_t *row, const char *field, int64_t 
 		i++;
 	}
 	snprintf(buf, max, i > 0 && v < 9.95 ? "%.1f%s" : "%.0f%s", v, units[i]);
-}
-
-#define TABLE(m, columns, rows, now_us)                                                                      \
-	mtactl_table(m, columns, sizeof(columns) / sizeof(columns[0]), rows, now_us)
-
-static const json_t *
-rows_of(const json_t *answer)
-{
-	return json_object_get(answer, "rows");
-}
-
-static int64_t
-now_of(const json_t *answer)
-{
-	return integer(json_object_get(answer, "summary"), "now_us");
 }
 
 /* --- status --- */
@@ -188,20 +92,14 @@ parts(const struct mtactl *m, const char *name, const json_t *o, const struct pa
 	size_t at = 0, i;
 
 	for (i = 0; i < count && at < sizeof(text_); i++)
-		if (i == 0 || integer(o, list[i].field) != 0)
+		if (i == 0 || mtactl_integer(o, list[i].field) != 0)
 			at += (size_t)snprintf(text_ + at, sizeof(text_) - at, "%s%s %s", i > 0 ? ", " : "",
-				mtactl_count(number, sizeof(number), integer(o, list[i].field)),
+				mtactl_count(number, sizeof(number), mtactl_integer(o, list[i].field)),
 				list[i].words);
 	line(m, name, "%s", text_);
 }
 
 #define PARTS(m, name, o, list) parts(m, name, o, list, sizeof(list) / sizeof(list[0]))
-
-static bool
-is_true(const json_t *o, const char *name)
-{
-	return json_is_true(json_object_get(o, name));
-}
 
 static void
 status_room(const struct mtactl *m, const json_t *s, const json_t *spool)
@@ -214,27 +112,27 @@ status_room(const struct mtactl *m, const json_t *s, const json_t *spool)
 	write_size(memory_max, sizeof(memory_max), s, "memory_max_bytes", 0);
 	write_size(schedule, sizeof(schedule), s, "schedule_bytes", 0);
 	line(m, "spool", "%s used, %s free on its disk%s%s%s%s", used, disk, mtactl_red(m),
-		is_true(spool, "failed") ? "  FAILED: clients get 4xx until it is verified" : "",
-		is_true(spool, "full") ? "  FULL: clients get 452" : "", mtactl_plain(m));
+		mtactl_is_true(spool, "failed") ? "  FAILED: clients get 4xx until it is verified" : "",
+		mtactl_is_true(spool, "full") ? "  FULL: clients get 452" : "", mtactl_plain(m));
 	line(m, "memory", "%s of %s for messages, %s for the schedule", memory, memory_max, schedule);
 	line(m, "accounting", "%s%s%s, %s events not yet in the files",
-		is_true(s, "accounting_failed") ? mtactl_red(m) : "",
-		is_true(s, "accounting_failed") ? "FAILED" : "fine", mtactl_plain(m),
-		mtactl_count(events, sizeof(events), integer(spool, "unreported")));
+		mtactl_is_true(s, "accounting_failed") ? mtactl_red(m) : "",
+		mtactl_is_true(s, "accounting_failed") ? "FAILED" : "fine", mtactl_plain(m),
+		mtactl_count(events, sizeof(events), mtactl_integer(spool, "unreported")));
 }
 
 static void
 status_dns(const struct mtactl *m, const json_t *dns)
 {
 	char asked[32], hits[32], cached[32], under_way[32], failed[32];
-	int64_t failures = integer(dns, "timeouts") + integer(dns, "servfails");
+	int64_t failures = mtactl_integer(dns, "timeouts") + mtactl_integer(dns, "servfails");
 
 	line(m, "dns", "%s asked, %s failed, %s under way; %s answers cached, used %s times",
-		mtactl_count(asked, sizeof(asked), integer(dns, "asked")),
+		mtactl_count(asked, sizeof(asked), mtactl_integer(dns, "asked")),
 		mtactl_count(failed, sizeof(failed), failures),
-		mtactl_count(under_way, sizeof(under_way), integer(dns, "under_way")),
-		mtactl_count(cached, sizeof(cached), integer(dns, "cached")),
-		mtactl_count(hits, sizeof(hits), integer(dns, "cache_hits")));
+		mtactl_count(under_way, sizeof(under_way), mtactl_integer(dns, "under_way")),
+		mtactl_count(cached, sizeof(cached), mtactl_integer(dns, "cached")),
+		mtactl_count(hits, sizeof(hits), mtactl_integer(dns, "cache_hits")));
 }
 
 static void
@@ -251,26 +149,27 @@ show_status(const struct mtactl *m, const struct mtactl_options *o, const json_t
 	const json_t *sessions = json_object_get(s, "sessions"), *rate = json_object_get(s, "rates");
 	char up[32], sites[32], domains[32];
 
-	span(up, sizeof(up), integer(s, "uptime_s") * 1000000);
-	line(m, "mtad", "%s on %s, pid %lld, up %s%s%s%s%s", text(s, "version"), text(s, "hostname"),
-		(long long)integer(s, "pid"), up, mtactl_bold(m),
-		is_true(s, "recovering") ? ", still reading the spool" : "",
-		is_true(s, "stopping") ? ", stopping" : "", mtactl_plain(m));
+	mtactl_span(up, sizeof(up), mtactl_integer(s, "uptime_s") * 1000000);
+	line(m, "mtad", "%s on %s, pid %lld, up %s%s%s%s%s", mtactl_text(s, "version"),
+		mtactl_text(s, "hostname"), (long long)mtactl_integer(s, "pid"), up, mtactl_bold(m),
+		mtactl_is_true(s, "recovering") ? ", still reading the spool" : "",
+		mtactl_is_true(s, "stopping") ? ", stopping" : "", mtactl_plain(m));
 	PARTS(m, "queued", s, queued);
 	if (rate != NULL)
 		PARTS(m, "a second", rate, rates);
 	PARTS(m, "since ever", spool, ever);
 	line(m, "sessions", "%lld submitting, %lld delivering; %s sites, %s domains",
-		(long long)integer(sessions, "submitting"), (long long)integer(sessions, "delivering"),
-		mtactl_count(sites, sizeof(sites), integer(s, "sites")),
-		mtactl_count(domains, sizeof(domains), integer(s, "domains")));
+		(long long)mtactl_integer(sessions, "submitting"),
+		(long long)mtactl_integer(sessions, "delivering"),
+		mtactl_count(sites, sizeof(sites), mtactl_integer(s, "sites")),
+		mtactl_count(domains, sizeof(domains), mtactl_integer(s, "domains")));
 	status_dns(m, json_object_get(s, "dns"));
 	status_room(m, s, spool);
-	if (integer(s, "pauses") > 0)
-		line(m, "pauses", "%lld (mtactl pauses)", (long long)integer(s, "pauses"));
-	if (integer(spool, "quarantined") > 0)
+	if (mtactl_integer(s, "pauses") > 0)
+		line(m, "pauses", "%lld (mtactl pauses)", (long long)mtactl_integer(s, "pauses"));
+	if (mtactl_integer(spool, "quarantined") > 0)
 		line(m, "quarantine", "%s%lld damaged recipients set aside%s", mtactl_red(m),
-			(long long)integer(spool, "quarantined"), mtactl_plain(m));
+			(long long)mtactl_integer(spool, "quarantined"), mtactl_plain(m));
 }
 
 /* --- queue and sites --- */
@@ -278,14 +177,15 @@ show_status(const struct mtactl *m, const struct mtactl_options *o, const json_t
 static const char *
 name_of(const json_t *row)
 {
-	return text(row, json_object_get(row, "domain") != NULL ? "domain" : "site");
+	return mtactl_text(row, json_object_get(row, "domain") != NULL ? "domain" : "site");
 }
 
 static int64_t
 weight_of(const json_t *row)
 {
-	return json_object_get(row, "recipients") != NULL ? integer(row, "recipients")
-							  : integer(row, "ready") + integer(row, "sessions");
+	return json_object_get(row, "recipients") != NULL
+		       ? mtactl_integer(row, "recipients")
+		       : mtactl_integer(row, "ready") + mtactl_integer(row, "sessions");
 }
 
 static int
@@ -320,7 +220,7 @@ mtactl_sort_rows(const struct mtactl_options *o, json_t *answer)
 static void
 set_earlier(json_t *to, const json_t *from, const char *field)
 {
-	int64_t now = integer(to, field), other = integer(from, field);
+	int64_t now = mtactl_integer(to, field), other = mtactl_integer(from, field);
 
 	if (now == 0 || (other != 0 && other < now))
 		(void)json_object_set_new(to, field, json_integer(other));
@@ -329,7 +229,8 @@ set_earlier(json_t *to, const json_t *from, const char *field)
 static void
 set_sum(json_t *to, const json_t *from, const char *field)
 {
-	(void)json_object_set_new(to, field, json_integer(integer(to, field) + integer(from, field)));
+	(void)json_object_set_new(
+		to, field, json_integer(mtactl_integer(to, field) + mtactl_integer(from, field)));
 }
 
 void
@@ -346,9 +247,9 @@ mtactl_row_by_site(json_t *answer, json_t *row)
 		(void)json_object_set_new(answer, "sites", sites);
 	}
 	(void)json_object_del(row, "domain");
-	if (text(row, "site")[0] == '\0')
+	if (mtactl_text(row, "site")[0] == '\0')
 		(void)json_object_set_new(row, "site", json_string("(no route yet)"));
-	name = text(row, "site");
+	name = mtactl_text(row, "site");
 	(void)json_object_set_new(row, "domains", json_integer(1));
 	if ((site = json_object_get(sites, name)) == NULL) {
 		(void)json_object_set(sites, name, row);
@@ -356,8 +257,9 @@ mtactl_row_by_site(json_t *answer, json_t *row)
 		return;
 	}
 	/* The words of the domain that holds up most. */
-	if (integer(row, "recipients") > integer(site, "most") && text(row, "reply")[0] != '\0') {
-		(void)json_object_set_new(site, "most", json_integer(integer(row, "recipients")));
+	if (mtactl_integer(row, "recipients") > mtactl_integer(site, "most") &&
+		mtactl_text(row, "reply")[0] != '\0') {
+		(void)json_object_set_new(site, "most", json_integer(mtactl_integer(row, "recipients")));
 		(void)json_object_set(site, "reply", json_object_get(row, "reply"));
 		(void)json_object_set(site, "code", json_object_get(row, "code"));
 	}
@@ -371,13 +273,14 @@ mtactl_row_by_site(json_t *answer, json_t *row)
 static json_t *
 with_sum(const json_t *answer, const char *field, const char *what)
 {
-	json_t *rows = json_copy((json_t *)(uintptr_t)rows_of(answer));
+	json_t *rows = json_copy((json_t *)(uintptr_t)mtactl_rows(answer));
 	json_t *sum = json_copy(json_object_get(answer, "summary"));
 	char number[32], words[64];
 
-	if (json_array_size(rows) > 1 || (what != NULL && integer(sum, what) > 1)) {
+	if (json_array_size(rows) > 1 || (what != NULL && mtactl_integer(sum, what) > 1)) {
 		snprintf(words, sizeof(words), "%s %s",
-			what != NULL ? mtactl_count(number, sizeof(number), integer(sum, what)) : "all",
+			what != NULL ? mtactl_count(number, sizeof(number), mtactl_integer(sum, what))
+				     : "all",
 			what != NULL ? what : "");
 		(void)json_object_set_new(sum, field, json_string(words));
 		(void)json_object_set_new(sum, "is_sum", json_true());
@@ -387,35 +290,26 @@ with_sum(const json_t *answer, const char *field, const char *what)
 	return rows;
 }
 
-static void
-show_more(const struct mtactl *m, int64_t all, int64_t shown)
-{
-	char number[32];
-
-	if (all > shown)
-		printf("%s... and %s more (--limit 0 shows all)%s\n", mtactl_dim(m),
-			mtactl_count(number, sizeof(number), all - shown), mtactl_plain(m));
-}
-
 #define COUNTS                                                                                               \
-	{"READY", "ready", write_number, true, 0, false},                                                    \
-		{"WAITING", "waiting", write_number, true, 0, false},                                        \
-		{"LEASED", "leased", write_number, true, 0, false},                                          \
-		{"HELD", "held", write_number, true, 0, false},                                              \
+	{"READY", "ready", mtactl_write_number, true, 0, false},                                             \
+		{"WAITING", "waiting", mtactl_write_number, true, 0, false},                                 \
+		{"LEASED", "leased", mtactl_write_number, true, 0, false},                                   \
+		{"HELD", "held", mtactl_write_number, true, 0, false},                                       \
 		{"OLDEST", "oldest_us", write_age, true, 0, false},                                          \
 	{                                                                                                    \
-		"NEXT", "next_us", write_until, true, 0, false                                               \
+		"NEXT", "next_us", mtactl_write_until, true, 0, false                                        \
 	}
 
-static const struct mtactl_column domain_columns[] = {{"DOMAIN", "domain", write_text, false, 16, false},
-	COUNTS, {"SITE", "site", write_text, false, 12, true},
-	{"LAST REPLY", "reply", write_text, false, 20, false}};
-static const struct mtactl_column site_columns[] = {{"SITE", "site", write_text, false, 16, false},
-	{"DOMAINS", "domains", write_number, true, 0, true}, COUNTS,
-	{"LAST REPLY", "reply", write_text, false, 20, false}};
-static const struct mtactl_column state_columns[] = {{"STATE", "state", write_text, false, 0, false},
-	{"RECIPIENTS", "recipients", write_number, true, 0, false},
-	{"DOMAINS", "domains", write_number, true, 0, false}};
+static const struct mtactl_column domain_columns[] = {
+	{"DOMAIN", "domain", mtactl_write_text, false, 16, false}, COUNTS,
+	{"SITE", "site", mtactl_write_text, false, 12, true},
+	{"LAST REPLY", "reply", mtactl_write_text, false, 20, false}};
+static const struct mtactl_column site_columns[] = {{"SITE", "site", mtactl_write_text, false, 16, false},
+	{"DOMAINS", "domains", mtactl_write_number, true, 0, true}, COUNTS,
+	{"LAST REPLY", "reply", mtactl_write_text, false, 20, false}};
+static const struct mtactl_column state_columns[] = {{"STATE", "state", mtactl_write_text, false, 0, false},
+	{"RECIPIENTS", "recipients", mtactl_write_number, true, 0, false},
+	{"DOMAINS", "domains", mtactl_write_number, true, 0, false}};
 
 static void
 show_queue(const struct mtactl *m, const struct mtactl_options *o, const json_t *answer)
@@ -424,41 +318,42 @@ show_queue(const struct mtactl *m, const struct mtactl_options *o, const json_t 
 	bool by_site = strcmp(o->by, "site") == 0, by_state = strcmp(o->by, "state") == 0;
 	json_t *rows;
 
-	if (integer(s, "recipients") == 0) {
+	if (mtactl_integer(s, "recipients") == 0) {
 		puts("the queue is empty");
 		return;
 	}
 	if (by_state) {
 		rows = with_sum(answer, "state", NULL);
-		TABLE(m, state_columns, rows, now_of(answer));
+		MTACTL_TABLE(m, state_columns, rows, mtactl_now(answer));
 		json_decref(rows);
 		return;
 	}
 	rows = with_sum(answer, by_site ? "site" : "domain", by_site ? "sites" : "domains");
 	if (by_site)
-		TABLE(m, site_columns, rows, now_of(answer));
+		MTACTL_TABLE(m, site_columns, rows, mtactl_now(answer));
 	else
-		TABLE(m, domain_columns, rows, now_of(answer));
+		MTACTL_TABLE(m, domain_columns, rows, mtactl_now(answer));
 	json_decref(rows);
-	show_more(m, integer(s, by_site ? "sites" : "domains"), (int64_t)json_array_size(rows_of(answer)));
+	mtactl_show_more(m, mtactl_integer(s, by_site ? "sites" : "domains"),
+		(int64_t)json_array_size(mtactl_rows(answer)));
 }
 
 static void
 write_site_reply(char *buf, size_t max, const json_t *row, const char *field, int64_t now_us)
 {
-	if (is_true(row, "is_paused"))
+	if (mtactl_is_true(row, "is_paused"))
 		snprintf(buf, max, "(paused)");
-	else if (is_true(row, "starved"))
+	else if (mtactl_is_true(row, "starved"))
 		snprintf(buf, max, "(waits for connections-total)");
 	else
-		write_text(buf, max, row, field, now_us);
+		mtactl_write_text(buf, max, row, field, now_us);
 }
 
 /* "not set", and what comes from no file. */
 static void
 write_value(char *buf, size_t max, const json_t *row, const char *field, int64_t now_us)
 {
-	write_text(buf, max, row, field, now_us);
+	mtactl_write_text(buf, max, row, field, now_us);
 	if (buf[0] == '\0')
 		snprintf(buf, max, "(not set)");
 }
@@ -466,11 +361,13 @@ write_value(char *buf, size_t max, const json_t *row, const char *field, int64_t
 static void
 show_explain(const struct mtactl *m, const struct mtactl_options *o, const json_t *answer)
 {
-	static const struct mtactl_column columns[] = {{"SETTING", "setting", write_text, false, 0, false},
+	static const struct mtactl_column columns[] = {
+		{"SETTING", "setting", mtactl_write_text, false, 0, false},
 		{"VALUE", "value", write_value, false, 20, false},
-		{"FROM", "block", write_text, false, 12, false}, {"AT", "at", write_text, false, 0, false}};
+		{"FROM", "block", mtactl_write_text, false, 12, false},
+		{"AT", "at", mtactl_write_text, false, 0, false}};
 
-	TABLE(m, columns, rows_of(answer), 0);
+	MTACTL_TABLE(m, columns, mtactl_rows(answer), 0);
 }
 
 /* Members of a list, or what stands for none. */
@@ -553,20 +450,20 @@ show_rules(const struct mtactl *m, const struct mtactl_options *o, const json_t 
 static void
 show_sites(const struct mtactl *m, const struct mtactl_options *o, const json_t *answer)
 {
-	static const struct mtactl_column columns[] = {{"SITE", "site", write_text, false, 16, false},
-		{"DOMAINS", "domains", write_number, true, 0, false},
-		{"READY", "ready", write_number, true, 0, false},
-		{"SESSIONS", "sessions", write_number, true, 0, false},
-		{"WAITS", "wait_until_us", write_until, true, 0, false},
+	static const struct mtactl_column columns[] = {{"SITE", "site", mtactl_write_text, false, 16, false},
+		{"DOMAINS", "domains", mtactl_write_number, true, 0, false},
+		{"READY", "ready", mtactl_write_number, true, 0, false},
+		{"SESSIONS", "sessions", mtactl_write_number, true, 0, false},
+		{"WAITS", "wait_until_us", mtactl_write_until, true, 0, false},
 		{"LAST REPLY", "reply", write_site_reply, false, 20, false}};
 
-	if (json_array_size(rows_of(answer)) == 0) {
+	if (json_array_size(mtactl_rows(answer)) == 0) {
 		puts("no mail goes anywhere, and none has gone for a while");
 		return;
 	}
-	TABLE(m, columns, rows_of(answer), now_of(answer));
-	show_more(m, integer(json_object_get(answer, "summary"), "sites"),
-		(int64_t)json_array_size(rows_of(answer)));
+	MTACTL_TABLE(m, columns, mtactl_rows(answer), mtactl_now(answer));
+	mtactl_show_more(m, mtactl_integer(json_object_get(answer, "summary"), "sites"),
+		(int64_t)json_array_size(mtactl_rows(answer)));
 }
 
 /* --- messages --- */
@@ -574,28 +471,29 @@ show_sites(const struct mtactl *m, const struct mtactl_options *o, const json_t 
 static void
 show_list(const struct mtactl *m, const struct mtactl_options *o, const json_t *answer)
 {
-	static const struct mtactl_column columns[] = {{"ID", "id", write_text, true, 0, false},
-		{"N", "n", write_n, true, 0, false}, {"STATE", "state", write_text, false, 0, false},
-		{"TRIES", "attempts", write_number, true, 0, false},
+	static const struct mtactl_column columns[] = {{"ID", "id", mtactl_write_text, true, 0, false},
+		{"N", "n", write_n, true, 0, false}, {"STATE", "state", mtactl_write_text, false, 0, false},
+		{"TRIES", "attempts", mtactl_write_number, true, 0, false},
 		{"AGE", "arrived_us", write_age, true, 0, false},
-		{"NEXT", "due_us", write_until, true, 0, false}, {"SIZE", "bytes", write_size, true, 0, true},
-		{"RECIPIENT", "rcpt", write_text, false, 16, false},
+		{"NEXT", "due_us", mtactl_write_until, true, 0, false},
+		{"SIZE", "bytes", write_size, true, 0, true},
+		{"RECIPIENT", "rcpt", mtactl_write_text, false, 16, false},
 		{"SENDER", "sender", write_sender, false, 16, true},
-		{"LAST REPLY", "reply", write_text, false, 20, false}};
+		{"LAST REPLY", "reply", mtactl_write_text, false, 20, false}};
 	const json_t *s = json_object_get(answer, "summary");
 	char shown[32], all[32];
 
-	if (json_array_size(rows_of(answer)) == 0) {
+	if (json_array_size(mtactl_rows(answer)) == 0) {
 		puts("nothing in the queue matches");
 		return;
 	}
-	TABLE(m, columns, rows_of(answer), now_of(answer));
-	if (!is_true(s, "cut"))
+	MTACTL_TABLE(m, columns, mtactl_rows(answer), mtactl_now(answer));
+	if (!mtactl_is_true(s, "cut"))
 		return;
-	mtactl_count(shown, sizeof(shown), (int64_t)json_array_size(rows_of(answer)));
+	mtactl_count(shown, sizeof(shown), (int64_t)json_array_size(mtactl_rows(answer)));
 	if (json_object_get(s, "matching") != NULL)
 		printf("%s%s of %s shown (--limit shows up to 100,000)%s\n", mtactl_dim(m), shown,
-			mtactl_count(all, sizeof(all), integer(s, "matching")), mtactl_plain(m));
+			mtactl_count(all, sizeof(all), mtactl_integer(s, "matching")), mtactl_plain(m));
 	else
 		printf("%sthe first %s found; there are more (--limit shows up to 100,000)%s\n",
 			mtactl_dim(m), shown, mtactl_plain(m));
@@ -605,51 +503,51 @@ static void
 show_message(const struct mtactl *m, const struct mtactl_options *o, const json_t *answer)
 {
 	static const struct mtactl_column columns[] = {{"N", "n", write_n, true, 0, false},
-		{"RECIPIENT", "rcpt", write_text, false, 16, false},
-		{"STATE", "state", write_text, false, 0, false},
-		{"TRIES", "attempts", write_number, true, 0, false},
+		{"RECIPIENT", "rcpt", mtactl_write_text, false, 16, false},
+		{"STATE", "state", mtactl_write_text, false, 0, false},
+		{"TRIES", "attempts", mtactl_write_number, true, 0, false},
 		{"LAST", "last_us", write_age, true, 0, false},
-		{"NEXT", "due_us", write_until, true, 0, false},
-		{"HOST", "host", write_text, false, 12, true},
-		{"LAST REPLY", "reply", write_text, false, 20, false}};
+		{"NEXT", "due_us", mtactl_write_until, true, 0, false},
+		{"HOST", "host", mtactl_write_text, false, 12, true},
+		{"LAST REPLY", "reply", mtactl_write_text, false, 20, false}};
 	const json_t *s = json_object_get(answer, "summary");
 	char age[32], size[32];
 
-	write_age(age, sizeof(age), s, "arrived_us", integer(s, "now_us"));
+	write_age(age, sizeof(age), s, "arrived_us", mtactl_integer(s, "now_us"));
 	write_size(size, sizeof(size), s, "bytes", 0);
-	line(m, "message", "%s, %s, accepted %s ago with %lld recipients", text(s, "id"), size, age,
-		(long long)integer(s, "recipients_at_accept"));
-	line(m, "sender", "<%s>", text(s, "sender"));
-	if (text(s, "user")[0] != '\0')
-		line(m, "user", "%s", text(s, "user"));
-	if (text(s, "job")[0] != '\0')
-		line(m, "job", "%s", text(s, "job"));
-	if (text(s, "pool")[0] != '\0')
-		line(m, "pool", "%s", text(s, "pool"));
-	line(m, "class", "%s", text(s, "class"));
-	if (integer(s, "release_us") > integer(s, "now_us")) {
-		write_until(age, sizeof(age), s, "release_us", integer(s, "now_us"));
+	line(m, "message", "%s, %s, accepted %s ago with %lld recipients", mtactl_text(s, "id"), size, age,
+		(long long)mtactl_integer(s, "recipients_at_accept"));
+	line(m, "sender", "<%s>", mtactl_text(s, "sender"));
+	if (mtactl_text(s, "user")[0] != '\0')
+		line(m, "user", "%s", mtactl_text(s, "user"));
+	if (mtactl_text(s, "job")[0] != '\0')
+		line(m, "job", "%s", mtactl_text(s, "job"));
+	if (mtactl_text(s, "pool")[0] != '\0')
+		line(m, "pool", "%s", mtactl_text(s, "pool"));
+	line(m, "class", "%s", mtactl_text(s, "class"));
+	if (mtactl_integer(s, "release_us") > mtactl_integer(s, "now_us")) {
+		mtactl_write_until(age, sizeof(age), s, "release_us", mtactl_integer(s, "now_us"));
 		line(m, "scheduled", "goes in %s", age);
 	}
 	putchar('\n');
-	TABLE(m, columns, rows_of(answer), integer(s, "now_us"));
+	MTACTL_TABLE(m, columns, mtactl_rows(answer), mtactl_integer(s, "now_us"));
 	printf("\n%s", mtactl_dim(m));
-	print_text(text(s, "text"));
+	print_text(mtactl_text(s, "text"));
 	fputs(mtactl_plain(m), stdout);
 }
 
 static void
 show_pauses(const struct mtactl *m, const struct mtactl_options *o, const json_t *answer)
 {
-	static const struct mtactl_column columns[] = {{"KIND", "kind", write_text, false, 0, false},
-		{"NAME", "name", write_text, false, 16, false},
-		{"LIFTS IN", "until_us", write_until, true, 0, false},
-		{"REASON", "reason", write_text, false, 20, false}};
+	static const struct mtactl_column columns[] = {{"KIND", "kind", mtactl_write_text, false, 0, false},
+		{"NAME", "name", mtactl_write_text, false, 16, false},
+		{"LIFTS IN", "until_us", mtactl_write_until, true, 0, false},
+		{"REASON", "reason", mtactl_write_text, false, 20, false}};
 
-	if (json_array_size(rows_of(answer)) == 0)
+	if (json_array_size(mtactl_rows(answer)) == 0)
 		puts("nothing is paused");
 	else
-		TABLE(m, columns, rows_of(answer), now_of(answer));
+		MTACTL_TABLE(m, columns, mtactl_rows(answer), mtactl_now(answer));
 }
 
 static void
@@ -658,7 +556,7 @@ show_audit(const struct mtactl *m, const struct mtactl_options *o, const json_t 
 	static const char *const names[] = {
 		"accepted", "delivered", "bounced", "expired", "dropped", "queued", "quarantined"};
 	const json_t *s = json_object_get(answer, "summary");
-	bool ok = is_true(s, "balanced");
+	bool ok = mtactl_is_true(s, "balanced");
 	char number[32];
 	size_t i;
 
@@ -667,13 +565,14 @@ show_audit(const struct mtactl *m, const struct mtactl_options *o, const json_t 
 			i == 0   ? " "
 			: i == 1 ? "="
 				 : "+",
-			names[i], mtactl_count(number, sizeof(number), integer(s, names[i])));
+			names[i], mtactl_count(number, sizeof(number), mtactl_integer(s, names[i])));
 	printf("\n  %-16s %14s  %s\n", "counted on disk",
-		mtactl_count(number, sizeof(number), integer(s, "counted")),
-		is_true(s, "records_counted") ? "right" : "WRONG");
+		mtactl_count(number, sizeof(number), mtactl_integer(s, "counted")),
+		mtactl_is_true(s, "records_counted") ? "right" : "WRONG");
 	printf("  %-16s %14s  %s%s\n", "in the schedule",
-		mtactl_count(number, sizeof(number), integer(s, "scheduled")), text(s, "schedule"),
-		integer(s, "scheduled") != integer(s, "queued") ? ", a moment later" : "");
+		mtactl_count(number, sizeof(number), mtactl_integer(s, "scheduled")),
+		mtactl_text(s, "schedule"),
+		mtactl_integer(s, "scheduled") != mtactl_integer(s, "queued") ? ", a moment later" : "");
 	printf("%s%s%s\n", ok ? mtactl_green(m) : mtactl_red(m),
 		ok ? "the books balance" : "THE BOOKS DO NOT BALANCE", mtactl_plain(m));
 }
@@ -684,12 +583,12 @@ show_dkim(const struct mtactl *m, const struct mtactl_options *o, const json_t *
 	const json_t *row;
 	size_t i;
 
-	json_array_foreach(rows_of(answer), i, row)
+	json_array_foreach(mtactl_rows(answer), i, row)
 	{
 		bool ok = json_is_true(json_object_get(row, "good"));
 
 		printf("%s%-4s%s %s %s\n", ok ? mtactl_green(m) : mtactl_red(m), ok ? "good" : "BAD",
-			mtactl_plain(m), text(row, "record"), text(row, "why"));
+			mtactl_plain(m), mtactl_text(row, "record"), mtactl_text(row, "why"));
 	}
 }
 
@@ -707,9 +606,9 @@ show_done(const struct mtactl *m, const struct mtactl_options *o, const json_t *
 			puts(words[i][1]);
 	if (strcmp(o->command, "reload") != 0)
 		return;
-	print_text(text(s, "text"));
-	if (is_true(s, "reloaded"))
-		puts(text(s, "text")[0] != '\0' ? "reloaded" : "reloaded; nothing was different");
+	print_text(mtactl_text(s, "text"));
+	if (mtactl_is_true(s, "reloaded"))
+		puts(mtactl_text(s, "text")[0] != '\0' ? "reloaded" : "reloaded; nothing was different");
 }
 
 void
