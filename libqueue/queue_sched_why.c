@@ -306,6 +306,7 @@ way_reason(struct queue_sched *q, const struct sched_cell *cell, struct queue_re
 	uint32_t i;
 
 	out->site = site_name(way->site);
+	out->sources = way->option_count;
 	if (pool != NULL)
 		out->pool = q->conf.pools[way->choice].name;
 	if (is_stream_shut(q, cell->stream, out))

@@ -62,6 +62,7 @@ struct queue_reason {
 	struct queue_blob site;   /* it would go to; empty: not routed */
 	struct queue_blob pool;   /* it would go by; empty: a single source's */
 	uint32_t source;          /* of lanes and sources; UINT32_MAX: none */
+	uint32_t sources;         /* it may go by so many; 0: not routed */
 };
 typedef bool queue_sched_visit_reason(void *arg, const struct queue_reason *r);
 /* What keeps the mail of a domain, in no order, and several times the same; false: the domain is not known.

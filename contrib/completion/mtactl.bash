@@ -26,7 +26,7 @@ _mtactl()
 		words=("${COMP_WORDS[@]}") cword=$COMP_CWORD
 		cur=${COMP_WORDS[COMP_CWORD]} prev=${COMP_WORDS[COMP_CWORD-1]}
 	}
-	local looks='status queue sites list show pauses audit explain rules'
+	local looks='status queue sites why lanes sources streams limits list show pauses audit explain rules'
 	local changes='retry hold release bounce delete'
 	local others='pause resume reload stop rotate dkim passwd warmup help version'
 	local filters='--domain --site --sender --user --job --held --waiting'
@@ -37,7 +37,7 @@ _mtactl()
 	for ((i = 1; i < cword; i++)); do
 		case ${words[i]} in
 		-c|--socket) mtactl+=("${words[i]}" "${words[i+1]}"); ((i++)) ;;
-		--domain|--site|--sender|--user|--job|--limit|--by|--reason|--for|--selector|--algorithm|--out|--provider|--mx|--phase|--file) ((i++)) ;;
+		--domain|--site|--sender|--user|--job|--limit|--by|--reason|--for|--selector|--algorithm|--out|--level|--provider|--mx|--phase|--file) ((i++)) ;;
 		--curve|--volumes|--volume|--providers|--start|--svg) ((i++)) ;;
 		-*) ;;
 		*) command=${words[i]} at=$i; break ;;
@@ -53,10 +53,12 @@ _mtactl()
 	--for) COMPREPLY=($(compgen -W '10m 30m 1h 2h 6h 1d' -- "$cur")); return ;;
 	--domain) COMPREPLY=($(compgen -W "$(_mtactl_ask domain queue --limit 500)" -- "$cur")); return ;;
 	--site) COMPREPLY=($(compgen -W "$(_mtactl_ask site sites --limit 500)" -- "$cur")); return ;;
+	--level) COMPREPLY=($(compgen -W 'lane site source pool stream user all' -- "$cur")); return ;;
+	--user) COMPREPLY=($(compgen -W "$(_mtactl_ask user streams)" -- "$cur")); return ;;
 	--job) COMPREPLY=($(compgen -W "$(_mtactl_ask job list)" -- "$cur")); return ;;
 	--phase) COMPREPLY=($(compgen -W 'greeting ehlo starttls auth mail rcpt data idle' -- "$cur")); return ;;
 	--provider) COMPREPLY=($(compgen -W "$(_mtactl_providers)" -- "$cur")); return ;;
-	--sender|--user|--limit|--reason|--selector|--mx) return ;;
+	--sender|--limit|--reason|--selector|--mx) return ;;
 	esac
 
 	case $command in
@@ -64,6 +66,16 @@ _mtactl()
 	status|pauses) COMPREPLY=($(compgen -W '--watch --json' -- "$cur")) ;;
 	queue) COMPREPLY=($(compgen -W '--by --limit --watch --json' -- "$cur")) ;;
 	sites) COMPREPLY=($(compgen -W '--limit --watch --json' -- "$cur")) ;;
+	why)
+		if [[ $cur == -* ]]; then
+			COMPREPLY=($(compgen -W '--site --limit --watch --json' -- "$cur"))
+		else
+			COMPREPLY=($(compgen -W "$(_mtactl_ask domain queue --limit 500) $(_mtactl_ask id list)" -- "$cur"))
+		fi ;;
+	lanes) COMPREPLY=($(compgen -W '--site --limit --watch --json' -- "$cur")) ;;
+	sources) COMPREPLY=($(compgen -W '--watch --json' -- "$cur")) ;;
+	streams) COMPREPLY=($(compgen -W '--user --limit --watch --json' -- "$cur")) ;;
+	limits) COMPREPLY=($(compgen -W '--level --limit --watch --json' -- "$cur")) ;;
 	explain)
 		if [[ $cur == -* ]]; then
 			COMPREPLY=($(compgen -W '--json' -- "$cur"))
@@ -107,6 +119,8 @@ _mtactl()
 		elif ((cword == at + 2)); then
 			if [[ $command == resume ]]; then
 				COMPREPLY=($(compgen -W "$(_mtactl_ask name pauses)" -- "$cur"))
+			elif [[ $prev == source ]]; then
+				COMPREPLY=($(compgen -W "$(_mtactl_ask source sources)" -- "$cur"))
 			elif [[ $prev == domain ]]; then
 				COMPREPLY=($(compgen -W "$(_mtactl_ask domain queue --limit 500)" -- "$cur"))
 			elif [[ $prev == site ]]; then

@@ -30,6 +30,11 @@ static const struct ctl_command commands[] = {
 	{"status", CTL_SLOW, ctl_status},
 	{"queue", CTL_QUEUE, ctl_queue},
 	{"sites", CTL_QUEUE, ctl_sites},
+	{"why", CTL_QUEUE, ctl_why},
+	{"lanes", CTL_QUEUE, ctl_lanes},
+	{"sources", CTL_QUEUE, ctl_sources},
+	{"streams", CTL_QUEUE, ctl_streams},
+	{"limits", CTL_QUEUE, ctl_limits},
 	{"list", CTL_QUEUE, ctl_list},
 	{"show", CTL_QUEUE, ctl_show},
 	{"count", CTL_QUEUE, ctl_count},
@@ -84,6 +89,7 @@ request_free(struct ctl_request *r)
 	json_decref(r->args);
 	json_decref(r->frames);
 	json_decref(r->part);
+	json_decref(r->sums);
 	queue_loaded_free(&r->loaded);
 	ctl_walk_free(r->walk);
 	free(r->state);

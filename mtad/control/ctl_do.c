@@ -181,6 +181,12 @@ static const char *const pause_kinds[] = {[QUEUE_PAUSE_ALL] = "all",
 	[QUEUE_PAUSE_JOB] = "job",
 	[QUEUE_PAUSE_USER] = "user"};
 
+const char *
+ctl_pause_kind(enum queue_pause_kind kind)
+{
+	return pause_kinds[kind];
+}
+
 /* -1: not a kind. */
 static int
 pause_kind(const struct ctl_request *r)

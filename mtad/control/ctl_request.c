@@ -5,6 +5,7 @@
 #include "control/ctl_request.h"
 
 #include "base/domain.h"
+#include "queue_store.h"
 
 #include <stdarg.h>
 #include <stdio.h>
@@ -96,6 +97,29 @@ ctl_blob(struct queue_blob b)
 	text = json_stringn(copy, b.len);
 	free(copy);
 	return text;
+}
+
+json_t *
+ctl_id(queue_id id)
+{
+	char text[24];
+
+	snprintf(text, sizeof(text), "%llx", (unsigned long long)id);
+	return json_string(text);
+}
+
+static int
+compare_rcpts(const void *key, const void *rcpt)
+{
+	uint16_t n = *(const uint16_t *)key, other = ((const struct queue_rcpt *)rcpt)->n;
+
+	return (n > other) - (n < other);
+}
+
+const struct queue_rcpt *
+ctl_loaded_rcpt(const struct queue_loaded *loaded, uint16_t n)
+{
+	return bsearch(&n, loaded->rcpts, loaded->rcpt_count, sizeof(loaded->rcpts[0]), compare_rcpts);
 }
 
 static struct queue_blob

@@ -59,6 +59,7 @@ struct ctl_request {
 	struct ctl_walk *walk;       /* of ctl_walk(): freed with the request; so are: */
 	void *state;                 /* of a command that takes several steps */
 	json_t *part;                /* likewise: JSON of it */
+	json_t *sums;                /* likewise: rows by what they are about, while they are added up */
 	struct queue_loaded *loaded; /* likewise: a message */
 	bool is_pending;             /* run() has begun something that will post the request back itself */
 	char who[64];
@@ -84,6 +85,10 @@ int64_t ctl_arg_int(const struct ctl_request *r, const char *name, int64_t absen
 json_t *ctl_blob(struct queue_blob b);
 /* Jansson has no unsigned integers; nothing here is as large as that. */
 json_int_t ctl_number(uint64_t v);
+json_t *ctl_id(queue_id id);
+const char *ctl_pause_kind(enum queue_pause_kind kind);
+/* NULL: it has ended. */
+const struct queue_rcpt *ctl_loaded_rcpt(const struct queue_loaded *loaded, uint16_t n);
 /* From args: all, id, n, domain, site, job, user, held, waiting, sender. False: an error was set: something
  * that is empty, of the wrong type or not known, or (but for list) no filter at all. */
 bool ctl_filter(struct ctl_request *r);
@@ -107,6 +112,11 @@ void ctl_left(struct ctl_request *r);
 bool ctl_status(struct ctl_request *r);
 bool ctl_queue(struct ctl_request *r);
 bool ctl_sites(struct ctl_request *r);
+bool ctl_why(struct ctl_request *r);
+bool ctl_lanes(struct ctl_request *r);
+bool ctl_sources(struct ctl_request *r);
+bool ctl_streams(struct ctl_request *r);
+bool ctl_limits(struct ctl_request *r);
 bool ctl_list(struct ctl_request *r);
 bool ctl_show(struct ctl_request *r);
 bool ctl_count(struct ctl_request *r);

@@ -20,15 +20,6 @@
 
 enum { LIST_MAX = 100000, LIST_DEFAULT = 100 };
 
-static json_t *
-id_text(queue_id id)
-{
-	char text[24];
-
-	snprintf(text, sizeof(text), "%llx", (unsigned long long)id);
-	return json_string(text);
-}
-
 static void
 set(json_t *o, const char *name, json_t *take_value)
 {
@@ -192,26 +183,17 @@ compare_entries(const void *a, const void *b)
 	return (x->n > y->n) - (x->n < y->n);
 }
 
-static int
-compare_rcpts(const void *key, const void *rcpt)
-{
-	uint16_t n = *(const uint16_t *)key, other = ((const struct queue_rcpt *)rcpt)->n;
-
-	return (n > other) - (n < other);
-}
-
 /* A recipient that ended between the two looks has no row. */
 static void
 list_row(struct ctl_request *r, const struct list_entry *e)
 {
 	const struct queue_loaded *loaded = r->loaded;
-	const struct queue_rcpt *rcpt =
-		bsearch(&e->n, loaded->rcpts, loaded->rcpt_count, sizeof(*rcpt), compare_rcpts);
+	const struct queue_rcpt *rcpt = ctl_loaded_rcpt(loaded, e->n);
 	json_t *o;
 
 	if (rcpt == NULL)
 		return;
-	o = json_pack("{s:o,s:i,s:s,s:i,s:I,s:I}", "id", id_text(e->id), "n", (int)e->n, "state", e->state,
+	o = json_pack("{s:o,s:i,s:s,s:i,s:I,s:I}", "id", ctl_id(e->id), "n", (int)e->n, "state", e->state,
 		"attempts", (int)e->attempts, "due_us", (json_int_t)e->due_us, "arrived_us",
 		(json_int_t)e->arrived_us);
 	set(o, "sender", ctl_blob(loaded->message.sender));
@@ -358,7 +340,7 @@ show_rows(struct ctl_request *r)
 	}
 	if (r->at < loaded->rcpt_count)
 		return false;
-	o = json_pack("{s:o,s:o,s:o,s:o,s:o,s:o,s:s,s:I,s:I,s:I,s:i,s:I}", "id", id_text(m->id), "sender",
+	o = json_pack("{s:o,s:o,s:o,s:o,s:o,s:o,s:s,s:I,s:I,s:I,s:i,s:I}", "id", ctl_id(m->id), "sender",
 		ctl_blob(m->sender), "user", ctl_blob(m->user), "job", ctl_blob(m->job), "pool",
 		ctl_blob(m->pool), "envid", ctl_blob(m->envid), "class", queue_class_text(m->klass),
 		"release_us", (json_int_t)m->release_us, "arrived_us", (json_int_t)m->arrived_us, "bytes",

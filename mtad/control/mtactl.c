@@ -32,6 +32,9 @@ enum {
 	OPT_FOR = 1 << 9,
 	OPT_NO_WAIT = 1 << 10,
 	OPT_RULES = 1 << 11,
+	OPT_SITE = 1 << 12,
+	OPT_USER = 1 << 13,
+	OPT_LEVEL = 1 << 14,
 	LOOK = OPT_LIMIT | OPT_WATCH,
 	CHANGE = OPT_FILTER | OPT_ALL | OPT_ASK,
 };
@@ -45,14 +48,16 @@ static const struct {
 	{"by", 'b', required_argument, OPT_BY}, {"limit", 'l', required_argument, OPT_LIMIT},
 	{"body", 'B', no_argument, OPT_BODY}, {"watch", 'w', no_argument, OPT_WATCH},
 	{"domain", 'D', required_argument, OPT_FILTER | OPT_RULES},
-	{"site", 'T', required_argument, OPT_FILTER}, {"sender", 'F', required_argument, OPT_FILTER},
-	{"user", 'U', required_argument, OPT_FILTER}, {"job", 'J', required_argument, OPT_FILTER},
+	{"site", 'T', required_argument, OPT_FILTER | OPT_SITE},
+	{"sender", 'F', required_argument, OPT_FILTER},
+	{"user", 'U', required_argument, OPT_FILTER | OPT_USER}, {"job", 'J', required_argument, OPT_FILTER},
 	{"held", 'H', no_argument, OPT_FILTER}, {"waiting", 'W', no_argument, OPT_FILTER},
 	{"all", 'A', no_argument, OPT_ALL}, {"yes", 'y', no_argument, OPT_ASK},
 	{"dry-run", 'd', no_argument, OPT_ASK}, {"reason", 'R', required_argument, OPT_REASON},
 	{"for", 'O', required_argument, OPT_FOR}, {"no-wait", 'N', no_argument, OPT_NO_WAIT},
 	{"provider", 'P', required_argument, OPT_RULES}, {"mx", 'M', required_argument, OPT_RULES},
-	{"phase", 'p', required_argument, OPT_RULES}, {"file", 'f', required_argument, OPT_RULES}};
+	{"phase", 'p', required_argument, OPT_RULES}, {"file", 'f', required_argument, OPT_RULES},
+	{"level", 'E', required_argument, OPT_LEVEL}};
 enum { OPTIONS = sizeof(options) / sizeof(options[0]) };
 
 /* --- commands --- */
@@ -77,6 +82,14 @@ static const struct command {
 	{"queue", "", " [--by domain|site|state]", "what waits for whom, and why", OPT_BY | LOOK, 0, false,
 		false, mtactl_look},
 	{"sites", "", "", "receiving systems, connections", LOOK, 0, false, false, mtactl_look},
+	{"why", "", " ID | DOMAIN | --site S", "what mail waits for, what helps", OPT_SITE | LOOK, 1, true,
+		false, mtactl_look},
+	{"lanes", "", " [--site S]", "from a source to a site", OPT_SITE | LOOK, 0, false, false,
+		mtactl_look},
+	{"sources", "", "", "local addresses, pools, limits", OPT_WATCH, 0, false, false, mtactl_look},
+	{"streams", "", " [--user U]", "whose mail waits", OPT_USER | LOOK, 0, false, false, mtactl_look},
+	{"limits", "", " [--level LEVEL]", "what is used of each limit", OPT_LEVEL | LOOK, 0, false, false,
+		mtactl_look},
 	{"list", "", " [FILTER]", "recipients", OPT_FILTER | OPT_ALL | OPT_LIMIT, 1, true, false,
 		mtactl_look},
 	{"show", "", " ID [--body]", "one message", OPT_BODY, 1, true, false, mtactl_look},
@@ -121,8 +134,9 @@ usage(FILE *out)
 	      "FILTER  ID, ID/N, --domain D, --site S, --sender A, --user U, --job J, --held, --waiting, "
 	      "--all\n"
 	      "        change: --dry-run only counts; --yes does not ask\n"
-	      "        queue, sites, list: --limit N, 0 for all; status, queue, sites, pauses: --watch\n"
+	      "        what looks: --limit N, 0 for all; --watch\n"
 	      "        rules: --provider P, or --domain D, --mx HOST; --phase PHASE; test: --file FILE\n"
+	      "LEVEL   lane, site, source, pool, stream, user, all\n"
 	      "KIND    domain, site, source, job, user; pause: [--for 2h] [--reason TEXT]\n"
 	      "PLAN    [--curve NAME | --volumes A,B,C] [--volume N] [--providers P=40%,...] [--start DATE]\n"
 	      "        [--svg FILE] [--plain]\n"
@@ -291,6 +305,13 @@ take_id(struct mtactl_options *o, const char *word)
 	return true;
 }
 
+/* Or like a domain. */
+static bool
+looks_like_id(const char *word)
+{
+	return word[strspn(word, "0123456789abcdefABCDEF/")] == '\0';
+}
+
 /* The words behind the command. */
 static bool
 check_words(const struct command *c, struct mtactl_options *o)
@@ -303,6 +324,14 @@ check_words(const struct command *c, struct mtactl_options *o)
 				    : "mtactl: %s does not know what to do with \"%s\"\n",
 			c->name, o->words[c->words_max]);
 		return false;
+	}
+	if (strcmp(c->name, "why") == 0 && o->word_count + o->count != 1) {
+		fputs("mtactl: why what? Give a message's ID or ID/N, a domain, or --site SITE\n", stderr);
+		return false;
+	}
+	if (strcmp(c->name, "why") == 0 && o->word_count == 1 && !looks_like_id(o->words[0])) {
+		take_filter(o, "domain", o->words[0]);
+		return true;
 	}
 	if (c->takes_id && o->word_count == 1 && !take_id(o, o->words[0])) {
 		fprintf(stderr, "mtactl: \"%s\" is no message id (hexadecimal, as in the 250 reply)\n",

@@ -76,8 +76,19 @@ void mtactl_span(char *buf, size_t max, int64_t us);
 void mtactl_write_text(char *buf, size_t max, const json_t *row, const char *field, int64_t now_us);
 void mtactl_write_number(char *buf, size_t max, const json_t *row, const char *field, int64_t now_us);
 void mtactl_write_until(char *buf, size_t max, const json_t *row, const char *field, int64_t now_us);
+void mtactl_write_size(char *buf, size_t max, const json_t *row, const char *field, int64_t now_us);
+/* Control characters become blanks: what others wrote may not command the terminal. */
+void mtactl_clean(char *s);
 /* "... and 12 more" below a table. */
 void mtactl_show_more(const struct mtactl *m, int64_t all, int64_t shown);
+
+/* --- showing pace (mtactl_why.c, mtactl_pace.c) --- */
+
+void mtactl_show_why(const struct mtactl *m, const struct mtactl_options *o, const json_t *answer);
+void mtactl_show_lanes(const struct mtactl *m, const struct mtactl_options *o, const json_t *answer);
+void mtactl_show_sources(const struct mtactl *m, const struct mtactl_options *o, const json_t *answer);
+void mtactl_show_streams(const struct mtactl *m, const struct mtactl_options *o, const json_t *answer);
+void mtactl_show_limits(const struct mtactl *m, const struct mtactl_options *o, const json_t *answer);
 
 /* --- tables (mtactl_table.c) --- */
 

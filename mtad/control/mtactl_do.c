@@ -57,7 +57,13 @@ print_error(const json_t *answer)
 static bool
 is_table(const char *command)
 {
-	return strcmp(command, "queue") == 0 || strcmp(command, "sites") == 0;
+	static const char *const tables[] = {"queue", "sites", "lanes", "streams", "limits"};
+	size_t i;
+
+	for (i = 0; i < sizeof(tables) / sizeof(tables[0]); i++)
+		if (strcmp(command, tables[i]) == 0)
+			return true;
+	return false;
 }
 
 /* The daemon keeps the largest itself, but sites are added up here. */
@@ -95,8 +101,16 @@ show_answer(struct mtactl *m, const struct mtactl_options *o, const json_t *answ
 static json_t *
 ask(struct mtactl *m, const struct mtactl_options *o, int *out_code)
 {
-	return is_table(o->command) ? ask_table(m, o, out_code)
-				    : mtactl_ask(m, request(o->command, o), NULL, out_code);
+	json_t *answer;
+
+	if (is_table(o->command))
+		return ask_table(m, o, out_code);
+	answer = mtactl_ask(m, request(o->command, o), NULL, out_code);
+	/* The recipients of a message keep their order. */
+	if (answer != NULL && strcmp(o->command, "why") == 0 &&
+		json_object_get(json_object_get(answer, "summary"), "id") == NULL)
+		mtactl_sort_rows(o, answer);
+	return answer;
 }
 
 /* How much a second since the oldest of the samples, into the newest. */

@@ -49,20 +49,6 @@ write_age(char *buf, size_t max, const json_t *row, const char *field, int64_t n
 		mtactl_span(buf, max, now_us > at_us ? now_us - at_us : 0);
 }
 
-static void
-write_size(char *buf, size_t max, const json_t *row, const char *field, int64_t now_us)
-{
-	static const char *const units[] = {"B", "KB", "MB", "GB", "TB"};
-	double v = (double)mtactl_integer(row, field);
-	size_t i = 0;
-
-	while (v >= 1000 && i < 4) {
-		v /= 1024;
-		i++;
-	}
-	snprintf(buf, max, i > 0 && v < 9.95 ? "%.1f%s" : "%.0f%s", v, units[i]);
-}
-
 /* --- status --- */
 
 static void line(const struct mtactl *m, const char *name, const char *format, ...)
@@ -106,11 +92,11 @@ status_room(const struct mtactl *m, const json_t *s, const json_t *spool)
 {
 	char used[32], disk[32], memory[32], memory_max[32], schedule[32], events[32];
 
-	write_size(used, sizeof(used), spool, "used_bytes", 0);
-	write_size(disk, sizeof(disk), spool, "disk_free_bytes", 0);
-	write_size(memory, sizeof(memory), s, "memory_bytes", 0);
-	write_size(memory_max, sizeof(memory_max), s, "memory_max_bytes", 0);
-	write_size(schedule, sizeof(schedule), s, "schedule_bytes", 0);
+	mtactl_write_size(used, sizeof(used), spool, "used_bytes", 0);
+	mtactl_write_size(disk, sizeof(disk), spool, "disk_free_bytes", 0);
+	mtactl_write_size(memory, sizeof(memory), s, "memory_bytes", 0);
+	mtactl_write_size(memory_max, sizeof(memory_max), s, "memory_max_bytes", 0);
+	mtactl_write_size(schedule, sizeof(schedule), s, "schedule_bytes", 0);
 	line(m, "spool", "%s used, %s free on its disk%s%s%s%s", used, disk, mtactl_red(m),
 		mtactl_is_true(spool, "failed") ? "  FAILED: clients get 4xx until it is verified" : "",
 		mtactl_is_true(spool, "full") ? "  FULL: clients get 452" : "", mtactl_plain(m));
@@ -174,26 +160,40 @@ show_status(const struct mtactl *m, const struct mtactl_options *o, const json_t
 
 /* --- queue and sites --- */
 
-static const char *
-name_of(const json_t *row)
-{
-	return mtactl_text(row, json_object_get(row, "domain") != NULL ? "domain" : "site");
-}
-
+/* What is waited for most, then what is nearest to its end; else what has most mail. */
 static int64_t
 weight_of(const json_t *row)
 {
+	int64_t limit = mtactl_integer(row, "limit"), used = limit - mtactl_integer(row, "left");
+
+	if (json_object_get(row, "waiters") != NULL)
+		return mtactl_integer(row, "waiters") * 1001 +
+		       (limit > 0 ? (int64_t)((double)used / (double)limit * 1000) : 0);
 	return json_object_get(row, "recipients") != NULL
 		       ? mtactl_integer(row, "recipients")
 		       : mtactl_integer(row, "ready") + mtactl_integer(row, "sessions");
 }
 
 static int
+compare_names(const json_t *a, const json_t *b)
+{
+	static const char *const fields[] = {
+		"domain", "level", "name", "site", "source", "user", "job", "class", "unit"};
+	int order = 0;
+	size_t i;
+
+	for (i = 0; i < sizeof(fields) / sizeof(fields[0]) && order == 0; i++)
+		order = strcmp(mtactl_text(a, fields[i]), mtactl_text(b, fields[i]));
+	return order;
+}
+
+static int
 compare_rows(const void *a, const void *b)
 {
-	int64_t x = weight_of(*(json_t *const *)a), y = weight_of(*(json_t *const *)b);
+	const json_t *const *first = a, *const *second = b;
+	int64_t x = weight_of(*first), y = weight_of(*second);
 
-	return x < y ? 1 : x > y ? -1 : strcmp(name_of(*(json_t *const *)a), name_of(*(json_t *const *)b));
+	return x < y ? 1 : x > y ? -1 : compare_names(*first, *second);
 }
 
 void
@@ -454,6 +454,7 @@ show_sites(const struct mtactl *m, const struct mtactl_options *o, const json_t 
 		{"DOMAINS", "domains", mtactl_write_number, true, 0, false},
 		{"READY", "ready", mtactl_write_number, true, 0, false},
 		{"SESSIONS", "sessions", mtactl_write_number, true, 0, false},
+		{"RATE/H", "delivered_per_hour", mtactl_write_number, true, 0, true},
 		{"WAITS", "wait_until_us", mtactl_write_until, true, 0, false},
 		{"LAST REPLY", "reply", write_site_reply, false, 20, false}};
 
@@ -476,7 +477,7 @@ show_list(const struct mtactl *m, const struct mtactl_options *o, const json_t *
 		{"TRIES", "attempts", mtactl_write_number, true, 0, false},
 		{"AGE", "arrived_us", write_age, true, 0, false},
 		{"NEXT", "due_us", mtactl_write_until, true, 0, false},
-		{"SIZE", "bytes", write_size, true, 0, true},
+		{"SIZE", "bytes", mtactl_write_size, true, 0, true},
 		{"RECIPIENT", "rcpt", mtactl_write_text, false, 16, false},
 		{"SENDER", "sender", write_sender, false, 16, true},
 		{"LAST REPLY", "reply", mtactl_write_text, false, 20, false}};
@@ -514,7 +515,7 @@ show_message(const struct mtactl *m, const struct mtactl_options *o, const json_
 	char age[32], size[32];
 
 	write_age(age, sizeof(age), s, "arrived_us", mtactl_integer(s, "now_us"));
-	write_size(size, sizeof(size), s, "bytes", 0);
+	mtactl_write_size(size, sizeof(size), s, "bytes", 0);
 	line(m, "message", "%s, %s, accepted %s ago with %lld recipients", mtactl_text(s, "id"), size, age,
 		(long long)mtactl_integer(s, "recipients_at_accept"));
 	line(m, "sender", "<%s>", mtactl_text(s, "sender"));
@@ -618,8 +619,10 @@ mtactl_show(const struct mtactl *m, const struct mtactl_options *o, const json_t
 		const char *command;
 		void (*show)(const struct mtactl *m, const struct mtactl_options *o, const json_t *answer);
 	} table[] = {{"status", show_status}, {"queue", show_queue}, {"sites", show_sites},
-		{"list", show_list}, {"show", show_message}, {"pauses", show_pauses}, {"audit", show_audit},
-		{"dkim", show_dkim}, {"explain", show_explain}, {"rules", show_rules}};
+		{"why", mtactl_show_why}, {"lanes", mtactl_show_lanes}, {"sources", mtactl_show_sources},
+		{"streams", mtactl_show_streams}, {"limits", mtactl_show_limits}, {"list", show_list},
+		{"show", show_message}, {"pauses", show_pauses}, {"audit", show_audit}, {"dkim", show_dkim},
+		{"explain", show_explain}, {"rules", show_rules}};
 	size_t i;
 
 	for (i = 0; i < sizeof(table) / sizeof(table[0]); i++)

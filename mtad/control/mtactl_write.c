@@ -23,14 +23,18 @@ mtactl_text(const json_t *o, const char *name)
 }
 
 void
+mtactl_clean(char *s)
+{
+	for (; *s != '\0'; s++)
+		if (mtactl_control_len(s) > 0)
+			memset(s, ' ', mtactl_control_len(s));
+}
+
+void
 mtactl_write_text(char *buf, size_t max, const json_t *row, const char *field, int64_t now_us)
 {
-	size_t i;
-
 	snprintf(buf, max, "%s", mtactl_text(row, field));
-	for (i = 0; buf[i] != '\0'; i++)
-		if (mtactl_control_len(buf + i) > 0)
-			memset(buf + i, ' ', mtactl_control_len(buf + i));
+	mtactl_clean(buf);
 }
 
 const char *
@@ -87,6 +91,20 @@ mtactl_write_until(char *buf, size_t max, const json_t *row, const char *field, 
 		snprintf(buf, max, "now");
 	else /* "in 10m" for what was just said to be 10m */
 		mtactl_span(buf, max, at_us - now_us + 999999);
+}
+
+void
+mtactl_write_size(char *buf, size_t max, const json_t *row, const char *field, int64_t now_us)
+{
+	static const char *const units[] = {"B", "KB", "MB", "GB", "TB"};
+	double v = (double)mtactl_integer(row, field);
+	size_t i = 0;
+
+	while (v >= 1000 && i < 4) {
+		v /= 1024;
+		i++;
+	}
+	snprintf(buf, max, i > 0 && v < 9.95 ? "%.1f%s" : "%.0f%s", v, units[i]);
 }
 
 const json_t *

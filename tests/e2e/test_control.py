@@ -446,11 +446,13 @@ def test_help_manual_and_completion_agree():
     assert set(re.findall(r"Fl -([a-z-]+)", manual)) - options <= {"version", "help"}
 
 
-COMPLETED = {"mtactl st": {"status", "stop"}, "mtactl queue --b": {"--by"}, "mtactl queue --by s": {"site", "state"},
+COMPLETED = {"mtactl st": {"status", "stop", "streams"}, "mtactl queue --b": {"--by"}, "mtactl queue --by s": {"site", "state"},
              "mtactl stop --n": {"--no-wait"}, "mtactl status --w": {"--watch"}, "mtactl list --se": {"--sender"},
              "mtactl explain st": {"stream"}, "mtactl pause s": {"site", "source"}, "mtactl dkim k": {"keygen"},
              "mtactl rules t": {"test"}, "mtactl rules list --p": {"--provider", "--phase"},
-             "mtactl rules test --phase r": {"rcpt"}}
+             "mtactl rules test --phase r": {"rcpt"},
+             "mtactl la": {"lanes"}, "mtactl why --s": {"--site"}, "mtactl limits --level s": {"site", "source", "stream"},
+             "mtactl streams --u": {"--user"}}
 
 
 @pytest.mark.parametrize("line", COMPLETED)

@@ -545,6 +545,7 @@ test_the_lane_that_may_be_first(void **state)
 	assert_int_equal(s.r.why, QUEUE_WHY_RATE);
 	assert_string_equal(s.name, "source4");
 	assert_int_equal(s.r.source, 4);
+	assert_int_equal(s.r.sources, 2);
 	assert_memory_equal(s.r.pool.ptr, "default", s.r.pool.len);
 	assert_memory_equal(s.r.site.ptr, "site1", s.r.site.len);
 	/* Without the other pause nothing keeps it. */
