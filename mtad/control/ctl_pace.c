@@ -132,38 +132,43 @@ set_reason(const struct ctl_request *r, json_t *o, const struct queue_reason *re
 	set(o, "reason", ctl_blob(reason->reason));
 }
 
-/* What a long limit that is used up lets through from now on, by all sources together; 0: none is. It says
- * more about the hours to come than the last minutes do. */
-static uint64_t
-limit_per_hour(const struct queue_reason *r)
+/* A long limit that is used up says more about the hours to come than the last minutes do: the time it leaves
+ * for each recipient, over all sources together. 0: none is. */
+static int64_t
+limit_each_us(const struct queue_reason *r)
 {
-	bool is_each = r->level == QUEUE_LEVEL_LANE || r->level == QUEUE_LEVEL_SOURCE;
-	__int128 each;
+	bool is_of_source = r->level == QUEUE_LEVEL_LANE || r->level == QUEUE_LEVEL_SOURCE;
+	int64_t each_us;
 
 	if (r->why != QUEUE_WHY_RATE || !queue_rate_is_long(&r->rate) ||
 		(r->unit != QUEUE_UNIT_MESSAGES && r->unit != QUEUE_UNIT_RECIPIENTS))
 		return 0;
-	each = (__int128)r->rate.count * HOUR_US / r->rate.per_us;
-	return (uint64_t)(is_each ? each * r->sources : each);
+	each_us = r->rate.per_us / r->rate.count;
+	if (is_of_source && r->sources > 1)
+		each_us /= r->sources;
+	return each_us > 0 ? each_us : 1;
 }
 
-/* What the site takes, and how long what is ready there will last at that. */
+/* What the site takes, and how long what is ready there will last at that, or at the limit. */
 static void
-set_pace(const struct ctl_request *r, json_t *o, struct queue_blob name, uint64_t ready, uint64_t limit)
+set_pace(const struct ctl_request *r, json_t *o, struct queue_blob name, uint64_t ready, int64_t limit_us)
 {
 	struct queue_site_view site = {.ready = 0};
-	uint64_t per_hour, backlog;
+	__int128 empty_us = 0;
 
 	if (name.len > 0)
 		(void)queue_sched_site_find(sched_of(r), name, &site);
-	per_hour = limit > 0 ? limit : site.delivered_per_hour;
-	backlog = site.ready > ready ? site.ready : ready;
+	if (site.ready > ready)
+		ready = site.ready;
+	if (limit_us > 0)
+		empty_us = (__int128)ready * limit_us;
+	else if (site.delivered_per_hour > 0)
+		empty_us = (__int128)ready * HOUR_US / site.delivered_per_hour;
 	set(o, "connections", json_integer(site.sessions));
 	set(o, "site_ready", json_integer(ctl_number(site.ready)));
 	set(o, "delivered_per_hour", json_integer(ctl_number(site.delivered_per_hour)));
-	set(o, "per_hour", json_integer(ctl_number(per_hour)));
-	set(o, "empty_us",
-		json_integer(per_hour > 0 ? (json_int_t)((__int128)backlog * HOUR_US / per_hour) : 0));
+	set(o, "limit_each_us", json_integer((json_int_t)limit_us));
+	set(o, "empty_us", json_integer(empty_us < INT64_MAX ? (json_int_t)empty_us : INT64_MAX));
 }
 
 static void
@@ -199,7 +204,7 @@ add_reason(void *arg, const struct queue_reason *reason)
 	if ((o = json_object_get(r->sums, key)) == NULL) {
 		o = json_object();
 		set_reason(r, o, &what);
-		set(o, "limit_per_hour", json_integer(ctl_number(limit_per_hour(&what))));
+		set(o, "limit_each_us", json_integer((json_int_t)limit_each_us(&what)));
 		(void)json_object_set_new_nocheck(r->sums, key, o);
 	}
 	set(o, "recipients",
@@ -223,7 +228,8 @@ send_reasons(struct ctl_request *r, json_t *summary, struct queue_blob site)
 {
 	static const char *const states[] = {"leased", "waiting", "held"};
 	static const enum queue_why of_states[] = {QUEUE_WHY_LEASED, QUEUE_WHY_RETRY, QUEUE_WHY_HELD};
-	uint64_t counts[3] = {0}, ready = 0, limit = 0, most = 0;
+	uint64_t counts[3] = {0}, ready = 0, most = 0;
+	int64_t limit_us = 0;
 	const char *key;
 	json_t *row;
 	size_t i;
@@ -241,14 +247,14 @@ send_reasons(struct ctl_request *r, json_t *summary, struct queue_blob site)
 			ready += rcpts;
 		if (i == 3 && rcpts > most) {
 			most = rcpts;
-			limit = (uint64_t)integer(row, "limit_per_hour");
+			limit_us = integer(row, "limit_each_us");
 		}
 		ctl_row(r, json_incref(row));
 	}
 	for (i = 0; i < 3; i++)
 		set(summary, states[i], json_integer(ctl_number(counts[i])));
 	set(summary, "ready", json_integer(ctl_number(ready)));
-	set_pace(r, summary, site, ready, limit);
+	set_pace(r, summary, site, ready, limit_us);
 }
 
 static json_t *
@@ -355,7 +361,7 @@ on_rcpt(void *arg, uint16_t n, const struct queue_reason *reason)
 		return true;
 	o = json_pack("{s:i}", "n", (int)n);
 	set_reason(w->r, o, reason);
-	set_pace(w->r, o, reason->site, 0, limit_per_hour(reason));
+	set_pace(w->r, o, reason->site, 0, limit_each_us(reason));
 	(void)json_array_append_new(w->r->part, o);
 	return true;
 }

@@ -76,7 +76,7 @@ mtactl_limit(char *buf, size_t max, const json_t *row, bool with_unit)
 	else
 		mtactl_count(number, sizeof(number), mtactl_integer(row, "limit"));
 	if (mtactl_integer(row, "per_us") == 0) {
-		snprintf(buf, max, "%s%s", number, with_unit ? " connections at once" : " at once");
+		snprintf(buf, max, "%s%s", number, with_unit ? " connections at once" : "");
 		return;
 	}
 	window(per, sizeof(per), mtactl_integer(row, "per_us"));

@@ -10,7 +10,7 @@
 
 enum { MTACTL_WAITERS_COUNTED = 10000 }; /* what the daemon counts to */
 
-/* "5,000/h", "20 at once"; with the unit "5,000 messages/h", "20 connections at once". */
+/* "5,000/h", "20"; with the unit "5,000 messages/h", "20 connections at once". */
 void mtactl_limit(char *buf, size_t max, const json_t *row, bool with_unit);
 /* A few words for a table. */
 void mtactl_reason_short(char *buf, size_t max, const json_t *row);

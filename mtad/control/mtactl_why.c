@@ -25,14 +25,15 @@ static void
 print_wrapped(const struct mtactl *m, const char *s, int indent, int at)
 {
 	int width = m->width < WIDTH_MAX || m->width > 500 ? m->width : WIDTH_MAX;
+	bool is_first = true; /* of its line */
 
 	while (*s != '\0') {
 		int len = (int)word_len(s);
 
-		if (at + 1 + len > width && at > indent) {
+		if (!is_first && at + 1 + len > width) {
 			printf("\n%*s", indent, "");
 			at = indent;
-		} else if (at > indent) {
+		} else if (!is_first) {
 			putchar(' ');
 			at++;
 		}
@@ -40,6 +41,7 @@ print_wrapped(const struct mtactl *m, const char *s, int indent, int at)
 		at += len;
 		s += len;
 		s += strspn(s, " ");
+		is_first = false;
 	}
 	putchar('\n');
 }
@@ -57,16 +59,16 @@ print_reason(const struct mtactl *m, const json_t *row, const struct mtactl_abou
 static void
 print_empty(const struct mtactl *m, const json_t *o, int indent)
 {
-	int64_t empty_us = mtactl_integer(o, "empty_us"), per_hour = mtactl_integer(o, "per_hour");
-	bool is_limit = per_hour != mtactl_integer(o, "delivered_per_hour");
 	char sentence[200], span[32], number[32];
 
-	mtactl_span(span, sizeof(span), empty_us);
-	mtactl_count(number, sizeof(number), per_hour);
-	if (empty_us <= 0)
+	if (mtactl_integer(o, "empty_us") <= 0)
 		return;
-	snprintf(sentence, sizeof(sentence), "Empty in about %s at %s%s/h.", span,
-		is_limit ? "the limit's " : "the present ", number);
+	mtactl_span(span, sizeof(span), mtactl_integer(o, "empty_us"));
+	mtactl_count(number, sizeof(number), mtactl_integer(o, "delivered_per_hour"));
+	if (mtactl_integer(o, "limit_each_us") > 0)
+		snprintf(sentence, sizeof(sentence), "Empty in about %s at this limit.", span);
+	else
+		snprintf(sentence, sizeof(sentence), "Empty in about %s at the present %s/h.", span, number);
 	printf("%*s", indent, "");
 	print_wrapped(m, sentence, indent, indent);
 }
@@ -78,22 +80,27 @@ print_counts(const struct mtactl *m, const json_t *s)
 {
 	static const char *const names[] = {"ready", "waiting", "leased", "held"};
 	const char *domain = mtactl_text(s, "domain"), *site = mtactl_text(s, "site");
-	char number[32];
+	int64_t connections = mtactl_integer(s, "connections"),
+		per_hour = mtactl_integer(s, "delivered_per_hour");
+	char line[1000] = "", number[32];
+	int at, len = 0;
 	size_t i;
 
-	printf("%s%s%s:", mtactl_bold(m), domain[0] != '\0' ? domain : site, mtactl_plain(m));
+	at = printf("%s%s%s: ", mtactl_bold(m), domain[0] != '\0' ? domain : site, mtactl_plain(m)) -
+	     (m->colour ? (int)strnlen(mtactl_bold(m), 8) + (int)strnlen(mtactl_plain(m), 8) : 0);
 	for (i = 0; i < 4; i++)
 		if (i == 0 || mtactl_integer(s, names[i]) > 0)
-			printf("%s %s %s", i > 0 ? "," : "",
+			len += snprintf(line + len, sizeof(line) - (size_t)len, "%s%s %s", i > 0 ? ", " : "",
 				mtactl_count(number, sizeof(number), mtactl_integer(s, names[i])), names[i]);
-	printf("; %s%s%s%lld connection%s", domain[0] != '\0' && site[0] != '\0' ? "site " : "",
-		domain[0] != '\0' ? site : "", domain[0] != '\0' && site[0] != '\0' ? ", " : "",
-		(long long)mtactl_integer(s, "connections"),
-		mtactl_integer(s, "connections") == 1 ? "" : "s");
-	if (mtactl_integer(s, "delivered_per_hour") > 0)
-		printf(", %s delivered an hour",
-			mtactl_count(number, sizeof(number), mtactl_integer(s, "delivered_per_hour")));
-	putchar('\n');
+	if (domain[0] != '\0' && site[0] != '\0')
+		len += snprintf(line + len, sizeof(line) - (size_t)len, "; site %.600s", site);
+	len += snprintf(line + len, sizeof(line) - (size_t)len, ", %lld connection%s", (long long)connections,
+		connections == 1 ? "" : "s");
+	if (per_hour > 0)
+		snprintf(line + len, sizeof(line) - (size_t)len, ", %s delivered an hour",
+			mtactl_count(number, sizeof(number), per_hour));
+	mtactl_clean(line);
+	print_wrapped(m, line, INDENT, at);
 }
 
 static void
