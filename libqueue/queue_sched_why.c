@@ -205,7 +205,8 @@ connection_reason(const struct look *k, struct sched_gate *const gates[LANE_GATE
 {
 	const struct queue_lane *lane = k->lane;
 	uint32_t most = sched_lane_connections(lane);
-	bool is_full = lane->sessions > 0 && lane->sessions >= (most < k->policy->connections ? most : k->policy->connections);
+	bool is_full = lane->sessions > 0 &&
+		       lane->sessions >= (most < k->policy->connections ? most : k->policy->connections);
 	int i;
 
 	if (lane->wait_until_us > k->q->now_us) {
@@ -240,8 +241,8 @@ lane_reason(const struct look *k, struct queue_reason *out)
 {
 	const struct queue_lane *lane = k->lane;
 	struct sched_gate *gates[LANE_GATES] = {lane != NULL ? lane->gate : NULL,
-		lane != NULL ? lane->profile_gate : NULL, lane != NULL ? lane->warm_gate : NULL, k->site->gate,
-		sched_source(k->q, k->source)->gate, k->q->gate};
+		lane != NULL ? lane->profile_gate : NULL, lane != NULL ? lane->warm_gate : NULL,
+		k->site->gate, sched_source(k->q, k->source)->gate, k->q->gate};
 	int i;
 
 	out->source = k->source;

@@ -179,7 +179,9 @@ static const char *const pause_kinds[] = {[QUEUE_PAUSE_ALL] = "all",
 	[QUEUE_PAUSE_SITE] = "site",
 	[QUEUE_PAUSE_SOURCE] = "source",
 	[QUEUE_PAUSE_JOB] = "job",
-	[QUEUE_PAUSE_USER] = "user"};
+	[QUEUE_PAUSE_USER] = "user",
+	[QUEUE_PAUSE_STREAM] = "stream",
+	[QUEUE_PAUSE_SENDER] = "sender"};
 
 const char *
 ctl_pause_kind(enum queue_pause_kind kind)

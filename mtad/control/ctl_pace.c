@@ -24,9 +24,9 @@ enum {
 #define HOUR_US (INT64_C(3600) * 1000000)
 
 static const char *const whys[QUEUE_WHY_COUNT] = {"going", "leased", "retry", "scheduled", "held", "paused",
-	"route", "rate", "connections", "busy", "opening", "backoff", "total", "disk"};
+	"route", "rate", "connections", "busy", "opening", "backoff", "stopped", "warmup", "total", "disk"};
 static const char *const levels[QUEUE_LEVEL_COUNT] = {
-	"lane", "site", "source", "pool", "stream", "user", "all"};
+	"lane", "site", "source", "pool", "stream", "user", "all", "profile", "warmup"};
 static const char *const units[QUEUE_UNIT_COUNT] = {"connections", "messages", "recipients", "bytes"};
 
 static void
@@ -85,7 +85,10 @@ about(const struct queue_reason *r)
 	case QUEUE_WHY_BUSY:
 	case QUEUE_WHY_OPENING:
 	case QUEUE_WHY_BACKOFF:
+	case QUEUE_WHY_STOPPED:
 		return levels[QUEUE_LEVEL_LANE];
+	case QUEUE_WHY_WARMUP:
+		return levels[QUEUE_LEVEL_WARMUP];
 	case QUEUE_WHY_TOTAL:
 		return levels[QUEUE_LEVEL_ALL];
 	default:

@@ -136,8 +136,8 @@ usage(FILE *out)
 	      "        change: --dry-run only counts; --yes does not ask\n"
 	      "        what looks: --limit N, 0 for all; --watch\n"
 	      "        rules: --provider P, or --domain D, --mx HOST; --phase PHASE; test: --file FILE\n"
-	      "LEVEL   lane, site, source, pool, stream, user, all\n"
-	      "KIND    domain, site, source, job, user; pause: [--for 2h] [--reason TEXT]\n"
+	      "LEVEL   lane, site, source, pool, stream, user, all, profile, warmup\n"
+	      "KIND    domain, site, source, job, user, stream, sender; pause: [--for 2h] [--reason TEXT]\n"
 	      "PLAN    [--curve NAME | --volumes A,B,C] [--volume N] [--providers P=40%,...] [--start DATE]\n"
 	      "        [--svg FILE] [--plain]\n"
 	      "See mtactl(8).\n",
@@ -198,7 +198,8 @@ by_name(size_t i)
 static const char *
 kind_name(size_t i)
 {
-	static const char *const names[] = {"domain", "site", "source", "job", "user", "all", NULL};
+	static const char *const names[] = {
+		"domain", "site", "source", "job", "user", "stream", "sender", "all", NULL};
 
 	return names[i];
 }

@@ -147,6 +147,10 @@ mtactl_reason_short(char *buf, size_t max, const json_t *row)
 		say(&w, "all connections at work");
 	} else if (is(row, "why", "backoff")) {
 		say(&w, "backoff");
+	} else if (is(row, "why", "stopped")) {
+		say(&w, "stopped");
+	} else if (is(row, "why", "warmup")) {
+		say(&w, "warms up towards %s", mtactl_text(row, "name"));
 	} else if (is(row, "why", "total")) {
 		say(&w, "connections-total used up");
 	} else {
@@ -419,6 +423,35 @@ say_backoff(struct words *w, const json_t *row, const struct mtactl_about *about
 }
 
 static void
+say_stopped(struct words *w, const json_t *row, const struct mtactl_about *about)
+{
+	const char *reason = mtactl_text(row, "reason"), *site = mtactl_text(row, "site");
+	char when[64];
+
+	mtactl_when(when, sizeof(when), mtactl_integer(row, "until_us"), about->now_us);
+	say(w,
+		"%s has stopped mail from %s%s%s. It is tried again %s, slowly at first; `mtactl clear %s` "
+		"forgets "
+		"it now.",
+		site, mtactl_text(row, "source"), reason[0] != '\0' ? ": " : "", reason, when, site);
+}
+
+static void
+say_warmup(struct words *w, const json_t *row, const struct mtactl_about *about)
+{
+	const char *source = mtactl_text(row, "source"), *group = mtactl_text(row, "name");
+	char when[64] = "in a moment";
+
+	if (mtactl_integer(row, "until_us") > about->now_us)
+		mtactl_when(when, sizeof(when), mtactl_integer(row, "until_us"), about->now_us);
+	say(w,
+		"%s warms up towards %s and has had what it may send for now; more %s. `mtactl warmup` shows "
+		"its day. "
+		"Another source in its pool would take the rest.",
+		source, group, when);
+}
+
+static void
 say_total(struct words *w, const json_t *row, const struct mtactl_about *about)
 {
 	char number[32];
@@ -445,8 +478,8 @@ mtactl_reason_long(char *buf, size_t max, const json_t *row, const struct mtactl
 	} sentences[] = {{"going", say_going}, {"leased", say_leased}, {"retry", say_retry},
 		{"scheduled", say_scheduled}, {"held", say_held}, {"paused", say_paused},
 		{"route", say_route}, {"rate", say_rate}, {"connections", say_connections},
-		{"busy", say_busy}, {"opening", say_opening}, {"backoff", say_backoff}, {"total", say_total},
-		{"disk", say_disk}};
+		{"busy", say_busy}, {"opening", say_opening}, {"backoff", say_backoff},
+		{"stopped", say_stopped}, {"warmup", say_warmup}, {"total", say_total}, {"disk", say_disk}};
 	struct words w = {buf, 0, max};
 	size_t i;
 

@@ -408,14 +408,14 @@ write_when(char *buf, size_t max, const json_t *row, const char *field, int64_t 
 static void
 show_recipient(const json_t *summary)
 {
-	const char *treat = text(summary, "treat");
-	int64_t retry_us = integer(summary, "retry_us");
+	const char *treat = mtactl_text(summary, "treat");
+	int64_t retry_us = mtactl_integer(summary, "retry_us");
 	char wait[24];
 
 	fputs("the recipient: ", stdout);
 	if (treat[0] != '\0')
 		printf("taken as %s; ", treat);
-	span(wait, sizeof(wait), retry_us);
+	mtactl_span(wait, sizeof(wait), retry_us);
 	if (strcmp(treat, "permanent") == 0)
 		puts("it bounces");
 	else
@@ -427,23 +427,25 @@ show_recipient(const json_t *summary)
 static void
 show_rules(const struct mtactl *m, const struct mtactl_options *o, const json_t *answer)
 {
-	static const struct mtactl_column tested[] = {{"RULE", "rule", write_text, false, 0, false},
+	static const struct mtactl_column tested[] = {{"RULE", "rule", mtactl_write_text, false, 0, false},
 		{"OF", "providers", write_names, false, 10, true},
-		{"DOES", "does", write_text, false, 30, false}, {"NOTE", "note", write_text, false, 20, true},
-		{"AT", "at", write_text, false, 0, false}};
-	static const struct mtactl_column listed[] = {{"RULE", "rule", write_text, false, 0, false},
+		{"DOES", "does", mtactl_write_text, false, 30, false},
+		{"NOTE", "note", mtactl_write_text, false, 20, true},
+		{"AT", "at", mtactl_write_text, false, 0, false}};
+	static const struct mtactl_column listed[] = {{"RULE", "rule", mtactl_write_text, false, 0, false},
 		{"OF", "providers", write_names, false, 10, false},
 		{"WHEN", "text", write_when, false, 20, false},
-		{"DOES", "does", write_text, false, 20, false}, {"AT", "at", write_text, false, 0, true}};
+		{"DOES", "does", mtactl_write_text, false, 20, false},
+		{"AT", "at", mtactl_write_text, false, 0, true}};
 	const json_t *summary = json_object_get(answer, "summary");
 
-	if (json_array_size(rows_of(answer)) == 0)
+	if (json_array_size(mtactl_rows(answer)) == 0)
 		puts(summary != NULL ? "no rule holds for this reply" : "there are no rules");
 	else if (summary != NULL) {
-		TABLE(m, tested, rows_of(answer), 0);
+		MTACTL_TABLE(m, tested, mtactl_rows(answer), 0);
 		show_recipient(summary);
 	} else {
-		TABLE(m, listed, rows_of(answer), 0);
+		MTACTL_TABLE(m, listed, mtactl_rows(answer), 0);
 	}
 }
 

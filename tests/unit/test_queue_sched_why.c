@@ -287,6 +287,44 @@ disk(struct world *w, int arg)
 
 #define HOUR_END (START - START % HOUR + HOUR)
 
+#define TOMORROW (START - START % DAY + DAY)
+
+/* A rule has paused the lane. */
+static void
+stopped(struct world *w, int arg)
+{
+	struct queue_reaction r = {.pause_us = HOUR, .why = blob_of("rule x"), .begun_us = w->h.now_us};
+
+	open_one(w);
+	host_settle(&w->h, w->lease, QUEUE_VERDICT_DELIVERED);
+	assert_true(queue_sched_react(w->h.q, w->session, &r, w->h.now_us));
+	add(w);
+	settle_down(w);
+}
+
+static const struct queue_warmup_plan *
+warms_up(void *arg, uint32_t source, struct queue_blob site, struct queue_blob *out_group)
+{
+	static const int64_t volumes[] = {100};
+	static const struct queue_warmup_plan plan = {.volumes = volumes,
+		.count = 1,
+		.hold_ppm = {1, 1, 1, 1},
+		.start_day = (int32_t)(START / DAY) + 1};
+
+	*out_group = blob_of("google");
+	return &plan;
+}
+
+/* Not before tomorrow. */
+static void
+warming(struct world *w, int arg)
+{
+	w->h.conf.warmup = warms_up;
+	queue_sched_reconfigured(w->h.q, &w->h.conf, w->h.now_us);
+	add(w);
+	settle_down(w);
+}
+
 static const struct {
 	const char *name;
 	void (*prepare)(struct world *w, int arg);
@@ -344,6 +382,8 @@ static const struct {
 	{"opening", opening, 5, QUEUE_WHY_OPENING, 0, "", "", 0, 1},
 	{"opening all it may", opening, 1, QUEUE_WHY_OPENING, 0, "", "", 0, 1},
 	{"backoff", backoff, 0, QUEUE_WHY_BACKOFF, 0, "", "refused", START + MINUTE, 0},
+	{"stopped by a rule", stopped, 0, QUEUE_WHY_STOPPED, 0, "", "rule x", START + HOUR, 0},
+	{"warming up", warming, 0, QUEUE_WHY_WARMUP, QUEUE_LEVEL_WARMUP, "google", "", TOMORROW, 0},
 	{"total", total, 0, QUEUE_WHY_TOTAL, 0, "", "", 0, 1},
 	{"disk, lane", disk, QUEUE_LEVEL_LANE, QUEUE_WHY_DISK, QUEUE_LEVEL_LANE, "site1", "", 0, 0},
 	{"disk, stream", disk, QUEUE_LEVEL_STREAM, QUEUE_WHY_DISK, QUEUE_LEVEL_STREAM, "u1/j1", "", 0, 0},
