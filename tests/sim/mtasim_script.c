@@ -205,6 +205,13 @@ read_limits(cfg_t *cfg, struct sim_site *site)
 	site->rcpt_max = (uint32_t)rcpts;
 	if (cfg_getstr(cfg, "rate") != NULL)
 		grammar_rate(cfg, "rate", &site->rate_count, &site->rate_us);
+	site->block_reply = copy_text(cfg_getstr(cfg, "block-reply"));
+	site->block_us = grammar_us(cfg, "block");
+	site->block_push_us = grammar_us(cfg, "block-push");
+	if (site->block_us > 0 && site->rate_count == 0) {
+		cfg_error(cfg, "block without rate: nothing begins it");
+		return false;
+	}
 	return true;
 }
 
@@ -383,6 +390,7 @@ free_site(struct sim_site *site)
 	free(site->connections_reply);
 	free(site->messages_reply);
 	free(site->rate_reply);
+	free(site->block_reply);
 	free(site->greylist_reply);
 	free(site->rules);
 }

@@ -124,6 +124,9 @@ struct sim_site {
 	uint32_t rate_count;
 	int64_t rate_us;
 	char *rate_reply;
+	int64_t block_us;      /* after a MAIL above the rate; 0: never */
+	int64_t block_push_us; /* longer by this with each attempt that comes meanwhile */
+	char *block_reply;
 	int64_t greylist_us;
 	char *greylist_reply;
 	struct sim_rule *rules;

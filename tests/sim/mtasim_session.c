@@ -447,6 +447,8 @@ apply_limits(struct session *s, int64_t now_us)
 		if (site->messages_max > 0 && s->messages >= site->messages_max &&
 			site->messages_reply != NULL)
 			set_reply(s, site->messages_reply, true);
+		else if (sim_client_is_blocked(s->unit, s->client, now_us))
+			set_reply(s, site->block_reply, true);
 		else if (!sim_client_may_send(s->unit, s->client, now_us))
 			set_reply(s, site->rate_reply, false);
 	}
@@ -901,14 +903,25 @@ has_too_many(const struct session *s)
 	return max > 0 && s->client->open > max;
 }
 
+/* Why this client has no greeting; NULL: it has one. */
+static const char *
+refusal(struct session *s)
+{
+	if (sim_client_is_blocked(s->unit, s->client, now()))
+		return s->unit->site->block_reply;
+	return has_too_many(s) ? s->unit->site->connections_reply : NULL;
+}
+
 /* The greeting, or what the site does instead. */
 static void
 greet(struct session *s)
 {
+	const char *reply = refusal(s);
+
 	s->answer = (struct answer){.phase = SIM_CONNECT};
-	if (has_too_many(s)) {
+	if (reply != NULL) {
 		drop_output(s);
-		set_reply(s, s->unit->site->connections_reply, true);
+		set_reply(s, reply, true);
 		give_answer(s);
 	} else if (ask(s, SIM_CONNECT, s->client_name) == FATE_GONE)
 		return;

@@ -127,9 +127,20 @@ sim_client_may_send(const struct sim_unit *u, struct sim_client *c, int64_t now_
 		c->rate_start_us = now_us;
 		c->rate_used = 0;
 	}
-	if (c->rate_used >= site->rate_count)
+	if (c->rate_used >= site->rate_count) {
+		c->blocked_until_us = now_us + site->block_us;
 		return false;
+	}
 	c->rate_used++;
+	return true;
+}
+
+bool
+sim_client_is_blocked(const struct sim_unit *u, struct sim_client *c, int64_t now_us)
+{
+	if (now_us >= c->blocked_until_us)
+		return false;
+	c->blocked_until_us += u->site->block_push_us;
 	return true;
 }
 

@@ -36,7 +36,7 @@ struct sim_client {
 	struct sim_window connects, messages;
 	uint32_t peak_rcpts;    /* in one transaction */
 	uint32_t peak_messages; /* in one connection */
-	int64_t rate_start_us;
+	int64_t rate_start_us, blocked_until_us;
 	uint32_t rate_used;
 };
 
@@ -89,8 +89,10 @@ size_t sim_sites_listener_count(const struct sim_sites *s);
 struct sim_client *sim_unit_enter(struct sim_unit *u, struct in_addr peer, int64_t now_us);
 void sim_unit_leave(struct sim_unit *u, struct sim_client *c);
 void sim_window_add(struct sim_window *w, int64_t now_us);
-/* True: one more message is within the site's rate. */
+/* True: one more message is within the site's rate. False may begin a block. */
 bool sim_client_may_send(const struct sim_unit *u, struct sim_client *c, int64_t now_us);
+/* True: it is blocked, and this attempt makes it longer. */
+bool sim_client_is_blocked(const struct sim_unit *u, struct sim_client *c, int64_t now_us);
 /* True: seen long enough ago. */
 bool sim_unit_knows(struct sim_unit *u, uint64_t triplet, int64_t now_us);
 

@@ -67,6 +67,8 @@ test_refused(void **state)
 		{"host that is not there", "site a {\n host { number = 3 }\n}\n", ":2: host 3"},
 		{"too many hosts", "site a { addresses = 251 }\n", "addresses"},
 		{"rate without unit", "site a {\n rate = 20\n}\n", ":2: rate"},
+		{"block without rate", "site a {\n block = 30s\n}\n", "block without rate"},
+		{"block without unit", "site a { rate = 1/s\n block = 30 }\n", ":2: block"},
 		{"pattern without number", "site a {\n domain-pattern = \"x.test\"\n}\n",
 			":2: domain-pattern"},
 		{"unclosed", "site a {\n", "the-file-ends-inside-a-block"},
@@ -88,7 +90,8 @@ static const char world[] =
 	" rule { on = rcpt match = \"full*\" reply = \"452-4.2.2 a\\n452 4.2.2 b\" share = 12.5 }\n"
 	" rule { on = dot do = drop bytes = 2KB delay = 1500ms count = 3 }\n"
 	" host { number = 2 fault = refuse } host { number = 3 fault = servfail } }\n"
-	"site many { domain-pattern = \"d%04d.test\" domains-count = 100 addresses = 10 rate = 20/s }\n"
+	"site many { domain-pattern = \"d%04d.test\" domains-count = 100 addresses = 10 rate = 20/s "
+	"block = 30s block-push = 500ms block-reply = \"421 4.7.0 x\" }\n"
 	"site chain { domains = { \"chain.test\" } dns { records = cname cname-length = 3 } }\n"
 	"site loop { domains = { \"loop.test\" } dns { records = cname cname-length = 0 } }\n"
 	"site null { domains = { \"null.test\" } dns { records = null-mx } }\n"
@@ -138,6 +141,10 @@ test_values(void **state)
 	assert_true(s->sites[1].is_spread);
 	assert_int_equal(s->sites[1].rate_count, 20);
 	assert_int_equal(s->sites[1].rate_us, 1000000);
+	assert_int_equal(s->sites[1].block_us, 30000000);
+	assert_int_equal(s->sites[1].block_push_us, 500000);
+	assert_string_equal(s->sites[1].block_reply, "421 4.7.0 x");
+	assert_int_equal(site->block_us, 0);
 }
 
 static void
