@@ -252,7 +252,7 @@ take_zone(struct smtp_slice *in, int64_t *out_offset)
 int
 smtp_date_parse(struct smtp_slice in, int64_t *out_unix_seconds)
 {
-	unsigned weekday, seconds;
+	unsigned weekday = 0, seconds;
 	bool has_weekday;
 	int64_t offset;
 	struct day d;
