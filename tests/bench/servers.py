@@ -178,9 +178,10 @@ class Mtad:
 
 
 class Postfix:
+    """main, master: lines after those of the bulk relay; transports: {domain: transport}."""
     name = "postfix"
 
-    def __init__(self, folder, net, tls="none", dkim=None):
+    def __init__(self, folder, net, tls="none", dkim=None, main="", master="", transports=None):
         self.conf, self.milter = folder / "conf", None
         owner = pwd.getpwnam("postfix")
         folder.chmod(0o755)
@@ -189,8 +190,12 @@ class Postfix:
         os.chown(folder / "data", owner.pw_uid, owner.pw_gid)
         shutil.copy("/etc/postfix/postfix-files", self.conf)
         milter = f"smtpd_milters = inet:127.0.0.1:{MILTER_PORT}" if dkim else ""
-        (self.conf / "main.cf").write_text(POSTFIX_MAIN.format(folder=folder, tls=tls, connections=CONNECTIONS, milter=milter))
-        (self.conf / "master.cf").write_text(POSTFIX_MASTER.format(port=net["port"]))
+        if transports:
+            (self.conf / "transport").write_text("".join(f"{domain} {name}:\n" for domain, name in transports.items()))
+            main += f"transport_maps = texthash:{self.conf}/transport\n"
+        (self.conf / "main.cf").write_text(
+            POSTFIX_MAIN.format(folder=folder, tls=tls, connections=CONNECTIONS, milter=milter) + main)
+        (self.conf / "master.cf").write_text(POSTFIX_MASTER.format(port=net["port"]) + master)
         if dkim:
             self.start_milter(folder, dkim)
         with open(folder / "server.log", "wb") as log:
