@@ -371,7 +371,7 @@ sched_domain_free(struct queue_sched *q, struct sched_domain *d)
 struct queue_lane *
 sched_lane_get(struct queue_sched *q, struct sched_site *site, uint32_t source)
 {
-	uint64_t hash = queue_map_mix((uint64_t)(uintptr_t)site, source);
+	uint64_t hash = queue_map_mix(site->node.hash, source);
 	struct queue_map_node *n = queue_map_find(&q->lanes, hash);
 	struct queue_lane *lane;
 
@@ -571,7 +571,7 @@ struct sched_cell *
 sched_cell_get(
 	struct queue_sched *q, struct sched_domain *d, struct sched_stream *s, uint32_t pool, uint32_t sticky)
 {
-	uint64_t hash = queue_map_mix((uint64_t)(uintptr_t)d + sticky, (uint64_t)(uintptr_t)s + pool);
+	uint64_t hash = queue_map_mix(d->node.hash + sticky, s->node.hash + pool);
 	struct sched_cell *cell = cell_find(q, d, s, pool, sticky, hash);
 	int i;
 

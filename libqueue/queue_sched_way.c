@@ -145,7 +145,7 @@ sched_way_reconfigure(struct queue_sched *q, struct sched_way *way)
 static uint64_t
 way_hash(const struct sched_site *site, uint32_t choice)
 {
-	return queue_map_mix((uint64_t)(uintptr_t)site, choice);
+	return queue_map_mix(site->node.hash, choice);
 }
 
 static struct sched_way *
@@ -233,7 +233,7 @@ has_something(const struct sched_flow *f)
 static uint64_t
 flow_hash(const struct sched_way *way, const struct sched_stream *s)
 {
-	return queue_map_mix((uint64_t)(uintptr_t)way, (uint64_t)(uintptr_t)s);
+	return queue_map_mix(way->node.hash, s->node.hash);
 }
 
 static struct sched_flow *
