@@ -191,6 +191,12 @@ first_waiter(const struct sched_gate *g, int want)
 	return queue_link_is_alone(list) ? NULL : QUEUE_OF(list->next, struct sched_waiter, link);
 }
 
+static bool
+has_waiters(const struct sched_gate *g)
+{
+	return first_waiter(g, SCHED_WANT_MAIL) != NULL || first_waiter(g, SCHED_WANT_CONNECTION) != NULL;
+}
+
 static void
 wake(struct queue_sched *q, struct sched_waiter *w)
 {
@@ -457,7 +463,7 @@ sched_gate_take(struct queue_sched *q, struct sched_gate *g, enum queue_unit uni
 void
 sched_gate_changed(struct queue_sched *q, struct sched_gate *g)
 {
-	if (!queue_link_is_alone(&g->waiters[0]) || !queue_link_is_alone(&g->waiters[1]))
+	if (has_waiters(g))
 		gate_open(q, g);
 }
 
@@ -532,11 +538,15 @@ gate_arm(struct queue_sched *q, struct sched_gate *g)
 {
 	int64_t at_us = sched_gate_opens_us(q, g);
 
+	/* A window that is over, or a limit that was raised, leaves room that the disk does not know of. */
+	if (has_waiters(g))
+		sched_gate_want_write(q, g, true);
 	if (at_us <= q->now_us) {
 		gate_open(q, g);
 		at_us = INT64_MAX;
-	} else if (g->refs == 0 && at_us == INT64_MAX)
+	} else if (g->refs == 0 && windows_end_us(q, g) > 0) {
 		at_us = windows_end_us(q, g);
+	}
 	queue_heap_set(&q->gate_timers, &g->timer, at_us);
 }
 
@@ -552,7 +562,6 @@ sched_gate_wait(struct queue_sched *q, struct sched_gate *g, struct sched_waiter
 		queue_link_front(&g->waiters[want], &w->link);
 	else
 		queue_link_back(&g->waiters[want], &w->link);
-	sched_gate_want_write(q, g, true);
 	gate_arm(q, g);
 }
 

@@ -1,0 +1,138 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Limits of single objects, case by case; test_queue_sched_pace_sim.c has them all together. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include "queue_host.h"
+
+enum { POOLS = 2, NOTES = 8, NOTE_MAX = 256 };
+
+struct note {
+	char key[NOTE_MAX];
+	uint8_t value[NOTE_MAX];
+	size_t key_len, value_len;
+};
+/* A host with limits, and a disk that takes notes at once. */
+struct paced {
+	struct host h;
+	struct queue_rate rate;
+	struct queue_limits limits;
+	struct queue_pool_member members[2];
+	struct queue_pool pools[POOLS];
+	struct note disk[NOTES];
+	int note_count;
+};
+
+static void
+reload(struct paced *p)
+{
+	queue_sched_reconfigured(p->h.q, &p->h.conf, p->h.now_us);
+}
+
+/* One limit; who obeys it is for the test to say, with reload(). */
+static void
+paced_init(struct paced *p, enum queue_unit unit, int64_t count, int64_t per_us)
+{
+	memset(p, 0, sizeof(*p));
+	host_init(&p->h);
+	p->rate = (struct queue_rate){count, per_us};
+	if (count > 0) {
+		p->limits.units[unit].rates = &p->rate;
+		p->limits.units[unit].count = 1;
+	}
+	p->members[0] = (struct queue_pool_member){0, 1};
+	p->members[1] = (struct queue_pool_member){1, 1};
+	p->pools[0] = (struct queue_pool){.name = {"default", 7}, .members = p->members, .member_count = 1};
+	p->pools[1] = (struct queue_pool){.name = {"other", 5}, .members = p->members, .member_count = 2};
+	p->h.conf.pools = p->pools;
+	p->h.conf.pool_count = POOLS;
+	reload(p);
+}
+
+static void
+keep_note(struct paced *p, const struct queue_order *o)
+{
+	struct note *n;
+	int i;
+
+	for (i = 0; i < p->note_count; i++)
+		if (p->disk[i].key_len == o->note.len &&
+			memcmp(p->disk[i].key, o->note.ptr, o->note.len) == 0)
+			break;
+	assert_true(i < NOTES && o->note.len <= NOTE_MAX && o->value.len <= NOTE_MAX);
+	n = &p->disk[i];
+	p->note_count += i == p->note_count;
+	memcpy(n->key, o->note.ptr, o->note.len);
+	memcpy(n->value, o->value.ptr, o->value.len);
+	n->key_len = o->note.len;
+	n->value_len = o->value.len;
+}
+
+/* The next order that is not for the disk. */
+static struct queue_order
+next(struct paced *p)
+{
+	struct queue_order o = host_next(&p->h);
+
+	while (o.kind == QUEUE_ORDER_NOTE) {
+		keep_note(p, &o);
+		queue_sched_noted(p->h.q, o.noting, false, p->h.now_us);
+		o = host_next(&p->h);
+	}
+	return o;
+}
+
+static struct queue_order
+expect(struct paced *p, enum queue_order_kind kind)
+{
+	struct queue_order o = next(p);
+
+	assert_int_equal(o.kind, kind);
+	return o;
+}
+
+/* To another site, opened, delivered and left idle. */
+static struct queue_session *
+deliver(struct paced *p, int domain)
+{
+	struct queue_order o;
+
+	host_add(&p->h, domain);
+	o = expect(p, QUEUE_ORDER_OPEN);
+	queue_sched_session_ready(p->h.q, o.session, false);
+	host_settle(&p->h, o.lease, QUEUE_VERDICT_DELIVERED);
+	return o.session;
+}
+
+/* The next window begins while mail waits: the disk knows nothing of it yet, and is asked. */
+static void
+test_next_window(void **state)
+{
+	struct paced p;
+
+	paced_init(&p, QUEUE_UNIT_MESSAGES, 1, HOUR);
+	p.h.conf.limits = &p.limits;
+	reload(&p);
+	p.h.now_us = START - START % HOUR;
+	deliver(&p, 1);
+	host_add(&p.h, 2);
+	expect(&p, QUEUE_ORDER_NONE);
+	p.h.now_us = START - START % HOUR + HOUR;
+	expect(&p, QUEUE_ORDER_CLOSE);
+	expect(&p, QUEUE_ORDER_OPEN);
+	host_fini(&p.h);
+}
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_next_window),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
