@@ -268,6 +268,23 @@ get_meter(struct queue_bytes *r, struct queue_meter *m, int64_t now_us)
 	queue_meter_restore(m, at_us, used, now_us);
 }
 
+/* Gates of sources, pools and of all are there before their notes, with the meters of the settings. */
+static int
+restore_into(struct queue_sched *q, struct sched_gate *g, const struct queue_meter *meters, uint32_t count)
+{
+	uint32_t i, k;
+
+	if (g->noting.is_on_disk)
+		return QUEUE_EINVAL;
+	g->noting.is_on_disk = true;
+	for (i = 0; i < count; i++)
+		for (k = 0; k < g->meter_count; k++)
+			if (g->meters[k].unit == meters[i].unit &&
+				g->meters[k].rate.per_us == meters[i].rate.per_us)
+				queue_meter_restore(&g->meters[k], meters[i].at_us, meters[i].used, q->now_us);
+	return QUEUE_OK;
+}
+
 static int
 restore_gate(struct queue_sched *q, struct queue_bytes *r, struct queue_blob a, struct queue_blob b)
 {
@@ -280,8 +297,10 @@ restore_gate(struct queue_sched *q, struct queue_bytes *r, struct queue_blob a, 
 		get_meter(r, &meters[i], q->now_us);
 	if (r->is_bad || r->left > 0)
 		return QUEUE_EDAMAGED;
+	if ((g = sched_gate_find(q, level, a, b)) != NULL)
+		return restore_into(q, g, meters, count);
 	if ((g = sched_gate_restore(q, level, a, b, count)) == NULL)
-		return QUEUE_EINVAL;
+		return QUEUE_ENOMEM;
 	for (i = 0; i < count; i++)
 		g->meters[i] = meters[i];
 	g->noting.is_on_disk = true;

@@ -168,7 +168,7 @@ bool sched_gate_is_spent(const struct queue_sched *q, const struct sched_gate *g
 /* What the disk should know of it, for the note; false: it knows enough. */
 bool sched_gate_ask(struct queue_sched *q, struct sched_gate *g);
 void sched_gate_noted(struct queue_sched *q, struct sched_gate *g, bool failed);
-/* As read from the disk; NULL: no memory, or it is there already. */
+/* As read from the disk; NULL: no memory. */
 struct sched_gate *sched_gate_restore(struct queue_sched *q, enum queue_level level, struct queue_blob a,
 	struct queue_blob b, uint32_t meters);
 

@@ -108,6 +108,72 @@ deliver(struct paced *p, int domain)
 	return o.session;
 }
 
+static void
+crash(struct paced *p)
+{
+	int i;
+
+	queue_sched_destroy(&p->h.q);
+	assert_int_equal(queue_sched_create(&p->h.conf, &p->h.q), QUEUE_OK);
+	for (i = 0; i < p->note_count; i++) {
+		struct queue_blob value = {p->disk[i].value, p->disk[i].value_len};
+
+		assert_int_equal(queue_sched_restore(p->h.q, value, p->h.now_us), QUEUE_OK);
+		assert_int_equal(queue_sched_restore(p->h.q, value, p->h.now_us), QUEUE_EINVAL);
+	}
+}
+
+/* Gates of sources, pools and of all are there before their notes are. */
+static void
+test_restart(void **state)
+{
+	struct paced p;
+	int whose;
+
+	for (whose = 0; whose < 5; whose++) {
+		paced_init(&p, QUEUE_UNIT_MESSAGES, 2, DAY);
+		if (whose == 0)
+			p.h.fake.sources[0].limits = &p.limits;
+		if (whose == 1)
+			p.pools[0].limits = &p.limits;
+		if (whose == 2)
+			p.h.conf.limits = &p.limits;
+		if (whose == 3)
+			p.h.policy.lane = &p.limits;
+		if (whose == 4)
+			p.h.policy.site = &p.limits;
+		reload(&p);
+		p.h.site[2] = 2; /* d2 goes to the site of d1 */
+		p.h.conf.connections_total = 100;
+		deliver(&p, 1);
+		crash(&p);
+		deliver(&p, 1);
+		crash(&p);
+		host_add(&p.h, 2);
+		expect(&p, QUEUE_ORDER_NONE);
+		p.h.now_us += DAY;
+		expect(&p, QUEUE_ORDER_OPEN);
+		host_fini(&p.h);
+	}
+}
+
+static void
+test_damaged_note(void **state)
+{
+	static const char *const values[] = {
+		"", "\1", "\1\2\3\0abc\0", "\1\2\3\0ab", "\1\7\2\0a\0\0", "\2\2\2\0a\0\0"};
+	static const size_t lens[] = {0, 1, 8, 6, 7, 7};
+	struct paced p;
+	size_t i;
+
+	paced_init(&p, QUEUE_UNIT_MESSAGES, 0, 0);
+	for (i = 0; i < sizeof(lens) / sizeof(lens[0]); i++)
+		assert_int_equal(
+			queue_sched_restore(p.h.q, (struct queue_blob){values[i], lens[i]}, p.h.now_us),
+			QUEUE_EDAMAGED);
+	host_fini(&p.h);
+}
+
 /* The next window begins while mail waits: the disk knows nothing of it yet, and is asked. */
 static void
 test_next_window(void **state)
@@ -131,6 +197,8 @@ int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_restart),
+		cmocka_unit_test(test_damaged_note),
 		cmocka_unit_test(test_next_window),
 	};
 
