@@ -202,8 +202,9 @@ sched_way_release(struct queue_sched *q, struct sched_way *way)
 	sched_gate_leave(q, &way->waiter);
 	queue_link_remove(&way->turn);
 	queue_map_remove(&q->ways, &way->node);
-	queue_link_remove(&way->of_site);
+	/* While the site still has the way: it may go with its last lane. */
 	options_fini(q, way->options, way->option_count);
+	queue_link_remove(&way->of_site);
 	sched_site_release(q, way->site);
 	sched_free(q, way, sizeof(*way));
 }

@@ -193,6 +193,28 @@ test_next_window(void **state)
 	host_fini(&p.h);
 }
 
+/* A connection is still being opened when its mail, its domain and at last its site have nothing left. */
+static void
+test_opened_for_nothing(void **state)
+{
+	struct queue_order o;
+	struct paced p;
+	int i;
+
+	for (i = 0; i < 2; i++) {
+		paced_init(&p, QUEUE_UNIT_MESSAGES, 0, 0);
+		host_add(&p.h, 1);
+		o = expect(&p, QUEUE_ORDER_OPEN);
+		host_settle(&p.h, o.lease, QUEUE_VERDICT_FAILED);
+		p.h.now_us += 2 * DAY;
+		expect(&p, QUEUE_ORDER_NONE);
+		if (i == 1)
+			host_close(&p.h, o.session, true, 0);
+		assert_int_equal(host_stats(&p.h).domains, 0);
+		host_fini(&p.h);
+	}
+}
+
 int
 main(void)
 {
@@ -200,6 +222,7 @@ main(void)
 		cmocka_unit_test(test_restart),
 		cmocka_unit_test(test_damaged_note),
 		cmocka_unit_test(test_next_window),
+		cmocka_unit_test(test_opened_for_nothing),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
