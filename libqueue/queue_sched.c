@@ -578,7 +578,19 @@ queue_sched_lease_done(struct queue_sched *q, struct queue_lease *take_lease, in
 	sched_session_place(q, s);
 }
 
-/* --- leases, for the host --- */
+/* --- sessions and leases, for the host --- */
+
+void
+queue_session_set_user(struct queue_session *s, void *user)
+{
+	s->user = user;
+}
+
+void *
+queue_session_user(const struct queue_session *s)
+{
+	return s->user;
+}
 
 queue_id
 queue_lease_message(const struct queue_lease *l)

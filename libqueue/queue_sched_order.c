@@ -428,18 +428,6 @@ queue_sched_session_closed(struct queue_sched *q, struct queue_session *s, bool 
 	sched_lane_release(q, lane);
 }
 
-void
-queue_session_set_user(struct queue_session *s, void *user)
-{
-	s->user = user;
-}
-
-void *
-queue_session_user(const struct queue_session *s)
-{
-	return s->user;
-}
-
 /* --- orders --- */
 
 static void
