@@ -30,13 +30,6 @@ queue_meter_init(struct queue_meter *m, enum queue_unit unit, struct queue_rate 
 	*m = (struct queue_meter){.rate = rate, .unit = (uint8_t)unit, .step = 1};
 }
 
-void
-queue_meter_set_count(struct queue_meter *m, int64_t count)
-{
-	assert(count > 0);
-	m->rate.count = count;
-}
-
 /* --- short --- */
 
 static int64_t
@@ -140,6 +133,24 @@ roll(struct queue_meter *m, int64_t now_us)
 
 /* --- both --- */
 
+void
+queue_meter_set_count(struct queue_meter *m, int64_t count)
+{
+	bool is_lower = count < m->rate.count;
+	int64_t clear_us;
+
+	assert(count > 0);
+	m->rate.count = count;
+	if (queue_rate_is_long(&m->rate) || !is_lower || m->taken_us == 0)
+		return;
+	/* The pace has no memory of how many went at the old one: none is left in the window then, whatever of
+	 * them is given back. */
+	m->from_us = m->taken_us;
+	clear_us = queue_retry_add(m->taken_us, m->rate.per_us + tolerance_us(m));
+	if (clear_us > m->at_us)
+		m->at_us = clear_us;
+}
+
 int64_t
 queue_meter_room(const struct queue_meter *m, int64_t now_us, int64_t reserve)
 {
@@ -174,19 +185,22 @@ queue_meter_take(struct queue_meter *m, int64_t now_us, int64_t n)
 		return;
 	}
 	m->at_us = queue_retry_add(m->at_us > now_us ? m->at_us : now_us, cost_us(m, n));
+	m->taken_us = now_us;
 }
 
 void
 queue_meter_give_back(struct queue_meter *m, int64_t taken_us, int64_t now_us, int64_t n)
 {
 	assert(n >= 0);
+	if (taken_us <= m->from_us)
+		return;
 	if (queue_rate_is_long(&m->rate)) {
 		if (is_current(m, now_us) && taken_us >= m->at_us)
 			m->used = m->used > n ? m->used - n : 0;
 		return;
 	}
-	/* What was taken longer ago than the pace remembers is over already. */
-	if (m->at_us > now_us)
+	/* Who came since would not have come sooner without it. */
+	if (taken_us >= m->taken_us && m->at_us > now_us)
 		m->at_us = m->at_us - cost_us(m, n) > now_us ? m->at_us - cost_us(m, n) : now_us;
 }
 
@@ -253,10 +267,19 @@ void
 queue_meter_move(struct queue_meter *m, int64_t step_us)
 {
 	m->at_us = queue_retry_move(m->at_us, step_us);
+	m->taken_us = queue_retry_move(m->taken_us, step_us);
+	m->from_us = queue_retry_move(m->from_us, step_us);
 }
 
-bool
-queue_meter_is_over(const struct queue_meter *m, int64_t now_us)
+int64_t
+queue_meter_over_us(const struct queue_meter *m)
 {
-	return queue_rate_is_long(&m->rate) ? !is_current(m, now_us) : m->at_us <= now_us;
+	int64_t clear_us;
+
+	if (m->at_us == 0)
+		return 0;
+	if (queue_rate_is_long(&m->rate))
+		return queue_retry_add(m->at_us, m->rate.per_us);
+	clear_us = queue_retry_add(m->taken_us, m->rate.per_us);
+	return m->at_us > clear_us ? m->at_us : clear_us;
 }

@@ -45,6 +45,8 @@ struct queue_meter {
 	struct queue_rate rate;
 	/* Short: when the next unit is due by the pace. Long: when the window began. */
 	int64_t at_us;
+	int64_t taken_us; /* short: when something was last taken */
+	int64_t from_us;  /* what was taken up to then cannot be given back */
 	int64_t used;    /* long: in this window */
 	int64_t written; /* long: what the disk says may be used in this window */
 	int64_t asked;   /* long: what it will say after the write under way */
@@ -55,7 +57,8 @@ struct queue_meter {
 
 bool queue_rate_is_long(const struct queue_rate *r);
 void queue_meter_init(struct queue_meter *m, enum queue_unit unit, struct queue_rate rate);
-/* The rate was changed: what was used counts against the new one. The window keeps its length. */
+/* The rate was changed: what was used counts against the new one. The window keeps its length. A lower one of a
+ * short window waits until what went before is out of the window. */
 void queue_meter_set_count(struct queue_meter *m, int64_t count);
 
 /* How much may be taken at now_us, when `reserve` of a long window's count is not for the asker. 0: none. */
@@ -67,7 +70,8 @@ int64_t queue_meter_room_unwritten(const struct queue_meter *m, int64_t now_us, 
 int64_t queue_meter_ready_us(const struct queue_meter *m, int64_t now_us, int64_t reserve);
 /* n at most queue_meter_room(); bytes: any n when there is room. */
 void queue_meter_take(struct queue_meter *m, int64_t now_us, int64_t n);
-/* n of what was taken at taken_us was not used after all. */
+/* n of what was taken at taken_us was not used after all. Short: what was taken since was spaced after it, so
+ * only the last can be given back. */
 void queue_meter_give_back(struct queue_meter *m, int64_t taken_us, int64_t now_us, int64_t n);
 
 /* Long: little is left of what the disk knows of, though not of the rate. */
@@ -82,6 +86,6 @@ void queue_meter_written(struct queue_meter *m, bool failed);
 void queue_meter_restore(struct queue_meter *m, int64_t at_us, int64_t count, int64_t now_us);
 /* The clock was set by step_us: spacing and windows keep their length. */
 void queue_meter_move(struct queue_meter *m, int64_t step_us);
-/* Nothing in it matters any more: as good as new. */
-bool queue_meter_is_over(const struct queue_meter *m, int64_t now_us);
+/* When nothing in it matters any more: as good as new. */
+int64_t queue_meter_over_us(const struct queue_meter *m);
 #endif

@@ -282,10 +282,19 @@ meter_carry_over(const struct sched_gate *g, struct queue_meter *to)
 	}
 }
 
+/* Leases may be out that new meters do not know of. */
+static bool
+has_leases(const struct queue_sched *q, const struct sched_gate_spec *spec)
+{
+	/* Those of a pool may be with sessions that were opened for another. */
+	return spec->connections > 0 || (spec->level == SCHED_POOL && q->session_count > 0);
+}
+
 /* What was used in a window of the same length counts on. */
 static bool
-set_meters(struct queue_sched *q, struct sched_gate *g, const struct queue_limits *l)
+set_meters(struct queue_sched *q, struct sched_gate *g, const struct sched_gate_spec *spec)
 {
+	const struct queue_limits *l = spec->limits;
 	struct queue_meter *fresh;
 	uint32_t n = 0, i;
 	int u;
@@ -301,6 +310,7 @@ set_meters(struct queue_sched *q, struct sched_gate *g, const struct queue_limit
 		for (i = 0; i < l->units[u].count; i++, n++) {
 			queue_meter_init(&fresh[n], u, l->units[u].rates[i]);
 			fresh[n].factor = g->factor;
+			fresh[n].from_us = has_leases(q, spec) ? q->now_us : 0;
 			meter_carry_over(g, &fresh[n]);
 		}
 	if (g->meters != NULL)
@@ -321,16 +331,10 @@ windows_end_us(const struct queue_sched *q, const struct sched_gate *g)
 	uint32_t i;
 
 	for (i = 0; i < g->meter_count; i++) {
-		const struct queue_meter *m = &g->meters[i];
+		int64_t over_us = queue_meter_over_us(&g->meters[i]);
 
-		if (!queue_meter_is_over(m, q->now_us)) {
-			int64_t over_us = queue_rate_is_long(&m->rate)
-						  ? queue_retry_add(m->at_us, m->rate.per_us)
-						  : m->at_us;
-
-			if (over_us > end_us)
-				end_us = over_us;
-		}
+		if (over_us > q->now_us && over_us > end_us)
+			end_us = over_us;
 	}
 	return end_us;
 }
@@ -405,7 +409,7 @@ sched_gate_set(struct queue_sched *q, struct sched_gate **slot, const struct sch
 	if (g == NULL && (g = sched_gate_find(q, spec->level, spec->a, spec->b)) == NULL &&
 		(g = gate_create(q, spec->level, spec->a, spec->b)) == NULL)
 		return false;
-	if (!has_meters_of(g, spec->limits) && !set_meters(q, g, spec->limits)) {
+	if (!has_meters_of(g, spec->limits) && !set_meters(q, g, spec)) {
 		if (*slot == NULL)
 			sched_gate_retire(q, g);
 		return false;

@@ -90,7 +90,7 @@ gate_value(struct queue_sched *q, const struct sched_gate *g)
 	for (i = 0; i < g->meter_count; i++) {
 		const struct queue_meter *m = &g->meters[i];
 
-		if (!queue_rate_is_long(&m->rate) || queue_meter_is_over(m, q->now_us))
+		if (!queue_rate_is_long(&m->rate) || queue_meter_over_us(m) <= q->now_us)
 			continue;
 		p = queue_bytes_write(p, m->unit, 1);
 		p = queue_bytes_write(p, (uint64_t)m->rate.per_us, 8);

@@ -229,6 +229,11 @@ shift(struct queue_sched *q, int64_t step_us)
 
 		s->idle_since_us = queue_retry_move(s->idle_since_us, step_us);
 	}
+	for (l = q->leases.next; l != &q->leases; l = l->next) {
+		struct queue_lease *lease = QUEUE_OF(l, struct queue_lease, all);
+
+		lease->taken_us = queue_retry_move(lease->taken_us, step_us);
+	}
 	for (n = queue_map_each(&q->domains, NULL); n != NULL; n = queue_map_each(&q->domains, n))
 		domain_shift(q, QUEUE_OF(n, struct sched_domain, node), step_us);
 	for (n = queue_map_each(&q->lanes, NULL); n != NULL; n = queue_map_each(&q->lanes, n)) {

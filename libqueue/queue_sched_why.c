@@ -591,7 +591,7 @@ show_meter(const struct viewer *v, const struct sched_gate *g, const struct queu
 	struct queue_limit_view *out)
 {
 	int64_t now_us = v->q->now_us, ready_us = queue_meter_ready_us(m, now_us, 0);
-	bool is_long = queue_rate_is_long(&m->rate), is_over = queue_meter_is_over(m, now_us);
+	bool is_long = queue_rate_is_long(&m->rate), is_over = queue_meter_over_us(m) <= now_us;
 
 	out->unit = (enum queue_unit)m->unit;
 	out->rate = m->rate;

@@ -149,6 +149,46 @@ test_short_give_back(void **state)
 	assert_int_equal(queue_meter_room(&m, START + 30 * SEC, 0), 1);
 }
 
+/* What came after it kept its distance: the room is not there any more. */
+static void
+test_short_give_back_late(void **state)
+{
+	struct queue_meter m;
+
+	queue_meter_init(&m, QUEUE_UNIT_MESSAGES, (struct queue_rate){1, 10 * SEC});
+	queue_meter_take(&m, START, 1);
+	queue_meter_take(&m, START + 10 * SEC, 1);
+	queue_meter_give_back(&m, START, START + 11 * SEC, 1);
+	assert_int_equal(queue_meter_ready_us(&m, START + 11 * SEC, 0), START + 20 * SEC);
+	queue_meter_give_back(&m, START + 10 * SEC, START + 11 * SEC, 1);
+	assert_int_equal(queue_meter_room(&m, START + 11 * SEC, 0), 1);
+}
+
+/* What went at the old rate counts for the new one: its window has to be clear of it first. */
+static void
+test_short_lowered(void **state)
+{
+	struct queue_meter m;
+	int64_t last_us = 0;
+	int i;
+
+	queue_meter_init(&m, QUEUE_UNIT_MESSAGES, (struct queue_rate){100, 10 * SEC});
+	for (i = 0; i < 50; i++) {
+		last_us = START + i * SEC / 10;
+		queue_meter_take(&m, last_us, 1);
+	}
+	queue_meter_set_count(&m, 1);
+	assert_int_equal(queue_meter_ready_us(&m, last_us, 0), last_us + 10 * SEC);
+	queue_meter_give_back(&m, last_us, last_us + SEC, 1);
+	assert_int_equal(queue_meter_ready_us(&m, last_us, 0), last_us + 10 * SEC);
+	/* Raised: at once as fast as that. */
+	queue_meter_init(&m, QUEUE_UNIT_MESSAGES, (struct queue_rate){1, 10 * SEC});
+	queue_meter_take(&m, START, 1);
+	queue_meter_set_count(&m, 100);
+	assert_int_equal(queue_meter_ready_us(&m, START, 0), START + 10 * SEC);
+	assert_int_equal(queue_meter_over_us(&m), START + 10 * SEC);
+}
+
 /* --- long windows --- */
 
 static void
@@ -188,6 +228,22 @@ test_long(void **state)
 	queue_meter_take(&m, now_us, 1);
 	queue_meter_give_back(&m, hour + 10 * MINUTE, now_us, 1);
 	assert_int_equal(queue_meter_room_unwritten(&m, now_us, 0), 2);
+}
+
+/* A limit that came while mail was out knows nothing of that mail. */
+static void
+test_long_from(void **state)
+{
+	struct queue_meter m;
+
+	queue_meter_init(&m, QUEUE_UNIT_MESSAGES, (struct queue_rate){3, HOUR});
+	m.from_us = START + SEC;
+	write_down(&m, START + 2 * SEC);
+	queue_meter_take(&m, START + 2 * SEC, 1);
+	queue_meter_give_back(&m, START, START + 3 * SEC, 1);
+	assert_int_equal(queue_meter_room_unwritten(&m, START + 3 * SEC, 0), 2);
+	queue_meter_give_back(&m, START + 2 * SEC, START + 3 * SEC, 1);
+	assert_int_equal(queue_meter_room_unwritten(&m, START + 3 * SEC, 0), 3);
 }
 
 /* What is only for urgent mail. */
@@ -314,7 +370,10 @@ main(void)
 		cmocka_unit_test(test_short_random),
 		cmocka_unit_test(test_bytes),
 		cmocka_unit_test(test_short_give_back),
+		cmocka_unit_test(test_short_give_back_late),
+		cmocka_unit_test(test_short_lowered),
 		cmocka_unit_test(test_long),
+		cmocka_unit_test(test_long_from),
 		cmocka_unit_test(test_long_reserve),
 		cmocka_unit_test(test_long_count_changes),
 		cmocka_unit_test(test_long_crashes),
