@@ -214,13 +214,25 @@ step_max(const struct queue_meter *m)
 	return max < 1 ? 1 : at_most(max, m->unit == QUEUE_UNIT_BYTES ? max : QUEUE_METER_STEP_MAX);
 }
 
-bool
-queue_meter_is_short(const struct queue_meter *m, int64_t now_us)
+/* So much was given back that a crash would waste more than it may. */
+static bool
+is_wasteful(const struct queue_meter *m, int64_t now_us)
+{
+	return is_current(m, now_us) && m->asked == m->written && m->written - m->used > 2 * step_max(m);
+}
+
+static bool
+is_short(const struct queue_meter *m, int64_t now_us)
 {
 	int64_t left = is_current(m, now_us) ? m->written - m->used : 0;
 
-	return queue_rate_is_long(&m->rate) && long_room(m, now_us, 0, false) > left &&
-	       left < (m->step + 1) / 2;
+	return long_room(m, now_us, 0, false) > left && left < (m->step + 1) / 2;
+}
+
+bool
+queue_meter_wants_write(const struct queue_meter *m, int64_t now_us)
+{
+	return queue_rate_is_long(&m->rate) && (is_short(m, now_us) || is_wasteful(m, now_us));
 }
 
 bool
@@ -232,9 +244,12 @@ queue_meter_ask(struct queue_meter *m, int64_t now_us, bool is_waiting)
 	if (!queue_rate_is_long(&m->rate))
 		return false;
 	roll(m, now_us);
+	if (is_wasteful(m, now_us)) { /* until it is on disk, the disk says more: that is the safe side */
+		m->written = m->asked = m->used + max;
+		return true;
+	}
 	is_out = m->used >= m->written;
-	if (m->asked > m->written || m->written >= m->rate.count ||
-		(!is_out && !queue_meter_is_short(m, now_us)))
+	if (m->asked > m->written || m->written >= m->rate.count || (!is_out && !is_short(m, now_us)))
 		return false;
 	if (m->unit != QUEUE_UNIT_BYTES) {
 		ahead = at_most(max, m->step);

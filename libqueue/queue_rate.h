@@ -11,7 +11,8 @@
  * Windows of a minute and more are fixed: they begin at multiples of their length (UTC), what is used in them
  * is counted, and the count survives a crash. Before more of a window is used than the disk knows of, the
  * owner has it written (queue_meter_ask, queue_meter_written): after a crash what was asked for counts as
- * used. So a limit is never exceeded, and a crash wastes what was under way, QUEUE_METER_STEP_MAX at most.
+ * used. So a limit is never exceeded, and a crash wastes what was under way, and twice QUEUE_METER_STEP_MAX
+ * at most.
  *
  * Owner    the caller. Memory: none but the struct. Thread: the owner's.
  * Clock    wall clock handed in; queue_meter_move() when it was set.
@@ -74,8 +75,8 @@ void queue_meter_take(struct queue_meter *m, int64_t now_us, int64_t n);
  * only the last can be given back. */
 void queue_meter_give_back(struct queue_meter *m, int64_t taken_us, int64_t now_us, int64_t n);
 
-/* Long: little is left of what the disk knows of, though not of the rate. */
-bool queue_meter_is_short(const struct queue_meter *m, int64_t now_us);
+/* Long: little is left of what the disk knows of, though not of the rate; or, after giving back, far too much. */
+bool queue_meter_wants_write(const struct queue_meter *m, int64_t now_us);
 /* Long: sets `asked`, what the disk should know; false: it knows enough, or a write is under way. When
  * somebody waits for it, the next asking looks further ahead. */
 bool queue_meter_ask(struct queue_meter *m, int64_t now_us, bool is_waiting);

@@ -442,7 +442,7 @@ sched_gate_want_write(struct queue_sched *q, struct sched_gate *g, bool is_waiti
 	if (g->noting.is_under_way || !queue_link_is_alone(&g->noting.link))
 		return;
 	for (i = 0; i < g->meter_count; i++)
-		if (queue_meter_is_short(&g->meters[i], q->now_us)) {
+		if (queue_meter_wants_write(&g->meters[i], q->now_us)) {
 			queue_link_back(&q->unwritten, &g->noting.link);
 			return;
 		}
@@ -482,6 +482,7 @@ sched_gate_give_back(
 	for (i = 0; i < g->meter_count; i++)
 		if (g->meters[i].unit == unit)
 			queue_meter_give_back(&g->meters[i], taken_us, q->now_us, n);
+	sched_gate_want_write(q, g, false);
 	sched_gate_changed(q, g);
 }
 
@@ -673,9 +674,7 @@ sched_gate_noted(struct queue_sched *q, struct sched_gate *g, bool failed)
 	for (i = 0; i < g->meter_count; i++)
 		if (queue_rate_is_long(&g->meters[i].rate))
 			queue_meter_written(&g->meters[i], failed);
-	if (failed || !queue_link_is_alone(&g->waiters[SCHED_WANT_MAIL]) ||
-		!queue_link_is_alone(&g->waiters[SCHED_WANT_CONNECTION]))
-		sched_gate_want_write(q, g, true);
+	sched_gate_want_write(q, g, failed || has_waiters(g));
 	sched_gate_changed(q, g);
 	sched_gate_retire(q, g);
 }

@@ -246,6 +246,33 @@ test_long_from(void **state)
 	assert_int_equal(queue_meter_room_unwritten(&m, START + 3 * SEC, 0), 3);
 }
 
+/* Much was given back: the disk is told, or a crash would waste it. */
+static void
+test_long_given_back(void **state)
+{
+	enum { COUNT = 6400, STEP = COUNT / QUEUE_METER_STEPS };
+	struct queue_meter m;
+	int i;
+
+	queue_meter_init(&m, QUEUE_UNIT_MESSAGES, (struct queue_rate){COUNT, HOUR});
+	for (i = 0; i < 1000; i++) {
+		write_down(&m, START);
+		queue_meter_take(&m, START, 1);
+	}
+	while (queue_meter_wants_write(&m, START))
+		write_down(&m, START);
+	queue_meter_give_back(&m, START, START, STEP);
+	assert_false(queue_meter_wants_write(&m, START));
+	queue_meter_give_back(&m, START, START, 1000 - STEP);
+	assert_true(queue_meter_wants_write(&m, START));
+	assert_true(queue_meter_ask(&m, START, false));
+	assert_int_equal(m.asked, STEP);
+	/* Until it is written nothing goes that the new word does not cover. */
+	assert_int_equal(queue_meter_room(&m, START, 0), STEP);
+	queue_meter_written(&m, false);
+	assert_false(queue_meter_wants_write(&m, START));
+}
+
 /* What is only for urgent mail. */
 static void
 test_long_reserve(void **state)
@@ -374,6 +401,7 @@ main(void)
 		cmocka_unit_test(test_short_lowered),
 		cmocka_unit_test(test_long),
 		cmocka_unit_test(test_long_from),
+		cmocka_unit_test(test_long_given_back),
 		cmocka_unit_test(test_long_reserve),
 		cmocka_unit_test(test_long_count_changes),
 		cmocka_unit_test(test_long_crashes),
