@@ -896,6 +896,8 @@ queue_sched_next(struct queue_sched *q, int64_t now_us, struct queue_order *out)
 		 * the disk. */
 		if (next_close(q, out) || sched_note_next(q, out))
 			return;
+		/* Idle sessions that were kept for mail that could not go. */
+		more = more || queue_heap_first_us(&q->lane_timers) <= q->now_us;
 	}
 }
 

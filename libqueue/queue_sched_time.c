@@ -27,6 +27,8 @@ enum {
 #define GRACE_US (INT64_C(600) * 1000000)
 /* Set back by less than this: a slew, not worth walking the queue. */
 #define BACK_US INT64_C(2000000)
+/* An idle session that is over its time was kept for mail that had its turn. */
+#define IDLE_AGAIN_US INT64_C(1000000)
 
 /* --- when --- */
 
@@ -119,7 +121,7 @@ sched_domain_arm(struct queue_sched *q, struct sched_domain *d)
 }
 
 static int64_t
-lane_next_us(const struct queue_sched *q, const struct queue_lane *lane, bool with_idle)
+lane_next_us(const struct queue_sched *q, const struct queue_lane *lane)
 {
 	int64_t at_us = INT64_MAX, idle_us;
 
@@ -127,7 +129,7 @@ lane_next_us(const struct queue_sched *q, const struct queue_lane *lane, bool wi
 		at_us = lane->wait_until_us;
 	if (sched_lane_health_us(lane) < at_us)
 		at_us = sched_lane_health_us(lane);
-	if (with_idle && !queue_link_is_alone(&lane->idle)) {
+	if (!queue_link_is_alone(&lane->idle)) {
 		idle_us =
 			queue_retry_add(QUEUE_OF(lane->idle.prev, struct queue_session, place)->idle_since_us,
 				lane->policy->idle_us);
@@ -140,7 +142,7 @@ lane_next_us(const struct queue_sched *q, const struct queue_lane *lane, bool wi
 void
 sched_lane_arm(struct queue_sched *q, struct queue_lane *lane)
 {
-	int64_t at_us = lane_next_us(q, lane, true);
+	int64_t at_us = lane_next_us(q, lane);
 
 	if (at_us < queue_heap_at(&q->lane_timers, &lane->timer))
 		queue_heap_set(&q->lane_timers, &lane->timer, at_us);
@@ -343,23 +345,40 @@ domain_timer(struct queue_sched *q, struct sched_domain *d, struct queue_order *
 	return false;
 }
 
+/* Some way of it is about to have its turn. */
+static bool
+has_turn(const struct queue_sched *q, const struct queue_lane *lane)
+{
+	struct queue_link *l;
+
+	if (!lane->is_able || sched_lane_is_paused(lane) || q->is_paused)
+		return false;
+	for (l = lane->options.next; l != &lane->options; l = l->next)
+		if (!queue_link_is_alone(&QUEUE_OF(l, struct sched_option, of_lane)->way->turn))
+			return true;
+	return false;
+}
+
 static void
 lane_timer(struct queue_sched *q, struct queue_lane *lane)
 {
-	int64_t idle_us = lane->policy->idle_us;
-	bool has_mail;
+	bool keeps_idle;
+	int64_t next_us;
 
 	sched_lane_look(q, lane);
-	/* Idle sessions of a lane that is about to hand out mail stay: the mail is for them. */
-	has_mail = lane->is_able && sched_lane_has_mail(lane) && !sched_lane_is_paused(lane) && !q->is_paused;
-	while (!has_mail && !queue_link_is_alone(&lane->idle)) {
+	/* They are for the mail that is about to go; mail that waits for a limit may wait for hours. */
+	keeps_idle = has_turn(q, lane);
+	while (!keeps_idle && !queue_link_is_alone(&lane->idle)) {
 		struct queue_session *s = QUEUE_OF(lane->idle.prev, struct queue_session, place);
 
-		if (queue_retry_add(s->idle_since_us, idle_us) > q->now_us)
+		if (queue_retry_add(s->idle_since_us, lane->policy->idle_us) > q->now_us)
 			break;
 		sched_session_order_close(q, s);
 	}
-	queue_heap_set(&q->lane_timers, &lane->timer, lane_next_us(q, lane, !has_mail));
+	next_us = lane_next_us(q, lane);
+	if (next_us <= q->now_us)
+		next_us = queue_retry_add(q->now_us, IDLE_AGAIN_US);
+	queue_heap_set(&q->lane_timers, &lane->timer, next_us);
 	if (lane->wait_until_us != 0 && lane->wait_until_us <= q->now_us) {
 		lane->wait_until_us = 0;
 		sched_lane_able(q, lane, false);

@@ -193,6 +193,28 @@ test_next_window(void **state)
 	host_fini(&p.h);
 }
 
+/* Mail waits for an hour; the session it would go by does not. */
+static void
+test_idle(void **state)
+{
+	struct queue_session *s;
+	struct queue_order o;
+	struct paced p;
+
+	paced_init(&p, QUEUE_UNIT_MESSAGES, 1, HOUR);
+	p.h.conf.limits = &p.limits;
+	reload(&p);
+	p.h.now_us = START - START % HOUR;
+	s = deliver(&p, 1);
+	host_add(&p.h, 1);
+	expect(&p, QUEUE_ORDER_NONE);
+	assert_int_equal(queue_sched_wake_us(p.h.q), p.h.now_us + p.h.policy.idle_us);
+	p.h.now_us += p.h.policy.idle_us;
+	o = expect(&p, QUEUE_ORDER_CLOSE);
+	assert_ptr_equal(o.session, s);
+	host_fini(&p.h);
+}
+
 /* A connection is still being opened when its mail, its domain and at last its site have nothing left. */
 static void
 test_opened_for_nothing(void **state)
@@ -222,6 +244,7 @@ main(void)
 		cmocka_unit_test(test_restart),
 		cmocka_unit_test(test_damaged_note),
 		cmocka_unit_test(test_next_window),
+		cmocka_unit_test(test_idle),
 		cmocka_unit_test(test_opened_for_nothing),
 	};
 
