@@ -510,15 +510,15 @@ sched_gate_is_full(const struct sched_gate *g)
 }
 
 bool
-sched_gate_is_wanted(const struct sched_gate *g, const struct queue_lane *but)
+sched_gate_is_wanted(const struct sched_gate *g)
 {
 	const struct sched_waiter *w = sched_gate_is_full(g) ? first_waiter(g, SCHED_WANT_CONNECTION) : NULL;
-	const struct queue_lane *lane;
 
-	if (w == NULL || w->kind != SCHED_WAITS_LANE)
+	if (w == NULL)
 		return false;
-	lane = QUEUE_OF(w, struct queue_lane, waiter);
-	return lane != but && lane->sessions == 0;
+	if (w->kind == SCHED_WAITS_WAY)
+		return !sched_way_has_session(QUEUE_OF(w, struct sched_way, waiter));
+	return w->kind == SCHED_WAITS_LANE && QUEUE_OF(w, struct queue_lane, waiter)->sessions == 0;
 }
 
 /* --- waiting --- */

@@ -276,26 +276,35 @@ is_spent(const struct queue_session *s)
 	return max > 0 && s->given >= max;
 }
 
-/* Another lane has no session, and its site or source has no connection left for it. */
-static bool
-is_wanted_elsewhere(struct queue_sched *q, const struct queue_lane *lane)
+enum { GATES_OF_SESSION = 5 };
+
+static void
+gates_of_session(struct queue_sched *q, const struct queue_session *s, const struct sched_gate **gates)
 {
-	return sched_gate_is_wanted(lane->site->gate, lane) ||
-	       sched_gate_is_wanted(sched_source(q, lane->source)->gate, lane);
+	gates[0] = s->lane->gate;
+	gates[1] = s->lane->site->gate;
+	gates[2] = sched_source(q, s->lane->source)->gate;
+	gates[3] = s->pool != SCHED_NO_POOL ? sched_pool(q, s->pool)->gate : NULL;
+	gates[4] = q->gate;
 }
 
-/* There are too many, or somebody else needs the connection more. */
+/* There are too many, or somebody without any session needs the connection more. */
 static bool
 should_yield(struct queue_sched *q, const struct queue_session *s)
 {
+	const struct sched_gate *gates[GATES_OF_SESSION];
+	bool is_wanted = q->starved_none_count > q->closing_count;
+	int i;
+
 	if (q->session_count - q->closing_count > q->conf.connections_total || s->lane->surplus > 0)
 		return true;
-	if (sched_gate_is_over(s->lane->site->gate) ||
-		sched_gate_is_over(sched_source(q, s->lane->source)->gate))
-		return true;
-	if (q->starved_none_count <= q->closing_count && !is_wanted_elsewhere(q, s->lane))
-		return false;
-	return s->lane->sessions > 1 || s->given >= SHARE_MESSAGES;
+	gates_of_session(q, s, gates);
+	for (i = 0; i < GATES_OF_SESSION; i++) {
+		if (sched_gate_is_over(gates[i]))
+			return true;
+		is_wanted = is_wanted || sched_gate_is_wanted(gates[i]);
+	}
+	return is_wanted && (s->lane->sessions > 1 || s->given >= SHARE_MESSAGES);
 }
 
 void
@@ -687,22 +696,25 @@ shut_gate(struct queue_sched *q, const struct queue_lane *lane, enum sched_want 
 	return NULL;
 }
 
-/* Its site or source has no connection left for its first one: an idle session there makes room. */
+/* The gate has no connection left for somebody's first one: an idle session there makes room. */
 static void
-make_room(struct queue_sched *q, const struct queue_lane *lane, const struct sched_gate *g)
+make_room(struct queue_sched *q, const struct sched_gate *g)
 {
+	const struct sched_gate *gates[GATES_OF_SESSION];
 	struct queue_link *l;
-	int i = 0;
+	int i = 0, k;
 
-	if (lane->sessions > 0 || !sched_gate_is_full(g) || q->closing_count > 0)
+	if (!sched_gate_is_full(g) || q->closing_count > 0)
 		return;
 	for (l = q->idle.next; l != &q->idle && i < IDLE_SCAN; l = l->next, i++) {
 		struct queue_session *s = QUEUE_OF(l, struct queue_session, idle);
 
-		if (s->lane->site->gate == g || sched_source(q, s->lane->source)->gate == g || q->gate == g) {
-			sched_session_order_close(q, s);
-			return;
-		}
+		gates_of_session(q, s, gates);
+		for (k = 0; k < GATES_OF_SESSION; k++)
+			if (gates[k] == g) {
+				sched_session_order_close(q, s);
+				return;
+			}
 	}
 }
 
@@ -733,7 +745,8 @@ lane_offer(struct queue_sched *q, struct turn *t, struct queue_lane *lane)
 		return OFFER_LATER;
 	if ((g = shut_gate(q, lane, SCHED_WANT_CONNECTION, t->is_urgent)) != NULL) {
 		lane_waits(q, lane, g, SCHED_WANT_CONNECTION, t->is_urgent);
-		make_room(q, lane, g);
+		if (lane->sessions == 0)
+			make_room(q, g);
 		return OFFER_UNABLE;
 	}
 	if (is_total_used_up(q, lane->sessions == 0 || t->is_urgent)) {

@@ -139,10 +139,9 @@ void sched_gate_give_back(
 void sched_gate_connected(struct queue_sched *q, struct sched_gate *g, int by);
 bool sched_gate_is_over(const struct sched_gate *g); /* more connections than it allows */
 bool sched_gate_is_full(const struct sched_gate *g);
-/* It is full, and a lane without any session waits, other than this one. */
-bool sched_gate_is_wanted(const struct sched_gate *g, const struct queue_lane *but);
-void sched_gate_wait(struct queue_sched *q, struct sched_gate *g, struct sched_waiter *w,
-	enum sched_want want, bool is_urgent);
+/* It is full, and a lane or way without any session waits. */
+bool sched_gate_is_wanted(const struct sched_gate *g);
+void sched_gate_wait(struct queue_sched *q, struct sched_gate *g, struct sched_waiter *w, enum sched_want want, bool is_urgent);
 void sched_gate_leave(struct queue_sched *q, struct sched_waiter *w);
 /* When the first of its waiters may go, as things stand. */
 int64_t sched_gate_opens_us(const struct queue_sched *q, const struct sched_gate *g);
@@ -190,6 +189,8 @@ int sched_warm_restore(
 void sched_way_kick(struct queue_sched *q, struct sched_way *way, bool at_front);
 void sched_way_release(struct queue_sched *q, struct sched_way *way);
 bool sched_way_reconfigure(struct queue_sched *q, struct sched_way *way);
+/* One of its lanes has one. */
+bool sched_way_has_session(const struct sched_way *way);
 bool sched_way_is_paused(const struct queue_sched *q, const struct sched_way *way);
 /* NULL: no memory. */
 struct sched_flow *sched_flow_get(

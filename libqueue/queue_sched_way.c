@@ -223,6 +223,17 @@ sched_way_is_paused(const struct queue_sched *q, const struct sched_way *way)
 	return true;
 }
 
+bool
+sched_way_has_session(const struct sched_way *way)
+{
+	uint32_t i;
+
+	for (i = 0; i < way->option_count; i++)
+		if (way->options[i].lane != NULL && way->options[i].lane->sessions > 0)
+			return true;
+	return false;
+}
+
 /* --- flows --- */
 
 static bool

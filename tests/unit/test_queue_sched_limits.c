@@ -215,6 +215,44 @@ test_idle(void **state)
 	host_fini(&p.h);
 }
 
+/* A reload that leaves fewer connections: those that are too many go when they are free. */
+static void
+test_fewer_connections(void **state)
+{
+	struct queue_order o[2];
+	struct paced p;
+	int whose, i;
+
+	for (whose = 0; whose < 5; whose++) {
+		paced_init(&p, QUEUE_UNIT_MESSAGES, 0, 0);
+		for (i = 0; i < 2; i++) {
+			host_add(&p.h, 1);
+			o[i] = expect(&p, QUEUE_ORDER_OPEN);
+			queue_sched_session_ready(p.h.q, o[i].session, false);
+		}
+		p.limits.connections = 1;
+		if (whose == 0)
+			p.h.fake.sources[0].limits = &p.limits;
+		if (whose == 1)
+			p.pools[0].limits = &p.limits;
+		if (whose == 2)
+			p.h.conf.limits = &p.limits;
+		if (whose == 3)
+			p.h.policy.lane = &p.limits;
+		if (whose == 4)
+			p.h.policy.site = &p.limits;
+		reload(&p);
+		for (i = 0; i < 3; i++)
+			host_add(&p.h, 1);
+		host_settle(&p.h, o[0].lease, QUEUE_VERDICT_DELIVERED);
+		assert_ptr_equal(expect(&p, QUEUE_ORDER_CLOSE).session, o[0].session);
+		host_close(&p.h, o[0].session, false, 0);
+		host_settle(&p.h, o[1].lease, QUEUE_VERDICT_DELIVERED);
+		assert_ptr_equal(expect(&p, QUEUE_ORDER_GIVE).session, o[1].session);
+		host_fini(&p.h);
+	}
+}
+
 /* A connection is still being opened when its mail, its domain and at last its site have nothing left. */
 static void
 test_opened_for_nothing(void **state)
@@ -245,6 +283,7 @@ main(void)
 		cmocka_unit_test(test_damaged_note),
 		cmocka_unit_test(test_next_window),
 		cmocka_unit_test(test_idle),
+		cmocka_unit_test(test_fewer_connections),
 		cmocka_unit_test(test_opened_for_nothing),
 	};
 
