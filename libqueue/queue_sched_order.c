@@ -215,6 +215,9 @@ sched_lane_able(struct queue_sched *q, struct queue_lane *lane, bool at_front)
 		} else if (queue_link_is_alone(&o->able)) {
 			queue_link_back(&o->way->able, &o->able);
 		}
+		/* A way that waits for a connection of its pool may not need one any more. */
+		if (o->way->waiter.gate != NULL && o->way->waiter.want == SCHED_WANT_CONNECTION)
+			sched_gate_leave(q, &o->way->waiter);
 		sched_way_kick(q, o->way, at_front);
 	}
 }
@@ -363,6 +366,7 @@ session_leaves_way(struct queue_sched *q, struct queue_session *s)
 		return;
 	assert(way->opening > 0);
 	way->opening--;
+	sched_way_kick(q, way, false); /* it may open one more */
 	sched_way_release(q, way);
 }
 
@@ -515,6 +519,8 @@ struct turn {
 	struct sched_flow *flow;
 	struct queue_session *session; /* NULL: a new one */
 	bool is_urgent;
+	bool waits_for_pool; /* only its limits keep the mail: */
+	enum sched_want pool_want;
 };
 
 static uint32_t
@@ -523,15 +529,20 @@ pool_of(const struct sched_way *way)
 	return (way->choice & SCHED_ONE_SOURCE) == 0 ? way->choice : SCHED_NO_POOL;
 }
 
+/* NULL: it has no limits, or the way has a source of its own. */
+static struct sched_gate *
+pool_gate(struct queue_sched *q, const struct sched_way *way)
+{
+	return pool_of(way) != SCHED_NO_POOL ? sched_pool(q, pool_of(way))->gate : NULL;
+}
+
 /* The most recipients that all limits allow in this transaction. */
 static uint32_t
 rcpts_max(struct queue_sched *q, const struct turn *t)
 {
-	uint32_t pool = pool_of(t->flow->way);
 	struct sched_gate *gates[] = {t->lane->gate, t->lane->profile_gate, t->lane->warm_gate,
-		t->lane->site->gate, sched_source(q, t->lane->source)->gate,
-		pool != SCHED_NO_POOL ? sched_pool(q, pool)->gate : NULL, q->gate, t->flow->stream->gate,
-		t->flow->stream->user->gate};
+		t->lane->site->gate, sched_source(q, t->lane->source)->gate, pool_gate(q, t->flow->way), q->gate,
+		t->flow->stream->gate, t->flow->stream->user->gate};
 	uint32_t max = UINT32_MAX, room;
 	size_t i;
 
@@ -718,7 +729,7 @@ make_room(struct queue_sched *q, const struct sched_gate *g)
 	}
 }
 
-enum offer { OFFER_GIVE, OFFER_OPEN, OFFER_LATER /* the way is opening enough */, OFFER_UNABLE };
+enum offer { OFFER_GIVE, OFFER_OPEN, OFFER_LATER /* not for this way, though it is able */, OFFER_UNABLE };
 
 /* What the lane can do for mail of the way now. Unable: it waits for what keeps it. */
 static enum offer
@@ -753,6 +764,11 @@ lane_offer(struct queue_sched *q, struct turn *t, struct queue_lane *lane)
 		lane_waits(q, lane, NULL, SCHED_WANT_CONNECTION, t->is_urgent);
 		lane_starve(q, lane);
 		return OFFER_UNABLE;
+	}
+	if (!sched_gate_lets(q, pool_gate(q, t->flow->way), SCHED_WANT_CONNECTION, t->is_urgent)) {
+		t->waits_for_pool = true;
+		t->pool_want = SCHED_WANT_CONNECTION;
+		return OFFER_LATER;
 	}
 	return OFFER_OPEN;
 }
@@ -794,6 +810,10 @@ find_lane(struct queue_sched *q, struct sched_way *way, struct turn *t)
 		return false;
 	t->is_urgent = urgent != NULL;
 	t->flow = urgent != NULL ? urgent : other;
+	t->pool_want = SCHED_WANT_MAIL;
+	t->waits_for_pool = !sched_gate_lets(q, pool_gate(q, way), SCHED_WANT_MAIL, t->is_urgent);
+	if (t->waits_for_pool)
+		return false;
 	while (!queue_link_is_alone(&way->able) && later < way->option_count) {
 		struct sched_option *o = QUEUE_OF(way->able.next, struct sched_option, able);
 		struct queue_lane *lane = lane_of_option(q, o);
@@ -827,24 +847,27 @@ find_lane(struct queue_sched *q, struct sched_way *way, struct turn *t)
 	return true;
 }
 
+static void
+way_waits(struct queue_sched *q, struct sched_way *way, const struct turn *t)
+{
+	struct sched_gate *g = pool_gate(q, way);
+
+	sched_gate_wait(q, g, &way->waiter, t->pool_want, t->is_urgent);
+	if (t->pool_want == SCHED_WANT_CONNECTION && !sched_way_has_session(way))
+		make_room(q, g);
+}
+
 /* True: *out is an order. False: the way has left the ring. */
 static bool
 way_turn(struct queue_sched *q, struct sched_way *way, struct queue_order *out)
 {
-	struct sched_gate *pool = pool_of(way) != SCHED_NO_POOL ? sched_pool(q, pool_of(way))->gate : NULL;
-	bool is_urgent = !queue_link_is_alone(&way->turns[QUEUE_CLASS_URGENT]);
 	struct sched_cell *cell;
 	struct turn t = {0};
 
 	queue_link_remove(&way->turn);
-	if (!sched_gate_lets(q, pool, SCHED_WANT_MAIL, is_urgent)) {
-		sched_gate_wait(q, pool, &way->waiter, SCHED_WANT_MAIL, is_urgent);
-		return false;
-	}
-	if (!find_lane(q, way, &t))
-		return false;
-	if (t.session == NULL && !sched_gate_lets(q, pool, SCHED_WANT_CONNECTION, is_urgent)) {
-		sched_gate_wait(q, pool, &way->waiter, SCHED_WANT_CONNECTION, is_urgent);
+	if (!find_lane(q, way, &t)) {
+		if (t.waits_for_pool)
+			way_waits(q, way, &t);
 		return false;
 	}
 	/* The next turn is another cell's and another way's; handing out may end the cell's part in the ring.

@@ -215,6 +215,98 @@ test_idle(void **state)
 	host_fini(&p.h);
 }
 
+/* The pool may have one connection: the way that waits for another takes that one when it is free, by
+ * whatever source it is. */
+static void
+test_pool_connection(void **state)
+{
+	struct queue_order o;
+	struct paced p;
+
+	paced_init(&p, QUEUE_UNIT_MESSAGES, 0, 0);
+	p.limits.connections = 1;
+	p.pools[0].limits = &p.limits;
+	p.pools[0].member_count = 2;
+	reload(&p);
+	host_add(&p.h, 1);
+	o = expect(&p, QUEUE_ORDER_OPEN);
+	queue_sched_session_ready(p.h.q, o.session, false);
+	host_add(&p.h, 1);
+	host_add(&p.h, 1);
+	expect(&p, QUEUE_ORDER_NONE);
+	host_settle(&p.h, o.lease, QUEUE_VERDICT_DELIVERED);
+	o = expect(&p, QUEUE_ORDER_GIVE);
+	host_settle(&p.h, o.lease, QUEUE_VERDICT_DELIVERED);
+	expect(&p, QUEUE_ORDER_GIVE);
+	host_fini(&p.h);
+}
+
+/* Everybody else who needs the connection gets it in the end, whoever's limit it is. */
+static void
+test_share_of_connection(void **state)
+{
+	struct queue_session *s;
+	struct queue_order o;
+	struct paced p;
+	int whose, i;
+
+	for (whose = 0; whose < 3; whose++) {
+		paced_init(&p, QUEUE_UNIT_MESSAGES, 0, 0);
+		p.limits.connections = 1;
+		if (whose == 0)
+			p.h.fake.sources[0].limits = &p.limits;
+		if (whose == 1)
+			p.pools[0].limits = &p.limits;
+		if (whose == 2)
+			p.h.conf.limits = &p.limits;
+		reload(&p);
+		host_add(&p.h, 1);
+		o = expect(&p, QUEUE_ORDER_OPEN);
+		s = o.session;
+		queue_sched_session_ready(p.h.q, s, false);
+		host_add(&p.h, 2);
+		for (i = 0; i < 50; i++) {
+			host_add(&p.h, 1);
+			assert_int_equal(next(&p).kind, QUEUE_ORDER_NONE);
+			host_settle(&p.h, o.lease, QUEUE_VERDICT_DELIVERED);
+			o = next(&p);
+			if (o.kind == QUEUE_ORDER_CLOSE)
+				break;
+			assert_int_equal(o.kind, QUEUE_ORDER_GIVE);
+		}
+		assert_int_equal(o.kind, QUEUE_ORDER_CLOSE);
+		assert_true(i >= 10);
+		host_close(&p.h, s, false, 0);
+		o = expect(&p, QUEUE_ORDER_OPEN);
+		assert_int_equal(number_of(o.domain), 2);
+		host_fini(&p.h);
+	}
+}
+
+/* An idle session makes room at once. */
+static void
+test_room_for_connection(void **state)
+{
+	struct paced p;
+	int whose;
+
+	for (whose = 0; whose < 3; whose++) {
+		paced_init(&p, QUEUE_UNIT_MESSAGES, 0, 0);
+		p.limits.connections = 1;
+		if (whose == 0)
+			p.h.fake.sources[0].limits = &p.limits;
+		if (whose == 1)
+			p.pools[0].limits = &p.limits;
+		if (whose == 2)
+			p.h.conf.limits = &p.limits;
+		reload(&p);
+		deliver(&p, 1);
+		host_add(&p.h, 2);
+		expect(&p, QUEUE_ORDER_CLOSE);
+		host_fini(&p.h);
+	}
+}
+
 /* A reload that leaves fewer connections: those that are too many go when they are free. */
 static void
 test_fewer_connections(void **state)
@@ -283,6 +375,9 @@ main(void)
 		cmocka_unit_test(test_damaged_note),
 		cmocka_unit_test(test_next_window),
 		cmocka_unit_test(test_idle),
+		cmocka_unit_test(test_pool_connection),
+		cmocka_unit_test(test_share_of_connection),
+		cmocka_unit_test(test_room_for_connection),
 		cmocka_unit_test(test_fewer_connections),
 		cmocka_unit_test(test_opened_for_nothing),
 	};
