@@ -143,7 +143,8 @@ struct sched_site {
 enum sched_starved { SCHED_FED, SCHED_STARVED_NONE, SCHED_STARVED_MORE };
 
 /* Able: it may take mail, and its options are in the rings of their ways. Otherwise it waits at a gate, among
- * the starved, or for its timer, a session or a resume. */
+ * the starved, or for its timer, a session or a resume; what is not able for other mail may be for urgent mail,
+ * and then its options stay in the rings of ways that have some. */
 struct queue_lane {
 	struct queue_map_node node;
 	struct sched_site *site;
@@ -158,7 +159,7 @@ struct queue_lane {
 	uint32_t sessions, opening, busy; /* opening: not yet ready; busy: with a lease */
 	uint32_t surplus;                 /* sessions a reload made too many: closed as they become free */
 	uint8_t starved_state;            /* enum sched_starved */
-	bool is_able, is_source_paused, is_probing;
+	bool is_able, is_able_for_urgent, is_source_paused, is_probing;
 	int64_t wait_until_us;
 	struct queue_recovery recovery; /* what the site's answers have taught */
 	struct sched_text *why;         /* of the rule that slowed or paused it */

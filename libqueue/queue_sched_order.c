@@ -187,15 +187,30 @@ lane_starve(struct queue_sched *q, struct queue_lane *lane)
 	q->starved_none_count += lane->sessions == 0;
 }
 
-/* It can take nothing until an event says otherwise. */
+static bool
+has_urgent(const struct sched_way *way)
+{
+	return !queue_link_is_alone(&way->turns[QUEUE_CLASS_URGENT]);
+}
+
+/* It can take nothing until an event says otherwise; unless it was asked for other mail, and urgent mail may
+ * find it able. */
 static void
-lane_unable(struct queue_lane *lane)
+lane_unable(struct queue_lane *lane, bool is_urgent)
 {
 	struct queue_link *l;
 
 	lane->is_able = false;
+	lane->is_able_for_urgent = !is_urgent;
 	for (l = lane->options.next; l != &lane->options; l = l->next)
-		queue_link_remove(&option_at(l)->able);
+		if (is_urgent || !has_urgent(option_at(l)->way))
+			queue_link_remove(&option_at(l)->able);
+}
+
+static bool
+lane_is_able(const struct queue_lane *lane, bool is_urgent)
+{
+	return lane->is_able || (is_urgent && lane->is_able_for_urgent);
 }
 
 void
@@ -233,19 +248,19 @@ sched_lane_rests(struct queue_sched *q, struct queue_lane *lane)
 	sched_lane_arm(q, lane); /* its idle sessions have nothing to wait for but their time */
 }
 
-/* Urgent mail has come: what the lanes wait for at gates may not hold for it. */
+/* Urgent mail has come: what the way and its lanes wait for may not hold for it. The lanes keep their places.
+ */
 void
 sched_way_try_lanes(struct queue_sched *q, struct sched_way *way)
 {
 	uint32_t i;
 
-	if (way->waiter.gate != NULL)
-		sched_gate_leave(q, &way->waiter);
+	sched_gate_leave(q, &way->waiter);
 	for (i = 0; i < way->option_count; i++) {
-		struct queue_lane *lane = way->options[i].lane;
+		struct sched_option *o = &way->options[i];
 
-		if (lane != NULL && !lane->is_able)
-			sched_lane_able(q, lane, false);
+		if (o->lane != NULL && lane_is_able(o->lane, true) && queue_link_is_alone(&o->able))
+			queue_link_back(&way->able, &o->able);
 	}
 }
 
@@ -264,7 +279,9 @@ static void
 lane_waits(struct queue_sched *q, struct queue_lane *lane, struct sched_gate *g, enum sched_want want,
 	bool is_urgent)
 {
-	lane_unable(lane);
+	sched_lane_unstarve(q, lane);
+	sched_gate_leave(q, &lane->waiter);
+	lane_unable(lane, is_urgent);
 	if (g != NULL)
 		sched_gate_wait(q, g, &lane->waiter, want, is_urgent);
 }
@@ -611,6 +628,8 @@ open_session(struct queue_sched *q, struct turn *t, struct sched_cell *cell, str
 	t->lane->opening++;
 	s->way->opening++;
 	sched_limits_connected(q, t->lane, s->pool, 1);
+	if (t->lane->starved_state != SCHED_FED)
+		sched_lane_able(q, t->lane, false);
 	t->session = s;
 	order_lease(q, t, l, out);
 	return true;
@@ -797,6 +816,29 @@ option_served(struct sched_option *o)
 	queue_link_back(&o->way->able, &o->able);
 }
 
+/* Whether what the lane offers to urgent mail holds for this mail too: it is of another domain, and has no share
+ * in what is kept for urgent mail. */
+static bool
+can_take_other(struct queue_sched *q, const struct turn *t, const struct sched_flow *other)
+{
+	const struct sched_cell *cell = QUEUE_OF(other->cells.next, struct sched_cell, ring);
+	const struct queue_policy *of_urgent = t->lane->policy;
+	const struct sched_gate *pool = pool_gate(q, other->way);
+	bool can = shut_gate(q, t->lane, SCHED_WANT_MAIL, false) == NULL &&
+		   sched_gate_lets(q, pool, SCHED_WANT_MAIL, false);
+
+	t->lane->policy = cell->domain->policy;
+	if (t->session != NULL)
+		can = can && !is_spent(t->session) && may_be_busier(q, t->lane, false);
+	else
+		can = can && wants_connection(q, t->lane, false) &&
+		      shut_gate(q, t->lane, SCHED_WANT_CONNECTION, false) == NULL &&
+		      sched_gate_lets(q, pool, SCHED_WANT_CONNECTION, false);
+	if (!can)
+		t->lane->policy = of_urgent;
+	return can;
+}
+
 /* Mail and a lane for it; false: none can go now. Urgent mail first, unless it is the turn of the others and
  * the lane can take them. */
 static bool
@@ -821,7 +863,7 @@ find_lane(struct queue_sched *q, struct sched_way *way, struct turn *t)
 
 		if (lane == NULL)
 			return false;
-		if (!lane->is_able) {
+		if (!lane_is_able(lane, t->is_urgent)) {
 			queue_link_remove(&o->able);
 			continue;
 		}
@@ -839,8 +881,7 @@ find_lane(struct queue_sched *q, struct sched_way *way, struct turn *t)
 	}
 	if (offer != OFFER_GIVE && offer != OFFER_OPEN)
 		return false;
-	if (urgent != NULL && other != NULL && !sched_way_prefers_urgent(way) &&
-		shut_gate(q, t->lane, SCHED_WANT_MAIL, false) == NULL && may_be_busier(q, t->lane, false)) {
+	if (urgent != NULL && other != NULL && !sched_way_prefers_urgent(way) && can_take_other(q, t, other)) {
 		t->flow = other;
 		t->is_urgent = false;
 	}

@@ -10,9 +10,9 @@
  * Sources. The options of a way take turns by weight among those whose lane can take mail.
  *
  * Invariants: a flow with runnable cells is in way->turns, or waits at a gate, and is counted in turn_count.
- * way->ready is the sum over its flows' rings. An option is in way->able exactly while its lane is able or
- * has not been made. A way is in queue_sched.active while it has somebody in turns and in able, unless it
- * waits.
+ * way->ready is the sum over its flows' rings. An option is in way->able while its lane is able or has
+ * not been made; and for a while when it is not, see lane_unable(). A way is in queue_sched.active while it has
+ * somebody in turns and in able, unless it waits.
  */
 #include "queue_sched_int.h"
 
