@@ -143,8 +143,8 @@ queue_meter_set_count(struct queue_meter *m, int64_t count)
 	m->rate.count = count;
 	if (queue_rate_is_long(&m->rate) || !is_lower || m->taken_us == 0)
 		return;
-	/* The pace has no memory of how many went at the old one: none is left in the window then, whatever of
-	 * them is given back. */
+	/* The pace has no memory of how many went at the old one: none is left in the window then, whatever
+	 * of them is given back. */
 	m->from_us = m->taken_us;
 	clear_us = queue_retry_add(m->taken_us, m->rate.per_us + tolerance_us(m));
 	if (clear_us > m->at_us)

@@ -48,18 +48,18 @@ struct queue_meter {
 	int64_t at_us;
 	int64_t taken_us; /* short: when something was last taken */
 	int64_t from_us;  /* what was taken up to then cannot be given back */
-	int64_t used;    /* long: in this window */
-	int64_t written; /* long: what the disk says may be used in this window */
-	int64_t asked;   /* long: what it will say after the write under way */
-	uint16_t step;   /* long: how far to ask ahead */
-	uint16_t factor; /* per mille of the rate that holds; 0: all of it */
+	int64_t used;     /* long: in this window */
+	int64_t written;  /* long: what the disk says may be used in this window */
+	int64_t asked;    /* long: what it will say after the write under way */
+	uint16_t step;    /* long: how far to ask ahead */
+	uint16_t factor;  /* per mille of the rate that holds; 0: all of it */
 	uint8_t unit;
 };
 
 bool queue_rate_is_long(const struct queue_rate *r);
 void queue_meter_init(struct queue_meter *m, enum queue_unit unit, struct queue_rate rate);
-/* The rate was changed: what was used counts against the new one. The window keeps its length. A lower one of a
- * short window waits until what went before is out of the window. */
+/* The rate was changed: what was used counts against the new one. The window keeps its length. A lower one of
+ * a short window waits until what went before is out of the window. */
 void queue_meter_set_count(struct queue_meter *m, int64_t count);
 
 /* How much may be taken at now_us, when `reserve` of a long window's count is not for the asker. 0: none. */
@@ -75,7 +75,8 @@ void queue_meter_take(struct queue_meter *m, int64_t now_us, int64_t n);
  * only the last can be given back. */
 void queue_meter_give_back(struct queue_meter *m, int64_t taken_us, int64_t now_us, int64_t n);
 
-/* Long: little is left of what the disk knows of, though not of the rate; or, after giving back, far too much. */
+/* Long: little is left of what the disk knows of, though not of the rate; or, after giving back, far too
+ * much. */
 bool queue_meter_wants_write(const struct queue_meter *m, int64_t now_us);
 /* Long: sets `asked`, what the disk should know; false: it knows enough, or a write is under way. When
  * somebody waits for it, the next asking looks further ahead. */

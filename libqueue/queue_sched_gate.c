@@ -287,7 +287,7 @@ static bool
 has_leases(const struct queue_sched *q, const struct sched_gate_spec *spec)
 {
 	/* Those of a pool may be with sessions that were opened for another. */
-	return spec->connections > 0 || (spec->level == SCHED_POOL && q->session_count > 0);
+	return spec->connections > 0 || (spec->level == QUEUE_LEVEL_POOL && q->session_count > 0);
 }
 
 /* What was used in a window of the same length counts on. */

@@ -113,7 +113,7 @@ gates_of_lane(struct queue_sched *q, const struct queue_lane *lane, uint32_t poo
 	gates[0] = lane->gate;
 	gates[1] = lane->site->gate;
 	gates[2] = sched_source(q, lane->source)->gate;
-	gates[3] = pool != SCHED_NO_POOL ? sched_pool(q, pool)->gate : NULL;
+	gates[3] = sched_pool(q, pool)->gate;
 	gates[4] = q->gate;
 	gates[5] = lane->profile_gate;
 }
@@ -212,8 +212,7 @@ sched_limits_connected(struct queue_sched *q, struct queue_lane *lane, uint32_t 
 	lane->sessions += (uint32_t)by;
 	lane->site->sessions += (uint32_t)by;
 	sched_source(q, lane->source)->sessions += (uint32_t)by;
-	if (pool != SCHED_NO_POOL)
-		sched_pool(q, pool)->sessions += (uint32_t)by;
+	sched_pool(q, pool)->sessions += (uint32_t)by;
 	q->session_count += (uint32_t)by;
 	gates_of_lane(q, lane, pool, gates);
 	for (i = 0; i < GATES_OF_LANE; i++) {

@@ -281,7 +281,8 @@ restore_into(struct queue_sched *q, struct sched_gate *g, const struct queue_met
 		for (k = 0; k < g->meter_count; k++)
 			if (g->meters[k].unit == meters[i].unit &&
 				g->meters[k].rate.per_us == meters[i].rate.per_us)
-				queue_meter_restore(&g->meters[k], meters[i].at_us, meters[i].used, q->now_us);
+				queue_meter_restore(
+					&g->meters[k], meters[i].at_us, meters[i].used, q->now_us);
 	return QUEUE_OK;
 }
 

@@ -20,8 +20,7 @@
 #define SCHED_CALL_US (INT64_C(1800) * 1000000)
 
 enum sched_state { SCHED_READY, SCHED_WAITING, SCHED_LEASED, SCHED_HELD, SCHED_STATES };
-#define SCHED_ENDED   SCHED_STATES
-#define SCHED_NO_POOL UINT32_MAX
+#define SCHED_ENDED SCHED_STATES
 enum {
 	SCHED_NAME_MAX = 1024 /* bytes of a domain, site, user or job */,
 	SCHED_NOTE_KEY_MAX = 200,
@@ -143,8 +142,8 @@ struct sched_site {
 enum sched_starved { SCHED_FED, SCHED_STARVED_NONE, SCHED_STARVED_MORE };
 
 /* Able: it may take mail, and its options are in the rings of their ways. Otherwise it waits at a gate, among
- * the starved, or for its timer, a session or a resume; what is not able for other mail may be for urgent mail,
- * and then its options stay in the rings of ways that have some. */
+ * the starved, or for its timer, a session or a resume; what is not able for other mail may be for urgent
+ * mail, and then its options stay in the rings of ways that have some. */
 struct queue_lane {
 	struct queue_map_node node;
 	struct sched_site *site;
@@ -178,7 +177,7 @@ struct queue_session {
 	struct queue_link idle;  /* in queue_sched.idle */
 	struct queue_lane *lane;
 	struct sched_way *way; /* it was opened for, until it is ready */
-	uint32_t pool;         /* it was opened for; SCHED_NO_POOL: a single source */
+	uint32_t pool;         /* it was opened for */
 	uint32_t given;
 	uint8_t state, leases;
 	bool can_overlap, is_probe;
@@ -194,7 +193,7 @@ struct queue_lease {
 	int64_t taken_us;              /* when its limits were */
 	uint32_t count, room, open;    /* open: not yet settled */
 	uint32_t counted;              /* settled in a way that counts for limits */
-	uint32_t pool;                 /* SCHED_NO_POOL: a single source's */
+	uint32_t pool;
 	uint32_t random;
 	bool has_random, is_good;
 	uint16_t index[];

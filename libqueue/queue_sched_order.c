@@ -304,7 +304,7 @@ gates_of_session(struct queue_sched *q, const struct queue_session *s, const str
 	gates[0] = s->lane->gate;
 	gates[1] = s->lane->site->gate;
 	gates[2] = sched_source(q, s->lane->source)->gate;
-	gates[3] = s->pool != SCHED_NO_POOL ? sched_pool(q, s->pool)->gate : NULL;
+	gates[3] = sched_pool(q, s->pool)->gate;
 	gates[4] = q->gate;
 }
 
@@ -540,17 +540,11 @@ struct turn {
 	enum sched_want pool_want;
 };
 
-static uint32_t
-pool_of(const struct sched_way *way)
-{
-	return (way->choice & SCHED_ONE_SOURCE) == 0 ? way->choice : SCHED_NO_POOL;
-}
-
 /* NULL: it has no limits, or the way has a source of its own. */
 static struct sched_gate *
 pool_gate(struct queue_sched *q, const struct sched_way *way)
 {
-	return pool_of(way) != SCHED_NO_POOL ? sched_pool(q, pool_of(way))->gate : NULL;
+	return sched_pool(q, way->choice.pool)->gate;
 }
 
 /* The most recipients that all limits allow in this transaction. */
@@ -558,8 +552,8 @@ static uint32_t
 rcpts_max(struct queue_sched *q, const struct turn *t)
 {
 	struct sched_gate *gates[] = {t->lane->gate, t->lane->profile_gate, t->lane->warm_gate,
-		t->lane->site->gate, sched_source(q, t->lane->source)->gate, pool_gate(q, t->flow->way), q->gate,
-		t->flow->stream->gate, t->flow->stream->user->gate};
+		t->lane->site->gate, sched_source(q, t->lane->source)->gate, pool_gate(q, t->flow->way),
+		q->gate, t->flow->stream->gate, t->flow->stream->user->gate};
 	uint32_t max = UINT32_MAX, room;
 	size_t i;
 
@@ -583,7 +577,7 @@ order_lease(struct queue_sched *q, const struct turn *t, struct queue_lease *l, 
 	out->session = s;
 	out->lease = l;
 	l->session = s;
-	l->pool = pool_of(t->flow->way);
+	l->pool = t->flow->way->choice.pool;
 	lane->busy += s->leases == 0;
 	s->leases++;
 	s->given++;
@@ -617,7 +611,7 @@ open_session(struct queue_sched *q, struct turn *t, struct sched_cell *cell, str
 	}
 	s->lane = t->lane;
 	s->way = t->flow->way;
-	s->pool = pool_of(s->way);
+	s->pool = s->way->choice.pool;
 	s->state = SCHED_OPENING;
 	s->opened_us = q->now_us;
 	s->is_probe = t->lane->is_probing;
@@ -816,8 +810,8 @@ option_served(struct sched_option *o)
 	queue_link_back(&o->way->able, &o->able);
 }
 
-/* Whether what the lane offers to urgent mail holds for this mail too: it is of another domain, and has no share
- * in what is kept for urgent mail. */
+/* Whether what the lane offers to urgent mail holds for this mail too: it is of another domain, and has no
+ * share in what is kept for urgent mail. */
 static bool
 can_take_other(struct queue_sched *q, const struct turn *t, const struct sched_flow *other)
 {
@@ -881,7 +875,8 @@ find_lane(struct queue_sched *q, struct sched_way *way, struct turn *t)
 	}
 	if (offer != OFFER_GIVE && offer != OFFER_OPEN)
 		return false;
-	if (urgent != NULL && other != NULL && !sched_way_prefers_urgent(way) && can_take_other(q, t, other)) {
+	if (urgent != NULL && other != NULL && !sched_way_prefers_urgent(way) &&
+		can_take_other(q, t, other)) {
 		t->flow = other;
 		t->is_urgent = false;
 	}

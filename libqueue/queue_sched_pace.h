@@ -79,8 +79,11 @@ struct sched_option {
 };
 
 #define SCHED_CLASSES 3
-/* A choice is a pool number, or this and a source number. */
-#define SCHED_ONE_SOURCE UINT32_C(0x80000000)
+/* All sources of a pool, or one that mail of this pool uses again. */
+struct sched_choice {
+	uint32_t pool;
+	uint32_t source; /* number + 1; 0: all */
+};
 
 struct sched_way {
 	struct queue_map_node node;
@@ -93,7 +96,7 @@ struct sched_way {
 	struct sched_waiter waiter;
 	struct sched_option *options;
 	uint32_t option_count;
-	uint32_t choice;
+	struct sched_choice choice;
 	uint32_t ready;      /* recipients in the rings of its flows */
 	uint32_t flow_count; /* all, also those without anything to send */
 	uint32_t turn_count; /* flows in turns[] or waiting at a gate: those with something to send */
@@ -141,7 +144,8 @@ bool sched_gate_is_over(const struct sched_gate *g); /* more connections than it
 bool sched_gate_is_full(const struct sched_gate *g);
 /* It is full, and a lane or way without any session waits. */
 bool sched_gate_is_wanted(const struct sched_gate *g);
-void sched_gate_wait(struct queue_sched *q, struct sched_gate *g, struct sched_waiter *w, enum sched_want want, bool is_urgent);
+void sched_gate_wait(struct queue_sched *q, struct sched_gate *g, struct sched_waiter *w,
+	enum sched_want want, bool is_urgent);
 void sched_gate_leave(struct queue_sched *q, struct sched_waiter *w);
 /* When the first of its waiters may go, as things stand. */
 int64_t sched_gate_opens_us(const struct queue_sched *q, const struct sched_gate *g);
@@ -194,9 +198,9 @@ bool sched_way_has_session(const struct sched_way *way);
 bool sched_way_is_paused(const struct queue_sched *q, const struct sched_way *way);
 /* NULL: no memory. */
 struct sched_flow *sched_flow_get(
-	struct queue_sched *q, struct sched_site *site, uint32_t choice, struct sched_stream *s);
+	struct queue_sched *q, struct sched_site *site, struct sched_choice choice, struct sched_stream *s);
 struct sched_flow *sched_flow_find(const struct queue_sched *q, const struct sched_site *site,
-	uint32_t choice, const struct sched_stream *s);
+	struct sched_choice choice, const struct sched_stream *s);
 void sched_flow_release(struct queue_sched *q, struct sched_flow *f);
 /* The cell has something to send, or has nothing more. */
 void sched_flow_start(struct queue_sched *q, struct sched_cell *cell);

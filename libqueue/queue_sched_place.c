@@ -508,16 +508,17 @@ cell_set_flow(struct queue_sched *q, struct sched_cell *cell, struct sched_flow 
 
 /* Which sources it may go by: the one it must use again, those of the pool it names, those of the pool its
  * domain goes by. */
-static uint32_t
+static struct sched_choice
 choice_of_cell(const struct queue_sched *q, const struct sched_cell *cell)
 {
-	uint32_t source = (cell->sticky & ~SCHED_STRICT) - 1;
+	struct sched_choice choice = {.pool = cell->pool > 0 ? cell->pool : cell->domain->policy->pool};
+	uint32_t source = cell->sticky & ~SCHED_STRICT;
 
 	if (cell->sticky > 0 &&
 		((cell->sticky & SCHED_STRICT) != 0 ||
-			!sched_is_paused(q, QUEUE_PAUSE_SOURCE, (struct queue_blob){"", 0}, source)))
-		return SCHED_ONE_SOURCE | source;
-	return cell->pool > 0 ? cell->pool : cell->domain->policy->pool;
+			!sched_is_paused(q, QUEUE_PAUSE_SOURCE, (struct queue_blob){"", 0}, source - 1)))
+		choice.source = source;
+	return choice;
 }
 
 static struct sched_flow *

@@ -11,8 +11,8 @@
  *
  * Invariants: a flow with runnable cells is in way->turns, or waits at a gate, and is counted in turn_count.
  * way->ready is the sum over its flows' rings. An option is in way->able while its lane is able or has
- * not been made; and for a while when it is not, see lane_unable(). A way is in queue_sched.active while it has
- * somebody in turns and in able, unless it waits.
+ * not been made; and for a while when it is not, see lane_unable(). A way is in queue_sched.active while it
+ * has somebody in turns and in able, unless it waits.
  */
 #include "queue_sched_int.h"
 
@@ -71,16 +71,16 @@ options_fini(struct queue_sched *q, struct sched_option *options, uint32_t count
 /* The sources of a choice: one, or those of a pool. The ring begins with the pool's next in turn, so that a
  * thousand sites with one message each do not all take the first. */
 static struct sched_option *
-options_create(struct queue_sched *q, uint32_t choice, uint32_t *out_count)
+options_create(struct queue_sched *q, struct sched_choice choice, uint32_t *out_count)
 {
-	struct queue_pool_member one = {.source = choice & ~SCHED_ONE_SOURCE, .weight = 1};
+	struct queue_pool_member one = {.source = choice.source - 1, .weight = 1};
 	const struct queue_pool_member *members = &one;
 	struct sched_option *options;
 	uint32_t count = 1, i;
 
-	if ((choice & SCHED_ONE_SOURCE) == 0) {
-		members = q->conf.pools[choice].members;
-		count = q->conf.pools[choice].member_count;
+	if (choice.source == 0) {
+		members = q->conf.pools[choice.pool].members;
+		count = q->conf.pools[choice.pool].member_count;
 	}
 	if ((options = sched_alloc(q, options_bytes(count))) == NULL)
 		return NULL;
@@ -143,27 +143,28 @@ sched_way_reconfigure(struct queue_sched *q, struct sched_way *way)
 }
 
 static uint64_t
-way_hash(const struct sched_site *site, uint32_t choice)
+way_hash(const struct sched_site *site, struct sched_choice choice)
 {
-	return queue_map_mix(site->node.hash, choice);
+	return queue_map_mix(site->node.hash, (uint64_t)choice.pool << 32 | choice.source);
 }
 
 static struct sched_way *
-way_find(const struct queue_sched *q, const struct sched_site *site, uint32_t choice)
+way_find(const struct queue_sched *q, const struct sched_site *site, struct sched_choice choice)
 {
 	struct queue_map_node *n = queue_map_find(&q->ways, way_hash(site, choice));
 
 	for (; n != NULL; n = queue_map_find_next(n)) {
 		struct sched_way *way = QUEUE_OF(n, struct sched_way, node);
 
-		if (way->site == site && way->choice == choice)
+		if (way->site == site && way->choice.pool == choice.pool &&
+			way->choice.source == choice.source)
 			return way;
 	}
 	return NULL;
 }
 
 static struct sched_way *
-way_get(struct queue_sched *q, struct sched_site *site, uint32_t choice)
+way_get(struct queue_sched *q, struct sched_site *site, struct sched_choice choice)
 {
 	struct sched_way *way = way_find(q, site, choice);
 	struct sched_option *options;
@@ -263,7 +264,7 @@ flow_find(const struct queue_sched *q, const struct sched_way *way, const struct
 }
 
 struct sched_flow *
-sched_flow_find(const struct queue_sched *q, const struct sched_site *site, uint32_t choice,
+sched_flow_find(const struct queue_sched *q, const struct sched_site *site, struct sched_choice choice,
 	const struct sched_stream *s)
 {
 	const struct sched_way *way = way_find(q, site, choice);
@@ -272,7 +273,8 @@ sched_flow_find(const struct queue_sched *q, const struct sched_site *site, uint
 }
 
 struct sched_flow *
-sched_flow_get(struct queue_sched *q, struct sched_site *site, uint32_t choice, struct sched_stream *s)
+sched_flow_get(
+	struct queue_sched *q, struct sched_site *site, struct sched_choice choice, struct sched_stream *s)
 {
 	struct sched_way *way = way_get(q, site, choice);
 	struct sched_flow *f;

@@ -302,20 +302,18 @@ way_reason(struct queue_sched *q, const struct sched_cell *cell, struct queue_re
 {
 	const struct sched_way *way = cell->flow->way;
 	const bool is_urgent = cell->stream->klass == QUEUE_CLASS_URGENT;
-	struct sched_share *pool = (way->choice & SCHED_ONE_SOURCE) == 0 ? sched_pool(q, way->choice) : NULL;
+	struct sched_share *pool = sched_pool(q, way->choice.pool);
 	struct queue_reason empty;
 	uint32_t i;
 
 	out->site = site_name(way->site);
 	out->sources = way->option_count;
-	if (pool != NULL)
-		out->pool = q->conf.pools[way->choice].name;
+	out->pool = q->conf.pools[way->choice.pool].name;
 	if (is_stream_shut(q, cell->stream, out))
 		return;
-	if (pool != NULL && (is_shut(q, pool->gate, SCHED_WANT_MAIL, is_urgent, out) ||
-				    (way->waiter.gate != NULL &&
-					    is_shut(q, way->waiter.gate, (enum sched_want)way->waiter.want,
-						    is_urgent, out))))
+	if ((is_shut(q, pool->gate, SCHED_WANT_MAIL, is_urgent, out) ||
+		    (way->waiter.gate != NULL &&
+			    is_shut(q, way->waiter.gate, (enum sched_want)way->waiter.want, is_urgent, out))))
 		return;
 	empty = *out;
 	for (i = 0; i < way->option_count; i++) {

@@ -161,7 +161,7 @@ static void
 test_damaged_note(void **state)
 {
 	static const char *const values[] = {
-		"", "\1", "\1\2\3\0abc\0", "\1\2\3\0ab", "\1\7\2\0a\0\0", "\2\2\2\0a\0\0"};
+		"", "\1", "\1\2\3\0abc\0", "\1\2\3\0ab", "\1\7\2\0a\0\0", "\1\0\2\0a\0\77"};
 	static const size_t lens[] = {0, 1, 8, 6, 7, 7};
 	struct paced p;
 	size_t i;

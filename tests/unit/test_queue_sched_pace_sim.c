@@ -37,6 +37,7 @@ struct m_rcpt {
 	uint8_t domain, attempts;
 	bool is_live, is_leased;
 	uint32_t sticky; /* source + 1 */
+	bool is_strict;  /* it waits for that source alone */
 	int64_t due_us;  /* real */
 };
 struct m_message {
@@ -222,6 +223,7 @@ queue_message(struct world *w, queue_id id)
 			.attempts = r->attempts,
 			.due_us = r->due_us > 0 ? r->due_us + w->seen.offset_us : 0,
 			.sticky_source = r->sticky,
+			.flags = r->is_strict ? QUEUE_RCPT_UNCERTAIN : 0,
 			.pool = m->pool,
 			.domain = {names[i], (size_t)snprintf(names[i], sizeof(names[i]), "d%d", r->domain)}};
 		count++;
@@ -280,12 +282,23 @@ choose_verdict(struct world *w, const struct m_lease *ml)
 	return r < 90 ? QUEUE_VERDICT_FAILED : QUEUE_VERDICT_RETURN;
 }
 
+/* It goes by its own source now; unless strict, not while that is paused. */
+static bool
+is_bound_to_source(const struct world *w, const struct m_rcpt *r)
+{
+	return r->sticky > 0 && (r->is_strict || !w->source_paused[r->sticky - 1]);
+}
+
 static void
 settle_one(struct world *w, struct m_lease *ml, uint32_t i, enum queue_verdict_kind kind)
 {
 	struct m_message *m = &w->messages[queue_lease_message(ml->l)];
 	struct m_rcpt *r = &m->rcpts[queue_lease_rcpt(ml->l, i)];
-	struct queue_verdict v = {.kind = kind, .wait_us = rnd(w, 2) * rnd(w, 300) * SEC};
+	struct queue_verdict v = {.kind = kind,
+		.wait_us = rnd(w, 2) * rnd(w, 300) * SEC,
+		.code = rnd(w, 2) == 0 ? 451 : 0,
+		.reply = blob_of("451 busy")};
+	bool is_bound = is_bound_to_source(w, r);
 	bool counts = kind != QUEUE_VERDICT_RETURN &&
 		      (!w->settings->conf.counts_deliveries || kind == QUEUE_VERDICT_DELIVERED);
 	struct queue_settled out;
@@ -302,9 +315,14 @@ settle_one(struct world *w, struct m_lease *ml, uint32_t i, enum queue_verdict_k
 	}
 	switch (out.kind) {
 	case QUEUE_VERDICT_UNCERTAIN:
-		r->sticky = r->sticky > 0 ? r->sticky : ml->session->source + 1;
-		/* fallthrough */
+		r->sticky = ml->session->source + 1;
+		r->is_strict = true;
+		r->attempts = (uint8_t)out.attempts;
+		r->due_us = out.due_us - w->seen.offset_us;
+		return;
 	case QUEUE_VERDICT_LATER:
+		if (v.code != 0 && !is_bound && w->settings->pools[pool_of(w, m, r)].member_count > 1)
+			r->sticky = ml->session->source + 1;
 		r->attempts = (uint8_t)out.attempts;
 		r->due_us = out.due_us - w->seen.offset_us;
 		return;
@@ -367,6 +385,12 @@ has_source(const struct world *w, uint32_t pool, uint32_t source)
 	return false;
 }
 
+static bool
+may_use(const struct world *w, const struct m_message *m, const struct m_rcpt *r, uint32_t source)
+{
+	return is_bound_to_source(w, r) ? source == r->sticky - 1 : has_source(w, pool_of(w, m, r), source);
+}
+
 static void
 check_rcpt(struct world *w, const struct queue_order *o, const struct m_message *m, struct m_rcpt *r)
 {
@@ -376,7 +400,7 @@ check_rcpt(struct world *w, const struct queue_order *o, const struct m_message 
 	CHECK(w, r->due_us <= w->seen.real_us || w->has_jumps);
 	CHECK(w, !w->all_paused && !w->site_paused[site] && !w->source_paused[o->source]);
 	CHECK(w, !w->user_paused[w->user_of[m->stream]]);
-	CHECK(w, r->sticky > 0 ? o->source == r->sticky - 1 : has_source(w, pool_of(w, m, r), o->source));
+	CHECK(w, may_use(w, m, r, o->source));
 	CHECK(w, queue_lease_rcpt_count(o->lease) <=
 			 w->settings->policies[r->domain][site].rcpts_per_transaction);
 	r->is_leased = true;
@@ -388,7 +412,7 @@ take_lease(struct world *w, const struct queue_order *o, struct m_session *s)
 	const struct m_message *m = &w->messages[queue_lease_message(o->lease)];
 	const struct m_rcpt *first = &m->rcpts[queue_lease_rcpt(o->lease, 0)];
 	struct obs_taking t = {.at_us = w->seen.real_us};
-	int pool = first->sticky > 0 ? -1 : OBS_POOL + (int)pool_of(w, m, first), i;
+	int pool = OBS_POOL + (int)pool_of(w, m, first), i;
 	int gates[OBS_OF_LEASE] = {s->site * OBS_SOURCES + (int)s->source, OBS_SITE + s->site,
 		OBS_SOURCE + (int)s->source, pool, OBS_ALL, OBS_STREAM + m->stream,
 		OBS_USER + w->user_of[m->stream]};
@@ -731,7 +755,7 @@ room_us(const struct world *w, int gate)
 static int64_t
 by_source_us(const struct world *w, const struct m_message *m, const struct m_rcpt *r, uint32_t source)
 {
-	int site = w->site_of[r->domain], pool = r->sticky > 0 ? -1 : OBS_POOL + (int)pool_of(w, m, r), i, u;
+	int site = w->site_of[r->domain], pool = OBS_POOL + (int)pool_of(w, m, r), i, u;
 	const int gates[OBS_OF_LEASE] = {site * OBS_SOURCES + (int)source, OBS_SITE + site,
 		OBS_SOURCE + (int)source, pool, OBS_ALL, OBS_STREAM + m->stream,
 		OBS_USER + w->user_of[m->stream]};
@@ -759,9 +783,7 @@ leaves_us(const struct world *w, const struct m_message *m, const struct m_rcpt 
 	if (w->user_paused[w->user_of[m->stream]] || w->site_paused[w->site_of[r->domain]])
 		return NEVER;
 	for (source = 0; source < w->sources; source++) {
-		bool may = r->sticky > 0 ? source == r->sticky - 1 : has_source(w, pool_of(w, m, r), source);
-
-		if (may && !w->source_paused[source] && (us = by_source_us(w, m, r, source)) < at_us)
+		if (may_use(w, m, r, source) && !w->source_paused[source] && (us = by_source_us(w, m, r, source)) < at_us)
 			at_us = us;
 	}
 	return at_us;
