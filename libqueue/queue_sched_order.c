@@ -536,11 +536,11 @@ struct turn {
 	struct sched_flow *flow;
 	struct queue_session *session; /* NULL: a new one */
 	bool is_urgent;
-	bool waits_for_pool; /* only its limits keep the mail: */
-	enum sched_want pool_want;
+	struct sched_gate *way_gate; /* what all lanes of the way share keeps the mail; NULL: nothing does */
+	enum sched_want way_want;
 };
 
-/* NULL: it has no limits, or the way has a source of its own. */
+/* NULL: it has no limits. */
 static struct sched_gate *
 pool_gate(struct queue_sched *q, const struct sched_way *way)
 {
@@ -720,6 +720,20 @@ shut_gate(struct queue_sched *q, const struct queue_lane *lane, enum sched_want 
 	return NULL;
 }
 
+/* The gate that keeps a message from all lanes of the way alike; NULL: none. There the way waits and not its
+ * lanes, so that its sources go on by their weights. */
+static struct sched_gate *
+shut_gate_of_way(struct queue_sched *q, const struct sched_way *way, bool is_urgent)
+{
+	struct sched_gate *gates[] = {pool_gate(q, way), way->site->gate, q->gate};
+	size_t i;
+
+	for (i = 0; i < sizeof(gates) / sizeof(gates[0]); i++)
+		if (!sched_gate_lets(q, gates[i], SCHED_WANT_MAIL, is_urgent))
+			return gates[i];
+	return NULL;
+}
+
 /* The gate has no connection left for somebody's first one: an idle session there makes room. */
 static void
 make_room(struct queue_sched *q, const struct sched_gate *g)
@@ -779,8 +793,8 @@ lane_offer(struct queue_sched *q, struct turn *t, struct queue_lane *lane)
 		return OFFER_UNABLE;
 	}
 	if (!sched_gate_lets(q, pool_gate(q, t->flow->way), SCHED_WANT_CONNECTION, t->is_urgent)) {
-		t->waits_for_pool = true;
-		t->pool_want = SCHED_WANT_CONNECTION;
+		t->way_gate = pool_gate(q, t->flow->way);
+		t->way_want = SCHED_WANT_CONNECTION;
 		return OFFER_LATER;
 	}
 	return OFFER_OPEN;
@@ -819,7 +833,7 @@ can_take_other(struct queue_sched *q, const struct turn *t, const struct sched_f
 	const struct queue_policy *of_urgent = t->lane->policy;
 	const struct sched_gate *pool = pool_gate(q, other->way);
 	bool can = shut_gate(q, t->lane, SCHED_WANT_MAIL, false) == NULL &&
-		   sched_gate_lets(q, pool, SCHED_WANT_MAIL, false);
+		   shut_gate_of_way(q, other->way, false) == NULL;
 
 	t->lane->policy = cell->domain->policy;
 	if (t->session != NULL)
@@ -846,9 +860,8 @@ find_lane(struct queue_sched *q, struct sched_way *way, struct turn *t)
 		return false;
 	t->is_urgent = urgent != NULL;
 	t->flow = urgent != NULL ? urgent : other;
-	t->pool_want = SCHED_WANT_MAIL;
-	t->waits_for_pool = !sched_gate_lets(q, pool_gate(q, way), SCHED_WANT_MAIL, t->is_urgent);
-	if (t->waits_for_pool)
+	t->way_want = SCHED_WANT_MAIL;
+	if ((t->way_gate = shut_gate_of_way(q, way, t->is_urgent)) != NULL)
 		return false;
 	while (!queue_link_is_alone(&way->able) && later < way->option_count) {
 		struct sched_option *o = QUEUE_OF(way->able.next, struct sched_option, able);
@@ -886,11 +899,9 @@ find_lane(struct queue_sched *q, struct sched_way *way, struct turn *t)
 static void
 way_waits(struct queue_sched *q, struct sched_way *way, const struct turn *t)
 {
-	struct sched_gate *g = pool_gate(q, way);
-
-	sched_gate_wait(q, g, &way->waiter, t->pool_want, t->is_urgent);
-	if (t->pool_want == SCHED_WANT_CONNECTION && !sched_way_has_session(way))
-		make_room(q, g);
+	sched_gate_wait(q, t->way_gate, &way->waiter, t->way_want, t->is_urgent);
+	if (t->way_want == SCHED_WANT_CONNECTION && !sched_way_has_session(way))
+		make_room(q, t->way_gate);
 }
 
 /* True: *out is an order. False: the way has left the ring. */
@@ -902,7 +913,7 @@ way_turn(struct queue_sched *q, struct sched_way *way, struct queue_order *out)
 
 	queue_link_remove(&way->turn);
 	if (!find_lane(q, way, &t)) {
-		if (t.waits_for_pool)
+		if (t.way_gate != NULL)
 			way_waits(q, way, &t);
 		return false;
 	}

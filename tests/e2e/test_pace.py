@@ -213,6 +213,19 @@ def test_connections_of_each_level():
         no_trouble(w)
 
 
+def test_connections_of_a_pool():
+    """Those it may have are busy and become free: what waits goes over them."""
+    slow = "rule { on = dot delay = 100ms do = accept }"
+    with running(site("a", slow) + site("b", slow), blocks=PAIR + "pool pair { sources = { s1, s2 }  connections = 3 }\n",
+                 delivery="pool = pair") as w:
+        with held_back(w):
+            batch(w, rcpts(10, "a.test") + rcpts(10, "b.test"))
+        rows = wait_arrived(w, lambda a: True, 20)
+        held = [len({r["connection"] for r in rows if 0 <= seconds(r) - seconds(first) < 0.09}) for first in rows]
+        assert max(held) <= 3, held
+        no_trouble(w)
+
+
 # --- long windows ---
 
 HOURLY = 'site a { domains = { "a.test" } tls = none }\n'
@@ -269,6 +282,35 @@ def test_an_hour_over_kills():
         no_trouble(w)
 
 
+HOURS = {  # each with blocks, and the settings of a user
+    "source": source("s1", 11, "rate = { 10/s, 12/h }") + 'pool one { sources = { s1 } }\ndomain "source.test" { pool = one }\n',
+    "pool": source("s2", 12) + "pool two { sources = { s2 }  rate = { 10/s, 12/h } }\n" 'domain "pool.test" { pool = two }\n',
+    "site": 'domain "site.test" { site-rate = { 10/s, 12/h } }\n',
+    "stream": 'stream jobs { jobs = { "stream" }  rate = { 10/s, 12/h } }\n',
+    "user": "",
+}
+
+
+def test_an_hour_of_each_level_over_kills():
+    kills = 2
+    blocks = "source first { }\n" + "".join(HOURS.values())
+    with running("".join(map(site, HOURS)), blocks=blocks, users={"shop": "rate = { 10/s, 12/h }"}, listen="auth-in-clear = yes") as w:
+        with held_back(w):
+            for level in HOURS:
+                batch(w, rcpts(24, level + ".test"), user="shop" if level == "user" else None,
+                      headers="X-Job: stream\r\n" if level == "stream" else "")
+        for n in range(kills):
+            wait_arrived(w, lambda a: True, 20 * (n + 1))
+            w.kill()
+            w.start()
+        for level in HOURS:
+            wait_arrived(w, of_domain(level + ".test"), 12 - 2 * kills)
+        time.sleep(1)
+        counts = {level: len(arrivals(w, of_domain(level + ".test"))) for level in HOURS}
+        assert all(12 - 2 * kills <= count <= 12 for count in counts.values()), counts
+        assert "limit_forgotten" not in w.log_text()
+
+
 # --- pools ---
 
 def by_client(rows):
@@ -287,6 +329,18 @@ def test_weights_of_a_pool():
         one = by_client(wait_arrived(w, of_domain("one.test"), 80))
         assert abs(one["127.0.0.11"] - 20) <= 4 and sum(one.values()) == 80, one
         no_trouble(w)
+
+
+@pytest.mark.parametrize("limit", ["one.test", "all"])
+def test_weights_at_a_limit(limit):
+    """What keeps the mail of both sources is the site's limit, or that of all: weights say whose turn it is."""
+    settings, blocks = ("rate-total = 40/s\n", "") if limit == "all" else ("", 'domain "one.test" { site-rate = 40/s }\n')
+    with running(site("one"), settings=settings, blocks=PAIR + "pool pair { sources = { s1, s2:3 } }\n" + blocks,
+                 delivery="pool = pair") as w:
+        with held_back(w):
+            batch(w, rcpts(48, "one.test"))
+        found = by_client(wait_arrived(w, of_domain("one.test"), 48))
+        assert abs(found["127.0.0.11"] - 12) <= 3, found
 
 
 def test_a_source_that_cannot_send():

@@ -365,9 +365,10 @@ disk_put(struct disk *d, const struct queue_order *o)
 	d->notes[i].value_len = o->value.len;
 }
 
-/* The used part of a day is known after a kill; forgotten when the day is over. */
+/* The used part of a day is known after a kill; forgotten when the day is over. Settings come before what is
+ * restored, as in the daemon. */
 static void
-test_long_limit_over_a_restart(void **state)
+long_limit_over_a_restart(size_t level)
 {
 	struct disk disk = {0};
 	struct queue_order o;
@@ -377,14 +378,14 @@ test_long_limit_over_a_restart(void **state)
 
 	for (run = 0; run < 3; run++) {
 		paced_init(&p);
-		limit(&p.lane, QUEUE_UNIT_MESSAGES, 0, 10, DAY);
+		limit((struct queue_limits *)(void *)((char *)&p + level), QUEUE_UNIT_MESSAGES, 0, 10, DAY);
+		paced_apply(&p);
 		for (i = 0; i < disk.count; i++)
 			assert_int_equal(
 				queue_sched_restore(p.h.q,
 					(struct queue_blob){disk.notes[i].value, disk.notes[i].value_len},
 					p.h.now_us),
 				QUEUE_OK);
-		paced_apply(&p);
 		for (i = 0; i < 100; i++)
 			host_add(&p.h, 1);
 		for (i = 0; i < 6; i++) { /* killed after some */
@@ -408,6 +409,18 @@ test_long_limit_over_a_restart(void **state)
 	assert_int_equal(host_next(&p.h).kind, QUEUE_ORDER_NONE);
 	assert_int_equal(queue_sched_wake_us(p.h.q) <= now_us - now_us % DAY + DAY, true);
 	host_fini(&p.h);
+}
+
+static void
+test_long_limit_over_a_restart(void **state)
+{
+	static const size_t levels[] = {offsetof(struct paced, lane), offsetof(struct paced, site),
+		offsetof(struct paced, stream), offsetof(struct paced, user), offsetof(struct paced, source),
+		offsetof(struct paced, pool), offsetof(struct paced, all)};
+	size_t l;
+
+	for (l = 0; l < sizeof(levels) / sizeof(levels[0]); l++)
+		long_limit_over_a_restart(levels[l]);
 }
 
 static void
@@ -527,6 +540,81 @@ test_pool_by_weight(void **state)
 	assert_in_range(p.given[1], 45, 55);
 	assert_in_range(p.given[2], 140, 160);
 	assert_in_range(p.given[3], 285, 315);
+	host_fini(&p.h);
+}
+
+/* What keeps the mail of both is the limit of the site: whose turn it is is still a matter of weights. */
+static void
+test_pool_by_weight_at_a_limit(void **state)
+{
+	static const size_t levels[] = {offsetof(struct paced, site), offsetof(struct paced, all)};
+	size_t l;
+	int i;
+
+	for (l = 0; l < sizeof(levels) / sizeof(levels[0]); l++) {
+		struct queue_order o;
+		struct paced p;
+
+		paced_init(&p);
+		p.members[0] = (struct queue_pool_member){1, 1};
+		p.members[1] = (struct queue_pool_member){2, 3};
+		p.pools[0] = p.h.fake.pool;
+		p.pools[1] = (struct queue_pool){{"p1", 2}, p.members, 2, NULL};
+		p.h.conf.pools = p.pools;
+		p.h.conf.pool_count = 2;
+		p.h.policy.pool = 1;
+		limit((struct queue_limits *)(void *)((char *)&p + levels[l]), QUEUE_UNIT_MESSAGES, 0, 10,
+			SEC);
+		paced_apply(&p);
+		for (i = 0; i < 100; i++)
+			host_add(&p.h, 1);
+		for (i = 0; i < 80;) {
+			o = host_next(&p.h);
+			if (o.kind == QUEUE_ORDER_NONE) {
+				p.h.now_us = queue_sched_wake_us(p.h.q);
+				continue;
+			}
+			assert_true(o.kind == QUEUE_ORDER_OPEN || o.kind == QUEUE_ORDER_GIVE);
+			if (o.kind == QUEUE_ORDER_OPEN)
+				queue_sched_session_ready(p.h.q, o.session, false);
+			p.given[o.source]++;
+			host_settle(&p.h, o.lease, QUEUE_VERDICT_DELIVERED);
+			i++;
+		}
+		if (p.given[1] < 18 || p.given[1] > 22)
+			fail_msg("level %zu: %d by one source, %d by the other", l, p.given[1], p.given[2]);
+		host_fini(&p.h);
+	}
+}
+
+/* All connections its pool may have are there and busy: what waits goes over them when they are free. */
+static void
+test_pool_at_its_connections(void **state)
+{
+	struct queue_lease *leases[3];
+	struct queue_order o;
+	struct paced p;
+	int i;
+
+	paced_init(&p);
+	p.pool.connections = 3;
+	paced_apply(&p);
+	for (i = 0; i < 30; i++)
+		host_add(&p.h, 1);
+	for (i = 0; i < 3; i++) {
+		o = host_expect(&p.h, QUEUE_ORDER_OPEN);
+		queue_sched_session_ready(p.h.q, o.session, false);
+		leases[i] = o.lease;
+	}
+	(void)host_expect(&p.h, QUEUE_ORDER_NONE);
+	for (i = 0; i < 3; i++)
+		host_settle(&p.h, leases[i], QUEUE_VERDICT_DELIVERED);
+	for (i = 0; i < 3; i++) {
+		o = host_expect(&p.h, QUEUE_ORDER_GIVE);
+		leases[i] = o.lease;
+	}
+	for (i = 0; i < 3; i++)
+		host_settle(&p.h, leases[i], QUEUE_VERDICT_DELIVERED);
 	host_fini(&p.h);
 }
 
@@ -724,6 +812,8 @@ main(void)
 		cmocka_unit_test(test_damaged_notes),
 		cmocka_unit_test(test_streams_by_weight),
 		cmocka_unit_test(test_pool_by_weight),
+		cmocka_unit_test(test_pool_by_weight_at_a_limit),
+		cmocka_unit_test(test_pool_at_its_connections),
 		cmocka_unit_test(test_pool_without_a_source),
 		cmocka_unit_test(test_urgent_goes_first),
 		cmocka_unit_test(test_no_class_starves),
