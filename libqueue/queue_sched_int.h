@@ -7,7 +7,7 @@
  *   queue_sched.c        create, add, settle, evict: the life of messages and recipients
  *   queue_sched_place.c  find, make and free the objects; the one place that moves a recipient; routes
  *   queue_sched_time.c   the clock and its jumps, timers, expiry
- *   queue_sched_order.c  next(): sessions, lanes and leases
+ *   queue_sched_order.c  next(): sessions and lanes      queue_sched_lease.c  leases
  *   queue_sched_way.c    whose turn it is      queue_sched_gate.c  limits and who waits for them
  *   queue_sched_limits.c the limits of the objects, from the settings
  *   queue_sched_warm.c   warm-ups
@@ -72,10 +72,6 @@ void sched_way_try_lanes(struct queue_sched *q, struct sched_way *way);
 bool sched_lane_is_paused(const struct queue_lane *lane);
 void sched_session_place(struct queue_sched *q, struct queue_session *s);
 void sched_session_order_close(struct queue_sched *q, struct queue_session *s);
-/* NULL: no memory, and next() stays quiet for a second. */
-struct queue_lease *sched_lease_create(struct queue_sched *q, struct sched_message *m, uint32_t room);
-void sched_lease_add(struct queue_sched *q, struct queue_lease *l, struct sched_rcpt *r);
-void sched_lease_free(struct queue_sched *q, struct queue_lease *l);
 
 /* queue_sched_health.c */
 /* Connections it may have now, 0 while it is paused; messages of one, 0: any number. */
@@ -122,6 +118,16 @@ void sched_limits_settled(
 void sched_limits_connected(struct queue_sched *q, struct queue_lane *lane, uint32_t pool, int by);
 struct sched_share *sched_source(struct queue_sched *q, uint32_t source);
 struct sched_share *sched_pool(struct queue_sched *q, uint32_t pool);
+
+/* queue_sched_lease.c */
+void sched_stall(struct queue_sched *q);
+/* NULL: no memory, and next() stays quiet for a second. */
+struct queue_lease *sched_lease_create(struct queue_sched *q, struct sched_message *m, uint32_t room);
+void sched_lease_add(struct queue_sched *q, struct queue_lease *l, struct sched_rcpt *r);
+void sched_lease_free(struct queue_sched *q, struct queue_lease *l);
+/* The first ready recipient of the cell, and others of its message that can go the same way. NULL: no memory.
+ */
+struct queue_lease *sched_lease_from(struct queue_sched *q, struct sched_cell *cell, uint32_t rcpts_max);
 
 /* queue_sched_view.c: buckets in an order that a growing table does not disturb; begins and ends with 0 */
 uint64_t sched_walk_next(const struct queue_map *m, uint64_t at);

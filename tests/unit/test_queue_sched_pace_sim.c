@@ -783,7 +783,8 @@ leaves_us(const struct world *w, const struct m_message *m, const struct m_rcpt 
 	if (w->user_paused[w->user_of[m->stream]] || w->site_paused[w->site_of[r->domain]])
 		return NEVER;
 	for (source = 0; source < w->sources; source++) {
-		if (may_use(w, m, r, source) && !w->source_paused[source] && (us = by_source_us(w, m, r, source)) < at_us)
+		if (may_use(w, m, r, source) && !w->source_paused[source] &&
+			(us = by_source_us(w, m, r, source)) < at_us)
 			at_us = us;
 	}
 	return at_us;
