@@ -193,25 +193,37 @@ test_next_window(void **state)
 	host_fini(&p.h);
 }
 
+/* The limit is each user's. */
+static void
+on_stream(void *arg, struct queue_blob user, struct queue_blob job, enum queue_class klass,
+	struct queue_stream_policy *out)
+{
+	struct paced *p = arg;
+
+	*out = (struct queue_stream_policy){.weight = 1, .user_limits = &p->limits};
+}
+
 /* Mail waits for an hour; the session it would go by does not. */
 static void
 test_idle(void **state)
 {
-	struct queue_session *s;
-	struct queue_order o;
+	struct queue_order first, o;
 	struct paced p;
 
 	paced_init(&p, QUEUE_UNIT_MESSAGES, 1, HOUR);
-	p.h.conf.limits = &p.limits;
+	p.h.conf.stream = on_stream;
 	reload(&p);
 	p.h.now_us = START - START % HOUR;
-	s = deliver(&p, 1);
 	host_add(&p.h, 1);
+	host_add(&p.h, 1);
+	first = expect(&p, QUEUE_ORDER_OPEN);
+	queue_sched_session_ready(p.h.q, first.session, false);
+	host_settle(&p.h, first.lease, QUEUE_VERDICT_DELIVERED);
 	expect(&p, QUEUE_ORDER_NONE);
 	assert_int_equal(queue_sched_wake_us(p.h.q), p.h.now_us + p.h.policy.idle_us);
 	p.h.now_us += p.h.policy.idle_us;
 	o = expect(&p, QUEUE_ORDER_CLOSE);
-	assert_ptr_equal(o.session, s);
+	assert_ptr_equal(o.session, first.session);
 	host_fini(&p.h);
 }
 
