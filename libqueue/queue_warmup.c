@@ -187,6 +187,20 @@ worst_rate(const struct queue_warmup *w, const struct queue_warmup_plan *plan, s
 	return worst;
 }
 
+bool
+queue_warmup_health(const struct queue_warmup *w, const struct queue_warmup_plan *plan,
+	enum queue_warmup_rate *out_rate, int64_t *out_ppm)
+{
+	struct queue_warmup_day d;
+
+	assert(w->day != QUEUE_WARMUP_NO_DAY);
+	if (worst_rate(w, plan, &d) == 0)
+		return false;
+	*out_rate = (enum queue_warmup_rate)d.rate;
+	*out_ppm = d.value_ppm;
+	return true;
+}
+
 static enum queue_warmup_step
 judge(const struct queue_warmup *w, const struct queue_warmup_plan *plan, struct queue_warmup_day *d)
 {

@@ -189,6 +189,9 @@ void queue_warmup_settle(struct queue_warmup *w, enum queue_warmup_outcome outco
 /* Recipients delivered some time before who complained now. */
 void queue_warmup_complain(struct queue_warmup *w, int64_t n);
 int64_t queue_warmup_sent(const struct queue_warmup *w); /* today */
+/* Of today's rates, the one that is worst against its limit. False: all are too small to say anything. */
+bool queue_warmup_health(const struct queue_warmup *w, const struct queue_warmup_plan *plan,
+	enum queue_warmup_rate *out_rate, int64_t *out_ppm);
 
 /* False: there was nothing to do. Words (who, why) are cut to QUEUE_WARMUP_WORDS_MAX. */
 bool queue_warmup_operate(struct queue_warmup *w, const struct queue_warmup_plan *plan,

@@ -34,8 +34,8 @@ log_change(const struct ctl_request *r, const char *what)
 	free(args);
 }
 
-static bool
-finish(struct ctl_request *r, const char *what)
+bool
+ctl_done(struct ctl_request *r, const char *what)
 {
 	if (r->done > 0 || r->busy > 0)
 		log_change(r, what);
@@ -107,7 +107,7 @@ apply_remove(struct ctl_request *r, const struct queue_filter *f)
 static bool
 finish_change(struct ctl_request *r)
 {
-	return finish(r, ctl_arg(r, "command"));
+	return ctl_done(r, ctl_arg(r, "command"));
 }
 
 /* In the control side's thread, where nobody waits for us. Who is told that mail is held may rely on it: the
@@ -251,7 +251,7 @@ ctl_pause(struct ctl_request *r)
 			kind == QUEUE_PAUSE_SOURCE ? "there is no such source in the configuration"
 						   : "out of memory");
 	r->done = 1;
-	return finish(r, "pause");
+	return ctl_done(r, "pause");
 }
 
 bool
@@ -268,7 +268,7 @@ ctl_resume(struct ctl_request *r)
 		return ctl_error(r, "%s%s%s was not paused; mtactl pauses shows what is", ctl_arg(r, "kind"),
 			name.len > 0 ? " " : "", ctl_arg(r, "name"));
 	r->done = 1;
-	return finish(r, "resume");
+	return ctl_done(r, "resume");
 }
 
 static bool
@@ -291,6 +291,26 @@ ctl_pauses(struct ctl_request *r)
 	queue_sched_each_pause(dispatch_sched(r->app->dispatch), pause_row, r);
 	ctl_summary(r, json_pack("{s:I}", "now_us", (json_int_t)clock_now(r->app->clock)));
 	return true;
+}
+
+/* --- what lanes have learned --- */
+
+bool
+ctl_clear(struct ctl_request *r)
+{
+	struct queue_blob site = text(ctl_arg(r, "site")), source = text(ctl_arg(r, "source"));
+	struct queue_site_view v;
+	uint32_t count = 0;
+
+	if (site.len == 0)
+		return ctl_error(r, "clear which site? mtactl sites lists them");
+	if (!queue_sched_site_find(dispatch_sched(r->app->dispatch), site, &v))
+		return ctl_error(r, "no mail goes to a site %s now; mtactl sites lists those there are",
+			ctl_arg(r, "site"));
+	if (!dispatch_clear(r->app->dispatch, site, source, &count))
+		return ctl_unknown_source(r, ctl_arg(r, "source"));
+	r->done = count;
+	return ctl_done(r, "clear");
 }
 
 /* --- the daemon --- */

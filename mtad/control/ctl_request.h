@@ -106,6 +106,10 @@ void ctl_walk_free(struct ctl_walk *w);
 /* An apply: adds to r->done. */
 enum ctl_next ctl_apply_count(struct ctl_request *r, const struct queue_filter *f);
 
+/* A change is done: logs it when there was something to do, and answers with r->done. */
+bool ctl_done(struct ctl_request *r, const char *what);
+/* An error that names the sources there are. */
+bool ctl_unknown_source(struct ctl_request *r, const char *name);
 /* The client has gone before the request was done: what it has changed is logged. */
 void ctl_left(struct ctl_request *r);
 
@@ -124,6 +128,9 @@ bool ctl_change(struct ctl_request *r); /* all that is done to a filter */
 bool ctl_pause(struct ctl_request *r);
 bool ctl_resume(struct ctl_request *r);
 bool ctl_pauses(struct ctl_request *r);
+bool ctl_warmup(struct ctl_request *r);
+bool ctl_warmup_act(struct ctl_request *r);
+bool ctl_clear(struct ctl_request *r);
 bool ctl_reload(struct ctl_request *r);
 bool ctl_stop(struct ctl_request *r);
 bool ctl_rotate(struct ctl_request *r);

@@ -35,6 +35,9 @@ enum {
 	OPT_SITE = 1 << 12,
 	OPT_USER = 1 << 13,
 	OPT_LEVEL = 1 << 14,
+	OPT_SOURCE = 1 << 15,
+	OPT_WARMUP = 1 << 16,
+	OPT_YES = 1 << 17,
 	LOOK = OPT_LIMIT | OPT_WATCH,
 	CHANGE = OPT_FILTER | OPT_ALL | OPT_ASK,
 };
@@ -52,12 +55,14 @@ static const struct {
 	{"sender", 'F', required_argument, OPT_FILTER},
 	{"user", 'U', required_argument, OPT_FILTER | OPT_USER}, {"job", 'J', required_argument, OPT_FILTER},
 	{"held", 'H', no_argument, OPT_FILTER}, {"waiting", 'W', no_argument, OPT_FILTER},
-	{"all", 'A', no_argument, OPT_ALL}, {"yes", 'y', no_argument, OPT_ASK},
+	{"all", 'A', no_argument, OPT_ALL}, {"yes", 'y', no_argument, OPT_ASK | OPT_YES},
 	{"dry-run", 'd', no_argument, OPT_ASK}, {"reason", 'R', required_argument, OPT_REASON},
 	{"for", 'O', required_argument, OPT_FOR}, {"no-wait", 'N', no_argument, OPT_NO_WAIT},
-	{"provider", 'P', required_argument, OPT_RULES}, {"mx", 'M', required_argument, OPT_RULES},
-	{"phase", 'p', required_argument, OPT_RULES}, {"file", 'f', required_argument, OPT_RULES},
-	{"level", 'E', required_argument, OPT_LEVEL}};
+	{"provider", 'P', required_argument, OPT_RULES | OPT_WARMUP},
+	{"mx", 'M', required_argument, OPT_RULES}, {"phase", 'p', required_argument, OPT_RULES},
+	{"file", 'f', required_argument, OPT_RULES}, {"level", 'E', required_argument, OPT_LEVEL},
+	{"source", 's', required_argument, OPT_SOURCE}, {"history", 'Y', no_argument, OPT_WARMUP},
+	{"svg", 'g', required_argument, OPT_WARMUP}, {"plain", 'L', no_argument, OPT_WARMUP}};
 enum { OPTIONS = sizeof(options) / sizeof(options[0]) };
 
 /* --- commands --- */
@@ -109,6 +114,10 @@ static const struct command {
 	{"pause", "", " KIND NAME | pause all", "no new attempts there", OPT_FOR | OPT_REASON, 2, false,
 		false, mtactl_pause_or_resume},
 	{"resume", "", " KIND NAME | resume all", "end a pause", 0, 2, false, false, mtactl_pause_or_resume},
+	{"clear", "", " SITE [--source S]", "forget what rules taught its lanes", OPT_SOURCE, 1, false, false,
+		mtactl_clear},
+	{"warmup", "", " [ACT SOURCE [PROVIDER]]", "how new addresses get on; change that",
+		OPT_WARMUP | OPT_SOURCE | OPT_YES | OPT_REASON, 3, false, false, mtactl_warmup},
 	{"reload", "daemon", "", "read the configuration again", 0, 0, false, false, mtactl_look},
 	{"stop", "", " [--no-wait]", "end, and wait for the end", OPT_NO_WAIT, 0, false, false, mtactl_stop},
 	{"rotate", "", "", "begin new accounting files", 0, 0, false, false, mtactl_look},
@@ -138,6 +147,9 @@ usage(FILE *out)
 	      "        rules: --provider P, or --domain D, --mx HOST; --phase PHASE; test: --file FILE\n"
 	      "LEVEL   lane, site, source, pool, stream, user, all, profile, warmup\n"
 	      "KIND    domain, site, source, job, user, stream, sender; pause: [--for 2h] [--reason TEXT]\n"
+	      "ACT     hold, release, skip, restart, finish: [--reason TEXT] [--yes]; without one, what to "
+	      "show:\n"
+	      "        [--source S] [--provider P] [--history] [--svg FILE] [--plain]\n"
 	      "PLAN    [--curve NAME | --volumes A,B,C] [--volume N] [--providers P=40%,...] [--start DATE]\n"
 	      "        [--svg FILE] [--plain]\n"
 	      "See mtactl(8).\n",
@@ -274,6 +286,11 @@ take_option(struct mtactl *m, struct mtactl_options *o, size_t i)
 		return o->watch = true;
 	case 'N':
 		return o->no_wait = true;
+	case 'g':
+		o->svg = optarg;
+		return true;
+	case 'L':
+		return o->plain = true;
 	case 'R':
 		o->reason = optarg;
 		return true;
@@ -346,6 +363,11 @@ check_words(const struct command *c, struct mtactl_options *o)
 	if (c->run == mtactl_pause_or_resume && o->word_count > 0 && !is_one_of(o->words[0], kind_name)) {
 		fprintf(stderr, "mtactl: %s takes domain, site, source, job or user and a name, or all%s\n",
 			c->name, hint(words, sizeof(words), o->words[0], "", kind_name));
+		return false;
+	}
+	if (c->run == mtactl_warmup && o->word_count > 0 && !is_one_of(o->words[0], mtactl_warmup_act)) {
+		fprintf(stderr, "mtactl: warmup takes plan, hold, release, skip, restart or finish%s\n",
+			hint(words, sizeof(words), o->words[0], "", mtactl_warmup_act));
 		return false;
 	}
 	if (strcmp(c->name, "dkim") == 0 && (o->word_count == 0 || strcmp(o->words[0], "check") != 0)) {

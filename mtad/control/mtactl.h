@@ -25,9 +25,9 @@ struct mtactl {
 /* What the command line says behind the command. */
 struct mtactl_options {
 	const char *command;
-	const char *by, *reason, *duration;
+	const char *by, *reason, *duration, *svg;
 	int64_t limit; /* -1: not given */
-	bool body, watch, yes, dry_run, no_wait;
+	bool body, watch, yes, dry_run, no_wait, plain;
 	json_t *filter; /* fields of the request */
 	int count;      /* of filters given */
 	char **words;   /* what is no option, behind the command */
@@ -50,7 +50,19 @@ int mtactl_look(struct mtactl *m, const struct mtactl_options *o);
 int mtactl_change(struct mtactl *m, const struct mtactl_options *o);
 int mtactl_pause_or_resume(struct mtactl *m, const struct mtactl_options *o);
 int mtactl_stop(struct mtactl *m, const struct mtactl_options *o);
+/* What lanes have learned is forgotten. */
+int mtactl_clear(struct mtactl *m, const struct mtactl_options *o);
+/* Warm-ups: looks, holds, releases, skips, restarts, finishes (mtactl_warm.c). */
+int mtactl_warmup(struct mtactl *m, const struct mtactl_options *o);
+const char *mtactl_warmup_act(size_t i); /* "hold" ...; NULL behind the last */
 int mtactl_dkim_check(struct mtactl *m, const struct mtactl_options *o);
+
+/* What the commands of other files are made of: a request with filter, limit and reason; the whole answer as
+ * JSON; true: it was an error, and printed; true: yes, to a question ending in "?". */
+json_t *mtactl_request(const char *command, const struct mtactl_options *o);
+int mtactl_print_json(const json_t *answer, const struct mtactl_options *o, int code);
+bool mtactl_print_error(const json_t *answer);
+bool mtactl_confirm(const char *question);
 
 /* --- showing (mtactl_show.c) --- */
 
@@ -112,6 +124,13 @@ const char *mtactl_dim(const struct mtactl *m);
 const char *mtactl_red(const struct mtactl *m);
 const char *mtactl_green(const struct mtactl *m);
 const char *mtactl_plain(const struct mtactl *m);
+
+/* --- charts (mtactl_chart.c) --- */
+
+struct chart_picture;
+/* file: "-" is standard output; an exit code. */
+int mtactl_chart_save(const char *file, const struct chart_picture *p);
+void mtactl_chart_print(const struct mtactl *m, const struct chart_picture *p, int height, bool is_plain);
 
 /* --- local work (mtactl_local.c): exit codes --- */
 

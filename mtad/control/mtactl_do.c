@@ -21,8 +21,8 @@ enum {
 
 /* --- look --- */
 
-static json_t *
-request(const char *command, const struct mtactl_options *o)
+json_t *
+mtactl_request(const char *command, const struct mtactl_options *o)
 {
 	json_t *r = json_pack("{s:s}", "command", command);
 
@@ -36,16 +36,16 @@ request(const char *command, const struct mtactl_options *o)
 	return r;
 }
 
-static int
-print_json(const json_t *answer, const struct mtactl_options *o, int code)
+int
+mtactl_print_json(const json_t *answer, const struct mtactl_options *o, int code)
 {
 	(void)json_dumpf(answer, stdout, o->watch ? JSON_COMPACT : JSON_INDENT(2));
 	putchar('\n');
 	return code;
 }
 
-static bool
-print_error(const json_t *answer)
+bool
+mtactl_print_error(const json_t *answer)
 {
 	const char *error = json_string_value(json_object_get(answer, "error"));
 
@@ -71,7 +71,7 @@ static json_t *
 ask_table(struct mtactl *m, const struct mtactl_options *o, int *out_code)
 {
 	bool by_site = strcmp(o->by, "site") == 0 && strcmp(o->command, "queue") == 0;
-	json_t *r = request(o->command, o), *answer;
+	json_t *r = mtactl_request(o->command, o), *answer;
 
 	(void)json_object_set_new(r, "by", json_string(o->by));
 	if (by_site)
@@ -92,8 +92,8 @@ static int
 show_answer(struct mtactl *m, const struct mtactl_options *o, const json_t *answer, int code)
 {
 	if (m->json)
-		return print_json(answer, o, code);
-	if (!print_error(answer) || json_object_get(answer, "summary") != NULL)
+		return mtactl_print_json(answer, o, code);
+	if (!mtactl_print_error(answer) || json_object_get(answer, "summary") != NULL)
 		mtactl_show(m, o, answer);
 	return code;
 }
@@ -105,7 +105,7 @@ ask(struct mtactl *m, const struct mtactl_options *o, int *out_code)
 
 	if (is_table(o->command))
 		return ask_table(m, o, out_code);
-	answer = mtactl_ask(m, request(o->command, o), NULL, out_code);
+	answer = mtactl_ask(m, mtactl_request(o->command, o), NULL, out_code);
 	/* The recipients of a message keep their order. */
 	if (answer != NULL && strcmp(o->command, "why") == 0 &&
 		json_object_get(json_object_get(answer, "summary"), "id") == NULL)
@@ -204,7 +204,7 @@ look_with(struct mtactl *m, const struct mtactl_options *o, json_t *take_request
 int
 mtactl_dkim_check(struct mtactl *m, const struct mtactl_options *o)
 {
-	json_t *r = request("dkim-check", o);
+	json_t *r = mtactl_request("dkim-check", o);
 
 	if (o->word_count == 2)
 		(void)json_object_set_new(r, "domain", json_string(o->words[1]));
@@ -217,23 +217,32 @@ static int64_t
 count_matching(struct mtactl *m, const struct mtactl_options *o)
 {
 	int code = 2;
-	json_t *answer = mtactl_ask(m, request("count", o), NULL, &code);
+	json_t *answer = mtactl_ask(m, mtactl_request("count", o), NULL, &code);
 	int64_t count = -1;
 
-	if (answer != NULL && !print_error(answer))
+	if (answer != NULL && !mtactl_print_error(answer))
 		count = json_integer_value(json_object_get(json_object_get(answer, "summary"), "count"));
 	json_decref(answer);
 	return count;
 }
 
+bool
+mtactl_confirm(const char *question)
+{
+	char word[16] = "";
+
+	fprintf(stderr, "%s [y/N] ", question);
+	return fgets(word, sizeof(word), stdin) != NULL && (word[0] == 'y' || word[0] == 'Y');
+}
+
 static bool
 confirm(const char *command, int64_t count)
 {
-	char word[16] = "", number[32];
+	char question[80], number[32];
 
-	fprintf(stderr, "%s %s recipient%s? [y/N] ", command, mtactl_count(number, sizeof(number), count),
-		count == 1 ? "" : "s");
-	return fgets(word, sizeof(word), stdin) != NULL && (word[0] == 'y' || word[0] == 'Y');
+	snprintf(question, sizeof(question), "%s %s recipient%s?", command,
+		mtactl_count(number, sizeof(number), count), count == 1 ? "" : "s");
+	return mtactl_confirm(question);
 }
 
 static int
@@ -293,11 +302,11 @@ mtactl_change(struct mtactl *m, const struct mtactl_options *o)
 		if (!confirm(o->command, count))
 			return 1;
 	}
-	if ((answer = mtactl_ask(m, request(o->command, o), NULL, &code)) == NULL)
+	if ((answer = mtactl_ask(m, mtactl_request(o->command, o), NULL, &code)) == NULL)
 		return code;
 	if (m->json)
-		code = print_json(answer, o, code);
-	else if (!print_error(answer))
+		code = mtactl_print_json(answer, o, code);
+	else if (!mtactl_print_error(answer))
 		show_change(o->command, answer);
 	json_decref(answer);
 	return code;
@@ -332,11 +341,25 @@ mtactl_pause_or_resume(struct mtactl *m, const struct mtactl_options *o)
 			o->command);
 		return 2;
 	}
-	r = request(o->command, o);
+	r = mtactl_request(o->command, o);
 	(void)json_object_set_new(r, "kind", json_string(o->words[0]));
 	(void)json_object_set_new(r, "name", json_string(all ? "" : o->words[1]));
 	if (for_us > 0)
 		(void)json_object_set_new(r, "for_us", json_integer(for_us));
+	return look_with(m, o, r);
+}
+
+int
+mtactl_clear(struct mtactl *m, const struct mtactl_options *o)
+{
+	json_t *r;
+
+	if (o->word_count != 1) {
+		fputs("mtactl: clear which site? mtactl sites lists them\n", stderr);
+		return 2;
+	}
+	r = mtactl_request(o->command, o);
+	(void)json_object_set_new(r, "site", json_string(o->words[0]));
 	return look_with(m, o, r);
 }
 
@@ -384,7 +407,7 @@ int
 mtactl_stop(struct mtactl *m, const struct mtactl_options *o)
 {
 	int code = 2, seconds;
-	json_t *answer = mtactl_ask(m, request(o->command, o), NULL, &code), *s;
+	json_t *answer = mtactl_ask(m, mtactl_request(o->command, o), NULL, &code), *s;
 	pid_t pid = m->daemon;
 	bool gone = false;
 
@@ -403,8 +426,8 @@ mtactl_stop(struct mtactl *m, const struct mtactl_options *o)
 				(int)pid, seconds);
 	}
 	if (m->json)
-		code = print_json(answer, o, code);
-	else if (!print_error(answer) && (gone || o->no_wait || pid <= 0))
+		code = mtactl_print_json(answer, o, code);
+	else if (!mtactl_print_error(answer) && (gone || o->no_wait || pid <= 0))
 		puts(gone ? "stopped" : "stopping");
 	json_decref(answer);
 	return code;

@@ -595,6 +595,19 @@ show_dkim(const struct mtactl *m, const struct mtactl_options *o, const json_t *
 	}
 }
 
+static void
+show_cleared(const json_t *summary)
+{
+	int64_t count = mtactl_integer(summary, "count");
+	char number[32];
+
+	if (count == 0)
+		puts("nothing to forget: no lane there is slowed or stopped");
+	else
+		printf("%s lane%s made new\n", mtactl_count(number, sizeof(number), count),
+			count == 1 ? "" : "s");
+}
+
 /* Of the commands that only do something. */
 static void
 show_done(const struct mtactl *m, const struct mtactl_options *o, const json_t *answer)
@@ -607,6 +620,8 @@ show_done(const struct mtactl *m, const struct mtactl_options *o, const json_t *
 	for (i = 0; i < sizeof(words) / sizeof(words[0]); i++)
 		if (strcmp(o->command, words[i][0]) == 0)
 			puts(words[i][1]);
+	if (strcmp(o->command, "clear") == 0)
+		show_cleared(s);
 	if (strcmp(o->command, "reload") != 0)
 		return;
 	print_text(mtactl_text(s, "text"));

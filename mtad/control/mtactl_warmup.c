@@ -10,11 +10,8 @@
 #include "conf/conf_value.h"
 #include "queue_warmup.h"
 
-#include <errno.h>
 #include <getopt.h>
 #include <inttypes.h>
-#include <langinfo.h>
-#include <locale.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -483,27 +480,9 @@ draw(const struct preview *v, struct drawing *p)
 }
 
 static int
-write_svg(const struct preview *v, const struct drawing *p)
-{
-	FILE *out = strcmp(v->svg, "-") == 0 ? stdout : fopen(v->svg, "we");
-	bool is_good = out != NULL;
-
-	if (out != NULL)
-		chart_write_svg(out, &p->picture);
-	if (out != NULL && out != stdout)
-		is_good = ferror(out) == 0 && fclose(out) == 0;
-	if (!is_good)
-		fprintf(stderr, "mtactl: %s: %s\n", v->svg, strerror(errno));
-	return is_good ? 0 : 1;
-}
-
-static int
 show(struct mtactl *m, const struct preview *v)
 {
 	struct drawing *p = calloc(1, sizeof(*p));
-	struct chart_terminal t = {.width = m->width < 1000 ? m->width : 100,
-		.height = v->group_count == 1 ? CHART_HEIGHT : CHART_HEIGHT_OF_MANY,
-		.has_colour = m->colour && !v->is_plain};
 	int code = 0;
 
 	if (p == NULL) {
@@ -512,10 +491,8 @@ show(struct mtactl *m, const struct preview *v)
 	}
 	draw(v, p);
 	if (v->svg != NULL)
-		code = write_svg(v, p);
+		code = mtactl_chart_save(v->svg, &p->picture);
 	if (v->svg == NULL || strcmp(v->svg, "-") != 0) {
-		t.has_unicode = !v->is_plain && setlocale(LC_CTYPE, "") != NULL &&
-				strcmp(nl_langinfo(CODESET), "UTF-8") == 0;
 		if (m->json) {
 			print_json(v);
 		} else {
@@ -523,7 +500,8 @@ show(struct mtactl *m, const struct preview *v)
 			putchar('\n');
 			print_words(v);
 			putchar('\n');
-			chart_write_terminal(stdout, &p->picture, &t);
+			mtactl_chart_print(m, &p->picture,
+				v->group_count == 1 ? CHART_HEIGHT : CHART_HEIGHT_OF_MANY, v->is_plain);
 		}
 	}
 	free(p);

@@ -6,6 +6,7 @@
 #include "queue/operate.h"
 
 #include "queue/dispatch_impl.h"
+#include "queue_sched_why.h"
 
 #include <event2/event.h>
 #include <stdio.h>
@@ -133,6 +134,26 @@ dispatch_resume(struct dispatch *d, enum queue_pause_kind kind, struct queue_blo
 	}
 	dispatch_wake(d);
 	return queue_sched_resume(d->sched, kind, name, number, dispatch_now(d));
+}
+
+bool
+dispatch_warmup(struct dispatch *d, struct queue_blob source, struct queue_blob group,
+	enum queue_warmup_act act, struct queue_blob words)
+{
+	dispatch_wake(d);
+	return queue_sched_warmup_act(d->sched, source, group, act, words, dispatch_now(d));
+}
+
+bool
+dispatch_clear(struct dispatch *d, struct queue_blob site, struct queue_blob source, uint32_t *out_count)
+{
+	uint32_t number = UINT32_MAX;
+
+	if (source.len > 0 && !pace_source_number(d->pace, source.ptr, source.len, &number))
+		return false;
+	*out_count = queue_sched_clear(d->sched, site, number, dispatch_now(d));
+	dispatch_wake(d);
+	return true;
 }
 
 /* Leaves the reason in *value. An earlier version kept no time of making, and the reason stood where the end

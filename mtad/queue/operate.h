@@ -7,6 +7,7 @@
  * Thread   the queue's.
  */
 #include "queue/dispatch.h"
+#include "queue_warmup.h"
 
 /* The longest pause, but for one that lasts until it is lifted: ten years. */
 #define PAUSE_MAX_US (INT64_C(10) * 365 * 86400 * 1000000)
@@ -29,4 +30,11 @@ uint64_t dispatch_retry(struct dispatch *d, const struct queue_filter *f);
 bool dispatch_pause(struct dispatch *d, enum queue_pause_kind kind, struct queue_blob name, int64_t until_us,
 	struct queue_blob reason);
 bool dispatch_resume(struct dispatch *d, enum queue_pause_kind kind, struct queue_blob name);
+/* What an operator does with a warm-up; words (who, why) are kept. False: no such warm-up, or nothing to do.
+ */
+bool dispatch_warmup(struct dispatch *d, struct queue_blob source, struct queue_blob group,
+	enum queue_warmup_act act, struct queue_blob words);
+/* The lanes of a site (of this source; empty: of all) know nothing any more. False: no such source. */
+bool dispatch_clear(
+	struct dispatch *d, struct queue_blob site, struct queue_blob source, uint32_t *out_count);
 #endif

@@ -1,11 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
-"""mtactl warmup plan: what a curve means, before anything is sent."""
+"""mtactl warmup plan: what a curve means, before anything is sent. mtactl warmup: how it gets on, and what operators do. mtactl clear."""
 import json
+import re
 import subprocess
 import xml.etree.ElementTree
 
 import pytest
-from tools import program
+from clock import Clock
+from tools import program, running, wait_for
+from world import World
 
 
 def plan(*words, before=(), **env):
@@ -76,3 +79,155 @@ def test_curve_of_the_configuration(tmp_path):
 def test_refused(words, why):
     said = plan(*words.split())
     assert said.returncode == 2 and why in said.stderr and said.stdout == ""
+
+
+# --- warm-ups under way ---
+
+SITES = """
+site g { domains = { "g.test" } }
+site o { domains = { "o.test" } }
+"""
+BLOCKS = """
+source old { address = { "127.0.0.8" } }
+source new { address = { "127.0.0.9" }  warmup = small }
+source later { address = { "127.0.0.10" }  warmup = small  warmup-start = 2038-01-01 }
+pool default { sources = { new } }
+pool rest { sources = { later } }
+provider google { domains = { "g.test" } }
+provider future { domains = { "f.test" }  pool = rest }
+warmup small { volumes = { 96, 120, 960 } }
+"""
+
+
+def warmups(w, *words):
+    return {(r["source"], r["group"]): r for r in w.ctl("warmup", *words, "--json")["rows"]}
+
+
+def sends(w, count, domain):
+    for n in range(count):
+        w.send("s@x.test", [f"r{n}@{domain}"])
+
+
+def delivered(w, domain):
+    return sum(r["type"] == "d" and r["rcpt"].endswith("@" + domain) for r in w.rows())
+
+
+@pytest.fixture(scope="module")
+def w():
+    """Two mails arrived towards google and the rest of them waits for its hour; then a day and an operator's act passed."""
+    with World(settings="accounting-records = { d, b, t, r }\naccounting-rotate-age = 0s\n", blocks=BLOCKS) as world:
+        world.clock = Clock(world)
+        world.clock.at("2026-11-30T08:00:00")
+        world.sim(SITES)
+        world.start(wrapper=world.clock.wrapper)
+        sends(world, 5, "g.test")
+        sends(world, 1, "o.test")
+        # A quarter of an hour at once: 96 / 12 / 4.
+        wait_for("two and one", lambda: (delivered(world, "g.test"), delivered(world, "o.test")) == (2, 1))
+        yield world
+
+
+def test_status(w):
+    rows = warmups(w)
+    assert set(rows) == {("new", "google"), ("new", "other"), ("later", "")}
+    row = rows["new", "google"]
+    assert (row["state"], row["stage"], row["stages"], row["cap"], row["sent"], row["left"]) == ("going", 1, 3, 96, 2, 94)
+    assert 2 < row["wanted"] <= 5  # as many as were there when it was last asked
+    assert (row["delivered"], row["today"], row["last_day"], row["history"], row["rate"]) == (2, "2026-11-30", None, [], "")
+    assert [(d["date"], d["stage"], d["sent"], d["step"]) for d in row["forecast"]] == [
+        ("2026-11-30", 1, row["wanted"], "little")]
+    assert (rows["later", ""]["state"], rows["later", ""]["start"]) == ("new", "2038-01-01")
+    lines = w.ctl("warmup").splitlines()
+    assert lines[0].split() == ["SOURCE", "TOWARDS", "STAGE", "CAP", "SENT", "LEFT", "HEALTH", "LAST", "DAY", "STATE"]
+    assert "new google 1/3 96 2 94 good - going".split() in [line.split() for line in lines]
+    assert any(re.fullmatch(r"later +- .*no mail yet; starts on 2038-01-01", line) for line in lines)
+    assert set(warmups(w, "--provider", "other")) == {("new", "other")}
+    assert "`mtactl warmup` shows" in w.ctl("why", "g.test")
+
+
+@pytest.mark.parametrize("words,why", [
+    ("--source none", "there is no source none; there are old, new, later"),
+    ("--source old", "source old does not warm up; those that do: "),
+    ("--provider yahoo", "nothing warms up towards yahoo; there is: "),
+    ("hold none", "there is no source none"),
+    ("hold new yahoo", "nothing warms up towards yahoo from new; there is: "),
+    ("hold", "warmup hold of which source?"),
+    ("hodl new", 'did you mean "hold"?'),
+    ("hold new --source new", "takes SOURCE [PROVIDER]"),
+    ("skip new", "add --yes to skip the warm-up of new"),
+    ("restart new", "add --yes to restart"),
+    ("finish new google", "add --yes to finish"),
+    ("--yes", "are for hold"),
+    ("--svg x.svg", "--svg draws one warm-up"),
+])
+def test_not_done(w, words, why):
+    done = w.ctl("warmup", *words.split(), check=False)
+    assert done.returncode in (1, 2) and why in done.stderr, done.stderr
+    assert {r["act"] for r in warmups(w).values() if r["group"]} <= {""}
+
+
+def test_acts_and_days(w, tmp_path):
+    """In their order: each is a part of the same days."""
+    assert w.ctl("warmup", "hold", "new", "google", "--reason", "list is old") == "hold new towards google: done\n"
+    row = warmups(w)["new", "google"]
+    assert (row["state"], row["act"], row["held"]) == ("held", "hold", True)
+    assert re.fullmatch(r".+\(\d+\): list is old", row["act_words"])
+    again = w.ctl("warmup", "hold", "new", "google", check=False)
+    assert again.returncode == 1 and "nothing to do: it is held" in again.stdout
+    assert sorted(w.ctl("warmup", "hold", "new").splitlines()) == [
+        "hold new towards google: nothing to do: it is held", "hold new towards other: done"]
+    w.ctl("warmup", "release", "new")
+    assert {r["state"] for k, r in warmups(w).items() if k[0] == "new"} == {"going"}
+    assert re.search(r'operator who=\S+ what=warmup-hold count=1 args=".*list is old', w.log_text())
+
+    w.ctl("warmup", "skip", "new", "google", "--yes")
+    assert (warmups(w)["new", "google"]["stage"], warmups(w)["new", "other"]["stage"]) == (2, 1)
+    w.clock.ahead(days=1)
+    wait_for("the next day", lambda: warmups(w)["new", "google"]["today"] == "2026-12-01")
+    row = warmups(w)["new", "google"]
+    day = row["last_day"]
+    assert (day["date"], day["stage"], day["cap"], day["words"], day["act"]) == (
+        "2026-11-30", 2, 120, "held: too little mail", "skip")
+    assert row["history"] == [day] and day["sent"] >= 2
+    text = w.ctl("warmup", "--source", "new", "--provider", "google")
+    assert re.search(r"2026-11-30 +2 +120 +\d+ +\d +held: too little mail; operator: skip\n", text), text
+    assert f"ahead, with {row['forecast_wanted']} recipients a day in good health:" in text
+    assert "skipped a stage 2026-11-30" in text
+    assert "Warm-up of new towards google" in text
+    # Without a selection days are shown when they are asked for.
+    assert "in good health" not in w.ctl("warmup") and "in good health" in w.ctl("warmup", "--history")
+
+    file = tmp_path / "new.svg"
+    w.ctl("warmup", "--source", "new", "--provider", "google", "--svg", str(file))
+    assert "operator: skip" in file.read_text()
+    assert xml.etree.ElementTree.parse(file).getroot().tag == "{http://www.w3.org/2000/svg}svg"
+
+    w.ctl("warmup", "finish", "new", "google", "--yes", "--reason", "known well")
+    row = warmups(w)["new", "google"]
+    assert (row["state"], row["warm"], row["cap"], row["forecast"]) == ("warm", True, 0, [])
+    sends(w, 30, "g.test")
+    wait_for("all of it", lambda: delivered(w, "g.test") == 35)
+    assert w.ctl("warmup", "skip", "new", "google", "--yes", check=False).returncode == 1
+    w.ctl("warmup", "restart", "new", "google", "--yes")
+    assert (warmups(w)["new", "google"]["stage"], warmups(w)["new", "google"]["cap"]) == (1, 96)
+    assert w.ctl("warmup", "hold", "later", check=False).stdout.startswith("hold later: not done: no mail has gone")
+
+
+def test_clear():
+    """A rule stops a lane for hours; what it knows is forgotten and mail goes."""
+    site = 'site a { domains = { "a.test" } rule { on = mail reply = "421 4.7.0 too fast" count = 1 } }'
+    rule = "rule fast { text = 'too fast'  pause = \"lane 2h\" }\n"
+    with running(site, blocks=rule + "source one { }\nsource two { }\npool default { sources = { one } }\n") as w:
+        w.send("s@x.test", ["r@a.test"])
+        stopped = wait_for("the stop", lambda: [r for r in w.ctl("lanes", "--json")["rows"] if r["why"] == "stopped"])
+        name = stopped[0]["site"]
+        w.ctl("retry", "--all", "--yes")
+        assert "`mtactl clear" in w.ctl("why", "a.test") and w.rows()[-1]["type"] == "t"
+        for words, why in (([], "clear which site?"), (["none"], "mtactl sites lists"), ([name, "--source", "x"], "no source x; there are one, two")):
+            refused = w.ctl("clear", *words, check=False)
+            assert refused.returncode != 0 and why in refused.stderr
+        assert w.ctl("clear", name, "--source", "two").startswith("nothing to forget")
+        assert w.ctl("clear", name) == "1 lane made new\n"
+        wait_for("the mail", lambda: [r for r in w.rows() if r["type"] == "d"])
+        assert re.search(r"operator who=\S+ what=clear count=1 ", w.log_text())
+        assert w.ctl("clear", name, "--json")["summary"]["count"] == 0

@@ -187,15 +187,25 @@ start_at(struct queue_warmup *w, uint16_t stage)
 static void
 test_steps(void **state)
 {
+	enum queue_warmup_rate rate = QUEUE_WARMUP_RATES;
 	struct queue_warmup w;
+	int64_t ppm = 0;
 	char words[80];
+	bool is_ill;
 
 	for (size_t i = 0; i < COUNT(steps); i++) {
 		start_at(&w, steps[i].stage);
 		run_day(&w, &plan, DAY0, &steps[i].day);
 		assert_int_equal(w.history_count, 0);
+		is_ill = queue_warmup_health(&w, &plan, &rate, &ppm) && ppm >= plan.hold_ppm[rate];
 		assert_true(queue_warmup_tick(&w, &plan, AT(DAY0 + 1)));
 		assert_int_equal(w.history_count, 1);
+		/* What is said during the day is what the end of the day goes by. */
+		assert_int_equal(is_ill, strstr(steps[i].words, " %") != NULL);
+		if (is_ill) {
+			assert_int_equal(rate, w.history[0].rate);
+			assert_int_equal(ppm, w.history[0].value_ppm);
+		}
 		queue_warmup_words(&w.history[0], words, sizeof(words));
 		if (w.history[0].step != steps[i].step || w.stage != steps[i].stage_after ||
 			strcmp(words, steps[i].words) != 0)
