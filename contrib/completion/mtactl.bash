@@ -28,7 +28,7 @@ _mtactl()
 	}
 	local looks='status queue sites why lanes sources streams limits list show pauses audit explain rules'
 	local changes='retry hold release bounce delete'
-	local others='pause resume reload stop rotate dkim passwd warmup help version'
+	local others='pause resume clear reload stop rotate dkim passwd warmup help version'
 	local filters='--domain --site --sender --user --job --held --waiting'
 	COMPREPLY=()
 
@@ -37,7 +37,7 @@ _mtactl()
 	for ((i = 1; i < cword; i++)); do
 		case ${words[i]} in
 		-c|--socket) mtactl+=("${words[i]}" "${words[i+1]}"); ((i++)) ;;
-		--domain|--site|--sender|--user|--job|--limit|--by|--reason|--for|--selector|--algorithm|--out|--level|--provider|--mx|--phase|--file) ((i++)) ;;
+		--domain|--site|--sender|--user|--job|--limit|--by|--reason|--for|--selector|--algorithm|--out|--level|--provider|--mx|--phase|--file|--source) ((i++)) ;;
 		--curve|--volumes|--volume|--providers|--start|--svg) ((i++)) ;;
 		-*) ;;
 		*) command=${words[i]} at=$i; break ;;
@@ -57,7 +57,14 @@ _mtactl()
 	--user) COMPREPLY=($(compgen -W "$(_mtactl_ask user streams)" -- "$cur")); return ;;
 	--job) COMPREPLY=($(compgen -W "$(_mtactl_ask job list)" -- "$cur")); return ;;
 	--phase) COMPREPLY=($(compgen -W 'greeting ehlo starttls auth mail rcpt data idle' -- "$cur")); return ;;
-	--provider) COMPREPLY=($(compgen -W "$(_mtactl_providers)" -- "$cur")); return ;;
+	--source) COMPREPLY=($(compgen -W "$(_mtactl_ask source sources)" -- "$cur")); return ;;
+	--provider)
+		if [[ $command == warmup ]]; then
+			COMPREPLY=($(compgen -W "$(_mtactl_ask group warmup)" -- "$cur"))
+		else
+			COMPREPLY=($(compgen -W "$(_mtactl_providers)" -- "$cur"))
+		fi
+		return ;;
 	--sender|--limit|--reason|--selector|--mx) return ;;
 	esac
 
@@ -135,11 +142,25 @@ _mtactl()
 		elif [[ ${words[at+1]} == keygen && $cur == -* ]]; then
 			COMPREPLY=($(compgen -W '--selector --algorithm --out' -- "$cur"))
 		fi ;;
+	clear)
+		if ((cword == at + 1)) && [[ $cur != -* ]]; then
+			COMPREPLY=($(compgen -W "$(_mtactl_ask site sites --limit 500)" -- "$cur"))
+		else
+			COMPREPLY=($(compgen -W '--source --json' -- "$cur"))
+		fi ;;
 	warmup)
-		if ((cword == at + 1)); then
-			COMPREPLY=($(compgen -W 'plan' -- "$cur"))
-		elif [[ $cur == -* ]]; then
+		if [[ ${words[at+1]} == plan && $cur == -* ]]; then
 			COMPREPLY=($(compgen -W '--curve --volumes --volume --providers --start --svg --plain --json' -- "$cur"))
+		elif ((cword > at + 1)) && [[ ${words[at+1]} != -* && $cur == -* ]]; then
+			COMPREPLY=($(compgen -W '--reason --yes --json' -- "$cur"))
+		elif [[ $cur == -* ]]; then
+			COMPREPLY=($(compgen -W '--source --provider --history --svg --plain --json' -- "$cur"))
+		elif ((cword == at + 1)); then
+			COMPREPLY=($(compgen -W 'plan hold release skip restart finish' -- "$cur"))
+		elif ((cword == at + 2)) && [[ ${words[at+1]} != plan && ${words[at+1]} != -* ]]; then
+			COMPREPLY=($(compgen -W "$(_mtactl_ask source warmup)" -- "$cur"))
+		elif ((cword == at + 3)) && [[ ${words[at+1]} != plan && ${words[at+1]} != -* ]]; then
+			COMPREPLY=($(compgen -W "$(_mtactl_ask group warmup)" -- "$cur"))
 		fi ;;
 	*) [[ $cur == -* ]] && COMPREPLY=($(compgen -W '--json' -- "$cur")) ;;
 	esac

@@ -52,7 +52,7 @@ int mtactl_pause_or_resume(struct mtactl *m, const struct mtactl_options *o);
 int mtactl_stop(struct mtactl *m, const struct mtactl_options *o);
 /* What lanes have learned is forgotten. */
 int mtactl_clear(struct mtactl *m, const struct mtactl_options *o);
-/* Warm-ups: looks, holds, releases, skips, restarts, finishes (mtactl_warm.c). */
+/* Warm-ups: looks, holds, releases, skips, restarts, finishes (mtactl_warmup_state.c). */
 int mtactl_warmup(struct mtactl *m, const struct mtactl_options *o);
 const char *mtactl_warmup_act(size_t i); /* "hold" ...; NULL behind the last */
 int mtactl_dkim_check(struct mtactl *m, const struct mtactl_options *o);

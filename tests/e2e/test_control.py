@@ -452,7 +452,9 @@ COMPLETED = {"mtactl st": {"status", "stop", "streams"}, "mtactl queue --b": {"-
              "mtactl rules t": {"test"}, "mtactl rules list --p": {"--provider", "--phase"},
              "mtactl rules test --phase r": {"rcpt"},
              "mtactl la": {"lanes"}, "mtactl why --s": {"--site"}, "mtactl limits --level s": {"site", "source", "stream"},
-             "mtactl streams --u": {"--user"}}
+             "mtactl streams --u": {"--user"}, "mtactl cl": {"clear"}, "mtactl clear x --s": {"--source"},
+             "mtactl warmup re": {"release", "restart"}, "mtactl warmup hold a --r": {"--reason"},
+             "mtactl warmup --hi": {"--history"}, "mtactl warmup plan --curve b": {"brisk"}}
 
 
 @pytest.mark.parametrize("line", COMPLETED)

@@ -199,7 +199,7 @@ def test_acts_and_days(w, tmp_path):
 
     file = tmp_path / "new.svg"
     w.ctl("warmup", "--source", "new", "--provider", "google", "--svg", str(file))
-    assert "operator: skip" in file.read_text()
+    assert "held: too little mail; operator: skip" in file.read_text() and "today, and what is expected" in file.read_text()
     assert xml.etree.ElementTree.parse(file).getroot().tag == "{http://www.w3.org/2000/svg}svg"
 
     w.ctl("warmup", "finish", "new", "google", "--yes", "--reason", "known well")

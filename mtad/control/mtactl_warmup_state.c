@@ -92,7 +92,7 @@ write_state(char *buf, size_t max, const json_t *row, const char *field, int64_t
 	else if (strcmp(state, "new") == 0)
 		snprintf(buf, max, "no mail yet%s%s", start[0] != '\0' ? "; starts on " : "", start);
 	else if (strcmp(state, "unset") == 0)
-		snprintf(buf, max, "no mail since the start, or not set any more");
+		snprintf(buf, max, "no mail since start");
 	else
 		snprintf(buf, max, "%s", state);
 }
@@ -188,34 +188,37 @@ struct drawing {
 	int32_t first_day;
 	size_t day_count, mark_count;
 	double sent[DAYS_MAX], expected[DAYS_MAX], caps[DAYS_MAX];
-	char title[200], words[MARKS_MAX][100];
+	char title[200], words[MARKS_MAX + 1][100];
 	struct chart_series series[3];
 	struct chart_mark marks[MARKS_MAX];
 	struct chart chart;
 	struct chart_picture picture;
 };
 
-/* What is not in the ordinary way of a warm-up. */
+/* Today, and what is not in the ordinary way of a warm-up. */
 static void
-mark_day(struct drawing *p, size_t at, const json_t *day)
+mark_day(struct drawing *p, size_t at, const json_t *day, bool is_today)
 {
 	static const char *const ordinary[] = {"advanced", "warm", "little"};
-	const char *step = mtactl_text(day, "step");
-	bool is_event = mtactl_text(day, "act")[0] != '\0';
+	const char *step = mtactl_text(day, "step"), *act = mtactl_text(day, "act");
+	char *words = p->words[p->mark_count];
+	size_t i = 0;
 
-	if (!is_event && (strcmp(step, ordinary[0]) == 0 || strcmp(step, ordinary[1]) == 0 ||
-				 strcmp(step, ordinary[2]) == 0))
+	while (i < 3 && strcmp(step, ordinary[i]) != 0)
+		i++;
+	if ((i < 3 && act[0] == '\0' && !is_today) || p->mark_count == MARKS_MAX)
 		return;
-	if (p->mark_count == MARKS_MAX)
-		return;
-	write_day_words(p->words[p->mark_count], sizeof(p->words[0]), day, "words", 0);
-	p->marks[p->mark_count] = (struct chart_mark){at, p->words[p->mark_count]};
-	p->mark_count++;
+	if (is_today)
+		snprintf(words, sizeof(p->words[0]), "today, and what is expected%s%s",
+			act[0] != '\0' ? "; operator: " : "", act);
+	else
+		write_day_words(words, sizeof(p->words[0]), day, "words", 0);
+	p->marks[p->mark_count++] = (struct chart_mark){at, words};
 }
 
 /* Days without mail are in no list: they have a cap, and nothing was sent. */
 static void
-put_days(struct drawing *p, const json_t *days, double *sent)
+put_days(struct drawing *p, const json_t *days, double *sent, bool is_ahead)
 {
 	const json_t *day;
 	size_t i, at;
@@ -232,7 +235,7 @@ put_days(struct drawing *p, const json_t *days, double *sent)
 		sent[at] = (double)mtactl_integer(day, "sent");
 		if (mtactl_integer(day, "cap") > 0)
 			p->caps[at] = (double)mtactl_integer(day, "cap");
-		mark_day(p, at, day);
+		mark_day(p, at, day, is_ahead && i == 0);
 	}
 }
 
@@ -262,8 +265,8 @@ draw(struct drawing *p, const json_t *row)
 	p->first_day = (int32_t)mtactl_integer(first, "day");
 	for (size_t i = 0; i < DAYS_MAX; i++)
 		p->sent[i] = p->expected[i] = p->caps[i] = -1;
-	put_days(p, history, p->sent);
-	put_days(p, ahead, p->expected);
+	put_days(p, history, p->sent, false);
+	put_days(p, ahead, p->expected, true);
 	least = (double)mtactl_integer(first, "sent");
 	snprintf(p->title, sizeof(p->title), "Warm-up of %s towards %s", mtactl_text(row, "source"),
 		mtactl_text(row, "group"));
