@@ -212,6 +212,28 @@ def test_acts_and_days(w, tmp_path):
     assert (warmups(w)["new", "google"]["stage"], warmups(w)["new", "google"]["cap"]) == (1, 96)
     assert w.ctl("warmup", "hold", "later", check=False).stdout.startswith("hold later: not done: no mail has gone")
 
+    # After a start the schedule knows the days, and the curve as soon as there is mail.
+    w.stop()
+    w.start(wrapper=w.clock.wrapper)
+    row = warmups(w)["new", "google"]
+    assert (row["state"], row["stage"], row["history"], row["act"]) == ("unset", 1, [day], "restart")
+    assert "no mail since start" in w.ctl("warmup")
+    sends(w, 1, "g.test")
+    wait_for("the curve", lambda: warmups(w)["new", "google"]["state"] == "going")
+
+
+def test_ill_health():
+    """Every tenth recipient bounces: the table says what against which limit."""
+    site = 'site g { domains = { "g.test" } rule { on = rcpt match = "bad*" reply = "550 5.1.1 no such user" } }'
+    blocks = 'source new { warmup = small }\npool default { sources = { new } }\nwarmup small { volumes = { 9600 } hold-bounced = 9% }\n'
+    with running(site, blocks=blocks) as w:
+        w.send("", [f"{'bad' if n % 10 == 0 else 'r'}{n}@g.test" for n in range(60)])
+        wait_for("all tried", lambda: delivered(w, "g.test") == 54 and sum(r["type"] == "b" for r in w.rows()) == 6)
+        row = warmups(w)["new", "other"]
+        assert (row["delivered"], row["bounced"], row["rate"], row["rate_ppm"], row["rate_limit_ppm"]) == (
+            54, 6, "bounces", 100000, 90000)
+        assert "bounces 10.00 % of 9.00 %" in w.ctl("warmup")
+
 
 def test_clear():
     """A rule stops a lane for hours; what it knows is forgotten and mail goes."""
