@@ -182,6 +182,10 @@ struct queue_order {
 void queue_sched_next(struct queue_sched *q, int64_t now_us, struct queue_order *out);
 /* What NOTE asked for is on disk; or failed, then it is asked for again. */
 void queue_sched_noted(struct queue_sched *q, struct queue_noting *take_noting, bool failed, int64_t now_us);
+/* At a clean stop, when no lease is out and none will be: exact notes in place of those that look ahead, to
+ * be written after all that was ordered. */
+typedef void queue_sched_visit_note(void *arg, struct queue_blob note, struct queue_blob value);
+void queue_sched_last_notes(struct queue_sched *q, queue_sched_visit_note *visit, void *arg, int64_t now_us);
 /* At start, before mail is added: a note whose name begins with QUEUE_SCHED_NOTES. QUEUE_EDAMAGED,
  * QUEUE_EINVAL (given already): nothing changed. */
 #define QUEUE_SCHED_NOTES "pace/"

@@ -131,12 +131,12 @@ lane_value(struct queue_sched *q, const struct queue_lane *lane)
 }
 
 static struct queue_blob
-warm_value(struct queue_sched *q, struct sched_gate *g)
+warm_value(struct queue_sched *q, struct sched_gate *g, bool is_last)
 {
 	uint8_t *p = put_head(q, SCHED_NOTE_WARM, (struct queue_blob){g->name, g->name_len});
 
 	assert(p + QUEUE_WARMUP_RECORD_MAX <= q->note_value + sizeof(q->note_value));
-	return value_to(q, p + queue_warmup_encode(g->warm, false, p));
+	return value_to(q, p + queue_warmup_encode(g->warm, is_last, p));
 }
 
 /* --- orders --- */
@@ -151,7 +151,7 @@ order_gate(struct queue_sched *q, struct sched_gate *g, struct queue_order *out)
 	g->noting.is_removal = is_end;
 	out->note = note_key(q, level_letters[g->level], (struct queue_blob){g->name, g->name_len});
 	if (g->warm != NULL)
-		out->value = warm_value(q, g);
+		out->value = warm_value(q, g, false);
 	else
 		out->value = is_end ? (struct queue_blob){"", 0} : gate_value(q, g);
 	return true;
@@ -200,6 +200,42 @@ sched_note_next(struct queue_sched *q, struct queue_order *out)
 		return true;
 	}
 	return false;
+}
+
+/* What was asked for ahead and is not used is given back. */
+static bool
+settle_meters(struct queue_sched *q, struct sched_gate *g)
+{
+	bool any = false;
+	uint32_t i;
+
+	for (i = 0; i < g->meter_count; i++) {
+		struct queue_meter *m = &g->meters[i];
+
+		if (!queue_rate_is_long(&m->rate) || queue_meter_over_us(m) <= q->now_us ||
+			m->asked <= m->used)
+			continue;
+		m->asked = m->written = m->used;
+		any = true;
+	}
+	return any;
+}
+
+void
+queue_sched_last_notes(struct queue_sched *q, queue_sched_visit_note *visit, void *arg, int64_t now_us)
+{
+	struct queue_map_node *n;
+
+	sched_clock(q, now_us);
+	for (n = queue_map_each(&q->gates, NULL); n != NULL; n = queue_map_each(&q->gates, n)) {
+		struct sched_gate *g = QUEUE_OF(n, struct sched_gate, node);
+		const struct queue_blob name = {g->name, g->name_len};
+
+		if (g->warm != NULL)
+			visit(arg, note_key(q, level_letters[g->level], name), warm_value(q, g, true));
+		else if (settle_meters(q, g))
+			visit(arg, note_key(q, level_letters[g->level], name), gate_value(q, g));
+	}
 }
 
 void

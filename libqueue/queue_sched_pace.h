@@ -179,6 +179,7 @@ struct sched_gate *sched_gate_restore(struct queue_sched *q, enum queue_level le
 
 /* Makes lane->warm_gate that of its source and group, or NULL. False: no memory. */
 bool sched_lane_set_warmup(struct queue_sched *q, struct queue_lane *lane);
+void sched_warm_find_plans(struct queue_sched *q);
 void sched_warm_demand(struct sched_gate *g, uint32_t rcpts);
 int64_t sched_warm_ready_us(struct queue_sched *q, struct sched_gate *g);
 int64_t sched_warm_room(struct queue_sched *q, struct sched_gate *g);

@@ -140,6 +140,34 @@ sched_lane_set_warmup(struct queue_sched *q, struct queue_lane *lane)
 	return true;
 }
 
+/* A provider's first site has its name; all other sites are one group. So the group can be asked for as a
+ * site. */
+static void
+find_plan(struct queue_sched *q, struct sched_gate *g)
+{
+	struct queue_blob group, source, found = {"", 0};
+	const struct queue_warmup_plan *plan = NULL;
+	uint32_t i;
+
+	sched_gate_names(g, &group, &source);
+	for (i = 0; q->conf.warmup != NULL && i < q->conf.source_count; i++)
+		if (sched_name_is(q->conf.sources[i].name.ptr, q->conf.sources[i].name.len, source))
+			plan = q->conf.warmup(q->conf.arg, i, group, &found);
+	g->plan = plan != NULL && sched_name_is(found.ptr, found.len, group) ? plan : NULL;
+	tick(q, g);
+}
+
+/* The settings are others: also of warm-ups that have no lane now. */
+void
+sched_warm_find_plans(struct queue_sched *q)
+{
+	struct queue_map_node *n;
+
+	for (n = queue_map_each(&q->gates, NULL); n != NULL; n = queue_map_each(&q->gates, n))
+		if (QUEUE_OF(n, struct sched_gate, node)->warm != NULL)
+			find_plan(q, QUEUE_OF(n, struct sched_gate, node));
+}
+
 int
 sched_warm_restore(
 	struct queue_sched *q, struct queue_blob group, struct queue_blob source, struct queue_blob record)
@@ -156,6 +184,7 @@ sched_warm_restore(
 		return QUEUE_ENOMEM;
 	*g->warm = w;
 	g->noting.is_on_disk = true;
+	find_plan(q, g);
 	return QUEUE_OK;
 }
 

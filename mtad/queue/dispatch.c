@@ -438,7 +438,10 @@ order_note(struct dispatch *d, const struct queue_order *order)
 static void
 on_noted(struct dispatch *d, struct note *n)
 {
-	queue_sched_noted(d->sched, n->noting, false, dispatch_now(d));
+	if (n->is_last)
+		d->last_notes_out--;
+	else
+		queue_sched_noted(d->sched, n->noting, false, dispatch_now(d));
 	free(n);
 }
 
@@ -714,12 +717,13 @@ dispatch_stop(struct dispatch *d)
 }
 
 bool
-dispatch_is_idle(const struct dispatch *d)
+dispatch_is_idle(struct dispatch *d)
 {
 	struct queue_sched_stats st;
 
 	queue_sched_stats(d->sched, &st);
-	return st.leased == 0 && st.sessions == 0 && d->unrecorded == 0;
+	return st.leased == 0 && st.sessions == 0 && d->unrecorded == 0 &&
+	       (!d->is_stopping || d->spool_failed || dispatch_last_notes(d));
 }
 
 /* What a limit had used when an earlier run ended. A note nobody understands must not keep the mail. */

@@ -48,8 +48,9 @@ void dispatch_destroy(struct dispatch **dp);
 bool dispatch_reconfigure(struct dispatch *d, const struct conf *conf);
 /* No new sessions or leases from now on. */
 void dispatch_stop(struct dispatch *d);
-/* Nothing is leased, no session is open, and nothing waits for the spool. */
-bool dispatch_is_idle(const struct dispatch *d);
+/* Nothing is leased, no session is open, and nothing waits for the spool; after dispatch_stop() the last
+ * counts are on disk too. */
+bool dispatch_is_idle(struct dispatch *d);
 struct queue_sched *dispatch_sched(struct dispatch *d);
 struct route *dispatch_route(struct dispatch *d);
 const struct conf *dispatch_current_conf(struct dispatch *d);

@@ -62,7 +62,8 @@ struct dispatch {
 	uint64_t holds_posted; /* recipients held or released since the start, for the spool to write */
 	uint64_t jobs_out;     /* leases in the hands of io threads */
 	size_t next_io, next_sign;
-	bool spool_failed, is_recovering, is_stopping;
+	uint64_t last_notes_out;
+	bool spool_failed, is_recovering, is_stopping, has_last_notes;
 };
 
 /* The wall clock, for the schedule; notices when it was set. No other call of the queue thread reads it. */
@@ -96,6 +97,9 @@ void dispatch_remember_host(struct dispatch *d, const struct job *job, bool is_u
 
 /* --- operate.c --- */
 
+/* At the end: exact counts of limits and warm-ups in place of those asked for ahead. True: they are on disk.
+ */
+bool dispatch_last_notes(struct dispatch *d);
 /* 0: it is not paused. */
 int64_t dispatch_paused_until(struct dispatch *d, enum queue_pause_kind kind, struct queue_blob name);
 

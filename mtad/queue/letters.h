@@ -72,6 +72,7 @@ struct hold_batch {
 struct note {
 	struct letter letter;
 	struct queue_noting *noting; /* the schedule waits for it */
+	bool is_last;                /* the stop waits for it */
 	size_t name_len, value_len;
 	char bytes[]; /* name, value */
 };

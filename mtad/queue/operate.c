@@ -26,23 +26,56 @@ pause_name(char *buf, size_t max, enum queue_pause_kind kind, struct queue_blob 
 		(const char *)name.ptr);
 }
 
-bool
-dispatch_post_note(
-	struct dispatch *d, struct queue_blob name, struct queue_blob value, struct queue_noting *noting)
+static struct note *
+make_note(struct queue_blob name, struct queue_blob value)
 {
 	struct note *n = calloc(1, sizeof(*n) + name.len + value.len);
 
 	if (n == NULL)
-		return false;
+		return NULL;
 	n->letter.kind = LETTER_NOTE;
-	n->noting = noting;
 	n->name_len = name.len;
 	n->value_len = value.len;
 	memcpy(n->bytes, name.ptr, name.len);
 	if (value.len > 0)
 		memcpy(n->bytes + name.len, value.ptr, value.len);
+	return n;
+}
+
+bool
+dispatch_post_note(
+	struct dispatch *d, struct queue_blob name, struct queue_blob value, struct queue_noting *noting)
+{
+	struct note *n = make_note(name, value);
+
+	if (n == NULL)
+		return false;
+	n->noting = noting;
 	worker_post(d->peers.spool, &n->letter);
 	return true;
+}
+
+/* Without memory what was asked for ahead is not given back. */
+static void
+post_last(void *arg, struct queue_blob name, struct queue_blob value)
+{
+	struct dispatch *d = arg;
+	struct note *n = make_note(name, value);
+
+	if (n == NULL)
+		return;
+	n->is_last = true;
+	d->last_notes_out++;
+	worker_post(d->peers.spool, &n->letter);
+}
+
+bool
+dispatch_last_notes(struct dispatch *d)
+{
+	if (!d->has_last_notes)
+		queue_sched_last_notes(d->sched, post_last, d, dispatch_now(d));
+	d->has_last_notes = true;
+	return d->last_notes_out == 0;
 }
 
 /* Without memory the pause holds until the next restart. */

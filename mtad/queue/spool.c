@@ -527,7 +527,8 @@ tell(struct spool *s, struct batch *b)
 	while ((l = list_take(&b->changes)) != NULL) {
 		if (l->kind == LETTER_HOLD)
 			atomic_fetch_add(&s->holds_written, change_size(l));
-		if (l->kind == LETTER_NOTE && ((struct note *)l)->noting != NULL) {
+		if (l->kind == LETTER_NOTE &&
+			(((struct note *)l)->noting != NULL || ((struct note *)l)->is_last)) {
 			l->kind = LETTER_NOTED;
 			worker_post(s->queue, l);
 			continue;

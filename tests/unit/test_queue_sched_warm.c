@@ -194,6 +194,48 @@ test_crashes(void **state)
 	assert_in_range(delivered, 20, 100);
 }
 
+static void
+on_last(void *arg, struct queue_blob note, struct queue_blob value)
+{
+	struct warm *w = arg;
+
+	memcpy(w->note, value.ptr, value.len);
+	w->note_len = value.len;
+}
+
+/* Stopped and started again every hour: nothing of the day is lost, and what it stands at is known before
+ * there is mail. */
+static void
+test_clean_stops(void **state)
+{
+	struct queue_sched *q;
+	char note[4096];
+	size_t note_len = 0;
+	int delivered = 0, i;
+	struct warm w;
+
+	for (i = 0; i < 24; i++) {
+		warm_init(&w, 1);
+		w.h.now_us = MIDNIGHT + i * HOUR;
+		q = w.h.q;
+		if (note_len > 0)
+			assert_int_equal(
+				queue_sched_restore(q, (struct queue_blob){note, note_len}, w.h.now_us),
+				QUEUE_OK);
+		if (i == 5)
+			assert_true(queue_sched_warmup_act(q, blob_of("source1"), blob_of("few"),
+				QUEUE_WARMUP_ACT_HOLD, blob_of("tests"), w.h.now_us));
+		add(&w, 500);
+		run_until(&w, MIDNIGHT + (i + 1) * HOUR);
+		delivered += w.delivered[NEW];
+		queue_sched_last_notes(q, on_last, &w, w.h.now_us);
+		memcpy(note, w.note, w.note_len);
+		note_len = w.note_len;
+		host_fini(&w.h);
+	}
+	assert_int_equal(delivered, 100);
+}
+
 /* An operator ends it; a reload takes the plan away and gives it back: what was sent counts on. */
 static void
 test_finish_and_reload(void **state)
@@ -253,6 +295,7 @@ main(void)
 		cmocka_unit_test(test_overflow),
 		cmocka_unit_test(test_groups),
 		cmocka_unit_test(test_crashes),
+		cmocka_unit_test(test_clean_stops),
 		cmocka_unit_test(test_finish_and_reload),
 		cmocka_unit_test(test_why),
 	};
