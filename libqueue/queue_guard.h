@@ -8,11 +8,11 @@
  * Two rates over a sliding window: bounced of (delivered + bounced), complained of delivered. Each has three
  * thresholds: warn, slow, stop. The level of the guard is the worse of the two.
  *
- * What the large services publish: Amazon SES reviews an account from 5 % bounces or 0.1 % complaints and may
- * pause it from 10 % or 0.5 % (SES Developer Guide, "Sending review process FAQs"). Google asks for less than
- * 0.10 % and to never reach 0.30 % ("Email sender guidelines"); Yahoo for less than 0.3 % ("Sender best
- * practices"). Hence the defaults: bounces 5, 7, 10 %; complaints 0.1, 0.2, 0.3 %. `slow` is ours: between
- * being told and being stopped.
+ * What the large services publish: Amazon SES reviews an account from 5 % bounces or 0.1 % complaints on, and
+ * may pause it from 10 % or 0.5 %. Google asks bulk senders for less than 0.1 % of complaints and to never
+ * reach 0.3 % (support.google.com/mail/answer/81126); Yahoo for less than 0.3 %
+ * (senders.yahooinc.com/best-practices). Hence the defaults: bounces 5, 7, 10 %; complaints 0.1, 0.2, 0.3 %.
+ * `slow` is ours: between being told and being stopped.
  *
  * When a level is reached. Never below volume_min recipients, nor with fewer than QUEUE_GUARD_EVENTS_MIN
  * bounces (complaints). Then: warn when the rate is above the threshold. Slow and stop only when that cannot
