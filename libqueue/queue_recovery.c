@@ -22,7 +22,6 @@ const struct queue_recovery_policy queue_recovery_defaults = {
 	.connections_start = 4,
 	.good_count = 10,
 	.good_us = 60 * SEC,
-	.settle_us = 1 * SEC,
 	.pause_first_us = 300 * SEC,
 	.pause_max_us = 4 * 3600 * SEC,
 	.dead_count = 5,
@@ -77,6 +76,8 @@ allowed(const struct queue_recovery *r, const struct queue_recovery_policy *p)
 {
 	uint64_t most = capped(&r->connections, p->connections);
 
+	if (r->step == QUEUE_RECOVERY_PROBE)
+		return 1;
 	return (uint32_t)((most * factor_of(r) + WHOLE - 1) / WHOLE);
 }
 
@@ -93,8 +94,6 @@ queue_recovery_view(const struct queue_recovery *r, const struct queue_recovery_
 	}
 	v.factor = factor_of(r);
 	v.connections = least(allowed(r, p), window_of(r, p));
-	if (r->step == QUEUE_RECOVERY_PROBE)
-		v.connections = 1;
 	return v;
 }
 
@@ -140,6 +139,12 @@ cap_venture(struct queue_recovery_cap *c, uint32_t most)
 	return true;
 }
 
+static bool
+is_free(const struct queue_recovery *r)
+{
+	return r->factor.now == 0 && r->connections.now == 0;
+}
+
 static void
 caps_grow(struct queue_recovery *r, const struct queue_recovery_policy *p)
 {
@@ -149,16 +154,21 @@ caps_grow(struct queue_recovery *r, const struct queue_recovery_policy *p)
 	if (has_moved || ++r->waited < r->wait)
 		return;
 	r->waited = 0;
+	/* Without caps, only what was learned about waiting is left to forget. */
+	if (is_free(r)) {
+		r->wait = r->patience /= 2;
+		return;
+	}
 	is_further = cap_venture(&r->factor, WHOLE);
 	is_further |= cap_venture(&r->connections, p->connections);
-	if (r->factor.now == 0 && r->connections.now == 0) {
-		r->reason = QUEUE_RECOVERY_NOTHING;
-		r->wait = r->patience /= 2;
-	} else if (is_further && r->is_further && r->wait > 1) {
-		/* The last growth has stood the test of a whole wait. */
+	/* The last growth has stood the test of a whole wait. */
+	if (is_further && r->is_further && r->wait > 1)
 		r->wait /= 2;
-	}
 	r->is_further = is_further;
+	if (is_free(r)) {
+		r->reason = QUEUE_RECOVERY_NOTHING;
+		r->wait = r->patience;
+	}
 }
 
 /* --- steps --- */
@@ -308,16 +318,14 @@ answered(struct queue_recovery *r, const struct queue_recovery_policy *p, const 
 		return;
 	if (r->reason == QUEUE_RECOVERY_DEAD && r->step == QUEUE_RECOVERY_PROBE) {
 		r->step = QUEUE_RECOVERY_FULL;
-		r->reason = r->factor.now > 0 || r->connections.now > 0 ? QUEUE_RECOVERY_REFUSED
-									: QUEUE_RECOVERY_NOTHING;
+		r->reason = is_free(r) ? QUEUE_RECOVERY_NOTHING : QUEUE_RECOVERY_REFUSED;
 		r->threshold = p->connections_start;
 		r->pause_us = 0;
 		begin_stretch(r, now_us);
 	}
 	if (f->kind != QUEUE_RECOVERY_GOOD)
 		return;
-	if (r->step != QUEUE_RECOVERY_PROBE)
-		window_grow(r, p);
+	window_grow(r, p);
 	if (++r->good >= p->good_count && now_us - r->since_us >= p->good_us)
 		stretch(r, p, now_us);
 }
@@ -358,16 +366,6 @@ has_changed(const struct queue_recovery *was, const struct queue_recovery *is,
 	return true;
 }
 
-/* From when on a refusal is one of the lane as it is. At a probe there is one message, and it is the
- * evidence. */
-static int64_t
-refusals_from(const struct queue_recovery *r, const struct queue_recovery_policy *p)
-{
-	if (r->changed_us == 0 || r->step == QUEUE_RECOVERY_PROBE)
-		return r->changed_us;
-	return queue_retry_add(r->changed_us, p->settle_us);
-}
-
 /* Replies that want the same pause and were on their way when the first of them came make it no longer. */
 static void
 rule(struct queue_recovery *r, const struct queue_recovery_policy *p, const struct queue_recovery_fact *f,
@@ -401,7 +399,7 @@ queue_recovery_feed(struct queue_recovery *r, const struct queue_recovery_policy
 		break;
 	case QUEUE_RECOVERY_SLOWER:
 	case QUEUE_RECOVERY_CROWDED:
-		if (r->step != QUEUE_RECOVERY_PAUSED && f->begun_us >= refusals_from(r, p))
+		if (r->step != QUEUE_RECOVERY_PAUSED && f->begun_us >= r->changed_us)
 			refused(r, p, f->kind, f->keep > 0 ? least(f->keep, WHOLE) : p->keep, now_us);
 		break;
 	case QUEUE_RECOVERY_PAUSE:

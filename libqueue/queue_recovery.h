@@ -32,7 +32,7 @@
  * 10m with QUEUE_RECOVERY_PAUSE of 10m from a rule: after a pause connections start at one.
  *
  * What was begun before the lane last slowed down says nothing about how it is now, so 20 connections that
- * fail together are one failure. Refusals are so as well for settle_us more.
+ * fail together are one failure.
  *
  * Owner    the lane: embedded, of fixed size. All zero is a lane that nothing is known of. The words of the
  * rule that slowed it are the caller's to keep.
@@ -77,7 +77,6 @@ struct queue_recovery_policy {
 	uint32_t connections_start; /* from 1 */
 	uint32_t good_count;        /* of a stretch, from 1 */
 	int64_t good_us;            /* of a stretch */
-	int64_t settle_us;
 	int64_t pause_first_us, pause_max_us;
 	uint32_t dead_count; /* from 1 */
 	int64_t dead_first_us, dead_max_us;

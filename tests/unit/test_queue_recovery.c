@@ -224,6 +224,7 @@ test_steps(void **state)
 		if (i == 1)
 			wait_for(&l, HOUR);
 		good(&l, i == 1 ? 9 : 59);
+		assert_in_range(view(&l).connections, 1, steps[i].connections);
 		assert_int_equal(view(&l).step, steps[i].step);
 		good(&l, 1);
 		assert_int_equal(view(&l).step, steps[i + 1].step);
@@ -240,6 +241,59 @@ test_steps(void **state)
 	}
 	assert_string_equal(queue_recovery_step_text(view(&l).step), "paused");
 	assert_string_equal(queue_recovery_reason_text(view(&l).reason), "the site asked for less");
+}
+
+/* Stretches from a refusal at full to being without caps again. */
+static int
+stretches_to_free(struct lane *l)
+{
+	int n = 0;
+
+	good(l, 60);
+	l->now_us += SEC;
+	feed(l, QUEUE_RECOVERY_SLOWER, 0);
+	assert_int_equal(view(l).step, QUEUE_RECOVERY_FULL);
+	assert_int_equal(view(l).factor, 875);
+	for (; view(l).reason != QUEUE_RECOVERY_NOTHING; n++)
+		good(l, 60);
+	return n;
+}
+
+/* The oftener a site has refused, the later it is asked for as much again; forgotten after good times. */
+static void
+test_patience(void **state)
+{
+	static const int want[] = {13, 25, 49, 97, 97};
+	struct lane l = lane_of(1);
+
+	good(&l, 60);
+	for (size_t i = 0; i < sizeof(want) / sizeof(want[0]); i++)
+		assert_int_equal(stretches_to_free(&l), want[i]);
+	good(&l, 33 * 60);
+	assert_int_equal(stretches_to_free(&l), want[4]);
+	good(&l, 70 * 60);
+	assert_int_equal(stretches_to_free(&l), want[0]);
+}
+
+/* Too many connections costs connections, and no more; whatever the words, a rate keeps its own. */
+static void
+test_crowded(void **state)
+{
+	struct lane l = lane_of(20);
+
+	good(&l, 60);
+	feed(&l, QUEUE_RECOVERY_CROWDED, 0);
+	assert_int_equal(view(&l).factor, 1000);
+	assert_int_equal(view(&l).connections, 17);
+	good(&l, 90);
+	l.now_us += SEC;
+	/* Approached by half of the way: 18; half as much as was used, by a rule of that strength. */
+	assert_int_equal(view(&l).connections, 18);
+	queue_recovery_feed(&l.r, &l.p,
+		&(struct queue_recovery_fact){
+			.kind = QUEUE_RECOVERY_CROWDED, .begun_us = l.now_us, .keep = 500},
+		l.now_us, &(struct queue_recovery_change){0});
+	assert_int_equal(view(&l).connections, 9);
 }
 
 /* Pauses after a refused probe: doubled, bounded, a rule's longer one kept, short again after good times. */
@@ -547,6 +601,8 @@ main(void)
 		cmocka_unit_test(test_what_was_begun_before),
 		cmocka_unit_test(test_dead_site),
 		cmocka_unit_test(test_steps),
+		cmocka_unit_test(test_patience),
+		cmocka_unit_test(test_crowded),
 		cmocka_unit_test(test_pauses),
 		cmocka_unit_test(test_google),
 		cmocka_unit_test(test_operator),
