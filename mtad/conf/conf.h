@@ -51,6 +51,12 @@ struct conf_stream {
 #include "conf.def"
 #undef CONF_STREAM
 };
+struct conf_guard {
+	const char *name, *at; /* name: of a user, or "*" */
+#define CONF_GUARD CONF_FIELD
+#include "conf.def"
+#undef CONF_GUARD
+};
 struct conf_source {
 	const char *name, *at;
 	const struct conf_warmup *warmup_plan; /* that `warmup` names, the built-in ones too; NULL: none */
@@ -160,6 +166,9 @@ struct conf {
 	size_t rule_count;
 	struct conf_route *routes;
 	size_t route_count;
+	struct conf_guard *guards;
+	size_t guard_count;
+	struct conf_guard guard;       /* guard "*" over the defaults */
 	struct conf_delivery delivery; /* domain "*" over the defaults: everything set */
 #define CONF_GLOBAL CONF_FIELD
 #include "conf.def"
@@ -194,6 +203,8 @@ bool conf_explain(
 	const char *file, const char *what, const char *of, FILE *out, conf_on_explained *each, void *arg);
 
 const struct conf_user *conf_user_find(const struct conf *c, const char *name, size_t len);
+/* The guard of a user: its own over that of all; never NULL. */
+const struct conf_guard *conf_guard_find(const struct conf *c, const char *user, size_t len);
 /* The first block that fits; NULL: none. Linear in the blocks: ask once for a stream, not for a message. */
 const struct conf_stream *conf_stream_find(const struct conf *c, const char *user, size_t user_len,
 	const char *job, size_t job_len, enum conf_class class);

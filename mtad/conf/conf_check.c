@@ -44,6 +44,8 @@ check_name(struct conf_loader *l, int kind, size_t n, const char *name)
 	const struct conf_raw_block *b = l->blocks[kind][n];
 	size_t len = strnlen(name, 65536);
 
+	if (kind == CONF_KIND_GUARD && strncmp(name, "*", 2) == 0)
+		return;
 	if (len == 0 || len > NAME_LEN_MAX)
 		conf_error(&l->report, b->at, "the name of this %s has %zu bytes; from 1 to %d are possible",
 			conf_kinds[kind].word, len, NAME_LEN_MAX);
@@ -440,6 +442,7 @@ conf_check(struct conf_loader *l)
 	conf_check_names(l, CONF_KIND_USER, &l->owner->users);
 	conf_check_listens(l);
 	conf_check_users(l);
+	conf_check_guards(l);
 	conf_check_streams(l);
 	conf_check_sources(l);
 	conf_check_warmups(l);

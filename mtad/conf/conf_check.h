@@ -31,6 +31,7 @@ void conf_check_streams(struct conf_loader *l);
 void conf_check_listens(struct conf_loader *l);
 /* conf_check_blocks.c */
 void conf_check_users(struct conf_loader *l);
+void conf_check_guards(struct conf_loader *l);
 void conf_check_sources(struct conf_loader *l);
 void conf_check_pools(struct conf_loader *l);
 /* conf_check_warmup.c; after the sources */

@@ -149,6 +149,14 @@ conf_stream_find(const struct conf *c, const char *user, size_t user_len, const 
 	return NULL;
 }
 
+const struct conf_guard *
+conf_guard_find(const struct conf *c, const char *user, size_t len)
+{
+	int64_t n = conf_index_find(&owner_of(c)->guards, user, len);
+
+	return n >= 0 ? &c->guards[n] : &c->guard;
+}
+
 int
 conf_pool_find(const struct conf *c, const char *name, size_t len)
 {

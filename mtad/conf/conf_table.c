@@ -41,6 +41,11 @@ static const struct conf_row stream_rows[] = {
 #undef CONF_LIMITS
 #undef CONF_STREAM
 };
+static const struct conf_row guard_rows[] = {
+#define CONF_GUARD(...) ROW(conf_guard, __VA_ARGS__)
+#include "conf/conf.def"
+#undef CONF_GUARD
+};
 static const struct conf_row source_rows[] = {
 #define CONF_SOURCE(...) ROW(conf_source, __VA_ARGS__)
 #define CONF_LIMITS(...) LIMIT(conf_source, __VA_ARGS__)
@@ -99,6 +104,7 @@ FITS(COUNT(global_rows));
 FITS(COUNT(listen_rows));
 FITS(COUNT(user_rows));
 FITS(COUNT(stream_rows));
+FITS(COUNT(guard_rows));
 FITS(COUNT(source_rows));
 FITS(COUNT(pool_rows));
 FITS(COUNT(warmup_rows));
@@ -131,6 +137,14 @@ const struct conf_block_kind conf_kinds[CONF_KIND_COUNT] = {
 			"share and the limits of every stream it fits, and each of those counts for itself. "
 			"Of "
 			"several blocks that fit, the first in the file is taken.")},
+	[CONF_KIND_GUARD] = {ROWS(guard_rows), KIND(guard, "USER",
+						       "From when on bounces and complaints call for a "
+						       "warning, for less speed, for a stop: of one "
+						       "user and of each of its streams or, as guard *, of "
+						       "everybody else and of each source. What "
+						       "the guard of a user leaves out is as in guard *. The "
+						       "defaults are what large services "
+						       "publish. Fewer than five stop nobody.")},
 	[CONF_KIND_SOURCE] = {ROWS(source_rows),
 		KIND(source, "NAME",
 			"An address to send from, and the name to send under. Without any there is one, "
