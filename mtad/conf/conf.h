@@ -12,6 +12,8 @@
 #include "conf/conf_rule.h"
 #include "conf/conf_types.h"
 
+#include "queue_hours.h"
+
 #include <netinet/in.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -93,6 +95,7 @@ struct conf_dkim {
 /* Settings of one delivery block; `is_set` has bit n for the n-th row of CONF_DELIVERY that the file sets. */
 struct conf_delivery {
 	uint64_t is_set;
+	const struct queue_hours *hours; /* parsed quiet_hours; NULL in a block that does not set them */
 #define CONF_DELIVERY CONF_FIELD
 #include "conf.def"
 #undef CONF_DELIVERY

@@ -450,6 +450,7 @@ conf_check(struct conf_loader *l)
 	check_dkims(l);
 	check_domains(l);
 	check_providers(l);
+	conf_check_hours(l);
 	check_deliveries(l);
 	conf_check_profiles(l);
 	conf_check_rules(l);

@@ -29,9 +29,12 @@ void conf_check_rates(struct conf_loader *l);
 void conf_check_streams(struct conf_loader *l);
 /* conf_check_listen.c */
 void conf_check_listens(struct conf_loader *l);
+/* conf_check_guard.c */
+void conf_check_guards(struct conf_loader *l);
+/* conf_check_hours.c: before deliveries are laid over each other. */
+void conf_check_hours(struct conf_loader *l);
 /* conf_check_blocks.c */
 void conf_check_users(struct conf_loader *l);
-void conf_check_guards(struct conf_loader *l);
 void conf_check_sources(struct conf_loader *l);
 void conf_check_pools(struct conf_loader *l);
 /* conf_check_warmup.c; after the sources */

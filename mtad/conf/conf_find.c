@@ -262,6 +262,8 @@ overlay(struct conf_delivery *out, const struct conf_delivery *from)
 
 		memcpy((char *)out + row->offset, (const char *)from + row->offset, sizes[row->type]);
 	}
+	if (from->hours != NULL)
+		out->hours = from->hours;
 }
 
 void
