@@ -8,6 +8,7 @@
  * Owner    the host. What is pointed to is borrowed until queue_sched_reconfigured() or destroy.
  * Thread   callbacks come in the schedule's, and may not call back.
  */
+#include "queue_hours.h"
 #include "queue_limits.h"
 #include "queue_recovery.h"
 #include "queue_types.h"
@@ -32,6 +33,9 @@ struct queue_policy {
 	/* Of each lane and of the site over all lanes; asked for with an empty domain. `connections` of
 	 * `lane` is not used. NULL: none. */
 	const struct queue_limits *lane, *site;
+	/* While it is quiet at the site, mail that is not urgent waits; asked for with an empty domain.
+	 * NULL: it never is. */
+	const struct queue_hours *hours;
 };
 
 /* The tighter of it and the lane's own holds; 0 and NULL: as ever. */

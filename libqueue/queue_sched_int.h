@@ -107,6 +107,7 @@ bool sched_limits_apply(struct queue_sched *q);
 void sched_limits_fini(struct queue_sched *q);
 bool sched_lane_set_limits(struct queue_sched *q, struct queue_lane *lane);
 bool sched_site_set_limits(struct queue_sched *q, struct sched_site *site);
+bool sched_site_is_quiet(struct queue_sched *q, struct sched_site *site);
 bool sched_stream_set_limits(struct queue_sched *q, struct sched_stream *s);
 /* A lease goes out: all its limits are taken from. */
 void sched_limits_leased(

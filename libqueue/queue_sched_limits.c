@@ -55,7 +55,21 @@ sched_site_set_limits(struct queue_sched *q, struct sched_site *site)
 		.connections = site->sessions,
 	};
 
+	site->quiet_until_us = 0;
 	return sched_gate_set(q, &site->gate, &spec);
+}
+
+bool
+sched_site_is_quiet(struct queue_sched *q, struct sched_site *site)
+{
+	const struct queue_hours *hours;
+
+	if (q->now_us < site->quiet_until_us)
+		return site->is_quiet;
+	hours = site_policy(q, site)->hours;
+	site->quiet_until_us = INT64_MAX;
+	site->is_quiet = hours != NULL && queue_hours_quiet(hours, q->now_us, &site->quiet_until_us);
+	return site->is_quiet;
 }
 
 bool

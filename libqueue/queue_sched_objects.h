@@ -134,7 +134,8 @@ struct sched_site {
 	struct sched_gate *gate;
 	struct sched_tally tally;
 	uint32_t domain_count, sessions;
-	bool is_paused, is_pinned;
+	bool is_paused, is_pinned, is_quiet;
+	int64_t quiet_until_us; /* is_quiet holds until then; 0: to be asked */
 	uint16_t name_len;
 	char name[];
 };
@@ -159,6 +160,7 @@ struct queue_lane {
 	uint32_t surplus;                 /* sessions a reload made too many: closed as they become free */
 	uint8_t starved_state;            /* enum sched_starved */
 	bool is_able, is_able_for_urgent, is_source_paused, is_probing;
+	bool is_quiet; /* not able, until its site's quiet hours end */
 	int64_t wait_until_us;
 	struct queue_recovery recovery; /* what the site's answers have taught */
 	struct sched_text *why;         /* of the rule that slowed or paused it */

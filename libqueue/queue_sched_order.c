@@ -110,6 +110,7 @@ sched_lane_able(struct queue_sched *q, struct queue_lane *lane, bool at_front)
 	sched_lane_unstarve(q, lane);
 	sched_gate_leave(q, &lane->waiter);
 	lane->is_able = true;
+	lane->is_quiet = false;
 	for (l = lane->options.next; l != &lane->options; l = l->next) {
 		struct sched_option *o = option_at(l);
 
@@ -652,13 +653,16 @@ static enum offer
 lane_offer(struct queue_sched *q, struct turn *t, struct queue_lane *lane)
 {
 	struct sched_gate *g;
+	bool is_quiet;
 
 	if (lane->warm_gate != NULL)
 		sched_warm_demand(lane->warm_gate, t->flow->way->ready);
+	is_quiet = !t->is_urgent && sched_site_is_quiet(q, lane->site);
 	g = shut_gate(q, lane, SCHED_WANT_MAIL, t->is_urgent);
 	t->lane = lane;
-	if (is_stopped(lane) || g != NULL) {
-		lane_waits(q, lane, is_stopped(lane) ? NULL : g, SCHED_WANT_MAIL, t->is_urgent);
+	if (is_stopped(lane) || is_quiet || g != NULL) {
+		lane_waits(q, lane, is_stopped(lane) || is_quiet ? NULL : g, SCHED_WANT_MAIL, t->is_urgent);
+		lane->is_quiet = is_quiet;
 		sched_lane_arm(q, lane);
 		return OFFER_UNABLE;
 	}
@@ -689,14 +693,18 @@ lane_offer(struct queue_sched *q, struct turn *t, struct queue_lane *lane)
 	return OFFER_OPEN;
 }
 
-/* The lane of an option; NULL: no memory. */
+/* The lane of an option; NULL: no memory. What it waits for already, for mail of another way, may not hold
+ * for urgent mail of this one. */
 static struct queue_lane *
-lane_of_option(struct queue_sched *q, struct sched_option *o)
+lane_of_option(struct queue_sched *q, struct sched_option *o, bool is_urgent)
 {
 	struct queue_lane *lane = o->lane;
 
-	if (lane == NULL && (lane = sched_lane_get(q, o->way->site, o->source)) != NULL)
+	if (lane == NULL && (lane = sched_lane_get(q, o->way->site, o->source)) != NULL) {
 		sched_option_attach(o, lane);
+		if (is_urgent && !lane->is_able)
+			sched_lane_able(q, lane, false);
+	}
 	if (lane == NULL)
 		sched_stall(q);
 	return lane;
@@ -754,7 +762,7 @@ find_lane(struct queue_sched *q, struct sched_way *way, struct turn *t)
 		return false;
 	while (!queue_link_is_alone(&way->able) && later < way->option_count) {
 		struct sched_option *o = QUEUE_OF(way->able.next, struct sched_option, able);
-		struct queue_lane *lane = lane_of_option(q, o);
+		struct queue_lane *lane = lane_of_option(q, o, t->is_urgent);
 		struct sched_cell *cell = QUEUE_OF(t->flow->cells.next, struct sched_cell, ring);
 
 		if (lane == NULL)
@@ -778,7 +786,7 @@ find_lane(struct queue_sched *q, struct sched_way *way, struct turn *t)
 	if (offer != OFFER_GIVE && offer != OFFER_OPEN)
 		return false;
 	if (urgent != NULL && other != NULL && !sched_way_prefers_urgent(way) &&
-		can_take_other(q, t, other)) {
+		!sched_site_is_quiet(q, t->lane->site) && can_take_other(q, t, other)) {
 		t->flow = other;
 		t->is_urgent = false;
 	}

@@ -127,6 +127,8 @@ lane_next_us(const struct queue_sched *q, const struct queue_lane *lane)
 
 	if (lane->wait_until_us > q->now_us)
 		at_us = lane->wait_until_us;
+	if (lane->is_quiet && lane->site->quiet_until_us > q->now_us && lane->site->quiet_until_us < at_us)
+		at_us = lane->site->quiet_until_us;
 	if (sched_lane_health_us(lane) < at_us)
 		at_us = sched_lane_health_us(lane);
 	if (!queue_link_is_alone(&lane->idle)) {
@@ -238,9 +240,13 @@ shift(struct queue_sched *q, int64_t step_us)
 	}
 	for (n = queue_map_each(&q->domains, NULL); n != NULL; n = queue_map_each(&q->domains, n))
 		domain_shift(q, QUEUE_OF(n, struct sched_domain, node), step_us);
+	for (n = queue_map_each(&q->sites, NULL); n != NULL; n = queue_map_each(&q->sites, n))
+		QUEUE_OF(n, struct sched_site, node)->quiet_until_us = 0;
 	for (n = queue_map_each(&q->lanes, NULL); n != NULL; n = queue_map_each(&q->lanes, n)) {
 		struct queue_lane *lane = QUEUE_OF(n, struct queue_lane, node);
 
+		if (lane->is_quiet) /* by the clock as it was */
+			sched_lane_able(q, lane, false);
 		lane->wait_until_us = queue_retry_move(lane->wait_until_us, step_us);
 		lane->profile_until_us = queue_retry_move(lane->profile_until_us, step_us);
 		queue_recovery_shift(&lane->recovery, step_us);
@@ -383,6 +389,8 @@ lane_timer(struct queue_sched *q, struct queue_lane *lane)
 		lane->wait_until_us = 0;
 		sched_lane_able(q, lane, false);
 	}
+	if (lane->is_quiet && lane->site->quiet_until_us <= q->now_us)
+		sched_lane_able(q, lane, false);
 	sched_lane_release(q, lane);
 }
 

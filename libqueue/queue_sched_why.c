@@ -259,6 +259,11 @@ lane_reason(const struct look *k, struct queue_reason *out)
 		out->reason = sched_text_blob(lane->why != NULL ? lane->why : lane->site->why);
 		return;
 	}
+	if (!k->is_urgent && sched_site_is_quiet(k->q, k->site)) {
+		out->why = QUEUE_WHY_QUIET;
+		out->until_us = k->site->quiet_until_us;
+		return;
+	}
 	for (i = 0; i < LANE_GATES; i++)
 		if (is_shut(k->q, gates[i], SCHED_WANT_MAIL, k->is_urgent, out))
 			return;

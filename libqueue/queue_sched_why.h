@@ -41,6 +41,7 @@ enum queue_why {
 	QUEUE_WHY_BACKOFF,     /* connections failed: again at until_us */
 	QUEUE_WHY_STOPPED,     /* a rule (`reason`) has paused the lane, or the site is dead: till until_us */
 	QUEUE_WHY_WARMUP,      /* the source is new to this group of sites (`name`): more at until_us */
+	QUEUE_WHY_QUIET,       /* the quiet hours of the site: till until_us, but for urgent mail */
 	QUEUE_WHY_TOTAL,       /* connections_total is used up: `count` */
 	QUEUE_WHY_DISK,        /* the count of `rate` is being written */
 	QUEUE_WHY_COUNT

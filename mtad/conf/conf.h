@@ -224,7 +224,7 @@ const struct conf_provider *conf_provider_of_mx(const struct conf *c, const char
 /* domain (may be NULL) over provider (may be NULL) over the default. */
 void conf_delivery_merge(const struct conf *c, const struct conf_domain *d, const struct conf_provider *p,
 	struct conf_delivery *out);
-/* The block sets limits of its own: what falls under it shares none with others. */
+/* The block sets limits or quiet hours of its own: what falls under it shares none with others. */
 bool conf_delivery_is_limited(const struct conf_delivery *d);
 bool conf_network_has(const struct conf_networks *nets, const struct sockaddr *address);
 

@@ -290,7 +290,7 @@ conf_delivery_is_limited(const struct conf_delivery *d)
 #undef CONF_DELIVERY
 	static const enum row rows[] = {ROW_connections, ROW_connect_rate, ROW_rate, ROW_recipient_rate,
 		ROW_byte_rate, ROW_site_connections, ROW_site_connect_rate, ROW_site_rate,
-		ROW_site_recipient_rate, ROW_site_byte_rate};
+		ROW_site_recipient_rate, ROW_site_byte_rate, ROW_quiet_hours};
 
 	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++)
 		if ((d->is_set >> rows[i] & 1) != 0)

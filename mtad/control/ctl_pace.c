@@ -24,7 +24,8 @@ enum {
 #define HOUR_US (INT64_C(3600) * 1000000)
 
 static const char *const whys[QUEUE_WHY_COUNT] = {"going", "leased", "retry", "scheduled", "held", "paused",
-	"route", "rate", "connections", "busy", "opening", "backoff", "stopped", "warmup", "total", "disk"};
+	"route", "rate", "connections", "busy", "opening", "backoff", "stopped", "warmup", "quiet", "total",
+	"disk"};
 static const char *const levels[QUEUE_LEVEL_COUNT] = {
 	"lane", "site", "source", "pool", "stream", "user", "all", "profile", "warmup"};
 static const char *const units[QUEUE_UNIT_COUNT] = {"connections", "messages", "recipients", "bytes"};
@@ -87,6 +88,8 @@ about(const struct queue_reason *r)
 	case QUEUE_WHY_BACKOFF:
 	case QUEUE_WHY_STOPPED:
 		return levels[QUEUE_LEVEL_LANE];
+	case QUEUE_WHY_QUIET:
+		return levels[QUEUE_LEVEL_SITE];
 	case QUEUE_WHY_WARMUP:
 		return levels[QUEUE_LEVEL_WARMUP];
 	case QUEUE_WHY_TOTAL:

@@ -151,6 +151,8 @@ mtactl_reason_short(char *buf, size_t max, const json_t *row)
 		say(&w, "stopped");
 	} else if (is(row, "why", "warmup")) {
 		say(&w, "warms up towards %s", mtactl_text(row, "name"));
+	} else if (is(row, "why", "quiet")) {
+		say(&w, "quiet hours");
 	} else if (is(row, "why", "total")) {
 		say(&w, "connections-total used up");
 	} else {
@@ -226,6 +228,10 @@ setting_name(const json_t *row, char *buf, size_t max)
 	const char *name = "connections";
 	size_t i;
 
+	if (is(row, "why", "quiet")) {
+		snprintf(buf, max, "quiet-hours");
+		return buf;
+	}
 	for (i = 0; i < sizeof(units) / sizeof(units[0]); i++)
 		if (mtactl_integer(row, "per_us") > 0 && is(row, "unit", units[i][0]))
 			name = units[i][1];
@@ -452,6 +458,17 @@ say_warmup(struct words *w, const json_t *row, const struct mtactl_about *about)
 }
 
 static void
+say_quiet(struct words *w, const json_t *row, const struct mtactl_about *about)
+{
+	char when[64];
+
+	mtactl_when(when, sizeof(when), mtactl_integer(row, "until_us"), about->now_us);
+	say(w, "It is quiet at %s until %s, by ", mtactl_text(row, "site"), when);
+	say_setting(w, row, about);
+	say(w, ". Urgent mail goes all the same.");
+}
+
+static void
 say_total(struct words *w, const json_t *row, const struct mtactl_about *about)
 {
 	char number[32];
@@ -479,7 +496,8 @@ mtactl_reason_long(char *buf, size_t max, const json_t *row, const struct mtactl
 		{"scheduled", say_scheduled}, {"held", say_held}, {"paused", say_paused},
 		{"route", say_route}, {"rate", say_rate}, {"connections", say_connections},
 		{"busy", say_busy}, {"opening", say_opening}, {"backoff", say_backoff},
-		{"stopped", say_stopped}, {"warmup", say_warmup}, {"total", say_total}, {"disk", say_disk}};
+		{"stopped", say_stopped}, {"warmup", say_warmup}, {"quiet", say_quiet}, {"total", say_total},
+		{"disk", say_disk}};
 	struct words w = {buf, 0, max};
 	size_t i;
 

@@ -48,6 +48,7 @@ fill(const struct pace *pace, struct merged *m)
 		.urgent_percent = (uint32_t)d->urgent_share,
 		.lane = &m->lane,
 		.site = &m->site,
+		.hours = d->hours,
 	};
 }
 

@@ -325,6 +325,21 @@ warming(struct world *w, int arg)
 	settle_down(w);
 }
 
+/* All day, until midnight. */
+static void
+quiet(struct world *w, int arg)
+{
+	static const struct queue_hours_zone utc = {NULL, 0};
+	static struct queue_hours_window today = {0, QUEUE_HOURS_DAY_MIN, 0, &utc};
+	static const struct queue_hours hours = {&today, 1};
+
+	today.days = (uint8_t)(1 << (START / DAY + 3) % 7);
+	w->h.policy.hours = &hours;
+	queue_sched_reconfigured(w->h.q, &w->h.conf, w->h.now_us);
+	add(w);
+	settle_down(w);
+}
+
 static const struct {
 	const char *name;
 	void (*prepare)(struct world *w, int arg);
@@ -384,6 +399,7 @@ static const struct {
 	{"backoff", backoff, 0, QUEUE_WHY_BACKOFF, 0, "", "refused", START + MINUTE, 0},
 	{"stopped by a rule", stopped, 0, QUEUE_WHY_STOPPED, 0, "", "rule x", START + HOUR, 0},
 	{"warming up", warming, 0, QUEUE_WHY_WARMUP, QUEUE_LEVEL_WARMUP, "google", "", TOMORROW, 0},
+	{"quiet", quiet, 0, QUEUE_WHY_QUIET, 0, "", "", TOMORROW, 0},
 	{"total", total, 0, QUEUE_WHY_TOTAL, 0, "", "", 0, 1},
 	{"disk, lane", disk, QUEUE_LEVEL_LANE, QUEUE_WHY_DISK, QUEUE_LEVEL_LANE, "site1", "", 0, 0},
 	{"disk, stream", disk, QUEUE_LEVEL_STREAM, QUEUE_WHY_DISK, QUEUE_LEVEL_STREAM, "u1/j1", "", 0, 0},

@@ -72,6 +72,7 @@ static const char rest_of_conf[] =
 	"domain \"port.test\" { port = 26 }\n"
 	"domain \"strict.test\" { tls = verify }\n"
 	"domain \"limited.test\" { rate = 10/m }\n"
+	"domain \"asleep.test\" { quiet-hours = \"22:00-07:00 UTC\" }\n"
 	"domain \"unloved.test\" { refuse = \"not there\" }\n"
 	"provider bigmail { mx = { \"*.bigmail.test\" } domains = { \"bigmail-own.test\" } port = 2626 }\n"
 	"provider traps { mx = { \"*.trap.test\" } refuse = \"a misspelling of a domain\" }\n"
@@ -149,7 +150,7 @@ static const char zone[] =
 	"v4only.test 300 MX 10 mx1.two.test\nv6only.test 300 MX 10 mx1.two.test\n"
 	"port.test 300 MX 10 mx1.one.test\n"
 	"strict.test 300 MX 10 mx1.one.test\n"
-	"limited.test 300 MX 10 mx1.one.test\n"
+	"limited.test 300 MX 10 mx1.one.test\nasleep.test 300 MX 10 mx1.one.test\n"
 	"relay1.test 300 A 10.0.0.1\nrelay2.test 300 A 10.0.0.2\n"
 	"dup.test 300 MX 20 mx1.one.test\ndup.test 300 MX 10 mx1.one.test\n"
 	"ttl0.test 0 MX 10 ttl0mx.test\nttl0mx.test 0 A 5.5.5.9\n"
@@ -402,6 +403,8 @@ static const struct {
 		"HOSTS mx1.one.test/verify:2525 | mx1.one.test/10: 5.5.5.1 2525"},
 	{"a domain with limits of its own shares none", "limited.test",
 		"HOSTS mx1.one.test@limited.test | mx1.one.test/10: 5.5.5.1 2525"},
+	{"a domain with quiet hours of its own shares none", "asleep.test",
+		"HOSTS mx1.one.test@asleep.test | mx1.one.test/10: 5.5.5.1 2525"},
 	{"port of the domain", "port.test", "HOSTS mx1.one.test/may:26 | mx1.one.test/10: 5.5.5.1 26"},
 	{"literal v4", "[5.5.5.5]", "HOSTS [5.5.5.5] | [5.5.5.5]/0: 5.5.5.5 2525"},
 	{"literal v6", "[IPv6:2600::5]", "HOSTS [IPv6:2600::5] | [IPv6:2600::5]/0: 2600::5 2525"},
