@@ -24,7 +24,7 @@ static struct queue_map *
 map_at(struct queue_sched *q, size_t i)
 {
 	struct queue_map *maps[] = {&q->messages, &q->users, &q->streams, &q->cells, &q->flows, &q->ways,
-		&q->domains, &q->sites, &q->lanes, &q->gates, &q->pauses};
+		&q->domains, &q->sites, &q->lanes, &q->gates, &q->pauses, &q->guards};
 
 	return i < sizeof(maps) / sizeof(maps[0]) ? maps[i] : NULL;
 }
@@ -33,8 +33,8 @@ static void
 init_lists(struct queue_sched *q)
 {
 	struct queue_link *lists[] = {&q->all_streams, &q->sessions, &q->leases, &q->fresh, &q->todo,
-		&q->active, &q->open, &q->unwritten, &q->starved_none, &q->starved_more, &q->closing,
-		&q->idle};
+		&q->active, &q->open, &q->guards_due, &q->unwritten, &q->starved_none, &q->starved_more,
+		&q->closing, &q->idle};
 	size_t i;
 
 	for (i = 0; i < sizeof(lists) / sizeof(lists[0]); i++)
@@ -44,6 +44,7 @@ init_lists(struct queue_sched *q)
 	queue_heap_init(&q->lane_timers);
 	queue_heap_init(&q->gate_timers);
 	queue_heap_init(&q->pause_timers);
+	queue_heap_init(&q->guard_timers);
 }
 
 int
@@ -171,6 +172,7 @@ queue_sched_destroy(struct queue_sched **qp)
 	sched_limits_fini(q);
 	sched_gates_free(q);
 	sched_pauses_free(q);
+	sched_guards_free(q);
 	assert(q->bytes == 0 && q->rcpts == 0 && q->sites.count == 0 && q->streams.count == 0);
 	for (i = 0; map_at(q, i) != NULL; i++)
 		queue_map_fini(map_at(q, i));
@@ -179,6 +181,7 @@ queue_sched_destroy(struct queue_sched **qp)
 	queue_heap_fini(&q->lane_timers);
 	queue_heap_fini(&q->gate_timers);
 	queue_heap_fini(&q->pause_timers);
+	queue_heap_fini(&q->guard_timers);
 	free(q);
 }
 
@@ -208,6 +211,7 @@ queue_sched_reconfigured(struct queue_sched *q, const struct queue_sched_conf *c
 	for (n = queue_map_each(&q->lanes, NULL); n != NULL; n = queue_map_each(&q->lanes, n))
 		lane_reconfigured(q, QUEUE_OF(n, struct queue_lane, node));
 	sched_clock(q, now_us);
+	sched_guards_reconfigured(q);
 	(void)sched_limits_apply(q); /* without memory next() tries again before it orders anything */
 	for (n = queue_map_each(&q->cells, NULL); n != NULL; n = queue_map_each(&q->cells, n))
 		sched_cell_reroute(q, QUEUE_OF(n, struct sched_cell, node));
@@ -526,6 +530,7 @@ queue_sched_settle(struct queue_sched *q, struct queue_lease *l, uint32_t index,
 	if (l->session != NULL) {
 		sched_limits_settled(q, l, r->cell->stream, v);
 		sched_lane_signal(q, l, v);
+		sched_guards_settled(q, l, r->cell->stream, v);
 	}
 	if (l->session != NULL && v->kind == QUEUE_VERDICT_DELIVERED)
 		sched_tally_add(&l->session->lane->site->tally, q->now_us);

@@ -81,7 +81,8 @@ enum queue_pause_kind {
 };
 QUEUE_MUST_USE int queue_sched_pause(struct queue_sched *q, enum queue_pause_kind kind,
 	struct queue_blob name, uint32_t source, int64_t until_us, struct queue_blob reason, int64_t now_us);
-/* True when there was one. */
+/* True when there was one. The end of a pause of a user or stream, by this or by its time, releases the guard
+ * that had stopped it (queue_sched_conf.guard): its counts begin anew. */
 bool queue_sched_resume(struct queue_sched *q, enum queue_pause_kind kind, struct queue_blob name,
 	uint32_t source, int64_t now_us);
 struct queue_pause_view {

@@ -8,9 +8,11 @@
  * Owner    the host. What is pointed to is borrowed until queue_sched_reconfigured() or destroy.
  * Thread   callbacks come in the schedule's, and may not call back.
  */
+#include "queue_guard.h"
 #include "queue_hours.h"
 #include "queue_limits.h"
 #include "queue_recovery.h"
+#include "queue_sched_admin.h"
 #include "queue_types.h"
 #include "queue_warmup.h"
 
@@ -81,6 +83,13 @@ struct queue_sched_conf {
 	/* A day of a warm-up has ended, and how; for the log. May be NULL. */
 	void (*on_warmup)(void *arg, struct queue_blob source, struct queue_blob group,
 		const struct queue_warmup_day *day);
+	/* From when on bounces and complaints call for something: of a user and its streams; without a name
+	 * of sources, which are never stopped, and of mail without a user. NULL: never. May be NULL. */
+	const struct queue_guard_conf *(*guard)(void *arg, struct queue_blob user);
+	/* A guard's level has changed: of a user, stream ("user/job/class") or source; for the log. May be
+	 * NULL. */
+	void (*on_guard)(void *arg, enum queue_pause_kind kind, struct queue_blob name,
+		const struct queue_guard_change *change);
 	const struct queue_limits *limits; /* of all mail together; NULL: none */
 	uint32_t urgent_percent;           /* of sources', pools' and those */
 	/* Messages, recipients and bytes count when they are delivered; else when they are tried. */

@@ -10,7 +10,7 @@
  *   queue_sched_order.c  next(): sessions and lanes      queue_sched_lease.c  leases
  *   queue_sched_way.c    whose turn it is      queue_sched_gate.c  limits and who waits for them
  *   queue_sched_limits.c the limits of the objects, from the settings
- *   queue_sched_warm.c   warm-ups
+ *   queue_sched_warm.c   warm-ups        queue_sched_guard.c  guards
  *   queue_sched_health.c what lanes learn      queue_sched_note.c  what the disk knows
  *   queue_sched_pause.c  pauses      queue_sched_admin.c  filters      queue_sched_view.c  tables
  *   queue_sched_why.c    what mail waits for, and how fast it goes
@@ -129,6 +129,28 @@ void sched_lease_free(struct queue_sched *q, struct queue_lease *l);
 /* The first ready recipient of the cell, and others of its message that can go the same way. NULL: no memory.
  */
 struct queue_lease *sched_lease_from(struct queue_sched *q, struct sched_cell *cell, uint32_t rcpts_max);
+
+/* queue_sched_guard.c */
+void sched_stream_find_guards(struct queue_sched *q, struct sched_stream *s);
+void sched_guard_leave(struct sched_guard **slot);
+/* A recipient of a session's lease comes back. */
+void sched_guards_settled(struct queue_sched *q, const struct queue_lease *l, struct sched_stream *s,
+	const struct queue_verdict *v);
+/* What guards have come to takes effect: limits and pauses. */
+void sched_guards_apply(struct queue_sched *q);
+/* The limits of a user or stream, less while its guard says so: then in *buf. */
+const struct queue_limits *sched_guard_limits(
+	const struct sched_guard *g, const struct queue_limits *limits, struct queue_limits *buf);
+/* A pause has ended: the guard that had asked for it is released. */
+void sched_guard_resumed(struct queue_sched *q, enum queue_pause_kind kind, struct queue_blob name);
+void sched_guard_timers(struct queue_sched *q);
+void sched_guards_reconfigured(struct queue_sched *q);
+void sched_guards_shift(struct queue_sched *q, int64_t step_us);
+void sched_guards_free(struct queue_sched *q);
+bool sched_guard_is_over(const struct queue_sched *q, const struct sched_guard *g);
+void sched_guard_noted(struct queue_sched *q, struct sched_guard *g, bool failed);
+/* name: the kind as a digit, then as in struct sched_guard. */
+int sched_guard_restore(struct queue_sched *q, struct queue_blob name, struct queue_blob record);
 
 /* queue_sched_view.c: buckets in an order that a growing table does not disturb; begins and ends with 0 */
 uint64_t sched_walk_next(const struct queue_map *m, uint64_t at);

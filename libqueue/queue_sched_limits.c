@@ -76,6 +76,7 @@ bool
 sched_stream_set_limits(struct queue_sched *q, struct sched_stream *s)
 {
 	struct queue_stream_policy p = {.weight = 1};
+	struct queue_limits slow;
 	struct queue_blob user = {s->names, s->user_len}, job = {s->names + s->user_len, s->job_len};
 	/* The class is part of the name; the job cannot end with it, for no job has control characters. */
 	struct sched_gate_spec spec = {.level = QUEUE_LEVEL_STREAM, .connections = s->transactions};
@@ -92,13 +93,13 @@ sched_stream_set_limits(struct queue_sched *q, struct sched_stream *s)
 	name[s->user_len + 1 + s->job_len] = (char)('0' + s->klass);
 	spec.a = (struct queue_blob){name, (size_t)s->user_len + s->job_len + 2};
 	spec.b = nothing;
-	spec.limits = p.limits;
+	spec.limits = sched_guard_limits(s->guard, p.limits, &slow);
 	if (!sched_gate_set(q, &s->gate, &spec))
 		return false;
 	spec = (struct sched_gate_spec){.level = QUEUE_LEVEL_USER,
 		.a = user,
 		.b = nothing,
-		.limits = p.user_limits,
+		.limits = sched_guard_limits(s->user->guard, p.user_limits, &slow),
 		.connections = s->user->transactions};
 	return sched_gate_set(q, &s->user->gate, &spec);
 }
@@ -312,8 +313,10 @@ sched_limits_fini(struct queue_sched *q)
 {
 	uint32_t i;
 
-	for (i = 0; i < q->source_count; i++)
+	for (i = 0; i < q->source_count; i++) {
 		sched_gate_release(q, &q->sources[i].gate);
+		sched_guard_leave(&q->sources[i].guard);
+	}
 	for (i = 0; i < q->pool_count; i++)
 		sched_gate_release(q, &q->pools[i].gate);
 	sched_gate_release(q, &q->gate);

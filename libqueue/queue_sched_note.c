@@ -6,6 +6,7 @@
  *   u8 version  u8 kind  u16 length  name, then
  *   warm   record of queue_warmup
  *   gate   u8 level  u8 count  { u8 unit  i64 window length  i64 begin  i64 used } ...
+ *   guard  record of queue_guard; the name begins with the kind of pause, a digit
  *   lane   i64 profile until  u8 length  profile  u16 length  why  record of queue_recovery
  * A name is two with a zero between them. An empty value: nothing any more.
  */
@@ -24,7 +25,7 @@ enum {
 	WHY_MAX = 200,
 };
 static const char level_letters[QUEUE_LEVEL_COUNT + 1] = "lsaptugfw";
-static const char lane_letter = 'r';
+static const char lane_letter = 'r', guard_letter = 'b';
 
 /* --- the key --- */
 
@@ -139,6 +140,26 @@ warm_value(struct queue_sched *q, struct sched_gate *g, bool is_last)
 	return value_to(q, p + queue_warmup_encode(g->warm, is_last, p));
 }
 
+/* Into buf, which has room for three names. */
+static struct queue_blob
+guard_name(const struct sched_guard *g, char buf[3 * SCHED_NAME_MAX])
+{
+	assert(g->name_len < 3 * SCHED_NAME_MAX);
+	buf[0] = (char)('0' + g->kind);
+	memcpy(buf + 1, g->name, g->name_len);
+	return (struct queue_blob){buf, g->name_len + 1U};
+}
+
+static struct queue_blob
+guard_value(struct queue_sched *q, const struct sched_guard *g)
+{
+	char name[3 * SCHED_NAME_MAX];
+	uint8_t *p = put_head(q, SCHED_NOTE_GUARD, guard_name(g, name));
+
+	queue_guard_encode(&g->guard, p);
+	return value_to(q, p + QUEUE_GUARD_RECORD_BYTES);
+}
+
 /* --- orders --- */
 
 static bool
@@ -171,6 +192,30 @@ order_lane(struct queue_sched *q, struct queue_lane *lane, struct queue_order *o
 	return true;
 }
 
+static bool
+order_guard(struct queue_sched *q, struct sched_guard *g, struct queue_order *out)
+{
+	bool is_end = sched_guard_is_over(q, g);
+	char name[3 * SCHED_NAME_MAX];
+
+	if (is_end && !g->noting.is_on_disk)
+		return false;
+	g->noting.is_removal = is_end;
+	out->note = note_key(q, guard_letter, guard_name(g, name));
+	out->value = is_end ? (struct queue_blob){"", 0} : guard_value(q, g);
+	return true;
+}
+
+static bool
+order_of(struct queue_sched *q, struct queue_noting *n, struct queue_order *out)
+{
+	if (n->kind == SCHED_NOTE_GATE)
+		return order_gate(q, QUEUE_OF(n, struct sched_gate, noting), out);
+	if (n->kind == SCHED_NOTE_GUARD)
+		return order_guard(q, QUEUE_OF(n, struct sched_guard, noting), out);
+	return order_lane(q, QUEUE_OF(n, struct queue_lane, noting), out);
+}
+
 void
 sched_note_want(struct queue_sched *q, struct queue_noting *n)
 {
@@ -183,9 +228,7 @@ sched_note_next(struct queue_sched *q, struct queue_order *out)
 {
 	while (!queue_link_is_alone(&q->unwritten)) {
 		struct queue_noting *n = QUEUE_OF(q->unwritten.next, struct queue_noting, link);
-		bool is_order = n->kind == SCHED_NOTE_GATE
-					? order_gate(q, QUEUE_OF(n, struct sched_gate, noting), out)
-					: order_lane(q, QUEUE_OF(n, struct queue_lane, noting), out);
+		bool is_order = order_of(q, n, out);
 
 		queue_link_remove(&n->link);
 		if (!is_order) {
@@ -250,6 +293,10 @@ queue_sched_noted(struct queue_sched *q, struct queue_noting *take_noting, bool 
 		n->is_on_disk = false;
 	if (n->kind == SCHED_NOTE_GATE) {
 		sched_gate_noted(q, QUEUE_OF(n, struct sched_gate, noting), failed);
+		return;
+	}
+	if (n->kind == SCHED_NOTE_GUARD) {
+		sched_guard_noted(q, QUEUE_OF(n, struct sched_guard, noting), failed);
 		return;
 	}
 	if (failed || n->is_again)
@@ -376,11 +423,13 @@ queue_sched_restore(struct queue_sched *q, struct queue_blob value, int64_t now_
 
 	sched_clock(q, now_us);
 	version = queue_bytes_read(&r, 1);
-	kind = queue_bytes_read_up_to(&r, 1, SCHED_NOTE_WARM);
+	kind = queue_bytes_read_up_to(&r, 1, SCHED_NOTE_GUARD);
 	name = get_text(&r, 2);
 	split_name(&r, name, &a, &b);
 	if (r.is_bad || version != VERSION)
 		return r.is_bad ? QUEUE_EDAMAGED : QUEUE_EVERSION;
+	if (kind == SCHED_NOTE_GUARD)
+		return sched_guard_restore(q, name, (struct queue_blob){r.p, r.left});
 	if (kind == SCHED_NOTE_WARM)
 		return sched_warm_restore(q, a, b, (struct queue_blob){r.p, r.left});
 	return kind == SCHED_NOTE_GATE ? restore_gate(q, &r, a, b) : restore_lane(q, &r, a, b);

@@ -60,6 +60,7 @@ struct sched_text {
 struct sched_user {
 	struct queue_map_node node;
 	struct sched_gate *gate;
+	struct sched_guard *guard; /* NULL: not needed yet */
 	uint32_t streams, transactions;
 	uint16_t name_len;
 	char name[];
@@ -70,6 +71,7 @@ struct sched_stream {
 	struct queue_link all, cells;
 	struct sched_user *user;
 	struct sched_gate *gate;
+	struct sched_guard *guard;
 	uint32_t weight, transactions;
 	uint16_t paused; /* bit n: by a pause of enum queue_pause_kind n */
 	uint8_t klass;
@@ -201,20 +203,10 @@ struct queue_lease {
 	uint16_t index[];
 };
 
-struct sched_pause {
-	struct queue_map_node node;
-	struct queue_heap_node timer;
-	enum queue_pause_kind kind;
-	uint32_t source;
-	int64_t until_us;
-	struct sched_text *reason;
-	uint16_t name_len;
-	char name[];
-};
-
 /* What all lanes of a source, or all ways of a pool, share. */
 struct sched_share {
 	struct sched_gate *gate;
+	struct sched_guard *guard; /* of a source */
 	uint32_t sessions;
 };
 
@@ -229,12 +221,14 @@ struct queue_sched {
 	int64_t now_us, stalled_until_us;
 	int64_t doubtful_us, expiry_from_us; /* no limit up to the first takes effect before the second */
 	struct queue_map messages, users, streams, cells, flows, ways, domains, sites, lanes, gates, pauses;
-	struct queue_heap rcpt_timers, domain_timers, lane_timers, gate_timers, pause_timers;
+	struct queue_map guards;
+	struct queue_heap rcpt_timers, domain_timers, lane_timers, gate_timers, pause_timers, guard_timers;
 	struct queue_link all_streams, sessions, leases;
 	struct queue_link fresh;        /* messages with a body, oldest first */
 	struct queue_link todo;         /* domains whose route needs something */
 	struct queue_link active;       /* ways that may have something to hand out */
 	struct queue_link open;         /* gates whose time has come */
+	struct queue_link guards_due;   /* whose level has yet to take effect */
 	struct queue_link unwritten;    /* queue_noting: what the disk should know more of */
 	struct queue_link starved_none; /* lanes without session that only connections_total keeps from one */
 	struct queue_link starved_more; /* and from more than they have; longest first */

@@ -868,6 +868,7 @@ queue_sched_next(struct queue_sched *q, int64_t now_us, struct queue_order *out)
 		more = false;
 		if (sched_timers(q, out, &more) || next_close(q, out))
 			return;
+		sched_guards_apply(q);
 		if (sched_note_next(q, out))
 			return;
 		if (!q->is_paused && has_limits(q) && (next_domain(q, out) || next_way(q, out)))
@@ -886,13 +887,14 @@ queue_sched_wake_us(const struct queue_sched *q)
 {
 	const int64_t times[] = {queue_heap_first_us(&q->rcpt_timers), queue_heap_first_us(&q->domain_timers),
 		queue_heap_first_us(&q->lane_timers), queue_heap_first_us(&q->gate_timers),
-		queue_heap_first_us(&q->pause_timers)};
+		queue_heap_first_us(&q->pause_timers), queue_heap_first_us(&q->guard_timers)};
 	int64_t at_us = INT64_MAX;
 	size_t i;
 
 	if (q->stalled_until_us > q->now_us)
 		return q->stalled_until_us;
 	if (!queue_link_is_alone(&q->closing) || !queue_link_is_alone(&q->unwritten) ||
+		!queue_link_is_alone(&q->guards_due) ||
 		(!q->is_paused && (!queue_link_is_alone(&q->active) || !queue_link_is_alone(&q->todo) ||
 					  !queue_link_is_alone(&q->open))))
 		return q->now_us;

@@ -15,6 +15,7 @@
  * gate is woken alone, in order, as soon as there is room for one: a limit that a hundred thousand wait for
  * costs what a free one costs.
  */
+#include "queue_guard.h"
 #include "queue_heap.h"
 #include "queue_limits.h"
 #include "queue_list.h"
@@ -40,9 +41,14 @@ struct sched_waiter {
 	bool is_urgent;
 };
 
-/* A note in the spool, of a gate's windows or of what a lane has learned. While one is being written its
+/* A note in the spool, of what a gate, lane or guard knows. While one is being written its
  * object stays. */
-enum sched_note_kind { SCHED_NOTE_GATE, SCHED_NOTE_LANE, SCHED_NOTE_WARM /* in the value alone */ };
+enum sched_note_kind {
+	SCHED_NOTE_GATE,
+	SCHED_NOTE_LANE,
+	SCHED_NOTE_WARM /* in the value alone */,
+	SCHED_NOTE_GUARD
+};
 struct queue_noting {
 	struct queue_link link; /* in queue_sched.unwritten: the disk should know more */
 	uint8_t kind;           /* enum sched_note_kind */
@@ -68,6 +74,20 @@ struct sched_gate {
 	struct queue_noting noting;
 	uint16_t name_len;
 	char name[]; /* what it is about; two names: the second after a zero */
+};
+
+/* Of a user, a stream or a source; kept while it knows something, whether there is mail or not. */
+struct sched_guard {
+	struct queue_map_node node;
+	struct queue_link due; /* in queue_sched.guards_due */
+	struct queue_heap_node timer;
+	struct queue_guard guard;
+	struct queue_noting noting;
+	int64_t fed_us, noted_us;
+	uint32_t refs;
+	uint8_t kind; /* enum queue_pause_kind */
+	uint16_t name_len;
+	char name[]; /* of the user or source, a zero, and of a stream "job/class" */
 };
 
 struct sched_option {

@@ -20,6 +20,17 @@
 enum { PAUSE_NAME_MAX = 2 * SCHED_NAME_MAX + 16 };
 #define PAUSED(kind) ((uint16_t)(1U << (kind)))
 
+struct sched_pause {
+	struct queue_map_node node;
+	struct queue_heap_node timer;
+	enum queue_pause_kind kind;
+	uint32_t source;
+	int64_t until_us;
+	struct sched_text *reason;
+	uint16_t name_len;
+	char name[];
+};
+
 static uint64_t
 pause_hash(const struct queue_sched *q, enum queue_pause_kind kind, struct queue_blob name, uint32_t source)
 {
@@ -303,6 +314,7 @@ queue_sched_resume(struct queue_sched *q, enum queue_pause_kind kind, struct que
 		return false;
 	pause_free(q, p);
 	flag(q, kind, name, source, false);
+	sched_guard_resumed(q, kind, name);
 	return true;
 }
 
@@ -312,8 +324,10 @@ sched_pause_timers(struct queue_sched *q)
 	while (queue_heap_first_us(&q->pause_timers) <= q->now_us) {
 		struct sched_pause *p =
 			QUEUE_OF(queue_heap_first(&q->pause_timers), struct sched_pause, timer);
+		struct queue_blob name = {p->name, p->name_len};
 
-		flag(q, p->kind, (struct queue_blob){p->name, p->name_len}, p->source, false);
+		flag(q, p->kind, name, p->source, false);
+		sched_guard_resumed(q, p->kind, name);
 		pause_free(q, p);
 	}
 }

@@ -155,6 +155,7 @@ user_release(struct queue_sched *q, struct sched_user *u)
 	if (u->streams > 0)
 		return;
 	sched_gate_release(q, &u->gate);
+	sched_guard_leave(&u->guard);
 	queue_map_remove(&q->users, &u->node);
 	sched_free(q, u, sizeof(*u) + u->name_len);
 }
@@ -176,8 +177,10 @@ stream_create(struct queue_sched *q, struct sched_user *user, const struct queue
 		if (parts[i].len > 0)
 			memcpy(s->names + at, parts[i].ptr, parts[i].len);
 	s->user = user;
+	sched_stream_find_guards(q, s);
 	if (!sched_stream_set_limits(q, s)) {
 		sched_gate_release(q, &s->gate);
+		sched_guard_leave(&s->guard);
 		sched_free(q, s, stream_bytes(s));
 		return NULL;
 	}
@@ -222,6 +225,7 @@ sched_stream_release(struct queue_sched *q, struct sched_stream *s)
 	if (!queue_link_is_alone(&s->cells))
 		return;
 	sched_gate_release(q, &s->gate);
+	sched_guard_leave(&s->guard);
 	queue_link_remove(&s->all);
 	queue_map_remove(&q->streams, &s->node);
 	sched_free(q, s, stream_bytes(s));

@@ -255,6 +255,7 @@ shift(struct queue_sched *q, int64_t step_us)
 	q->urgent_until_us = queue_retry_move(q->urgent_until_us, step_us);
 	sched_gates_shift(q, step_us);
 	sched_pauses_shift(q, step_us);
+	sched_guards_shift(q, step_us);
 }
 
 void
@@ -401,6 +402,7 @@ sched_timers(struct queue_sched *q, struct queue_order *out, bool *out_more)
 
 	sched_pause_timers(q);
 	sched_gate_timers(q);
+	sched_guard_timers(q);
 	for (i = 0; i < TIMERS_A_TURN; i++) {
 		if (q->stalled_until_us > q->now_us)
 			return false;
