@@ -129,6 +129,34 @@ on_warmup_day(
 		(long long)day->cap, (long long)day->sent, (long long)day->wanted, words);
 }
 
+static const struct queue_guard_conf *
+on_guard_conf(void *arg, struct queue_blob user)
+{
+	struct dispatch *d = arg;
+
+	return pace_guard(d->pace, user);
+}
+
+static void
+on_guard(void *arg, enum queue_pause_kind kind, struct queue_blob name,
+	const struct queue_guard_change *change)
+{
+	static const char *const kinds[QUEUE_PAUSE_KINDS] = {[QUEUE_PAUSE_USER] = "user",
+		[QUEUE_PAUSE_STREAM] = "stream",
+		[QUEUE_PAUSE_SOURCE] = "source"};
+	const struct queue_guard_numbers *n = &change->numbers;
+	struct dispatch *d = arg;
+	char who[400];
+
+	log_event(d->log, change->to > change->from ? LOG_EVENT_guard : LOG_EVENT_guard_eased,
+		"from=%s to=%s rate=%s events=%llu rcpts=%llu share=%u.%02u%% limit=%u.%02u%% %s=\"%s\"",
+		queue_guard_level_text(change->from), queue_guard_level_text(change->to),
+		queue_guard_rate_text(change->rate), (unsigned long long)n->events,
+		(unsigned long long)n->recipients, n->ppm / 10000, n->ppm / 100 % 100,
+		change->limit_ppm / 10000, change->limit_ppm / 100 % 100, kinds[kind],
+		log_escape(who, sizeof(who), name.ptr, name.len < 90 ? name.len : 90));
+}
+
 static uint32_t
 on_random(void *arg)
 {
@@ -155,6 +183,8 @@ sched_conf(struct dispatch *d, const struct conf *c, struct queue_sched_conf *ou
 		.on_lane = on_lane,
 		.warmup = on_warmup_plan,
 		.on_warmup = on_warmup_day,
+		.guard = on_guard_conf,
+		.on_guard = on_guard,
 		.arg = d,
 		.connections_total = (uint32_t)descriptors_share(c->connections_total).outbound,
 		.jitter_percent = (uint32_t)c->retry_jitter,

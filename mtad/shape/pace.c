@@ -25,6 +25,7 @@ struct tables {
 	struct queue_limits *source_limits, *pool_limits, *user_limits, *stream_limits, *profile_limits,
 		total;
 	struct queue_profile *profiles;
+	struct queue_guard_conf *guards; /* of conf->guards; the last is guard "*" over the defaults */
 	struct queue_warmup_plan *plans; /* of conf->sources; volumes NULL: none */
 	uint32_t *source_index;
 };
@@ -154,6 +155,7 @@ tables_free(struct tables *t)
 	free(t->stream_limits);
 	free(t->profile_limits);
 	free(t->profiles);
+	free(t->guards);
 	free(t->plans);
 	free(t->source_index);
 }
@@ -177,12 +179,13 @@ tables_create(const struct pace *p, const struct conf *c, struct tables *out)
 		.stream_limits = calloc(c->stream_count + 1, sizeof(*out->stream_limits)),
 		.profile_limits = calloc(c->profile_count + 1, sizeof(*out->profile_limits)),
 		.profiles = calloc(c->profile_count + 1, sizeof(*out->profiles)),
+		.guards = calloc(c->guard_count + 1, sizeof(*out->guards)),
 		.plans = calloc(c->source_count, sizeof(*out->plans)),
 		.source_index = calloc(p->sources.count, sizeof(*out->source_index)),
 	};
 	if (out->sources != NULL && out->pools != NULL && out->members != NULL &&
 		out->source_limits != NULL && out->pool_limits != NULL && out->user_limits != NULL &&
-		out->stream_limits != NULL && out->source_index != NULL)
+		out->stream_limits != NULL && out->guards != NULL && out->source_index != NULL)
 		return true;
 	tables_free(out);
 	return false;
@@ -271,6 +274,27 @@ fill_plans(const struct conf *c, struct tables *t)
 }
 
 static void
+fill_guard(const struct conf_guard *from, struct queue_guard_conf *out)
+{
+	*out = (struct queue_guard_conf){
+		.window_us = from->window,
+		.volume_min = (uint32_t)from->volume_min,
+		.limit_ppm = {[QUEUE_GUARD_BOUNCE] = {0, (uint32_t)from->bounce_warn,
+				      (uint32_t)from->bounce_slow, (uint32_t)from->bounce_stop},
+			[QUEUE_GUARD_COMPLAINT] = {0, (uint32_t)from->complaint_warn,
+				(uint32_t)from->complaint_slow, (uint32_t)from->complaint_stop}},
+	};
+}
+
+static void
+fill_guards(const struct conf *c, struct tables *t)
+{
+	for (size_t i = 0; i < c->guard_count; i++)
+		fill_guard(&c->guards[i], &t->guards[i]);
+	fill_guard(&c->guard, &t->guards[c->guard_count]);
+}
+
+static void
 fill_profiles(const struct conf *c, struct tables *t)
 {
 	for (size_t i = 0; i < c->profile_count; i++) {
@@ -317,6 +341,15 @@ pace_stream(const struct pace *p, struct queue_blob user, struct queue_blob job,
 		return;
 	out->weight *= (uint32_t)s->weight;
 	out->limits = &p->now.stream_limits[s - c->streams];
+}
+
+const struct queue_guard_conf *
+pace_guard(const struct pace *p, struct queue_blob user)
+{
+	const struct conf *c = p->conf;
+	const struct conf_guard *g = conf_guard_find(c, user.ptr, user.len);
+
+	return &p->now.guards[g != &c->guard ? (size_t)(g - c->guards) : c->guard_count];
 }
 
 const struct queue_warmup_plan *
@@ -385,6 +418,7 @@ pace_apply(struct pace *p, const struct conf *conf, struct queue_sched_conf *out
 	fill_streams(conf, &fresh);
 	fill_profiles(conf, &fresh);
 	fill_plans(conf, &fresh);
+	fill_guards(conf, &fresh);
 	tables_free(&p->now);
 	p->now = fresh;
 	p->conf = conf;

@@ -25,6 +25,11 @@ bool pace_apply(struct pace *p, const struct conf *conf, struct queue_sched_conf
 void pace_stream(const struct pace *p, struct queue_blob user, struct queue_blob job, enum queue_class klass,
 	struct queue_stream_policy *out);
 
+/* What a user's bounces and complaints call for; an empty name: those of everybody. For
+ * queue_sched_conf.guard.
+ */
+const struct queue_guard_conf *pace_guard(const struct pace *p, struct queue_blob user);
+
 /* By which plan a source warms up towards a site, and as which group of sites: its provider's name, or
  * "other". NULL: it is warm. For queue_sched_conf.warmup. */
 const struct queue_warmup_plan *pace_warmup(

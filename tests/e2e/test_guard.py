@@ -1,0 +1,51 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Guards: who sends too much to addresses that do not exist is stopped, alone, until an operator says so."""
+import re
+
+from tools import Talk, gives, running, wait_for
+
+SCRIPT = '''
+site a { domains = { "a.test" } rule { on = rcpt match = "no*" reply = "550 5.1.1 no such user" } }
+site back { domains = { "x.test" } }
+'''
+
+
+def submit(w, rcpts, user="shop"):
+    with Talk(w.port) as t:
+        t.hello()
+        t.auth(user, "secret")
+        for rcpt in rcpts:
+            t.say("MAIL FROM:<s@x.test>", "250")
+            t.say(f"RCPT TO:<{rcpt}>", "250")
+            t.data(b"From: <s@x.test>\r\n\r\nhello\r\n.\r\n")
+
+
+def ends(w, part):
+    return {r["rcpt"]: r["type"] for r in w.rows() if part in r["rcpt"] and r["type"] in "dbx"}
+
+
+def test_a_third_does_not_exist():
+    with running(SCRIPT, users={"shop": "bounces = no", "club": ""}, listen="auth-in-clear = yes",
+                 blocks="guard shop { volume-min = 20 }\n") as w:
+        submit(w, [f"no{n}@a.test" if n % 3 == 0 else f"yes{n}@a.test" for n in range(30)])
+        (numbers,) = wait_for("the stop", lambda: re.findall(
+            r' guard from=\w+ to=stop rate=bounce events=(\d+) rcpts=(\d+) share=\d+\.\d\d% limit=10\.00% user="shop"\n', w.log_text()))
+        assert 7 <= int(numbers[0]) <= 10 and 20 <= int(numbers[1]) <= 30
+        submit(w, [f"kept-{n}@a.test" for n in range(5)] + ["no-kept-9@a.test"])
+        submit(w, ["other@a.test"], user="club")
+        assert gives(w, "other@a.test")
+        for run in (1, 2):
+            summary = w.ctl("why", "a.test", "--json")
+            row = next(r for r in summary["rows"] if r["why"] == "paused")
+            assert (row["level"], row["name"], row["until_us"]) == ("user", "shop", 0) and row["recipients"] >= 6
+            assert re.fullmatch(r"guard: bounces \d\d\.\d % of \d+ recipients", row["reason"]), row
+            assert not ends(w, "kept-")
+            if run == 1:
+                w.stop()
+                w.start()
+        assert "`mtactl resume user shop` ends that" in w.ctl("why", "a.test")
+        w.ctl("resume", "user", "shop")
+        wait_for("what was kept", lambda: len(ends(w, "kept-")) == 6)
+        assert ends(w, "kept-") == {**{f"kept-{n}@a.test": "d" for n in range(5)}, "no-kept-9@a.test": "b"}
+        wait_for("the rest", lambda: len(ends(w, "@a.test")) == 37)
+        assert re.search(r' guard_eased from=stop to=ok .* user="shop"\n', w.log_text())
