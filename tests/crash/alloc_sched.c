@@ -76,6 +76,18 @@ policy_of(void *arg, struct queue_blob domain, struct queue_blob site)
 	return &policy;
 }
 
+/* Reached by the mail that fails: it goes slowly, and goes. */
+static const struct queue_guard_conf *
+guard_of(void *arg, struct queue_blob user)
+{
+	static const struct queue_guard_conf guard = {.window_us = 3600 * 24 * SEC,
+		.volume_min = 10,
+		.limit_ppm = {{0, 10000, 20000, QUEUE_GUARD_PPM},
+			{0, QUEUE_GUARD_PPM, QUEUE_GUARD_PPM, QUEUE_GUARD_PPM}}};
+
+	return &guard;
+}
+
 static void
 stream_of(void *arg, struct queue_blob user, struct queue_blob job, enum queue_class klass,
 	struct queue_stream_policy *out)
@@ -408,6 +420,7 @@ set_pools(void)
 	w.conf.pools = w.pools;
 	w.conf.pool_count = 2;
 	w.conf.stream = stream_of;
+	w.conf.guard = guard_of;
 	w.conf.limits = &limits;
 }
 
