@@ -693,18 +693,14 @@ lane_offer(struct queue_sched *q, struct turn *t, struct queue_lane *lane)
 	return OFFER_OPEN;
 }
 
-/* The lane of an option; NULL: no memory. What it waits for already, for mail of another way, may not hold
- * for urgent mail of this one. */
+/* The lane of an option; NULL: no memory. */
 static struct queue_lane *
-lane_of_option(struct queue_sched *q, struct sched_option *o, bool is_urgent)
+lane_of_option(struct queue_sched *q, struct sched_option *o)
 {
 	struct queue_lane *lane = o->lane;
 
-	if (lane == NULL && (lane = sched_lane_get(q, o->way->site, o->source)) != NULL) {
+	if (lane == NULL && (lane = sched_lane_get(q, o->way->site, o->source)) != NULL)
 		sched_option_attach(o, lane);
-		if (is_urgent && !lane->is_able)
-			sched_lane_able(q, lane, false);
-	}
 	if (lane == NULL)
 		sched_stall(q);
 	return lane;
@@ -762,7 +758,7 @@ find_lane(struct queue_sched *q, struct sched_way *way, struct turn *t)
 		return false;
 	while (!queue_link_is_alone(&way->able) && later < way->option_count) {
 		struct sched_option *o = QUEUE_OF(way->able.next, struct sched_option, able);
-		struct queue_lane *lane = lane_of_option(q, o, t->is_urgent);
+		struct queue_lane *lane = lane_of_option(q, o);
 		struct sched_cell *cell = QUEUE_OF(t->flow->cells.next, struct sched_cell, ring);
 
 		if (lane == NULL)
