@@ -415,10 +415,11 @@ sched_gate_set(struct queue_sched *q, struct sched_gate **slot, const struct sch
 		return false;
 	}
 	g->connections_max = spec->limits->connections;
-	g->connections = spec->connections;
 	g->urgent_percent = (uint8_t)spec->urgent_percent;
 	if (*slot == NULL) {
 		*slot = g;
+		/* Streams of one name but with several senders share their gate. */
+		g->connections = spec->connections + (g->refs > 0 ? g->connections : 0);
 		g->refs++;
 	}
 	gate_open(q, g);

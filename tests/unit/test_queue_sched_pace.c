@@ -774,6 +774,49 @@ test_one_limit_many_sites(void **state)
 	host_fini(&p.h);
 }
 
+/* One user's campaign by two senders: one limit, also when it comes while mail is out. */
+static void
+test_senders_share_a_stream(void **state)
+{
+	struct queue_lease *out[8];
+	struct queue_order o;
+	struct paced p;
+	int i, n = 0;
+
+	paced_init(&p);
+	for (i = 0; i < 8; i++) {
+		struct queue_message m = {.id = ++p.h.last_id,
+			.arrived_us = p.h.now_us,
+			.user = blob_of("u1"),
+			.sender = blob_of(i % 2 == 0 ? "a@a.test" : "b@b.test")};
+		struct queue_sched_rcpt r = {.domain = {"d1", 2}};
+
+		assert_int_equal(queue_sched_add(p.h.q, &m, &r, 1, NULL, p.h.now_us), QUEUE_OK);
+	}
+	while (n < 4 && (o = host_next(&p.h)).kind == QUEUE_ORDER_OPEN) {
+		queue_sched_session_ready(p.h.q, o.session, false);
+		out[n++] = o.lease;
+	}
+	assert_int_equal(n, 4);
+	p.stream.connections = 3;
+	paced_apply(&p);
+	host_expect(&p.h, QUEUE_ORDER_NONE); /* one too many is out already */
+	host_settle(&p.h, out[0], QUEUE_VERDICT_DELIVERED);
+	host_expect(&p.h, QUEUE_ORDER_NONE);
+	for (i = 1; i < 4; i++)
+		host_settle(&p.h, out[i], QUEUE_VERDICT_DELIVERED);
+	for (i = 0; i < 3; i++)
+		out[i] = host_expect(&p.h, QUEUE_ORDER_GIVE).lease;
+	host_expect(&p.h, QUEUE_ORDER_NONE);
+	p.stream.connections = 0;
+	paced_apply(&p);
+	out[3] = host_next(&p.h).lease;
+	for (i = 0; i < 4; i++)
+		host_settle(&p.h, out[i], QUEUE_VERDICT_DELIVERED);
+	assert_int_equal(host_stats(&p.h).rcpts, 0);
+	host_fini(&p.h);
+}
+
 /* A stream at its limit does not keep the lane from others. */
 static void
 test_stream_waits_alone(void **state)
@@ -819,6 +862,7 @@ main(void)
 		cmocka_unit_test(test_no_class_starves),
 		cmocka_unit_test(test_room_for_urgent),
 		cmocka_unit_test(test_one_limit_many_sites),
+		cmocka_unit_test(test_senders_share_a_stream),
 		cmocka_unit_test(test_stream_waits_alone),
 	};
 
