@@ -91,11 +91,8 @@ clock_text(char *buf, size_t max, int64_t at_us, int64_t now_us)
 	struct tm tm;
 
 	localtime_r(&at, &tm);
-	if (at_us - now_us < INT64_C(20) * 3600 * 1000000)
-		snprintf(buf, max, "%02d:%02d", tm.tm_hour, tm.tm_min);
-	else
-		snprintf(buf, max, "%04d-%02d-%02d %02d:%02d", tm.tm_year + 1900, tm.tm_mon + 1, tm.tm_mday,
-			tm.tm_hour, tm.tm_min);
+	(void)strftime(
+		buf, max, at_us - now_us < INT64_C(20) * 3600 * 1000000 ? "%H:%M" : "%Y-%m-%d %H:%M", &tm);
 }
 
 void
