@@ -109,6 +109,25 @@ bool sched_lane_set_limits(struct queue_sched *q, struct queue_lane *lane);
 bool sched_site_set_limits(struct queue_sched *q, struct sched_site *site);
 bool sched_site_is_quiet(struct queue_sched *q, struct sched_site *site);
 bool sched_stream_set_limits(struct queue_sched *q, struct sched_stream *s);
+/* Everything that limits mail of a stream and pool on a lane, by slot; NULL: no limit. Those before
+ * SCHED_GATES_CONNECTED count connections. */
+enum sched_gate_slot {
+	SCHED_GATE_LANE,
+	SCHED_GATE_PROFILE,
+	SCHED_GATE_SITE,
+	SCHED_GATE_SOURCE,
+	SCHED_GATE_POOL,
+	SCHED_GATE_ALL,
+	SCHED_GATES_CONNECTED,
+	SCHED_GATE_WARM = SCHED_GATES_CONNECTED,
+	SCHED_GATES_OF_LANE,
+	SCHED_GATE_STREAM = SCHED_GATES_OF_LANE,
+	SCHED_GATE_USER,
+	SCHED_GATES
+};
+/* Without a stream those of the lane alone. */
+void sched_gates_of(struct queue_sched *q, const struct queue_lane *lane, uint32_t pool,
+	const struct sched_stream *s, struct sched_gate *gates[SCHED_GATES]);
 /* A lease goes out: all its limits are taken from. */
 void sched_limits_leased(
 	struct queue_sched *q, struct queue_lease *l, struct queue_lane *lane, struct sched_stream *s);

@@ -120,31 +120,31 @@ sched_pool(struct queue_sched *q, uint32_t pool)
 
 /* --- what is used --- */
 
-enum { GATES_OF_LANE = 6, GATES = GATES_OF_LANE + 2 };
-
-static void
-gates_of_lane(struct queue_sched *q, const struct queue_lane *lane, uint32_t pool, struct sched_gate **gates)
+void
+sched_gates_of(struct queue_sched *q, const struct queue_lane *lane, uint32_t pool,
+	const struct sched_stream *s, struct sched_gate *gates[SCHED_GATES])
 {
-	gates[0] = lane->gate;
-	gates[1] = lane->site->gate;
-	gates[2] = sched_source(q, lane->source)->gate;
-	gates[3] = sched_pool(q, pool)->gate;
-	gates[4] = q->gate;
-	gates[5] = lane->profile_gate;
+	gates[SCHED_GATE_LANE] = lane->gate;
+	gates[SCHED_GATE_PROFILE] = lane->profile_gate;
+	gates[SCHED_GATE_SITE] = lane->site->gate;
+	gates[SCHED_GATE_SOURCE] = sched_source(q, lane->source)->gate;
+	gates[SCHED_GATE_POOL] = sched_pool(q, pool)->gate;
+	gates[SCHED_GATE_ALL] = q->gate;
+	gates[SCHED_GATE_WARM] = lane->warm_gate;
+	gates[SCHED_GATE_STREAM] = s != NULL ? s->gate : NULL;
+	gates[SCHED_GATE_USER] = s != NULL ? s->user->gate : NULL;
 }
 
 void
 sched_limits_leased(
 	struct queue_sched *q, struct queue_lease *l, struct queue_lane *lane, struct sched_stream *s)
 {
-	struct sched_gate *gates[GATES];
+	struct sched_gate *gates[SCHED_GATES];
 	int i;
 
-	gates_of_lane(q, lane, l->pool, gates);
-	gates[GATES_OF_LANE] = s->gate;
-	gates[GATES_OF_LANE + 1] = s->user->gate;
+	sched_gates_of(q, lane, l->pool, s, gates);
 	l->taken_us = q->now_us;
-	for (i = 0; i < GATES; i++) {
+	for (i = 0; i < SCHED_GATES; i++) {
 		sched_gate_take(q, gates[i], QUEUE_UNIT_MESSAGES, 1);
 		sched_gate_take(q, gates[i], QUEUE_UNIT_RECIPIENTS, l->count);
 		sched_gate_take(q, gates[i], QUEUE_UNIT_BYTES, l->message->body_bytes);
@@ -193,21 +193,19 @@ sched_limits_settled(
 	enum queue_verdict_kind kind = v->kind;
 	bool counts = kind != QUEUE_VERDICT_RETURN &&
 		      (!q->conf.counts_deliveries || kind == QUEUE_VERDICT_DELIVERED);
-	struct sched_gate *gates[GATES];
+	struct sched_gate *gates[SCHED_GATES];
 	int i;
 
-	gates_of_lane(q, l->session->lane, l->pool, gates);
-	gates[GATES_OF_LANE] = s->gate;
-	gates[GATES_OF_LANE + 1] = s->user->gate;
+	sched_gates_of(q, l->session->lane, l->pool, s, gates);
 	l->counted += counts;
 	if (l->warm_gate != NULL)
 		sched_warm_settle(q, l->warm_gate, outcome_of(v));
-	for (i = 0; i < GATES && !counts; i++)
+	for (i = 0; i < SCHED_GATES && !counts; i++)
 		sched_gate_give_back(q, gates[i], QUEUE_UNIT_RECIPIENTS, l->taken_us, 1);
 	if (l->open > 0)
 		return;
 	sched_gate_release(q, &l->warm_gate);
-	for (i = 0; i < GATES && l->counted == 0; i++) {
+	for (i = 0; i < SCHED_GATES && l->counted == 0; i++) {
 		sched_gate_give_back(q, gates[i], QUEUE_UNIT_MESSAGES, l->taken_us, 1);
 		sched_gate_give_back(q, gates[i], QUEUE_UNIT_BYTES, l->taken_us, l->message->body_bytes);
 	}
@@ -221,7 +219,7 @@ sched_limits_settled(
 void
 sched_limits_connected(struct queue_sched *q, struct queue_lane *lane, uint32_t pool, int by)
 {
-	struct sched_gate *gates[GATES_OF_LANE];
+	struct sched_gate *gates[SCHED_GATES];
 	int i;
 
 	lane->sessions += (uint32_t)by;
@@ -229,8 +227,8 @@ sched_limits_connected(struct queue_sched *q, struct queue_lane *lane, uint32_t 
 	sched_source(q, lane->source)->sessions += (uint32_t)by;
 	sched_pool(q, pool)->sessions += (uint32_t)by;
 	q->session_count += (uint32_t)by;
-	gates_of_lane(q, lane, pool, gates);
-	for (i = 0; i < GATES_OF_LANE; i++) {
+	sched_gates_of(q, lane, pool, NULL, gates);
+	for (i = 0; i < SCHED_GATES_CONNECTED; i++) {
 		sched_gate_connected(q, gates[i], by);
 		if (by > 0)
 			sched_gate_take(q, gates[i], QUEUE_UNIT_CONNECTIONS, 1);

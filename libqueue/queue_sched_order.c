@@ -186,30 +186,18 @@ is_spent(const struct queue_session *s)
 	return max > 0 && s->given >= max;
 }
 
-enum { GATES_OF_SESSION = 5 };
-
-static void
-gates_of_session(struct queue_sched *q, const struct queue_session *s, const struct sched_gate **gates)
-{
-	gates[0] = s->lane->gate;
-	gates[1] = s->lane->site->gate;
-	gates[2] = sched_source(q, s->lane->source)->gate;
-	gates[3] = sched_pool(q, s->pool)->gate;
-	gates[4] = q->gate;
-}
-
 /* There are too many, or somebody without any session needs the connection more. */
 static bool
 should_yield(struct queue_sched *q, const struct queue_session *s)
 {
-	const struct sched_gate *gates[GATES_OF_SESSION];
+	struct sched_gate *gates[SCHED_GATES];
 	bool is_wanted = q->starved_none_count > q->closing_count;
 	int i;
 
 	if (q->session_count - q->closing_count > q->conf.connections_total || s->lane->surplus > 0)
 		return true;
-	gates_of_session(q, s, gates);
-	for (i = 0; i < GATES_OF_SESSION; i++) {
+	sched_gates_of(q, s->lane, s->pool, NULL, gates);
+	for (i = 0; i < SCHED_GATES_CONNECTED; i++) {
 		if (sched_gate_is_over(gates[i]))
 			return true;
 		is_wanted = is_wanted || sched_gate_is_wanted(gates[i]);
@@ -441,13 +429,12 @@ pool_gate(struct queue_sched *q, const struct sched_way *way)
 static uint32_t
 rcpts_max(struct queue_sched *q, const struct turn *t)
 {
-	struct sched_gate *gates[] = {t->lane->gate, t->lane->profile_gate, t->lane->warm_gate,
-		t->lane->site->gate, sched_source(q, t->lane->source)->gate, pool_gate(q, t->flow->way),
-		q->gate, t->flow->stream->gate, t->flow->stream->user->gate};
+	struct sched_gate *gates[SCHED_GATES];
 	uint32_t max = UINT32_MAX, room;
 	size_t i;
 
-	for (i = 0; i < sizeof(gates) / sizeof(gates[0]); i++) {
+	sched_gates_of(q, t->lane, t->flow->way->choice.pool, t->flow->stream, gates);
+	for (i = 0; i < SCHED_GATES; i++) {
 		room = sched_gate_rcpts(q, gates[i], t->is_urgent);
 		max = room < max ? room : max;
 	}
@@ -600,12 +587,13 @@ session_for(struct queue_sched *q, struct queue_lane *lane, bool is_urgent)
 static struct sched_gate *
 shut_gate(struct queue_sched *q, const struct queue_lane *lane, enum sched_want want, bool is_urgent)
 {
-	struct sched_gate *gates[] = {lane->gate, lane->profile_gate, lane->warm_gate, lane->site->gate,
-		sched_source(q, lane->source)->gate, q->gate};
-	size_t i;
+	struct sched_gate *gates[SCHED_GATES];
+	int i;
 
-	for (i = 0; i < sizeof(gates) / sizeof(gates[0]); i++)
-		if (!sched_gate_lets(q, gates[i], want, is_urgent))
+	/* The pool is the way's affair: any will do. */
+	sched_gates_of(q, lane, 0, NULL, gates);
+	for (i = 0; i < SCHED_GATES_OF_LANE; i++)
+		if (i != SCHED_GATE_POOL && !sched_gate_lets(q, gates[i], want, is_urgent))
 			return gates[i];
 	return NULL;
 }
@@ -628,7 +616,7 @@ shut_gate_of_way(struct queue_sched *q, const struct sched_way *way, bool is_urg
 static void
 make_room(struct queue_sched *q, const struct sched_gate *g)
 {
-	const struct sched_gate *gates[GATES_OF_SESSION];
+	struct sched_gate *gates[SCHED_GATES];
 	struct queue_link *l;
 	int i = 0, k;
 
@@ -637,8 +625,8 @@ make_room(struct queue_sched *q, const struct sched_gate *g)
 	for (l = q->idle.next; l != &q->idle && i < IDLE_SCAN; l = l->next, i++) {
 		struct queue_session *s = QUEUE_OF(l, struct queue_session, idle);
 
-		gates_of_session(q, s, gates);
-		for (k = 0; k < GATES_OF_SESSION; k++)
+		sched_gates_of(q, s->lane, s->pool, NULL, gates);
+		for (k = 0; k < SCHED_GATES_CONNECTED; k++)
 			if (gates[k] == g) {
 				sched_session_order_close(q, s);
 				return;

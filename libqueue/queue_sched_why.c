@@ -83,14 +83,14 @@ sched_tally_per_hour(const struct sched_tally *t, int64_t now_us)
 static struct queue_blob
 gate_name(const struct sched_gate *g, bool second)
 {
-	const char *zero = memchr(g->name, '\0', g->name_len);
-	size_t len = (size_t)(zero - g->name);
+	struct queue_blob names[2];
 
+	sched_gate_names(g, &names[0], &names[1]);
 	if (second)
-		return (struct queue_blob){zero + 1, g->name_len - len - 1};
-	if (g->level == QUEUE_LEVEL_STREAM && len > 0)
-		len--;
-	return (struct queue_blob){g->name, len};
+		return names[1];
+	if (g->level == QUEUE_LEVEL_STREAM && names[0].len > 0)
+		names[0].len--;
+	return names[0];
 }
 
 static enum queue_class

@@ -85,12 +85,6 @@ pace_source_name(const struct pace *p, uint32_t source)
 	return source < p->sources.count ? p->sources.items[source] : "";
 }
 
-const char *
-pace_pool_name(const struct pace *p, uint32_t pool)
-{
-	return pool < p->pools.count ? p->pools.items[pool] : "";
-}
-
 uint32_t
 pace_source_index(const struct pace *p, uint32_t source)
 {

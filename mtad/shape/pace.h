@@ -40,7 +40,6 @@ bool pace_source_number(const struct pace *p, const char *name, size_t len, uint
 bool pace_pool_number(const struct pace *p, const char *name, size_t len, uint32_t *out);
 /* "" for a number nobody has. */
 const char *pace_source_name(const struct pace *p, uint32_t source);
-const char *pace_pool_name(const struct pace *p, uint32_t pool);
 /* Where a source stands in the present configuration: conf->sources[...]; the default's place when a reload
  * took it away. */
 uint32_t pace_source_index(const struct pace *p, uint32_t source);
