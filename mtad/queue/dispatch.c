@@ -59,34 +59,7 @@ dispatch_now(struct dispatch *d)
 const char *
 dispatch_source_name(const struct dispatch *d, uint32_t source)
 {
-	return pace_source_name(d->pace, source);
-}
-
-/* 0: it names none, or one that is gone. */
-static uint32_t
-pool_number(const struct dispatch *d, struct queue_blob pool)
-{
-	uint32_t number = 0;
-
-	(void)pace_pool_number(d->pace, pool.ptr, pool.len, &number);
-	return number;
-}
-
-static const struct queue_policy *
-on_policy(void *arg, struct queue_blob domain, struct queue_blob site)
-{
-	struct dispatch *d = arg;
-
-	return policy_of(d->policy, domain, site);
-}
-
-static void
-on_stream(void *arg, struct queue_blob user, struct queue_blob job, enum queue_class klass,
-	struct queue_stream_policy *out)
-{
-	struct dispatch *d = arg;
-
-	pace_stream(d->pace, user, job, klass, out);
+	return pace_source_name(d->settings.pace, source);
 }
 
 /* What lanes learn: slower, stopped, better again. */
@@ -107,14 +80,6 @@ on_lane(void *arg, const struct queue_lane_change *c)
 		log_escape(why, sizeof(why), c->why.ptr, c->why.len < 90 ? c->why.len : 90));
 }
 
-static const struct queue_warmup_plan *
-on_warmup_plan(void *arg, uint32_t source, struct queue_blob site, struct queue_blob *out_group)
-{
-	struct dispatch *d = arg;
-
-	return pace_warmup(d->pace, source, policy_provider(d->policy, site), out_group);
-}
-
 static void
 on_warmup_day(
 	void *arg, struct queue_blob source, struct queue_blob group, const struct queue_warmup_day *day)
@@ -127,14 +92,6 @@ on_warmup_day(
 		"source=%.*s group=%.*s stage=%u cap=%lld sent=%lld wanted=%lld why=\"%s\"", (int)source.len,
 		(const char *)source.ptr, (int)group.len, (const char *)group.ptr, day->stage + 1U,
 		(long long)day->cap, (long long)day->sent, (long long)day->wanted, words);
-}
-
-static const struct queue_guard_conf *
-on_guard_conf(void *arg, struct queue_blob user)
-{
-	struct dispatch *d = arg;
-
-	return pace_guard(d->pace, user);
 }
 
 static void
@@ -176,20 +133,15 @@ static bool
 sched_conf(struct dispatch *d, const struct conf *c, struct queue_sched_conf *out)
 {
 	*out = (struct queue_sched_conf){
-		.policy = on_policy,
 		.random = on_random,
 		.body_unref = on_body_unref,
-		.stream = on_stream,
 		.on_lane = on_lane,
-		.warmup = on_warmup_plan,
 		.on_warmup = on_warmup_day,
-		.guard = on_guard_conf,
 		.on_guard = on_guard,
 		.arg = d,
 		.connections_total = (uint32_t)descriptors_share(c->connections_total).outbound,
-		.jitter_percent = (uint32_t)c->retry_jitter,
 	};
-	return pace_apply(d->pace, c, out);
+	return settings_apply(&d->settings, c, out);
 }
 
 /* --- the way back: verdicts to the schedule and the spool --- */
@@ -205,7 +157,7 @@ struct delay_question {
 static int64_t
 notice_us(struct dispatch *d, const struct queue_view *v)
 {
-	const struct conf_delivery *c = policy_delivery_of(d->policy, v->domain, v->site);
+	const struct conf_delivery *c = policy_delivery_of(d->settings.policy, v->domain, v->site);
 	int64_t from_us = v->release_us > v->arrived_us ? v->release_us : v->arrived_us;
 
 	if (v->notice_us != 0)
@@ -305,7 +257,7 @@ static bool
 schedule(struct dispatch *d, struct message *m)
 {
 	struct queue_sched_rcpt few[16], *rcpts = few;
-	uint32_t pool = pool_number(d, m->meta.pool), i;
+	uint32_t pool = settings_pool(&d->settings, m->meta.pool), i;
 	int err;
 
 	if (m->rcpt_count > sizeof(few) / sizeof(few[0]) &&
@@ -592,7 +544,7 @@ on_batch(void *arg)
 static void
 recover_one(struct dispatch *d, const struct recovered_message *m)
 {
-	uint32_t pool = pool_number(d, m->meta.pool), i, source;
+	uint32_t pool = settings_pool(&d->settings, m->meta.pool), i, source;
 	struct job *job;
 
 	if (m->is_damaged) {
@@ -606,7 +558,7 @@ recover_one(struct dispatch *d, const struct recovered_message *m)
 	for (i = 0; i < m->rcpt_count; i++) {
 		m->rcpts[i].pool = pool;
 		if (pace_source_number(
-			    d->pace, m->sources[i], strnlen(m->sources[i], QUEUE_NAME_MAX), &source))
+			    d->settings.pace, m->sources[i], strnlen(m->sources[i], QUEUE_NAME_MAX), &source))
 			m->rcpts[i].sticky_source = source + 1;
 		if (m->hosts[i][0] != '\0') {
 			struct uncertain_host *u = &d->hosts[m->meta.id % HOSTS_REMEMBERED];
@@ -709,7 +661,7 @@ dispatch_route(struct dispatch *d)
 const struct conf *
 dispatch_current_conf(struct dispatch *d)
 {
-	return policy_conf(d->policy);
+	return policy_conf(d->settings.policy);
 }
 
 bool
@@ -721,7 +673,7 @@ dispatch_is_recovering(const struct dispatch *d)
 bool
 dispatch_reconfigure(struct dispatch *d, const struct conf *conf)
 {
-	struct policy *fresh = policy_create(conf, d->pace), *old = d->policy;
+	struct policy *fresh = policy_create(conf, d->settings.pace), *old = d->settings.policy;
 	struct rules *rules = rules_create(conf);
 	struct queue_sched_conf sc;
 
@@ -730,7 +682,7 @@ dispatch_reconfigure(struct dispatch *d, const struct conf *conf)
 		rules_unref(rules);
 		return false;
 	}
-	d->policy = fresh;
+	d->settings.policy = fresh;
 	rules_unref(d->rules);
 	d->rules = rules;
 	queue_sched_reconfigured(d->sched, &sc, dispatch_now(d));
@@ -789,9 +741,7 @@ dispatch_create(const struct dispatch_conf *conf)
 	d->store = conf->store;
 	d->is_recovering = true;
 	if ((d->rules = rules_create(conf->conf)) == NULL || (d->react = react_create()) == NULL ||
-		(d->pace = pace_create()) == NULL ||
-		(d->policy = policy_create(conf->conf, d->pace)) == NULL ||
-		(d->worker = worker_create(&wc)) == NULL ||
+		!settings_init(&d->settings, conf->conf) || (d->worker = worker_create(&wc)) == NULL ||
 		(d->hosts = calloc(HOSTS_REMEMBERED, sizeof(d->hosts[0]))) == NULL ||
 		(d->failures = calloc(LANES_REMEMBERED, sizeof(d->failures[0]))) == NULL ||
 		(d->wake = event_new(worker_base(d->worker), -1, 0, on_wake, d)) == NULL) {
@@ -836,12 +786,10 @@ dispatch_destroy(struct dispatch **dp)
 		queue_sched_destroy(&d->sched);
 	if (d->route != NULL)
 		route_destroy(&d->route);
-	if (d->policy != NULL)
-		policy_destroy(&d->policy);
 	if (d->wake != NULL)
 		event_free(d->wake);
 	worker_destroy(&d->worker);
-	pace_destroy(&d->pace);
+	settings_fini(&d->settings);
 	react_destroy(&d->react);
 	rules_unref(d->rules);
 	free(d->hosts);

@@ -7,8 +7,7 @@
  */
 #include "queue/dispatch.h"
 #include "queue/job.h"
-#include "queue/policy.h"
-#include "shape/pace.h"
+#include "queue/settings.h"
 #include "shape/rules.h"
 
 enum {
@@ -38,6 +37,7 @@ struct lane_failures {
 };
 
 struct dispatch {
+	struct settings settings; /* first: the schedule's callbacks get it */
 	struct worker *worker;
 	const struct clock *clock;
 	struct clock_watch clock_watch;
@@ -46,9 +46,7 @@ struct dispatch {
 	struct queue_store *store;
 	struct dispatch_peers peers;
 	struct queue_sched *sched;
-	struct policy *policy;
 	struct route *route;
-	struct pace *pace;
 	struct rules *rules; /* a reference, of the present configuration */
 	struct react *react;
 	struct event *wake;

@@ -86,7 +86,7 @@ on_open_route(void *arg, const char *domain, struct route_result *result)
 	struct dispatch *d = o->dispatch;
 
 	/* After a reload the numbers in the result belong to another configuration than the session's. */
-	if (result->kind != ROUTE_HOSTS || d->is_stopping || o->conf != policy_conf(d->policy)) {
+	if (result->kind != ROUTE_HOSTS || d->is_stopping || o->conf != policy_conf(d->settings.policy)) {
 		struct job *job = o->first;
 
 		o->first = NULL;
@@ -98,7 +98,7 @@ on_open_route(void *arg, const char *domain, struct route_result *result)
 		return;
 	}
 	o->route = route_ref(result);
-	o->settings = *policy_delivery(d->policy, dispatch_text(domain), result->provider);
+	o->settings = *policy_delivery(d->settings.policy, dispatch_text(domain), result->provider);
 	if (result->static_route >= 0 && o->conf->routes[result->static_route].tls != CONF_TLS_UNSET)
 		o->settings.tls = o->conf->routes[result->static_route].tls;
 	recall_host(d, o->first);
@@ -125,9 +125,9 @@ dispatch_open(struct dispatch *d, const struct queue_order *order)
 	o->queue = d->worker;
 	o->dispatch = d;
 	o->session = order->session;
-	o->conf = conf_ref(policy_conf(d->policy));
+	o->conf = conf_ref(policy_conf(d->settings.policy));
 	o->rules = rules_ref(d->rules);
-	o->source = pace_source_index(d->pace, order->source);
+	o->source = pace_source_index(d->settings.pace, order->source);
 	o->first = job;
 	o->jobs_out = 1;
 	d->jobs_out++;

@@ -93,8 +93,8 @@ apply_pause(struct dispatch *d, enum queue_pause_kind kind, struct queue_blob na
 	uint32_t number = 0;
 
 	if (kind == QUEUE_PAUSE_SOURCE) {
-		if (conf_source_find(policy_conf(d->policy), name.ptr, name.len) < 0 ||
-			!pace_source_number(d->pace, name.ptr, name.len, &number))
+		if (conf_source_find(policy_conf(d->settings.policy), name.ptr, name.len) < 0 ||
+			!pace_source_number(d->settings.pace, name.ptr, name.len, &number))
 			return false;
 		name.len = 0;
 	}
@@ -126,7 +126,7 @@ dispatch_paused_until(struct dispatch *d, enum queue_pause_kind kind, struct que
 	struct pause_question q = {.kind = kind, .name = name};
 
 	if (kind == QUEUE_PAUSE_SOURCE) {
-		if (!pace_source_number(d->pace, name.ptr, name.len, &q.source))
+		if (!pace_source_number(d->settings.pace, name.ptr, name.len, &q.source))
 			return 0;
 		q.name.len = 0;
 	}
@@ -161,7 +161,7 @@ dispatch_resume(struct dispatch *d, enum queue_pause_kind kind, struct queue_blo
 
 	note_pause(d, note, len, NULL, 0);
 	if (kind == QUEUE_PAUSE_SOURCE) {
-		if (!pace_source_number(d->pace, name.ptr, name.len, &number))
+		if (!pace_source_number(d->settings.pace, name.ptr, name.len, &number))
 			return false;
 		name.len = 0;
 	}
@@ -182,7 +182,7 @@ dispatch_clear(struct dispatch *d, struct queue_blob site, struct queue_blob sou
 {
 	uint32_t number = UINT32_MAX;
 
-	if (source.len > 0 && !pace_source_number(d->pace, source.ptr, source.len, &number))
+	if (source.len > 0 && !pace_source_number(d->settings.pace, source.ptr, source.len, &number))
 		return false;
 	*out_count = queue_sched_clear(d->sched, site, number, dispatch_now(d));
 	dispatch_wake(d);
