@@ -194,6 +194,7 @@ lane_reconfigured(struct queue_sched *q, struct queue_lane *lane)
 
 	/* Until it carries mail of a domain again, the settings of the site. */
 	lane->policy = q->conf.policy(q->conf.arg, (struct queue_blob){"", 0}, site);
+	sched_lane_find_own(q, lane);
 	sched_lane_reconfigured(q, lane);
 }
 

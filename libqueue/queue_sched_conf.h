@@ -40,6 +40,14 @@ struct queue_policy {
 	const struct queue_hours *hours;
 };
 
+/* What one lane goes by in place of its policy. */
+struct queue_lane_policy {
+	const struct queue_limits *limits; /* of its own in place of the policy's `lane` */
+	uint32_t connections;              /* 0: as the policy says */
+	uint32_t messages_per_connection;  /* 0: no limit */
+	bool has_messages_per_connection;  /* else as the policy says */
+};
+
 /* The tighter of it and the lane's own holds; 0 and NULL: as ever. */
 struct queue_profile {
 	struct queue_blob name;
@@ -71,6 +79,9 @@ struct queue_sched_conf {
 	/* Weight and limits of a stream; may be NULL: weight 1, no limits. */
 	void (*stream)(void *arg, struct queue_blob user, struct queue_blob job, enum queue_class klass,
 		struct queue_stream_policy *out);
+	/* Borrowed like policies: what goes for the one lane from this source to this site. NULL: nothing of
+	 * its own. May be NULL. */
+	const struct queue_lane_policy *(*lane)(void *arg, struct queue_blob site, uint32_t source);
 	/* What rules may lay over the limits of a lane, by name. */
 	const struct queue_profile *profiles;
 	uint32_t profile_count;

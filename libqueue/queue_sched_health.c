@@ -23,11 +23,19 @@ least(uint32_t a, uint32_t b)
 	return a < b ? a : b;
 }
 
+uint32_t
+sched_lane_connections_max(const struct queue_lane *lane)
+{
+	if (lane->own != NULL && lane->own->connections > 0)
+		return lane->own->connections;
+	return lane->policy->connections > 0 ? lane->policy->connections : 1;
+}
+
 /* Connections that the settings allow. */
 static uint32_t
 connections_of(const struct queue_lane *lane)
 {
-	uint32_t max = lane->policy->connections > 0 ? lane->policy->connections : 1;
+	uint32_t max = sched_lane_connections_max(lane);
 
 	if (lane->profile != NULL && lane->profile->connections > 0)
 		max = least(max, lane->profile->connections);
@@ -57,7 +65,9 @@ sched_lane_connections(const struct queue_lane *lane)
 uint32_t
 sched_lane_messages_max(const struct queue_lane *lane)
 {
-	uint32_t max = lane->policy->messages_per_connection;
+	uint32_t max = lane->own != NULL && lane->own->has_messages_per_connection
+			       ? lane->own->messages_per_connection
+			       : lane->policy->messages_per_connection;
 	uint32_t own = lane->profile != NULL ? lane->profile->messages_per_connection : 0;
 
 	return own > 0 && (max == 0 || own < max) ? own : max;

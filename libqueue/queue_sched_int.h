@@ -74,6 +74,8 @@ void sched_session_place(struct queue_sched *q, struct queue_session *s);
 void sched_session_order_close(struct queue_sched *q, struct queue_session *s);
 
 /* queue_sched_health.c */
+/* Connections its settings allow. */
+uint32_t sched_lane_connections_max(const struct queue_lane *lane);
 /* Connections it may have now, 0 while it is paused; messages of one, 0: any number. */
 uint32_t sched_lane_connections(const struct queue_lane *lane);
 uint32_t sched_lane_messages_max(const struct queue_lane *lane);
@@ -105,6 +107,8 @@ bool sched_note_next(struct queue_sched *q, struct queue_order *out);
 struct queue_blob sched_source_name(const struct queue_sched *q, uint32_t source);
 bool sched_limits_apply(struct queue_sched *q);
 void sched_limits_fini(struct queue_sched *q);
+/* Asks for what goes for it alone; before its limits are set. */
+void sched_lane_find_own(struct queue_sched *q, struct queue_lane *lane);
 bool sched_lane_set_limits(struct queue_sched *q, struct queue_lane *lane);
 bool sched_site_set_limits(struct queue_sched *q, struct sched_site *site);
 bool sched_site_is_quiet(struct queue_sched *q, struct sched_site *site);

@@ -25,6 +25,14 @@ site_policy(const struct queue_sched *q, const struct sched_site *site)
 	return q->conf.policy(q->conf.arg, nothing, (struct queue_blob){site->name, site->name_len});
 }
 
+void
+sched_lane_find_own(struct queue_sched *q, struct queue_lane *lane)
+{
+	struct queue_blob site = {lane->site->name, lane->site->name_len};
+
+	lane->own = q->conf.lane != NULL ? q->conf.lane(q->conf.arg, site, lane->source) : NULL;
+}
+
 bool
 sched_lane_set_limits(struct queue_sched *q, struct queue_lane *lane)
 {
@@ -33,7 +41,7 @@ sched_lane_set_limits(struct queue_sched *q, struct queue_lane *lane)
 		.level = QUEUE_LEVEL_LANE,
 		.a = {lane->site->name, lane->site->name_len},
 		.b = sched_source_name(q, lane->source),
-		.limits = p->lane,
+		.limits = lane->own != NULL ? lane->own->limits : p->lane,
 		.urgent_percent = p->urgent_percent,
 		.connections = lane->sessions,
 	};

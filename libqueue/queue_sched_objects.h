@@ -150,7 +150,8 @@ enum sched_starved { SCHED_FED, SCHED_STARVED_NONE, SCHED_STARVED_MORE };
 struct queue_lane {
 	struct queue_map_node node;
 	struct sched_site *site;
-	const struct queue_policy *policy; /* of the domain whose mail it carried last */
+	const struct queue_policy *policy;   /* of the domain whose mail it carried last */
+	const struct queue_lane_policy *own; /* in place of some of that; NULL: nothing */
 	struct queue_link of_site, options;
 	struct queue_link starved;    /* in queue_sched.starved_none or .starved_more */
 	struct queue_link idle, half; /* sessions that can take a lease; idle: last used first */

@@ -389,6 +389,7 @@ sched_lane_get(struct queue_sched *q, struct sched_site *site, uint32_t source)
 		return NULL;
 	lane->site = site;
 	lane->source = source;
+	sched_lane_find_own(q, lane);
 	if (!sched_lane_set_limits(q, lane)) {
 		sched_free(q, lane, sizeof(*lane));
 		return NULL;

@@ -205,8 +205,9 @@ connection_reason(const struct look *k, struct sched_gate *const gates[LANE_GATE
 {
 	const struct queue_lane *lane = k->lane;
 	uint32_t most = sched_lane_connections(lane);
-	bool is_full = lane->sessions > 0 &&
-		       lane->sessions >= (most < k->policy->connections ? most : k->policy->connections);
+	uint32_t set = lane->own != NULL && lane->own->connections > 0 ? lane->own->connections
+								       : k->policy->connections;
+	bool is_full = lane->sessions > 0 && lane->sessions >= (most < set ? most : set);
 	int i;
 
 	if (lane->wait_until_us > k->q->now_us) {
@@ -511,7 +512,7 @@ show_lane(void *arg, struct queue_map_node *n)
 		.sessions = lane->sessions,
 		.opening = lane->opening,
 		.busy = lane->busy,
-		.connections_max = lane->policy->connections,
+		.connections_max = sched_lane_connections_max(lane),
 		.reason = no_reason};
 	struct queue_link *l;
 

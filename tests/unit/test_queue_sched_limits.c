@@ -8,6 +8,7 @@
 #include <cmocka.h>
 
 #include "queue_host.h"
+#include "queue_sched_why.h"
 
 enum { POOLS = 2, NOTES = 8, NOTE_MAX = 256 };
 
@@ -23,6 +24,7 @@ struct paced {
 	struct queue_limits limits;
 	struct queue_pool_member members[2];
 	struct queue_pool pools[POOLS];
+	struct queue_lane_policy own; /* of the lane to site1 from source 0 */
 	struct note disk[NOTES];
 	int note_count;
 };
@@ -319,6 +321,14 @@ test_room_for_connection(void **state)
 	}
 }
 
+static const struct queue_lane_policy *
+on_lane(void *arg, struct queue_blob site, uint32_t source)
+{
+	struct paced *p = arg;
+
+	return number_of(site) == 1 && source == 0 ? &p->own : NULL;
+}
+
 /* A reload that leaves fewer connections: those that are too many go when they are free. */
 static void
 test_fewer_connections(void **state)
@@ -327,7 +337,7 @@ test_fewer_connections(void **state)
 	struct paced p;
 	int whose, i;
 
-	for (whose = 0; whose < 5; whose++) {
+	for (whose = 0; whose < 7; whose++) {
 		paced_init(&p, QUEUE_UNIT_MESSAGES, 0, 0);
 		for (i = 0; i < 2; i++) {
 			host_add(&p.h, 1);
@@ -345,6 +355,12 @@ test_fewer_connections(void **state)
 			p.h.policy.lane = &p.limits;
 		if (whose == 4)
 			p.h.policy.site = &p.limits;
+		if (whose >= 5)
+			p.h.conf.lane = on_lane;
+		if (whose == 5)
+			p.own.limits = &p.limits;
+		if (whose == 6)
+			p.own.connections = 1;
 		reload(&p);
 		for (i = 0; i < 3; i++)
 			host_add(&p.h, 1);
@@ -355,6 +371,63 @@ test_fewer_connections(void **state)
 		assert_ptr_equal(expect(&p, QUEUE_ORDER_GIVE).session, o[1].session);
 		host_fini(&p.h);
 	}
+}
+
+static bool
+on_lane_view(void *arg, const struct queue_lane_view *v)
+{
+	*(uint32_t *)arg = v->connections_max;
+	return true;
+}
+
+/* What one lane goes by of its own, be it less or more than its policy; the next reload takes it away, and
+ * other lanes know nothing of it. */
+static void
+test_lane_of_its_own(void **state)
+{
+	struct queue_walk walk = {.limit = 100};
+	struct queue_rate more = {2, HOUR};
+	struct queue_limits own = {0};
+	struct queue_session *s;
+	uint32_t connections_max = 0;
+	struct queue_order o;
+	struct paced p;
+
+	paced_init(&p, QUEUE_UNIT_MESSAGES, 1, HOUR);
+	p.h.now_us = START - START % HOUR;
+	p.h.policy.lane = &p.limits;
+	p.h.conf.lane = on_lane;
+	own.units[QUEUE_UNIT_MESSAGES].rates = &more;
+	own.units[QUEUE_UNIT_MESSAGES].count = 1;
+	p.own = (struct queue_lane_policy){.limits = &own,
+		.connections = 30,
+		.has_messages_per_connection = true,
+		.messages_per_connection = 1};
+	reload(&p);
+	s = deliver(&p, 1);
+	queue_sched_walk_lanes(p.h.q, &walk, on_lane_view, &connections_max);
+	assert_int_equal(connections_max, 30);
+	/* Its connection has had its one message; a second one is let go by the rate. */
+	assert_ptr_equal(expect(&p, QUEUE_ORDER_CLOSE).session, s);
+	host_close(&p.h, s, false, 0);
+	deliver(&p, 1);
+	(void)expect(&p, QUEUE_ORDER_CLOSE);
+	host_add(&p.h, 1);
+	expect(&p, QUEUE_ORDER_NONE);
+	deliver(&p, 2);
+	host_add(&p.h, 2);
+	expect(&p, QUEUE_ORDER_NONE);
+	more.count = 3;
+	reload(&p);
+	o = expect(&p, QUEUE_ORDER_OPEN);
+	assert_int_equal(number_of(o.site), 1);
+	p.h.conf.lane = NULL;
+	p.own.limits = NULL; /* nobody looks at it any more */
+	reload(&p);
+	host_settle(&p.h, o.lease, QUEUE_VERDICT_DELIVERED);
+	host_add(&p.h, 1);
+	expect(&p, QUEUE_ORDER_NONE);
+	host_fini(&p.h);
 }
 
 /* A connection is still being opened when its mail, its domain and at last its site have nothing left. */
@@ -391,6 +464,7 @@ main(void)
 		cmocka_unit_test(test_share_of_connection),
 		cmocka_unit_test(test_room_for_connection),
 		cmocka_unit_test(test_fewer_connections),
+		cmocka_unit_test(test_lane_of_its_own),
 		cmocka_unit_test(test_opened_for_nothing),
 	};
 
