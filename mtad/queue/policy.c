@@ -2,7 +2,8 @@
 /*
  * There are few domain and provider blocks and millions of domains, so what is merged is cached by the pair
  * of blocks and not by the domain. A row of the table belongs to a domain block (row 0: none), a column to a
- * provider (column 0: none).
+ * provider (column 0: none). A site or lane for which an operator has overridden something has a copy of its
+ * own.
  */
 #include "queue/policy.h"
 
@@ -18,10 +19,30 @@ struct merged {
 	struct queue_limits lane, site;
 };
 
+/* What is overridden of one site, over one merging. */
+struct site_own {
+	struct site_own *next;
+	const struct merged *of;
+	struct merged merged;
+	size_t site_len;
+	char site[];
+};
+/* What is overridden of one lane. */
+struct lane_own {
+	struct lane_own *next;
+	struct queue_lane_policy policy;
+	struct queue_limits limits;
+	size_t site_len;
+	char source[QUEUE_NAME_MAX];
+	char site[];
+};
+
 struct policy {
 	const struct conf *conf;
 	const struct pace *pace;
 	struct merged **table;  /* (domain_count + 1) * (provider_count + 1), made when asked for */
+	struct site_own *sites; /* few: only of what is overridden */
+	struct lane_own *lanes;
 	struct merged fallback; /* when there is no memory for more: domain "*" */
 };
 
@@ -75,17 +96,108 @@ void
 policy_destroy(struct policy **pp)
 {
 	struct policy *p = *pp;
+	struct site_own *site;
+	struct lane_own *lane;
 	size_t i;
 
 	*pp = NULL;
 	if (p == NULL)
 		return;
+	while ((site = p->sites) != NULL) {
+		p->sites = site->next;
+		free(site);
+	}
+	while ((lane = p->lanes) != NULL) {
+		p->lanes = lane->next;
+		free(lane);
+	}
 	for (i = 0; i < (p->conf->domain_count + 1) * (p->conf->provider_count + 1); i++)
 		free(p->table[i]);
 	free(p->table);
 	conf_unref(p->conf);
 	free(p);
 }
+
+/* --- overrides --- */
+
+static const struct queue_blob nothing = {"", 0};
+
+static const struct override *
+of_site(const struct policy *p, struct queue_blob site, enum override_setting s)
+{
+	return overrides_find(pace_overrides(p->pace), QUEUE_LEVEL_SITE, nothing, site, s);
+}
+
+/* Without memory it goes by the configuration until the next time that is asked for. */
+static const struct merged *
+with_overrides(struct policy *p, const struct merged *m, struct queue_blob site)
+{
+	const struct overrides *set = pace_overrides(p->pace);
+	const struct override *messages, *rcpts;
+	struct site_own *own;
+
+	if (!overrides_touch(set, QUEUE_LEVEL_SITE, nothing, site))
+		return m;
+	for (own = p->sites; own != NULL; own = own->next)
+		if (own->of == m && own->site_len == site.len && memcmp(own->site, site.ptr, site.len) == 0)
+			return &own->merged;
+	if ((own = calloc(1, sizeof(*own) + site.len)) == NULL)
+		return m;
+	own->of = m;
+	own->site_len = site.len;
+	memcpy(own->site, site.ptr, site.len);
+	own->merged.delivery = m->delivery;
+	fill(p->pace, &own->merged);
+	overrides_lay(set, QUEUE_LEVEL_SITE, nothing, site, &own->merged.site);
+	if ((messages = of_site(p, site, OVERRIDE_MESSAGES_PER_CONNECTION)) != NULL)
+		own->merged.policy.messages_per_connection = messages->count;
+	if ((rcpts = of_site(p, site, OVERRIDE_RECIPIENTS_PER_TRANSACTION)) != NULL)
+		own->merged.policy.rcpts_per_transaction = rcpts->count;
+	own->next = p->sites;
+	p->sites = own;
+	return &own->merged;
+}
+
+static void
+fill_lane(struct policy *p, struct lane_own *own, struct queue_blob site, struct queue_blob source)
+{
+	const struct overrides *set = pace_overrides(p->pace);
+	const struct override *messages =
+		overrides_find(set, QUEUE_LEVEL_LANE, source, site, OVERRIDE_MESSAGES_PER_CONNECTION);
+
+	own->limits = *policy_of(p, nothing, site)->lane;
+	overrides_lay(set, QUEUE_LEVEL_LANE, source, site, &own->limits);
+	own->policy = (struct queue_lane_policy){.limits = &own->limits,
+		.connections = own->limits.connections,
+		.has_messages_per_connection = messages != NULL,
+		.messages_per_connection = messages != NULL ? messages->count : 0};
+	own->limits.connections = 0; /* they are the policy's */
+}
+
+const struct queue_lane_policy *
+policy_lane(struct policy *p, struct queue_blob site, const char *source)
+{
+	const struct queue_blob name = {source, strnlen(source, QUEUE_NAME_MAX - 1)};
+	struct lane_own *own;
+
+	if (!overrides_touch(pace_overrides(p->pace), QUEUE_LEVEL_LANE, name, site))
+		return NULL;
+	for (own = p->lanes; own != NULL; own = own->next)
+		if (own->site_len == site.len && memcmp(own->site, site.ptr, site.len) == 0 &&
+			strncmp(own->source, source, QUEUE_NAME_MAX) == 0)
+			return &own->policy;
+	if ((own = calloc(1, sizeof(*own) + site.len)) == NULL)
+		return NULL;
+	own->site_len = site.len;
+	memcpy(own->site, site.ptr, site.len);
+	memcpy(own->source, source, name.len);
+	fill_lane(p, own, site, name);
+	own->next = p->lanes;
+	p->lanes = own;
+	return &own->policy;
+}
+
+/* --- what holds --- */
 
 static struct merged *
 merged(struct policy *p, struct queue_blob domain, int provider)
@@ -149,7 +261,7 @@ policy_of(struct policy *p, struct queue_blob domain, struct queue_blob site)
 {
 	if (domain.len == 0)
 		domain = block_of_site(site);
-	return &merged(p, domain, provider_of_site(p, site))->policy;
+	return &with_overrides(p, merged(p, domain, provider_of_site(p, site)), site)->policy;
 }
 
 const struct conf_delivery *

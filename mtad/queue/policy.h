@@ -3,7 +3,7 @@
 #define MTAD_QUEUE_POLICY_H
 /*
  * policy - the delivery settings of a (domain, site), merged once for each pair of blocks and kept until the
- * next reload
+ * next reload or override
  *
  * Owner    the queue thread. Results are valid until policy_destroy.
  */
@@ -18,6 +18,8 @@ struct policy *policy_create(const struct conf *conf, const struct pace *pace);
 void policy_destroy(struct policy **pp);
 /* For the schedule. `site` is what route calls it; a provider's site carries its name. */
 const struct queue_policy *policy_of(struct policy *p, struct queue_blob domain, struct queue_blob site);
+/* Of one lane, where an operator has overridden something of it; NULL: nothing. */
+const struct queue_lane_policy *policy_lane(struct policy *p, struct queue_blob site, const char *source);
 /* For a session. */
 const struct conf_delivery *policy_delivery(struct policy *p, struct queue_blob domain, int provider);
 /* The same by site name, as the schedule knows it. */

@@ -5,16 +5,25 @@
  */
 #include "shape/pace.h"
 
+#include "base/descriptors.h"
+
 #include <assert.h>
 #include <stdlib.h>
 #include <string.h>
 
 enum { POOL_DEFAULT = 0 };
+static const struct queue_blob nothing = {"", 0};
 static const char default_pool[] = "default";
 
 struct names {
 	char (*items)[QUEUE_NAME_MAX];
 	uint32_t count;
+};
+
+/* A stream with limits of its own, whatever block it falls under. */
+struct stream_override {
+	struct queue_blob name; /* "user/job/class" */
+	struct queue_limits limits;
 };
 
 /* One configuration's. */
@@ -26,12 +35,15 @@ struct tables {
 		total;
 	struct queue_profile *profiles;
 	struct queue_guard_conf *guards; /* of conf->guards; the last is guard "*" over the defaults */
+	struct stream_override *streams; /* those for which something is overridden */
+	size_t stream_count;
 	struct queue_warmup_plan *plans; /* of conf->sources; volumes NULL: none */
 	uint32_t *source_index;
 };
 
 struct pace {
 	const struct conf *conf;
+	const struct overrides *overrides; /* NULL: none */
 	struct names sources, pools;
 	struct tables now;
 };
@@ -150,6 +162,7 @@ tables_free(struct tables *t)
 	free(t->profile_limits);
 	free(t->profiles);
 	free(t->guards);
+	free(t->streams);
 	free(t->plans);
 	free(t->source_index);
 }
@@ -174,12 +187,14 @@ tables_create(const struct pace *p, const struct conf *c, struct tables *out)
 		.profile_limits = calloc(c->profile_count + 1, sizeof(*out->profile_limits)),
 		.profiles = calloc(c->profile_count + 1, sizeof(*out->profiles)),
 		.guards = calloc(c->guard_count + 1, sizeof(*out->guards)),
+		.streams = calloc(p->overrides != NULL ? p->overrides->count + 1 : 1, sizeof(*out->streams)),
 		.plans = calloc(c->source_count, sizeof(*out->plans)),
 		.source_index = calloc(p->sources.count, sizeof(*out->source_index)),
 	};
 	if (out->sources != NULL && out->pools != NULL && out->members != NULL &&
 		out->source_limits != NULL && out->pool_limits != NULL && out->user_limits != NULL &&
-		out->stream_limits != NULL && out->guards != NULL && out->source_index != NULL)
+		out->stream_limits != NULL && out->guards != NULL && out->streams != NULL &&
+		out->source_index != NULL)
 		return true;
 	tables_free(out);
 	return false;
@@ -212,6 +227,7 @@ fill_sources(const struct pace *p, const struct conf *c, struct tables *t)
 			continue;
 		t->source_index[i] = (uint32_t)at;
 		pace_limits(&c->sources[at].limits, &t->source_limits[at]);
+		overrides_lay(p->overrides, QUEUE_LEVEL_SOURCE, nothing, name, &t->source_limits[at]);
 		t->sources[i].limits = &t->source_limits[at];
 	}
 }
@@ -233,9 +249,15 @@ fill_pools(const struct pace *p, const struct conf *c, struct tables *t)
 			t->pools[i] = t->pools[POOL_DEFAULT];
 			t->pools[i].name = name;
 			t->pools[i].limits = NULL;
+			if (i == POOL_DEFAULT) {
+				t->pools[i].limits = &t->pool_limits[c->pool_count];
+				overrides_lay(p->overrides, QUEUE_LEVEL_POOL, nothing, name,
+					&t->pool_limits[c->pool_count]);
+			}
 			continue;
 		}
 		pace_limits(&from->limits, &t->pool_limits[at]);
+		overrides_lay(p->overrides, QUEUE_LEVEL_POOL, nothing, name, &t->pool_limits[at]);
 		t->pools[i] = (struct queue_pool){.name = name,
 			.members = next,
 			.member_count = (uint32_t)from->sources.count,
@@ -305,18 +327,108 @@ fill_profiles(const struct conf *c, struct tables *t)
 	}
 }
 
-static void
-fill_streams(const struct conf *c, struct tables *t)
+static const struct conf_stream *
+stream_of(const struct conf *c, struct queue_blob user, struct queue_blob job, enum queue_class klass)
 {
-	for (size_t i = 0; i < c->user_count; i++)
-		pace_limits(&c->users[i].limits, &t->user_limits[i]);
-	for (size_t i = 0; i < c->stream_count; i++)
-		pace_limits(&c->streams[i].limits, &t->stream_limits[i]);
+	return conf_stream_find(c, user.ptr, user.len, job.ptr, job.len, (enum conf_class)klass);
+}
+
+/* "user/job/class": no user has a slash in its name, a job may. */
+bool
+pace_stream_split(
+	struct queue_blob name, struct queue_blob *user, struct queue_blob *job, enum queue_class *klass)
+{
+	const char *text = name.ptr, *first, *last;
+
+	first = name.len > 0 ? memchr(text, '/', name.len) : NULL;
+	last = first != NULL ? memrchr(text, '/', name.len) : NULL;
+	if (first == last)
+		return false;
+	*user = (struct queue_blob){text, (size_t)(first - text)};
+	*job = (struct queue_blob){first + 1, (size_t)(last - first - 1)};
+	for (int i = 0; i < CONF_CLASS_COUNT; i++) {
+		const char *word = queue_class_text((enum queue_class)i);
+		size_t len = strnlen(word, 16);
+
+		*klass = (enum queue_class)i;
+		if (len == name.len - (size_t)(last + 1 - text) && memcmp(last + 1, word, len) == 0)
+			return true;
+	}
+	return false;
+}
+
+static const struct stream_override *
+stream_override_find(
+	const struct tables *t, struct queue_blob user, struct queue_blob job, enum queue_class klass)
+{
+	const char *word = queue_class_text(klass);
+	size_t len = strnlen(word, 16);
+
+	for (size_t i = 0; i < t->stream_count; i++) {
+		struct queue_blob name = t->streams[i].name;
+		const char *at = name.ptr;
+
+		/* Its parts have been told apart before, so their lengths are enough to tell where each is.
+		 */
+		if (name.len != user.len + job.len + len + 2 || at[user.len] != '/' ||
+			memcmp(at + name.len - len, word, len) != 0)
+			continue;
+		if ((user.len == 0 || memcmp(at, user.ptr, user.len) == 0) &&
+			(job.len == 0 || memcmp(at + user.len + 1, job.ptr, job.len) == 0))
+			return &t->streams[i];
+	}
+	return NULL;
+}
+
+static void
+fill_stream_overrides(const struct pace *p, const struct conf *c, struct tables *t)
+{
+	for (size_t i = 0; p->overrides != NULL && i < p->overrides->count; i++) {
+		const struct override *o = &p->overrides->items[i];
+		struct stream_override *to = &t->streams[t->stream_count];
+		struct queue_blob user, job;
+		const struct conf_stream *s;
+		enum queue_class klass;
+
+		to->name = (struct queue_blob){o->name, strnlen(o->name, sizeof(o->name))};
+		if (o->level != QUEUE_LEVEL_STREAM || !pace_stream_split(to->name, &user, &job, &klass) ||
+			stream_override_find(t, user, job, klass) != NULL)
+			continue;
+		if ((s = stream_of(c, user, job, klass)) != NULL)
+			pace_limits(&s->limits, &to->limits);
+		overrides_lay(p->overrides, QUEUE_LEVEL_STREAM, nothing, to->name, &to->limits);
+		t->stream_count++;
+	}
+}
+
+/* How many connections there may be in all is a number of its own, with a share of the descriptors. */
+static void
+fill_total(const struct pace *p, const struct conf *c, struct tables *t)
+{
 	t->total = (struct queue_limits){0};
 	unit_limits(&t->total, QUEUE_UNIT_CONNECTIONS, &c->connect_rate_total);
 	unit_limits(&t->total, QUEUE_UNIT_MESSAGES, &c->rate_total);
 	unit_limits(&t->total, QUEUE_UNIT_RECIPIENTS, &c->recipient_rate_total);
 	unit_limits(&t->total, QUEUE_UNIT_BYTES, &c->byte_rate_total);
+	overrides_lay(p->overrides, QUEUE_LEVEL_ALL, nothing, nothing, &t->total);
+	t->total.connections = 0;
+}
+
+static void
+fill_streams(const struct pace *p, const struct conf *c, struct tables *t)
+{
+	for (size_t i = 0; i < c->user_count; i++) {
+		const struct conf_user *u = &c->users[i];
+
+		pace_limits(&u->limits, &t->user_limits[i]);
+		overrides_lay(p->overrides, QUEUE_LEVEL_USER, nothing,
+			(struct queue_blob){u->name, strnlen(u->name, OVERRIDE_NOTE_MAX)},
+			&t->user_limits[i]);
+	}
+	for (size_t i = 0; i < c->stream_count; i++)
+		pace_limits(&c->streams[i].limits, &t->stream_limits[i]);
+	fill_stream_overrides(p, c, t);
+	fill_total(p, c, t);
 }
 
 void
@@ -325,16 +437,18 @@ pace_stream(const struct pace *p, struct queue_blob user, struct queue_blob job,
 {
 	const struct conf *c = p->conf;
 	const struct conf_user *u = user.len > 0 ? conf_user_find(c, user.ptr, user.len) : NULL;
-	const struct conf_stream *s =
-		conf_stream_find(c, user.ptr, user.len, job.ptr, job.len, (enum conf_class)klass);
+	const struct conf_stream *s = stream_of(c, user, job, klass);
+	const struct stream_override *o = stream_override_find(&p->now, user, job, klass);
 
 	*out = (struct queue_stream_policy){.weight = u != NULL ? (uint32_t)u->weight : 1};
 	if (u != NULL)
 		out->user_limits = &p->now.user_limits[u - c->users];
-	if (s == NULL)
-		return;
-	out->weight *= (uint32_t)s->weight;
-	out->limits = &p->now.stream_limits[s - c->streams];
+	if (s != NULL) {
+		out->weight *= (uint32_t)s->weight;
+		out->limits = &p->now.stream_limits[s - c->streams];
+	}
+	if (o != NULL)
+		out->limits = &o->limits;
 }
 
 const struct queue_guard_conf *
@@ -400,16 +514,30 @@ learn_names(struct pace *p, const struct conf *c)
 	return true;
 }
 
+void
+pace_override(struct pace *p, const struct overrides *overrides)
+{
+	p->overrides = overrides;
+}
+
+const struct overrides *
+pace_overrides(const struct pace *p)
+{
+	return p->overrides;
+}
+
 bool
 pace_apply(struct pace *p, const struct conf *conf, struct queue_sched_conf *out)
 {
+	const struct override *total =
+		overrides_find(p->overrides, QUEUE_LEVEL_ALL, nothing, nothing, OVERRIDE_CONNECTIONS);
 	struct tables fresh;
 
 	if (!learn_names(p, conf) || !tables_create(p, conf, &fresh))
 		return false;
 	fill_sources(p, conf, &fresh);
 	fill_pools(p, conf, &fresh);
-	fill_streams(conf, &fresh);
+	fill_streams(p, conf, &fresh);
 	fill_profiles(conf, &fresh);
 	fill_plans(conf, &fresh);
 	fill_guards(conf, &fresh);
@@ -423,6 +551,8 @@ pace_apply(struct pace *p, const struct conf *conf, struct queue_sched_conf *out
 	out->profiles = fresh.profiles;
 	out->profile_count = (uint32_t)conf->profile_count;
 	out->limits = &p->now.total;
+	if (total != NULL)
+		out->connections_total = (uint32_t)descriptors_share(total->count).outbound;
 	out->urgent_percent = (uint32_t)conf->delivery.urgent_share;
 	out->counts_deliveries = conf->rates_count == CONF_RATES_COUNT_DELIVERIES;
 	return true;

@@ -12,18 +12,27 @@
  */
 #include "conf/conf.h"
 #include "queue_sched.h"
+#include "shape/override.h"
 
 struct pace;
 
 /* NULL: no memory. */
 struct pace *pace_create(void);
 void pace_destroy(struct pace **pp);
+/* What operators have set in place of the configuration's limits: holds from the next pace_apply() on, and is
+ * borrowed as long. NULL: nothing. */
+void pace_override(struct pace *p, const struct overrides *overrides);
+const struct overrides *pace_overrides(const struct pace *p);
 /* Fills in the members of *out that are about sources, pools and limits. conf is borrowed as long. */
 bool pace_apply(struct pace *p, const struct conf *conf, struct queue_sched_conf *out);
 
 /* Weight and limits of a stream, for queue_sched_conf.stream. */
 void pace_stream(const struct pace *p, struct queue_blob user, struct queue_blob job, enum queue_class klass,
 	struct queue_stream_policy *out);
+
+/* "user/job/class" into its parts; false: it is none. */
+bool pace_stream_split(
+	struct queue_blob name, struct queue_blob *user, struct queue_blob *job, enum queue_class *klass);
 
 /* What a user's bounces and complaints call for; an empty name: those of everybody. For
  * queue_sched_conf.guard.
