@@ -50,6 +50,7 @@ dispatch_now(struct dispatch *d)
 		return now_us;
 	if (step_us >= CLOCK_AHEAD_US)
 		queue_sched_clock_ahead(d->sched, step_us);
+	overrides_shift(d->overrides, step_us);
 	log_event(d->log, LOG_EVENT_clock_set, "by=%+lldms", (long long)step_us / 1000);
 	return now_us;
 }
@@ -508,6 +509,7 @@ turn(struct dispatch *d)
 {
 	int i;
 
+	dispatch_end_overrides(d);
 	if (d->spool_failed || d->is_stopping || is_spool_behind(d) || !has_memory(d)) {
 		sleep_until(d, INT64_MAX);
 		return;
@@ -671,24 +673,34 @@ dispatch_is_recovering(const struct dispatch *d)
 }
 
 bool
-dispatch_reconfigure(struct dispatch *d, const struct conf *conf)
+dispatch_apply(struct dispatch *d, const struct conf *conf)
 {
 	struct policy *fresh = policy_create(conf, d->settings.pace), *old = d->settings.policy;
-	struct rules *rules = rules_create(conf);
 	struct queue_sched_conf sc;
 
-	if (fresh == NULL || rules == NULL || !sched_conf(d, conf, &sc)) {
+	if (fresh == NULL || !sched_conf(d, conf, &sc)) {
 		policy_destroy(&fresh);
-		rules_unref(rules);
 		return false;
 	}
 	d->settings.policy = fresh;
-	rules_unref(d->rules);
-	d->rules = rules;
 	queue_sched_reconfigured(d->sched, &sc, dispatch_now(d));
 	policy_destroy(&old);
-	route_reconfigure(d->route, conf);
 	dispatch_wake(d);
+	return true;
+}
+
+bool
+dispatch_reconfigure(struct dispatch *d, const struct conf *conf)
+{
+	struct rules *rules = rules_create(conf);
+
+	if (rules == NULL || !dispatch_apply(d, conf)) {
+		rules_unref(rules);
+		return false;
+	}
+	rules_unref(d->rules);
+	d->rules = rules;
+	route_reconfigure(d->route, conf);
 	return true;
 }
 
@@ -741,7 +753,8 @@ dispatch_create(const struct dispatch_conf *conf)
 	d->store = conf->store;
 	d->is_recovering = true;
 	if ((d->rules = rules_create(conf->conf)) == NULL || (d->react = react_create()) == NULL ||
-		!settings_init(&d->settings, conf->conf) || (d->worker = worker_create(&wc)) == NULL ||
+		(d->overrides = overrides_create()) == NULL || !settings_init(&d->settings, conf->conf) ||
+		(d->worker = worker_create(&wc)) == NULL ||
 		(d->hosts = calloc(HOSTS_REMEMBERED, sizeof(d->hosts[0]))) == NULL ||
 		(d->failures = calloc(LANES_REMEMBERED, sizeof(d->failures[0]))) == NULL ||
 		(d->wake = event_new(worker_base(d->worker), -1, 0, on_wake, d)) == NULL) {
@@ -751,6 +764,7 @@ dispatch_create(const struct dispatch_conf *conf)
 	if (!sched_conf(d, conf->conf, &sc) || queue_sched_create(&sc, &d->sched) < 0 ||
 		(d->route = route_create(worker_base(d->worker), conf->clock, conf->conf, conf->log)) ==
 			NULL ||
+		!dispatch_restore_overrides(d) ||
 		queue_store_scan_notes(conf->store, dispatch_text("pause/"), dispatch_restore_pause, d) < 0 ||
 		queue_store_scan_notes(conf->store, dispatch_text(QUEUE_SCHED_NOTES), restore_limit, d) < 0)
 		dispatch_destroy(&d);
@@ -790,6 +804,7 @@ dispatch_destroy(struct dispatch **dp)
 		event_free(d->wake);
 	worker_destroy(&d->worker);
 	settings_fini(&d->settings);
+	free(d->overrides);
 	react_destroy(&d->react);
 	rules_unref(d->rules);
 	free(d->hosts);

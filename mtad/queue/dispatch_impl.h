@@ -47,7 +47,8 @@ struct dispatch {
 	struct dispatch_peers peers;
 	struct queue_sched *sched;
 	struct route *route;
-	struct rules *rules; /* a reference, of the present configuration */
+	struct overrides *overrides; /* the settings have the same */
+	struct rules *rules;         /* a reference, of the present configuration */
 	struct react *react;
 	struct event *wake;
 	struct uncertain_host *hosts;   /* direct-mapped by id */
@@ -92,6 +93,17 @@ void dispatch_release_if_over(struct dispatch *d, struct outbound *o);
 /* Where a message ended uncertainly, for some of its recipients at least, is remembered until it ends
  * otherwise at the same site. Not for a job nobody has tried. */
 void dispatch_remember_host(struct dispatch *d, const struct job *job, bool is_uncertain);
+
+/* The settings of conf, with what is overridden, into the schedule. False: no memory, the old ones hold. */
+bool dispatch_apply(struct dispatch *d, const struct conf *conf);
+
+/* --- overrides.c --- */
+
+/* Those whose time is over. */
+void dispatch_end_overrides(struct dispatch *d);
+/* Those of an earlier run, into the new schedule: before it is told what limits have used. One that has ended
+ * meanwhile ends in the first turn. */
+bool dispatch_restore_overrides(struct dispatch *d);
 
 /* --- operate.c --- */
 

@@ -8,6 +8,7 @@
  */
 #include "queue/dispatch.h"
 #include "queue_warmup.h"
+#include "shape/override.h"
 
 /* The longest pause, but for one that lasts until it is lifted: ten years. */
 #define PAUSE_MAX_US (INT64_C(10) * 365 * 86400 * 1000000)
@@ -30,6 +31,14 @@ uint64_t dispatch_retry(struct dispatch *d, const struct queue_filter *f);
 bool dispatch_pause(struct dispatch *d, enum queue_pause_kind kind, struct queue_blob name, int64_t until_us,
 	struct queue_blob reason);
 bool dispatch_resume(struct dispatch *d, enum queue_pause_kind kind, struct queue_blob name);
+/* Limits in place of the configuration's, kept across restarts; until_us of each says how long it holds from
+ * now on (INT64_MAX: until it is lifted), and is the time when it is done. They must fit. False: no memory.
+ */
+bool dispatch_override(struct dispatch *d, struct override *items, size_t count);
+/* Those that drop() names, by whom. False: no memory. */
+bool dispatch_lift(struct dispatch *d, bool (*drop)(const void *arg, const struct override *o),
+	const void *arg, const char *who);
+const struct overrides *dispatch_overrides(const struct dispatch *d);
 /* What an operator does with a warm-up; words (who, why) are kept. False: no such warm-up, or nothing to do.
  */
 bool dispatch_warmup(struct dispatch *d, struct queue_blob source, struct queue_blob group,

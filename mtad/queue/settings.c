@@ -33,6 +33,14 @@ on_stream(void *arg, struct queue_blob user, struct queue_blob job, enum queue_c
 	pace_stream(s->pace, user, job, klass, out);
 }
 
+static const struct queue_lane_policy *
+on_lane_policy(void *arg, struct queue_blob site, uint32_t source)
+{
+	struct settings *s = arg;
+
+	return policy_lane(s->policy, site, pace_source_name(s->pace, source));
+}
+
 static const struct queue_warmup_plan *
 on_warmup_plan(void *arg, uint32_t source, struct queue_blob site, struct queue_blob *out_group)
 {
@@ -70,6 +78,7 @@ settings_apply(struct settings *s, const struct conf *conf, struct queue_sched_c
 	assert(s->pace != NULL && s->policy != NULL);
 	out->policy = on_policy;
 	out->stream = on_stream;
+	out->lane = on_lane_policy;
 	out->warmup = on_warmup_plan;
 	out->guard = on_guard_conf;
 	out->jitter_percent = (uint32_t)conf->retry_jitter;
