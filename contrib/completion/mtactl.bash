@@ -18,6 +18,45 @@ _mtactl_providers()
 		sed -n '/"providers": \[/,/\]/s/^ *"\([A-Za-z0-9._-]*\)",\{0,1\}$/\1/p' | sort -u
 }
 
+# Behind set and unset: a level, its name, settings.
+_mtactl_set()
+{
+	local level=${words[at+1]} names=1 offered settings='connections rate recipient-rate byte-rate'
+	case $level in lane) names=2 ;; all) names=0 ;; esac
+	if [[ $cur == -* ]]; then
+		offered='--json'
+		[[ $command == set ]] && offered='--for --reason --watch --json'
+		COMPREPLY=($(compgen -W "$offered" -- "$cur"))
+	elif ((cword == at + 1)); then
+		offered='lane site source pool stream user all'
+		[[ $command == set ]] && offered+=' list'
+		COMPREPLY=($(compgen -W "$offered" -- "$cur"))
+	elif ((cword <= at + 1 + names)); then
+		case $level in
+		lane|source)
+			if ((cword == at + 2)); then
+				offered=$(_mtactl_ask source sources)
+			else
+				offered=$(_mtactl_ask site sites --limit 500)
+			fi ;;
+		site) offered=$(_mtactl_ask site sites --limit 500) ;;
+		pool) offered=$(_mtactl_ask pool sources) ;;
+		user) offered=$(_mtactl_ask user streams) ;;
+		esac
+		COMPREPLY=($(compgen -W "$offered" -- "$cur"))
+	else
+		case $level in lane|site|source|pool|all) settings+=' connect-rate' ;; esac
+		case $level in lane|site) settings+=' messages-per-connection' ;; esac
+		[[ $level == site ]] && settings+=' recipients-per-transaction'
+		if [[ $command == set ]]; then
+			compopt -o nospace 2>/dev/null
+			COMPREPLY=($(compgen -S = -W "$settings" -- "$cur"))
+		else
+			COMPREPLY=($(compgen -W "$settings" -- "$cur"))
+		fi
+	fi
+}
+
 _mtactl()
 {
 	local cur prev words cword command='' at=0 i
@@ -28,7 +67,7 @@ _mtactl()
 	}
 	local looks='status queue sites why lanes sources streams limits list show pauses audit explain rules'
 	local changes='retry hold release bounce delete'
-	local others='pause resume clear reload stop rotate dkim passwd warmup help version'
+	local others='pause resume set unset clear reload stop rotate dkim passwd warmup help version'
 	local filters='--domain --site --sender --user --job --held --waiting'
 	COMPREPLY=()
 
@@ -50,7 +89,11 @@ _mtactl()
 	--curve) COMPREPLY=($(compgen -W 'gentle steady brisk' -- "$cur")); return ;;
 	--volumes|--volume|--providers|--start) return ;;
 	--algorithm) COMPREPLY=($(compgen -W 'rsa2048 rsa4096 ed25519' -- "$cur")); return ;;
-	--for) COMPREPLY=($(compgen -W '10m 30m 1h 2h 6h 1d' -- "$cur")); return ;;
+	--for)
+		local times='10m 30m 1h 2h 6h 1d'
+		[[ $command == set ]] && times+=' ever'
+		COMPREPLY=($(compgen -W "$times" -- "$cur"))
+		return ;;
 	--domain) COMPREPLY=($(compgen -W "$(_mtactl_ask domain queue --limit 500)" -- "$cur")); return ;;
 	--site) COMPREPLY=($(compgen -W "$(_mtactl_ask site sites --limit 500)" -- "$cur")); return ;;
 	--level) COMPREPLY=($(compgen -W 'lane site source pool stream user all' -- "$cur")); return ;;
@@ -142,6 +185,7 @@ _mtactl()
 		elif [[ ${words[at+1]} == keygen && $cur == -* ]]; then
 			COMPREPLY=($(compgen -W '--selector --algorithm --out' -- "$cur"))
 		fi ;;
+	set|unset) _mtactl_set ;;
 	clear)
 		if ((cword == at + 1)) && [[ $cur != -* ]]; then
 			COMPREPLY=($(compgen -W "$(_mtactl_ask site sites --limit 500)" -- "$cur"))

@@ -15,6 +15,7 @@
 #include "queue/letters.h"
 #include "queue_sched.h"
 #include "queue_sched_admin.h"
+#include "shape/override.h"
 
 #include <jansson.h>
 #include <stdatomic.h>
@@ -110,6 +111,9 @@ enum ctl_next ctl_apply_count(struct ctl_request *r, const struct queue_filter *
 bool ctl_done(struct ctl_request *r, const char *what);
 /* An error that names the sources there are. */
 bool ctl_unknown_source(struct ctl_request *r, const char *name);
+/* What an operator has set of a limit, an object as in the list of overrides; NULL: nothing. */
+json_t *ctl_override_of(const struct ctl_request *r, enum queue_level level, struct queue_blob source,
+	struct queue_blob name, enum override_setting setting);
 /* The client has gone before the request was done: what it has changed is logged. */
 void ctl_left(struct ctl_request *r);
 
@@ -131,6 +135,9 @@ bool ctl_pauses(struct ctl_request *r);
 bool ctl_warmup(struct ctl_request *r);
 bool ctl_warmup_act(struct ctl_request *r);
 bool ctl_clear(struct ctl_request *r);
+bool ctl_set(struct ctl_request *r);
+bool ctl_unset(struct ctl_request *r);
+bool ctl_overrides(struct ctl_request *r);
 bool ctl_reload(struct ctl_request *r);
 bool ctl_stop(struct ctl_request *r);
 bool ctl_rotate(struct ctl_request *r);

@@ -6,7 +6,7 @@
  */
 #include "control/ctl_request.h"
 #include "io.h"
-#include "queue/dispatch.h"
+#include "queue/operate.h"
 #include "queue/spool.h"
 #include "queue_store.h"
 #include "report/event.h"
@@ -114,6 +114,7 @@ status_schedule(struct ctl_request *r)
 	set(o, "domains", json_integer(ctl_number(q.domains)));
 	set(o, "sites", json_integer(ctl_number(q.sites)));
 	set(o, "pauses", json_integer(pauses));
+	set(o, "overrides", json_integer(ctl_number(dispatch_overrides(a->dispatch)->count)));
 	set(o, "sessions", status_sessions(a));
 	set(o, "dns", status_dns(dispatch_route(a->dispatch)));
 	set(o, "memory_bytes", json_integer(atomic_load(&a->memory.used_bytes)));

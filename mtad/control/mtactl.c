@@ -114,6 +114,9 @@ static const struct command {
 	{"pause", "", " KIND NAME | pause all", "no new attempts there", OPT_FOR | OPT_REASON, 2, false,
 		false, mtactl_pause_or_resume},
 	{"resume", "", " KIND NAME | resume all", "end a pause", 0, 2, false, false, mtactl_pause_or_resume},
+	{"set", "", " [LEVEL NAME SETTING=VALUE ...]", "a limit for a time; without: list them",
+		OPT_FOR | OPT_REASON | OPT_WATCH, 12, false, false, mtactl_set},
+	{"unset", "", " LEVEL NAME [SETTING ...]", "end that", 0, 12, false, false, mtactl_set},
 	{"clear", "", " SITE [--source S]", "forget what rules taught its lanes", OPT_SOURCE, 1, false, false,
 		mtactl_clear},
 	{"warmup", "", " [ACT SOURCE [PROVIDER]]", "how new addresses get on; change that",
@@ -147,6 +150,13 @@ usage(FILE *out)
 	      "        rules: --provider P, or --domain D, --mx HOST; --phase PHASE; test: --file FILE\n"
 	      "LEVEL   lane, site, source, pool, stream, user, all, profile, warmup\n"
 	      "KIND    domain, site, source, job, user, stream, sender; pause: [--for 2h] [--reason TEXT]\n"
+	      "SETTING connections, connect-rate, rate, recipient-rate, byte-rate; of lanes and sites\n"
+	      "        messages-per-connection; of sites recipients-per-transaction. VALUE: 10/s,500/h or 20 "
+	      "or "
+	      "none\n"
+	      "        set: --for 2h | --for ever [--reason TEXT]; of a lane NAME is SOURCE SITE; of all "
+	      "there "
+	      "is none\n"
 	      "ACT     hold, release, skip, restart, finish: [--reason TEXT] [--yes]; without one, what to "
 	      "show:\n"
 	      "        [--source S] [--provider P] [--history] [--svg FILE] [--plain]\n"

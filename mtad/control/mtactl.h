@@ -52,6 +52,8 @@ int mtactl_pause_or_resume(struct mtactl *m, const struct mtactl_options *o);
 int mtactl_stop(struct mtactl *m, const struct mtactl_options *o);
 /* What lanes have learned is forgotten. */
 int mtactl_clear(struct mtactl *m, const struct mtactl_options *o);
+/* Limits for a time: listed, set, lifted (mtactl_override.c). */
+int mtactl_set(struct mtactl *m, const struct mtactl_options *o);
 /* Warm-ups: looks, holds, releases, skips, restarts, finishes (mtactl_warmup_state.c). */
 int mtactl_warmup(struct mtactl *m, const struct mtactl_options *o);
 const char *mtactl_warmup_act(size_t i); /* "hold" ...; NULL behind the last */
@@ -62,6 +64,8 @@ int mtactl_dkim_check(struct mtactl *m, const struct mtactl_options *o);
 json_t *mtactl_request(const char *command, const struct mtactl_options *o);
 int mtactl_print_json(const json_t *answer, const struct mtactl_options *o, int code);
 bool mtactl_print_error(const json_t *answer);
+/* Asks and shows the answer; an exit code. */
+int mtactl_look_with(struct mtactl *m, const struct mtactl_options *o, json_t *take_request);
 bool mtactl_confirm(const char *question);
 
 /* --- showing (mtactl_show.c) --- */
@@ -101,6 +105,15 @@ void mtactl_show_lanes(const struct mtactl *m, const struct mtactl_options *o, c
 void mtactl_show_sources(const struct mtactl *m, const struct mtactl_options *o, const json_t *answer);
 void mtactl_show_streams(const struct mtactl *m, const struct mtactl_options *o, const json_t *answer);
 void mtactl_show_limits(const struct mtactl *m, const struct mtactl_options *o, const json_t *answer);
+
+/* --- showing overrides (mtactl_override.c) --- */
+
+void mtactl_show_overrides(const struct mtactl *m, const struct mtactl_options *o, const json_t *answer);
+void mtactl_show_set(const struct mtactl *m, const struct mtactl_options *o, const json_t *answer);
+/* "set by root(0) until 14:05 (in 2h): deferred since noon" */
+void mtactl_override_words(char *buf, size_t max, const json_t *override, int64_t now_us);
+/* "mtactl unset site google rate" */
+void mtactl_override_end(char *buf, size_t max, const json_t *override);
 
 /* --- tables (mtactl_table.c) --- */
 

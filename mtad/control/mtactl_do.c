@@ -188,8 +188,8 @@ mtactl_look(struct mtactl *m, const struct mtactl_options *given)
 	return code;
 }
 
-static int
-look_with(struct mtactl *m, const struct mtactl_options *o, json_t *take_request)
+int
+mtactl_look_with(struct mtactl *m, const struct mtactl_options *o, json_t *take_request)
 {
 	int code = 2;
 	json_t *answer = mtactl_ask(m, take_request, NULL, &code);
@@ -208,7 +208,7 @@ mtactl_dkim_check(struct mtactl *m, const struct mtactl_options *o)
 
 	if (o->word_count == 2)
 		(void)json_object_set_new(r, "domain", json_string(o->words[1]));
-	return look_with(m, o, r);
+	return mtactl_look_with(m, o, r);
 }
 
 /* --- change --- */
@@ -346,7 +346,7 @@ mtactl_pause_or_resume(struct mtactl *m, const struct mtactl_options *o)
 	(void)json_object_set_new(r, "name", json_string(all ? "" : o->words[1]));
 	if (for_us > 0)
 		(void)json_object_set_new(r, "for_us", json_integer(for_us));
-	return look_with(m, o, r);
+	return mtactl_look_with(m, o, r);
 }
 
 int
@@ -360,7 +360,7 @@ mtactl_clear(struct mtactl *m, const struct mtactl_options *o)
 	}
 	r = mtactl_request(o->command, o);
 	(void)json_object_set_new(r, "site", json_string(o->words[0]));
-	return look_with(m, o, r);
+	return mtactl_look_with(m, o, r);
 }
 
 /* --- stop --- */

@@ -153,6 +153,8 @@ show_status(const struct mtactl *m, const struct mtactl_options *o, const json_t
 	status_room(m, s, spool);
 	if (mtactl_integer(s, "pauses") > 0)
 		line(m, "pauses", "%lld (mtactl pauses)", (long long)mtactl_integer(s, "pauses"));
+	if (mtactl_integer(s, "overrides") > 0)
+		line(m, "overrides", "%lld (mtactl set)", (long long)mtactl_integer(s, "overrides"));
 	if (mtactl_integer(spool, "quarantined") > 0)
 		line(m, "quarantine", "%s%lld damaged recipients set aside%s", mtactl_red(m),
 			(long long)mtactl_integer(spool, "quarantined"), mtactl_plain(m));
@@ -638,8 +640,9 @@ mtactl_show(const struct mtactl *m, const struct mtactl_options *o, const json_t
 	} table[] = {{"status", show_status}, {"queue", show_queue}, {"sites", show_sites},
 		{"why", mtactl_show_why}, {"lanes", mtactl_show_lanes}, {"sources", mtactl_show_sources},
 		{"streams", mtactl_show_streams}, {"limits", mtactl_show_limits}, {"list", show_list},
-		{"show", show_message}, {"pauses", show_pauses}, {"audit", show_audit}, {"dkim", show_dkim},
-		{"explain", show_explain}, {"rules", show_rules}};
+		{"show", show_message}, {"pauses", show_pauses}, {"overrides", mtactl_show_overrides},
+		{"set", mtactl_show_set}, {"unset", mtactl_show_set}, {"audit", show_audit},
+		{"dkim", show_dkim}, {"explain", show_explain}, {"rules", show_rules}};
 	size_t i;
 
 	for (i = 0; i < sizeof(table) / sizeof(table[0]); i++)
