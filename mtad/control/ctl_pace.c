@@ -116,11 +116,43 @@ block_of_stream(const struct ctl_request *r, const struct queue_reason *reason)
 	return s != NULL ? s->name : "";
 }
 
+/* What an operator has set of the limit that keeps the mail, if it is one. */
+static json_t *
+override_of(const struct ctl_request *r, const struct queue_reason *reason, struct queue_blob name)
+{
+	const char *source = dispatch_source_name(r->app->dispatch, reason->source);
+	struct queue_blob from = {source, strnlen(source, QUEUE_NAME_MAX)};
+	enum override_setting setting = override_setting_of(reason->unit, true);
+
+	switch (reason->why) {
+	case QUEUE_WHY_RATE:
+	case QUEUE_WHY_DISK:
+		return ctl_override_of(r, reason->level, from, name, setting);
+	case QUEUE_WHY_CONNECTIONS:
+		return ctl_override_of(r, reason->level, from, name, OVERRIDE_CONNECTIONS);
+	case QUEUE_WHY_BUSY:
+		return ctl_override_of(r, QUEUE_LEVEL_LANE, from, reason->site, OVERRIDE_CONNECTIONS);
+	case QUEUE_WHY_TOTAL:
+		return ctl_override_of(
+			r, QUEUE_LEVEL_ALL, from, (struct queue_blob){"", 0}, OVERRIDE_CONNECTIONS);
+	default:
+		return NULL;
+	}
+}
+
+/* The text of a value that is one. */
+static struct queue_blob
+json_text(const json_t *v)
+{
+	return (struct queue_blob){json_string_value(v), json_string_length(v)};
+}
+
 /* Into o, always under the same names. */
 static void
 set_reason(const struct ctl_request *r, json_t *o, const struct queue_reason *reason)
 {
 	bool is_rate = reason->why == QUEUE_WHY_RATE || reason->why == QUEUE_WHY_DISK;
+	json_t *override;
 
 	set(o, "why", json_string(whys[reason->why]));
 	set(o, "level", json_string(about(reason)));
@@ -136,6 +168,8 @@ set_reason(const struct ctl_request *r, json_t *o, const struct queue_reason *re
 	set(o, "per_us", json_integer((json_int_t)reason->rate.per_us));
 	set(o, "until_us", json_integer(reason->until_us == INT64_MAX ? 0 : (json_int_t)reason->until_us));
 	set(o, "reason", ctl_blob(reason->reason));
+	if ((override = override_of(r, reason, json_text(json_object_get(o, "name")))) != NULL)
+		set(o, "override", override);
 }
 
 /* A long limit that is used up says more about the hours to come than the last minutes do: the time it leaves
@@ -597,7 +631,7 @@ on_limit(void *arg, const struct queue_limit_view *v)
 {
 	struct ctl_table *t = arg;
 	const char *level = ctl_arg(t->r, "level");
-	json_t *o;
+	json_t *o, *override;
 
 	if (level[0] != '\0' && strcmp(level, levels[v->level]) != 0)
 		return true;
@@ -609,6 +643,10 @@ on_limit(void *arg, const struct queue_limit_view *v)
 		units[v->unit], "limit", (json_int_t)v->rate.count, "per_us", (json_int_t)v->rate.per_us,
 		"used", (json_int_t)v->used, "left", (json_int_t)v->left, "until_us", (json_int_t)v->until_us,
 		"waiters", (json_int_t)v->waiters);
+	override = ctl_override_of(t->r, v->level, v->source, json_text(json_object_get(o, "name")),
+		override_setting_of(v->unit, v->rate.per_us > 0));
+	if (override != NULL)
+		set(o, "override", override);
 	ctl_table_keep(t, limit_weight(v), o);
 	return true;
 }

@@ -225,6 +225,32 @@ write_waiters(char *buf, size_t max, const json_t *row, const char *field, int64
 		strncat(buf, "+", max - strnlen(buf, max) - 1);
 }
 
+/* Of a limit that is not the configuration's: by whom, until when, why. */
+static void
+write_override(char *buf, size_t max, const json_t *row, const char *field, int64_t now_us)
+{
+	const json_t *override = json_object_get(row, field);
+
+	if (override != NULL)
+		mtactl_override_words(buf, max, override, now_us);
+	else
+		snprintf(buf, max, "-");
+}
+
+static bool
+has_override(const json_t *answer)
+{
+	const json_t *row;
+	size_t i;
+
+	json_array_foreach(mtactl_rows(answer), i, row)
+	{
+		if (json_object_get(row, "override") != NULL)
+			return true;
+	}
+	return false;
+}
+
 void
 mtactl_show_limits(const struct mtactl *m, const struct mtactl_options *o, const json_t *answer)
 {
@@ -235,8 +261,10 @@ mtactl_show_limits(const struct mtactl *m, const struct mtactl_options *o, const
 		{"USED", "used", write_amount, true, 0, false},
 		{"LEFT", "left", write_amount, true, 0, false},
 		{"UNTIL", "until_us", mtactl_write_until, true, 0, false},
-		{"WAITING", "waiters", write_waiters, true, 0, false}};
+		{"WAITING", "waiters", write_waiters, true, 0, false},
+		{"BY HAND", "override", write_override, false, 16, false}};
+	const size_t count = sizeof(columns) / sizeof(columns[0]);
 
 	if (!is_empty(answer, "no limits of this level"))
-		SHOW_TABLE(m, o, answer, columns);
+		show_table(m, o, answer, columns, has_override(answer) ? count : count - 1);
 }

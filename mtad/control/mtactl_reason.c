@@ -278,11 +278,38 @@ say_level(struct words *w, const json_t *row)
 		say(w, "%s %s", mtactl_text(row, "level"), mtactl_text(row, "name"));
 }
 
+/* Where the limit is not the configuration's: whose, and how it ends. False: it is. */
+static bool
+say_override(struct words *w, const json_t *row, const struct mtactl_about *about)
+{
+	const json_t *override = json_object_get(row, "override");
+	char text[1000], end[600];
+
+	if (override == NULL)
+		return false;
+	mtactl_override_words(text, sizeof(text), override, about->now_us);
+	mtactl_override_end(end, sizeof(end), override);
+	say(w, "It was %s. `%s` ends that.", text, end);
+	return true;
+}
+
 static void
 say_source_hint(struct words *w, const json_t *row)
 {
 	if ((is(row, "level", "lane") || is(row, "level", "source")) && mtactl_text(row, "pool")[0] != '\0')
 		say(w, ", or add a source to pool %s", mtactl_text(row, "pool"));
+}
+
+/* What would change a limit. */
+static void
+say_raise(struct words *w, const json_t *row, const struct mtactl_about *about)
+{
+	if (say_override(w, row, about))
+		return;
+	say(w, "Raise ");
+	say_setting(w, row, about);
+	say_source_hint(w, row);
+	say(w, ".");
 }
 
 /* --- the sentences --- */
@@ -370,10 +397,8 @@ say_rate(struct words *w, const json_t *row, const struct mtactl_about *about)
 	say(w, ": %s", limit);
 	if (per_us >= LONG_US || until_us > about->now_us + LONG_US)
 		say(w, ", used up; more at %s", when);
-	say(w, ". Raise ");
-	say_setting(w, row, about);
-	say_source_hint(w, row);
-	say(w, ".");
+	say(w, ". ");
+	say_raise(w, row, about);
 }
 
 static void
@@ -384,12 +409,10 @@ say_connections(struct words *w, const json_t *row, const struct mtactl_about *a
 
 	say(w, "Limited by ");
 	say_level(w, row);
-	say(w, ": %s %s at once, all in use. Raise ",
+	say(w, ": %s %s at once, all in use. ",
 		mtactl_count(number, sizeof(number), mtactl_integer(row, "limit")),
 		is_transactions ? "transactions" : "connections");
-	say_setting(w, row, about);
-	say_source_hint(w, row);
-	say(w, ".");
+	say_raise(w, row, about);
 }
 
 static void
@@ -398,11 +421,9 @@ say_busy(struct words *w, const json_t *row, const struct mtactl_about *about)
 	char number[32];
 
 	mtactl_count(number, sizeof(number), mtactl_integer(row, "limit"));
-	say(w, "All connections of the lane %s -> %s are at work: %s. Raise ", mtactl_text(row, "source"),
+	say(w, "All connections of the lane %s -> %s are at work: %s. ", mtactl_text(row, "source"),
 		mtactl_text(row, "site"), number);
-	say_setting(w, row, about);
-	say_source_hint(w, row);
-	say(w, ".");
+	say_raise(w, row, about);
 }
 
 static void
@@ -471,9 +492,8 @@ say_total(struct words *w, const json_t *row, const struct mtactl_about *about)
 	char number[32];
 
 	mtactl_count(number, sizeof(number), mtactl_integer(row, "limit"));
-	say(w, "Other sites have all connections there may be: %s. Raise ", number);
-	say_setting(w, row, about);
-	say(w, ".");
+	say(w, "Other sites have all connections there may be: %s. ", number);
+	say_raise(w, row, about);
 }
 
 static void
