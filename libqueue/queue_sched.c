@@ -575,6 +575,8 @@ queue_sched_lease_done(struct queue_sched *q, struct queue_lease *take_lease, in
 		queue_link_back(&q->fresh, &m->fresh);
 	else if (m->leases == 0)
 		drop_body(q, m); /* all that is left waits: nobody will ask for it soon */
+	if (s != NULL)
+		sched_session_timed(q, s, l);
 	sched_lease_free(q, l);
 	if (s == NULL)
 		return;

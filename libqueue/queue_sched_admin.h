@@ -117,9 +117,10 @@ void queue_sched_walk_domains(
 struct queue_site_view {
 	struct queue_blob site, last_reply, why;
 	uint32_t sessions, sessions_ready, domains;
-	uint64_t ready;              /* and not paused */
-	uint64_t delivered_per_hour; /* recipients, as of the last minutes */
-	int64_t wait_until_us;       /* lane back-off after failed connections */
+	uint64_t ready;                     /* and not paused */
+	uint64_t delivered_per_hour;        /* recipients, as of the last minutes */
+	int64_t wait_until_us;              /* lane back-off after failed connections */
+	int64_t transaction_us, connect_us; /* what they took of late, in the mean; 0: not known */
 	bool is_paused;
 	bool is_starved; /* would open a connection, but connections_total is used up */
 };

@@ -14,6 +14,7 @@
  *   queue_sched_health.c what lanes learn      queue_sched_note.c  what the disk knows
  *   queue_sched_pause.c  pauses      queue_sched_admin.c  filters      queue_sched_view.c  tables
  *   queue_sched_why.c    what mail waits for, and how fast it goes
+ *   queue_sched_snapshot.c   what is queued and known, for a simulation
  */
 #include "queue_sched_objects.h"
 
@@ -102,6 +103,10 @@ void sched_lane_learned(
 void sched_note_want(struct queue_sched *q, struct queue_noting *n);
 /* True: *out is an order to write a note. */
 bool sched_note_next(struct queue_sched *q, struct queue_order *out);
+/* What the note would say at this moment, nothing asked for ahead; valid until the next; empty: nothing. */
+struct queue_blob sched_note_gate_now(struct queue_sched *q, const struct sched_gate *g);
+struct queue_blob sched_note_lane_now(struct queue_sched *q, const struct queue_lane *lane);
+struct queue_blob sched_note_guard_now(struct queue_sched *q, const struct sched_guard *g);
 
 /* queue_sched_limits.c */
 struct queue_blob sched_source_name(const struct queue_sched *q, uint32_t source);
@@ -185,6 +190,8 @@ int64_t sched_cell_next_us(struct sched_cell *cell);
 /* queue_sched_why.c: how fast a site takes mail */
 void sched_tally_add(struct sched_tally *t, int64_t now_us);
 uint64_t sched_tally_per_hour(const struct sched_tally *t, int64_t now_us);
+/* The session has become ready, or is through with a lease (else NULL): what it took, for the site. */
+void sched_session_timed(struct queue_sched *q, struct queue_session *s, const struct queue_lease *l);
 
 /* queue_sched_pause.c */
 bool sched_is_paused(

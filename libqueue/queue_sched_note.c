@@ -80,7 +80,7 @@ value_to(const struct queue_sched *q, const uint8_t *end)
 }
 
 static struct queue_blob
-gate_value(struct queue_sched *q, const struct sched_gate *g)
+gate_value(struct queue_sched *q, const struct sched_gate *g, bool is_now)
 {
 	uint8_t *p = put_head(q, SCHED_NOTE_GATE, (struct queue_blob){g->name, g->name_len}), *count;
 	uint32_t i;
@@ -96,7 +96,7 @@ gate_value(struct queue_sched *q, const struct sched_gate *g)
 		p = queue_bytes_write(p, m->unit, 1);
 		p = queue_bytes_write(p, (uint64_t)m->rate.per_us, 8);
 		p = queue_bytes_write(p, (uint64_t)m->at_us, 8);
-		p = queue_bytes_write(p, (uint64_t)m->asked, 8);
+		p = queue_bytes_write(p, (uint64_t)(is_now ? m->used : m->asked), 8);
 		++*count;
 	}
 	return value_to(q, p);
@@ -160,6 +160,37 @@ guard_value(struct queue_sched *q, const struct sched_guard *g)
 	return value_to(q, p + QUEUE_GUARD_RECORD_BYTES);
 }
 
+/* --- as it stands --- */
+
+struct queue_blob
+sched_note_gate_now(struct queue_sched *q, const struct sched_gate *g)
+{
+	struct queue_warmup warm;
+	uint8_t *p;
+
+	if (g->warm == NULL)
+		return sched_gate_is_spent(q, g) ? (struct queue_blob){"", 0} : gate_value(q, g, true);
+	if (g->warm->day == QUEUE_WARMUP_NO_DAY)
+		return (struct queue_blob){"", 0};
+	/* Encoding takes down what was asked of the disk; here nothing is. */
+	warm = *g->warm;
+	warm.is_storing = false;
+	p = put_head(q, SCHED_NOTE_WARM, (struct queue_blob){g->name, g->name_len});
+	return value_to(q, p + queue_warmup_encode(&warm, true, p));
+}
+
+struct queue_blob
+sched_note_lane_now(struct queue_sched *q, const struct queue_lane *lane)
+{
+	return sched_lane_is_learned(lane) ? lane_value(q, lane) : (struct queue_blob){"", 0};
+}
+
+struct queue_blob
+sched_note_guard_now(struct queue_sched *q, const struct sched_guard *g)
+{
+	return sched_guard_is_over(q, g) ? (struct queue_blob){"", 0} : guard_value(q, g);
+}
+
 /* --- orders --- */
 
 static bool
@@ -174,7 +205,7 @@ order_gate(struct queue_sched *q, struct sched_gate *g, struct queue_order *out)
 	if (g->warm != NULL)
 		out->value = warm_value(q, g, false);
 	else
-		out->value = is_end ? (struct queue_blob){"", 0} : gate_value(q, g);
+		out->value = is_end ? (struct queue_blob){"", 0} : gate_value(q, g, false);
 	return true;
 }
 
@@ -277,7 +308,7 @@ queue_sched_last_notes(struct queue_sched *q, queue_sched_visit_note *visit, voi
 		if (g->warm != NULL)
 			visit(arg, note_key(q, level_letters[g->level], name), warm_value(q, g, true));
 		else if (settle_meters(q, g))
-			visit(arg, note_key(q, level_letters[g->level], name), gate_value(q, g));
+			visit(arg, note_key(q, level_letters[g->level], name), gate_value(q, g, false));
 	}
 }
 

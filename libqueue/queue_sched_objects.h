@@ -135,6 +135,7 @@ struct sched_site {
 	struct sched_text *why, *reply;
 	struct sched_gate *gate;
 	struct sched_tally tally;
+	int64_t transaction_us, connect_us; /* as of late; 0: not known */
 	uint32_t domain_count, sessions;
 	bool is_paused, is_pinned, is_quiet;
 	int64_t quiet_until_us; /* is_quiet holds until then; 0: to be asked */
@@ -187,6 +188,7 @@ struct queue_session {
 	uint8_t state, leases;
 	bool can_overlap, is_probe;
 	int64_t opened_us, idle_since_us;
+	int64_t free_us; /* when it could begin what it does now; 0: it was never ready */
 	void *user;
 };
 

@@ -273,6 +273,7 @@ queue_sched_session_ready(struct queue_sched *q, struct queue_session *s, bool c
 	assert(s->state == SCHED_OPENING && lane->opening > 0);
 	s->state = SCHED_OPEN;
 	s->can_overlap = can_overlap;
+	sched_session_timed(q, s, NULL);
 	lane->opening--;
 	session_leaves_way(q, s);
 	/* Only a connection begun after the failure tells that the site is back. */

@@ -191,6 +191,8 @@ site_view(const struct queue_sched *q, const struct sched_site *s, struct queue_
 		.why = sched_text_blob(s->why),
 		.domains = s->domain_count,
 		.is_paused = s->is_paused,
+		.transaction_us = s->transaction_us,
+		.connect_us = s->connect_us,
 		.delivered_per_hour = sched_tally_per_hour(&s->tally, q->now_us),
 	};
 	for (l = s->ways.next; l != &s->ways; l = l->next)

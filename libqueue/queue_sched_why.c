@@ -35,7 +35,8 @@ enum {
 	TALLY_SECONDS_MIN = 60,  /* what came in less is taken as come in so long */
 	TALLY_HALVINGS_MAX = 40, /* nothing is left */
 };
-#define SECOND_US INT64_C(1000000)
+#define LAST_MAX_US (INT64_C(3600) * 1000000)
+#define SECOND_US   INT64_C(1000000)
 
 /* The clock may have been set back; then nothing fades. */
 static void
@@ -75,6 +76,33 @@ sched_tally_per_hour(const struct sched_tally *t, int64_t now_us)
 
 	tally_fade(&now, now_us);
 	return now.rcpts * 3600 / (now.seconds > least ? now.seconds : least);
+}
+
+/* An eighth of the way towards the last. A clock that was set tells nothing. */
+static void
+smooth(int64_t *average_us, int64_t last_us)
+{
+	if (last_us <= 0 || last_us > LAST_MAX_US)
+		return;
+	*average_us = *average_us == 0 ? last_us : *average_us + (last_us - *average_us) / 8;
+	if (*average_us <= 0)
+		*average_us = 1;
+}
+
+void
+sched_session_timed(struct queue_sched *q, struct queue_session *s, const struct queue_lease *l)
+{
+	struct sched_site *site = s->lane->site;
+	int64_t from_us;
+
+	if (l == NULL) {
+		smooth(&site->connect_us, q->now_us - s->opened_us);
+	} else if (l->is_good && s->free_us != 0) {
+		/* The second lease of two waits for the first. */
+		from_us = l->taken_us > s->free_us ? l->taken_us : s->free_us;
+		smooth(&site->transaction_us, q->now_us - from_us);
+	}
+	s->free_us = q->now_us;
 }
 
 /* --- gates --- */
