@@ -27,7 +27,6 @@
 static const int64_t second_us = 1000000;
 static const int64_t hosts_min_us = 60 * second_us, hosts_max_us = 86400 * second_us;
 static const int64_t fail_max_us = 900 * second_us;
-static const char *const tls_words[] = {"none", "may", "encrypt", "verify"}; /* of enum conf_tls */
 
 enum way { WAY_MX, WAY_IMPLICIT, WAY_LITERAL, WAY_ROUTE };
 
@@ -70,8 +69,6 @@ struct mx {
 	uint16_t port;
 	int provider;
 	enum conf_family family;
-	const char *own_limits; /* name of the domain block with limits of its own; NULL: none */
-	enum conf_tls own_tls;  /* of a domain that differs from its site in TLS or port; else UNSET */
 	bool allows_private;
 	int64_t expire_us; /* monotonic; of the first answer that ends */
 	struct route_result *result;
@@ -425,16 +422,11 @@ take_settings(struct mx *m, const char *best_mx)
 	const struct conf *c = m->conf;
 	const struct conf_provider *provider;
 	const struct conf_domain *block = conf_domain_find(c, m->domain, strnlen(m->domain, DOMAIN_MAX));
-	struct conf_delivery delivery, common;
+	struct conf_delivery delivery;
 
 	m->provider = m->way == WAY_ROUTE ? -1 : site_provider(c, m->domain, best_mx);
 	provider = m->provider >= 0 ? &c->providers[m->provider] : NULL;
 	conf_delivery_merge(c, block, provider, &delivery);
-	conf_delivery_merge(c, NULL, provider, &common);
-	if (block != NULL && strncmp(block->name, "*", 2) != 0 && conf_delivery_is_limited(&block->delivery))
-		m->own_limits = block->name;
-	if (delivery.tls != common.tls || delivery.port != common.port)
-		m->own_tls = (enum conf_tls)delivery.tls;
 	m->port = (uint16_t)delivery.port;
 	m->family = (enum conf_family)delivery.family;
 	m->allows_private = delivery.allow_private;
@@ -502,22 +494,6 @@ name_site(struct mx *m)
 	site_name_of_set(names, m->host_count, m->site);
 }
 
-/* Sessions and limits serve all domains of a site. So a domain block with limits of its own is a site of its
- * own, and a domain with TLS or a port of its own as well: its mail must not go through a session that was
- * opened without its certificate check. */
-static void
-set_apart(struct mx *m)
-{
-	size_t len = strnlen(m->site, sizeof(m->site));
-
-	if (m->own_limits != NULL)
-		snprintf(m->site + len, sizeof(m->site) - len, "@%s", m->own_limits);
-	len = strnlen(m->site, sizeof(m->site));
-	if (m->own_tls != CONF_TLS_UNSET)
-		snprintf(m->site + len, sizeof(m->site) - len, "/%s:%u", tls_words[m->own_tls],
-			(unsigned)m->port);
-}
-
 /* RFC 5321 5.1, by name; by address it is seen in judge(). */
 static void
 find_self(struct mx *m)
@@ -537,7 +513,7 @@ choose_and_resolve(struct mx *m)
 	if (!take_settings(m, m->hosts[0].name))
 		return;
 	name_site(m);
-	set_apart(m);
+	site_set_apart(m->conf, m->domain, m->provider, m->site);
 	find_self(m);
 	for (uint32_t i = 0; i < m->host_count; i++)
 		m->hosts[i].port = m->port;
@@ -617,7 +593,7 @@ begin_route(struct mx *m)
 	snprintf(m->site, sizeof(m->site), "route:%.280s", m->route->name);
 	if (!take_settings(m, NULL))
 		return;
-	set_apart(m);
+	site_set_apart(m->conf, m->domain, m->provider, m->site);
 	set_hosts_max(m, count);
 	for (size_t i = 0; i < count; i++) {
 		const struct conf_route_host *from = &m->route->host_list[i];
@@ -695,7 +671,6 @@ mx_start(const struct mx_context *context, const struct conf *conf, const char *
 	m->magic = MX_MAGIC;
 	m->context = *context;
 	m->conf = conf_ref(conf);
-	m->own_tls = CONF_TLS_UNSET;
 	m->done = done;
 	m->arg = arg;
 	m->provider = -1;

@@ -21,4 +21,11 @@ int site_provider(const struct conf *conf, const char *domain, const char *best_
 
 /* `names` lower case, best first, each once. Sorts a copy; count is 1 or more. */
 void site_name_of_set(const char *const *names, size_t count, char out[SITE_NAME_MAX]);
+/* Appends to the name what sets this domain apart from others of the site; provider: index, or -1. */
+void site_set_apart(const struct conf *conf, const char *domain, int provider, char site[SITE_NAME_MAX]);
+/* What the site of a domain, called `site` under `from`, would be called under `to`, as far as its name
+ * tells: the MX hosts behind a provider's name are not known, so what is with a provider stays there while
+ * there is one of that name, or stays together under it. */
+void site_rename(const struct conf *from, const struct conf *to, const char *domain, const char *site,
+	char out[SITE_NAME_MAX]);
 #endif
