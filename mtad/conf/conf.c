@@ -8,6 +8,7 @@
  * given out.
  */
 #include "conf/conf_check.h"
+#include "conf/conf_copy.h"
 #include "conf/conf_load.h"
 
 #include "base/domain.h"
@@ -141,6 +142,17 @@ conf_load_bytes(const char *file, const char *bytes, size_t len, FILE *out)
 	struct conf_loader l;
 
 	conf_loader_init(&l, file, out);
+	conf_parse_bytes(&l.raw, &l.scratch, file, bytes, len, &l.report);
+	return loader_finish(&l);
+}
+
+const struct conf *
+conf_load_copy(const char *file, const char *bytes, size_t len, FILE *out)
+{
+	struct conf_loader l;
+
+	conf_loader_init(&l, file, out);
+	l.is_copy = true;
 	conf_parse_bytes(&l.raw, &l.scratch, file, bytes, len, &l.report);
 	return loader_finish(&l);
 }

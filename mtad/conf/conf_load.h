@@ -38,6 +38,7 @@ struct conf_loader {
 	struct conf_arena scratch;
 	struct conf_report report;
 	struct conf_raw raw;
+	bool is_copy;       /* of one that was checked: the files it names are not looked at */
 	const char *folder; /* the process's own, for a file that was named relative to it */
 	const struct conf_raw_block *
 		*blocks[CONF_KIND_COUNT]; /* block n of a kind: n-th struct of its array */
