@@ -2,6 +2,7 @@
 /*
  * What an operator changes. Each change is logged with who asked for it, also when it was broken off.
  */
+#include "control/ctl_reason.h"
 #include "control/ctl_request.h"
 #include "daemon.h"
 #include "intake/dkim.h"
@@ -174,29 +175,14 @@ ctl_count(struct ctl_request *r)
 
 /* --- pauses --- */
 
-static const char *const pause_kinds[] = {[QUEUE_PAUSE_ALL] = "all",
-	[QUEUE_PAUSE_DOMAIN] = "domain",
-	[QUEUE_PAUSE_SITE] = "site",
-	[QUEUE_PAUSE_SOURCE] = "source",
-	[QUEUE_PAUSE_JOB] = "job",
-	[QUEUE_PAUSE_USER] = "user",
-	[QUEUE_PAUSE_STREAM] = "stream",
-	[QUEUE_PAUSE_SENDER] = "sender"};
-
-const char *
-ctl_pause_kind(enum queue_pause_kind kind)
-{
-	return pause_kinds[kind];
-}
-
 /* -1: not a kind. */
 static int
 pause_kind(const struct ctl_request *r)
 {
 	size_t i;
 
-	for (i = 0; i < sizeof(pause_kinds) / sizeof(pause_kinds[0]); i++)
-		if (strcmp(pause_kinds[i], ctl_arg(r, "kind")) == 0)
+	for (i = 0; i < QUEUE_PAUSE_KINDS; i++)
+		if (strcmp(ctl_pause_kind((enum queue_pause_kind)i), ctl_arg(r, "kind")) == 0)
 			return (int)i;
 	return -1;
 }
@@ -219,9 +205,10 @@ pause_name(struct ctl_request *r, int kind, struct queue_blob *out)
 
 	*out = text(name);
 	if (kind != QUEUE_PAUSE_ALL && out->len == 0)
-		return !ctl_error(r, "%s: a name is needed", pause_kinds[kind]);
+		return !ctl_error(r, "%s: a name is needed", ctl_pause_kind((enum queue_pause_kind)kind));
 	if (out->len > PAUSE_NAME_MAX)
-		return !ctl_error(r, "%s: no name is as long as this", pause_kinds[kind]);
+		return !ctl_error(
+			r, "%s: no name is as long as this", ctl_pause_kind((enum queue_pause_kind)kind));
 	if (kind != QUEUE_PAUSE_DOMAIN)
 		return true;
 	if ((len = domain_normalise(out->ptr, out->len, r->domain, sizeof(r->domain))) < 0)
@@ -279,7 +266,7 @@ pause_row(void *arg, const struct queue_pause_view *v)
 			       ? json_string(dispatch_source_name(r->app->dispatch, v->source))
 			       : ctl_blob(v->name);
 
-	ctl_row(r, json_pack("{s:s,s:o,s:o,s:I}", "kind", pause_kinds[v->kind], "name", name, "reason",
+	ctl_row(r, json_pack("{s:s,s:o,s:o,s:I}", "kind", ctl_pause_kind(v->kind), "name", name, "reason",
 			   ctl_blob(v->reason), "until_us",
 			   (json_int_t)(v->until_us == INT64_MAX ? 0 : v->until_us)));
 	return true;

@@ -5,6 +5,7 @@
  * The schedule says it in numbers and names (queue_sched_why.h); here they become JSON, under the same names
  * wherever a reason stands. Words are the client's.
  */
+#include "control/ctl_reason.h"
 #include "control/ctl_table.h"
 #include "queue/dispatch.h"
 #include "queue_sched_why.h"
@@ -22,13 +23,6 @@ enum {
 	TEXT_MAX = 2200, /* a user and a job, and what stands around them */
 };
 #define HOUR_US (INT64_C(3600) * 1000000)
-
-static const char *const whys[QUEUE_WHY_COUNT] = {"going", "leased", "retry", "scheduled", "held", "paused",
-	"route", "rate", "connections", "busy", "opening", "backoff", "stopped", "warmup", "quiet", "total",
-	"disk"};
-static const char *const levels[QUEUE_LEVEL_COUNT] = {
-	"lane", "site", "source", "pool", "stream", "user", "all", "profile", "warmup"};
-static const char *const units[QUEUE_UNIT_COUNT] = {"connections", "messages", "recipients", "bytes"};
 
 static void
 set(json_t *o, const char *name, json_t *take_value)
@@ -56,48 +50,7 @@ is_same(struct queue_blob a, struct queue_blob b)
 	return a.len == b.len && memcmp(a.ptr, b.ptr, a.len) == 0;
 }
 
-/* Of a stream "user/job/class", as its class is a part of it. */
-static json_t *
-level_name(enum queue_level level, struct queue_blob name, enum queue_class klass)
-{
-	char text[TEXT_MAX];
-	int len;
-
-	if (level != QUEUE_LEVEL_STREAM)
-		return ctl_blob(name);
-	len = snprintf(text, sizeof(text), "%.*s/%s", (int)name.len, (const char *)name.ptr,
-		queue_class_text(klass));
-	return ctl_blob((struct queue_blob){text, (size_t)len});
-}
-
 /* --- reasons --- */
-
-/* What the reason is about: a level of limits, or a kind of pause. */
-static const char *
-about(const struct queue_reason *r)
-{
-	switch (r->why) {
-	case QUEUE_WHY_PAUSED:
-		return ctl_pause_kind(r->pause);
-	case QUEUE_WHY_RATE:
-	case QUEUE_WHY_CONNECTIONS:
-	case QUEUE_WHY_DISK:
-		return levels[r->level];
-	case QUEUE_WHY_BUSY:
-	case QUEUE_WHY_OPENING:
-	case QUEUE_WHY_BACKOFF:
-	case QUEUE_WHY_STOPPED:
-		return levels[QUEUE_LEVEL_LANE];
-	case QUEUE_WHY_QUIET:
-		return levels[QUEUE_LEVEL_SITE];
-	case QUEUE_WHY_WARMUP:
-		return levels[QUEUE_LEVEL_WARMUP];
-	case QUEUE_WHY_TOTAL:
-		return levels[QUEUE_LEVEL_ALL];
-	default:
-		return "";
-	}
-}
 
 /* The block that limits a stream, by its name; empty: none, or another level. */
 static const char *
@@ -151,23 +104,10 @@ json_text(const json_t *v)
 static void
 set_reason(const struct ctl_request *r, json_t *o, const struct queue_reason *reason)
 {
-	bool is_rate = reason->why == QUEUE_WHY_RATE || reason->why == QUEUE_WHY_DISK;
 	json_t *override;
 
-	set(o, "why", json_string(whys[reason->why]));
-	set(o, "level", json_string(about(reason)));
-	set(o, "name",
-		level_name(reason->why == QUEUE_WHY_PAUSED ? QUEUE_LEVEL_ALL : reason->level, reason->name,
-			reason->klass));
-	set(o, "source", json_string(dispatch_source_name(r->app->dispatch, reason->source)));
-	set(o, "site", ctl_blob(reason->site));
-	set(o, "pool", ctl_blob(reason->pool));
-	set(o, "block", json_string(block_of_stream(r, reason)));
-	set(o, "unit", json_string(is_rate ? units[reason->unit] : ""));
-	set(o, "limit", json_integer(is_rate ? (json_int_t)reason->rate.count : (json_int_t)reason->count));
-	set(o, "per_us", json_integer((json_int_t)reason->rate.per_us));
-	set(o, "until_us", json_integer(reason->until_us == INT64_MAX ? 0 : (json_int_t)reason->until_us));
-	set(o, "reason", ctl_blob(reason->reason));
+	ctl_reason(o, reason, dispatch_source_name(r->app->dispatch, reason->source),
+		block_of_stream(r, reason));
 	if ((override = override_of(r, reason, json_text(json_object_get(o, "name")))) != NULL)
 		set(o, "override", override);
 }
@@ -238,7 +178,7 @@ add_reason(void *arg, const struct queue_reason *reason)
 			.site = none,
 			.pool = none,
 			.source = UINT32_MAX};
-	snprintf(key, sizeof(key), "%d %s %d %lld %lld %u %d %.*s", (int)what.why, about(&what),
+	snprintf(key, sizeof(key), "%d %s %d %lld %lld %u %d %.*s", (int)what.why, ctl_reason_about(&what),
 		(int)what.unit, (long long)what.rate.count, (long long)what.rate.per_us,
 		(unsigned)what.source, (int)what.klass, (int)what.name.len, (const char *)what.name.ptr);
 	if ((o = json_object_get(r->sums, key)) == NULL) {
@@ -279,7 +219,7 @@ send_reasons(struct ctl_request *r, json_t *summary, struct queue_blob site)
 		const char *why = json_string_value(json_object_get(row, "why"));
 		uint64_t rcpts = (uint64_t)integer(row, "recipients");
 
-		for (i = 0; i < 3 && strcmp(why, whys[of_states[i]]) != 0; i++)
+		for (i = 0; i < 3 && strcmp(why, ctl_whys[of_states[i]]) != 0; i++)
 			;
 		if (i < 3)
 			counts[i] += rcpts;
@@ -633,14 +573,14 @@ on_limit(void *arg, const struct queue_limit_view *v)
 	const char *level = ctl_arg(t->r, "level");
 	json_t *o, *override;
 
-	if (level[0] != '\0' && strcmp(level, levels[v->level]) != 0)
+	if (level[0] != '\0' && strcmp(level, ctl_levels[v->level]) != 0)
 		return true;
 	t->rows++;
 	if (!ctl_table_wants(t, limit_weight(v)))
 		return true;
-	o = json_pack("{s:s,s:o,s:o,s:s,s:I,s:I,s:I,s:I,s:I,s:I}", "level", levels[v->level], "name",
-		level_name(v->level, v->name, v->klass), "source", ctl_blob(v->source), "unit",
-		units[v->unit], "limit", (json_int_t)v->rate.count, "per_us", (json_int_t)v->rate.per_us,
+	o = json_pack("{s:s,s:o,s:o,s:s,s:I,s:I,s:I,s:I,s:I,s:I}", "level", ctl_levels[v->level], "name",
+		ctl_level_name(v->level, v->name, v->klass), "source", ctl_blob(v->source), "unit",
+		ctl_units[v->unit], "limit", (json_int_t)v->rate.count, "per_us", (json_int_t)v->rate.per_us,
 		"used", (json_int_t)v->used, "left", (json_int_t)v->left, "until_us", (json_int_t)v->until_us,
 		"waiters", (json_int_t)v->waiters);
 	override = ctl_override_of(t->r, v->level, v->source, json_text(json_object_get(o, "name")),
@@ -663,7 +603,7 @@ ctl_limits(struct ctl_request *r)
 	const char *level = ctl_arg(r, "level");
 	size_t i;
 
-	for (i = 0; i < QUEUE_LEVEL_COUNT && strcmp(level, levels[i]) != 0; i++)
+	for (i = 0; i < QUEUE_LEVEL_COUNT && strcmp(level, ctl_levels[i]) != 0; i++)
 		;
 	if (level[0] != '\0' && i == QUEUE_LEVEL_COUNT)
 		return ctl_error(r, "--level takes lane, site, source, pool, stream, user or all");

@@ -87,7 +87,6 @@ json_t *ctl_blob(struct queue_blob b);
 /* Jansson has no unsigned integers; nothing here is as large as that. */
 json_int_t ctl_number(uint64_t v);
 json_t *ctl_id(queue_id id);
-const char *ctl_pause_kind(enum queue_pause_kind kind);
 /* NULL: it has ended. */
 const struct queue_rcpt *ctl_loaded_rcpt(const struct queue_loaded *loaded, uint16_t n);
 /* From args: all, id, n, domain, site, job, user, held, waiting, sender. False: an error was set: something
@@ -138,6 +137,7 @@ bool ctl_clear(struct ctl_request *r);
 bool ctl_set(struct ctl_request *r);
 bool ctl_unset(struct ctl_request *r);
 bool ctl_overrides(struct ctl_request *r);
+bool ctl_simulate(struct ctl_request *r);
 bool ctl_reload(struct ctl_request *r);
 bool ctl_stop(struct ctl_request *r);
 bool ctl_rotate(struct ctl_request *r);
