@@ -128,16 +128,17 @@ bool
 simulate_add_record(struct simulate_queue *s, struct queue_blob value)
 {
 	struct simulate_record *grown = grow(s->records, s->record_count, &s->record_max, sizeof(*grown));
-	void *bytes = malloc(value.len + 1);
 
-	if (grown != NULL)
-		s->records = grown;
-	if (grown == NULL || bytes == NULL) {
-		free(bytes);
+	if (grown == NULL)
 		return false;
-	}
-	memcpy(bytes, value.ptr, value.len);
-	s->records[s->record_count++] = (struct simulate_record){bytes, value.len};
+	s->records = grown;
+	grown += s->record_count;
+	if ((grown->bytes = malloc(value.len + 1)) == NULL)
+		return false;
+	grown->len = value.len;
+	if (value.len > 0)
+		memcpy(grown->bytes, value.ptr, value.len);
+	s->record_count++;
 	return true;
 }
 
