@@ -65,7 +65,7 @@ _mtactl()
 		words=("${COMP_WORDS[@]}") cword=$COMP_CWORD
 		cur=${COMP_WORDS[COMP_CWORD]} prev=${COMP_WORDS[COMP_CWORD-1]}
 	}
-	local looks='status queue sites why lanes sources streams limits list show pauses audit explain rules'
+	local looks='status queue sites why lanes sources streams limits list show pauses audit explain rules simulate'
 	local changes='retry hold release bounce delete'
 	local others='pause resume set unset clear reload stop rotate dkim passwd warmup help version'
 	local filters='--domain --site --sender --user --job --held --waiting'
@@ -77,7 +77,7 @@ _mtactl()
 		case ${words[i]} in
 		-c|--socket) mtactl+=("${words[i]}" "${words[i+1]}"); ((i++)) ;;
 		--domain|--site|--sender|--user|--job|--limit|--by|--reason|--for|--selector|--algorithm|--out|--level|--provider|--mx|--phase|--file|--source) ((i++)) ;;
-		--curve|--volumes|--volume|--providers|--start|--svg) ((i++)) ;;
+		--curve|--volumes|--volume|--providers|--start|--svg|--top|--days) ((i++)) ;;
 		-*) ;;
 		*) command=${words[i]} at=$i; break ;;
 		esac
@@ -108,7 +108,8 @@ _mtactl()
 			COMPREPLY=($(compgen -W "$(_mtactl_providers)" -- "$cur"))
 		fi
 		return ;;
-	--sender|--limit|--reason|--selector|--mx) return ;;
+	--sender|--limit|--reason|--selector|--mx|--top) return ;;
+	--days) COMPREPLY=($(compgen -W '1 3 7 14 30' -- "$cur")); return ;;
 	esac
 
 	case $command in
@@ -137,6 +138,13 @@ _mtactl()
 			COMPREPLY=($(compgen -W 'test list' -- "$cur"))
 		else
 			COMPREPLY=($(compgen -W '--provider --domain --mx --phase --file --json' -- "$cur"))
+		fi ;;
+	simulate)
+		if [[ $cur == -* ]]; then
+			COMPREPLY=($(compgen -W '--top --days --json' -- "$cur"))
+		elif ((cword == at + 1)); then
+			compopt -o filenames 2>/dev/null
+			COMPREPLY=($(compgen -f -- "$cur"))
 		fi ;;
 	stop) COMPREPLY=($(compgen -W '--no-wait --json' -- "$cur")) ;;
 	list)

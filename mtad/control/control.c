@@ -52,6 +52,7 @@ static const struct ctl_command commands[] = {
 	{"set", CTL_QUEUE, ctl_set},
 	{"unset", CTL_QUEUE, ctl_unset},
 	{"overrides", CTL_QUEUE, ctl_overrides},
+	{"simulate", CTL_MAIN, ctl_simulate},
 	{"reload", CTL_MAIN, ctl_reload},
 	{"stop", CTL_MAIN, ctl_stop},
 	{"rotate", CTL_REPORT, ctl_rotate},

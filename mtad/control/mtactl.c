@@ -38,6 +38,7 @@ enum {
 	OPT_SOURCE = 1 << 15,
 	OPT_WARMUP = 1 << 16,
 	OPT_YES = 1 << 17,
+	OPT_SIMULATE = 1 << 18,
 	LOOK = OPT_LIMIT | OPT_WATCH,
 	CHANGE = OPT_FILTER | OPT_ALL | OPT_ASK,
 };
@@ -62,7 +63,8 @@ static const struct {
 	{"mx", 'M', required_argument, OPT_RULES}, {"phase", 'p', required_argument, OPT_RULES},
 	{"file", 'f', required_argument, OPT_RULES}, {"level", 'E', required_argument, OPT_LEVEL},
 	{"source", 's', required_argument, OPT_SOURCE}, {"history", 'Y', no_argument, OPT_WARMUP},
-	{"svg", 'g', required_argument, OPT_WARMUP}, {"plain", 'L', no_argument, OPT_WARMUP}};
+	{"svg", 'g', required_argument, OPT_WARMUP}, {"plain", 'L', no_argument, OPT_WARMUP},
+	{"top", 't', required_argument, OPT_SIMULATE}, {"days", 'a', required_argument, OPT_SIMULATE}};
 enum { OPTIONS = sizeof(options) / sizeof(options[0]) };
 
 /* --- commands --- */
@@ -121,6 +123,8 @@ static const struct command {
 		mtactl_clear},
 	{"warmup", "", " [ACT SOURCE [PROVIDER]]", "how new addresses get on; change that",
 		OPT_WARMUP | OPT_SOURCE | OPT_YES | OPT_REASON, 3, false, false, mtactl_warmup},
+	{"simulate", "", " CONFIG", "when the queue would be empty with it", OPT_SIMULATE, 1, false, false,
+		mtactl_simulate},
 	{"reload", "daemon", "", "read the configuration again", 0, 0, false, false, mtactl_look},
 	{"stop", "", " [--no-wait]", "end, and wait for the end", OPT_NO_WAIT, 0, false, false, mtactl_stop},
 	{"rotate", "", "", "begin new accounting files", 0, 0, false, false, mtactl_look},
@@ -160,6 +164,7 @@ usage(FILE *out)
 	      "ACT     hold, release, skip, restart, finish: [--reason TEXT] [--yes]; without one, what to "
 	      "show:\n"
 	      "        [--source S] [--provider P] [--history] [--svg FILE] [--plain]\n"
+	      "CONFIG  a configuration file: [--top N] [--days N]\n"
 	      "PLAN    [--curve NAME | --volumes A,B,C] [--volume N] [--providers P=40%,...] [--start DATE]\n"
 	      "        [--svg FILE] [--plain]\n"
 	      "See mtactl(8).\n",
@@ -240,12 +245,12 @@ is_one_of(const char *word, const char *(*at)(size_t i))
 /* --- the command line --- */
 
 static bool
-take_limit(struct mtactl_options *o, const char *word)
+take_limit(struct mtactl_options *o, const char *name, const char *word)
 {
 	size_t digits = strspn(word, "0123456789");
 
 	if (digits == 0 || digits > 9 || word[digits] != '\0') {
-		fputs("mtactl: --limit takes a number; 0 is all\n", stderr);
+		fprintf(stderr, "mtactl: --%s takes a number; 0 is all\n", name);
 		return false;
 	}
 	o->limit = strtoll(word, NULL, 10);
@@ -289,7 +294,11 @@ take_option(struct mtactl *m, struct mtactl_options *o, size_t i)
 	case 'b':
 		return take_by(o, optarg);
 	case 'l':
-		return take_limit(o, optarg);
+	case 't':
+		return take_limit(o, options[i].name, optarg);
+	case 'a':
+		o->days = optarg;
+		return true;
 	case 'B':
 		return o->body = true;
 	case 'w':

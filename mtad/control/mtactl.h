@@ -25,7 +25,7 @@ struct mtactl {
 /* What the command line says behind the command. */
 struct mtactl_options {
 	const char *command;
-	const char *by, *reason, *duration, *svg;
+	const char *by, *reason, *duration, *svg, *days;
 	int64_t limit; /* -1: not given */
 	bool body, watch, yes, dry_run, no_wait, plain;
 	json_t *filter; /* fields of the request */
@@ -41,6 +41,10 @@ typedef void mtactl_on_row(json_t *answer, json_t *row);
 /* The whole answer: {"rows": [...], "summary": {...}, "error": "..."}; the exit code of the daemon in
  * *out_exit. NULL: the daemon cannot be asked; that was said on stderr. */
 json_t *mtactl_ask(struct mtactl *m, json_t *take_request, mtactl_on_row *on_row, int *out_exit);
+/* The same, but rows go to `each` and not into the answer. */
+typedef void mtactl_each_row(void *arg, json_t *row);
+json_t *mtactl_ask_each(
+	struct mtactl *m, json_t *take_request, mtactl_each_row *each, void *arg, int *out_exit);
 
 /* --- doing (mtactl_do.c): exit codes --- */
 
@@ -155,4 +159,6 @@ int mtactl_warmup_plan(struct mtactl *m, int argc, char **argv);
 int mtactl_explain(struct mtactl *m, const struct mtactl_options *o);
 /* rules list, rules test (mtactl_rules.c): 0 when a rule holds, 1 when none does. */
 int mtactl_rules(struct mtactl *m, const struct mtactl_options *o);
+/* The queue of the daemon under another configuration (mtactl_simulate.c). */
+int mtactl_simulate(struct mtactl *m, const struct mtactl_options *o);
 #endif

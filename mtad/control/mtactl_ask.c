@@ -85,9 +85,16 @@ append(json_t *answer, json_t *row)
 	(void)json_array_append(json_object_get(answer, "rows"), row);
 }
 
+/* What becomes of rows. */
+struct taker {
+	mtactl_on_row *on_row;
+	mtactl_each_row *each; /* NULL: on_row */
+	void *arg;
+};
+
 /* One frame into the answer. False: it was the last. */
 static bool
-take_frame(json_t *answer, json_t *frame, mtactl_on_row *on_row, int *out_exit)
+take_frame(json_t *answer, json_t *frame, const struct taker *t, int *out_exit)
 {
 	json_t *row = json_object_get(frame, "row"), *end = json_object_get(frame, "end");
 
@@ -95,15 +102,17 @@ take_frame(json_t *answer, json_t *frame, mtactl_on_row *on_row, int *out_exit)
 		*out_exit = (int)json_integer_value(end);
 		return false;
 	}
-	if (row != NULL)
-		on_row(answer, row);
+	if (row != NULL && t->each != NULL)
+		t->each(t->arg, row);
+	else if (row != NULL)
+		t->on_row(answer, row);
 	else
 		(void)json_object_update(answer, frame);
 	return true;
 }
 
 static bool
-read_answer(const struct mtactl *m, int fd, json_t *answer, mtactl_on_row *on_row, int *out_exit)
+read_answer(const struct mtactl *m, int fd, json_t *answer, const struct taker *t, int *out_exit)
 {
 	static char buf[4 * (CTL_HEAD_BYTES + CTL_FRAME_MAX)];
 	size_t len = 0, used;
@@ -121,7 +130,7 @@ read_answer(const struct mtactl *m, int fd, json_t *answer, mtactl_on_row *on_ro
 		len += (size_t)n;
 		for (used = 0; more && (got = ctl_read_frame(buf + used, len - used, &frame)) > 0;
 			used += (size_t)got) {
-			more = take_frame(answer, frame, on_row, out_exit);
+			more = take_frame(answer, frame, t, out_exit);
 			json_decref(frame);
 		}
 		if (got < 0) {
@@ -134,8 +143,8 @@ read_answer(const struct mtactl *m, int fd, json_t *answer, mtactl_on_row *on_ro
 	return true;
 }
 
-json_t *
-mtactl_ask(struct mtactl *m, json_t *take_request, mtactl_on_row *on_row, int *out_exit)
+static json_t *
+ask(struct mtactl *m, json_t *take_request, const struct taker *t, int *out_exit)
 {
 	json_t *answer = json_pack("{s:[]}", "rows");
 	int fd = connect_daemon(m);
@@ -145,7 +154,7 @@ mtactl_ask(struct mtactl *m, json_t *take_request, mtactl_on_row *on_row, int *o
 	 * same. */
 	if (fd >= 0) {
 		(void)send_request(fd, take_request);
-		ok = read_answer(m, fd, answer, on_row != NULL ? on_row : append, out_exit);
+		ok = read_answer(m, fd, answer, t, out_exit);
 		close(fd);
 		if (!ok)
 			complain(m, "the daemon closed the connection before its answer was whole");
@@ -156,4 +165,20 @@ mtactl_ask(struct mtactl *m, json_t *take_request, mtactl_on_row *on_row, int *o
 	json_decref(answer);
 	*out_exit = 2;
 	return NULL;
+}
+
+json_t *
+mtactl_ask(struct mtactl *m, json_t *take_request, mtactl_on_row *on_row, int *out_exit)
+{
+	const struct taker t = {.on_row = on_row != NULL ? on_row : append};
+
+	return ask(m, take_request, &t, out_exit);
+}
+
+json_t *
+mtactl_ask_each(struct mtactl *m, json_t *take_request, mtactl_each_row *each, void *arg, int *out_exit)
+{
+	const struct taker t = {.each = each, .arg = arg};
+
+	return ask(m, take_request, &t, out_exit);
 }
