@@ -33,7 +33,9 @@ struct queue_pool {
 	const struct queue_limits *limits;
 };
 struct queue_stream_policy {
-	uint32_t weight; /* 1..: its share of the recipients of each way, beside others of its class */
+	/* 1..: shares of the recipients that go to a site, among those of a class. */
+	uint32_t weight;                        /* of the stream, beside others of its user */
+	uint32_t user_weight;                   /* of the user, beside others; the same for all its streams */
 	const struct queue_limits *limits;      /* NULL: none */
 	const struct queue_limits *user_limits; /* over all streams of the user */
 };

@@ -23,8 +23,8 @@
 static struct queue_map *
 map_at(struct queue_sched *q, size_t i)
 {
-	struct queue_map *maps[] = {&q->messages, &q->users, &q->streams, &q->cells, &q->flows, &q->ways,
-		&q->domains, &q->sites, &q->lanes, &q->gates, &q->pauses, &q->guards};
+	struct queue_map *maps[] = {&q->messages, &q->users, &q->streams, &q->cells, &q->flows, &q->parties,
+		&q->ways, &q->domains, &q->sites, &q->lanes, &q->gates, &q->pauses, &q->guards};
 
 	return i < sizeof(maps) / sizeof(maps[0]) ? maps[i] : NULL;
 }

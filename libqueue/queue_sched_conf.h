@@ -76,7 +76,7 @@ struct queue_sched_conf {
 	const struct queue_source *sources;
 	const struct queue_pool *pools; /* one at least: 0 is the default */
 	uint32_t source_count, pool_count;
-	/* Weight and limits of a stream; may be NULL: weight 1, no limits. */
+	/* Weight and limits of a stream and of its user; may be NULL: weight 1, no limits. */
 	void (*stream)(void *arg, struct queue_blob user, struct queue_blob job, enum queue_class klass,
 		struct queue_stream_policy *out);
 	/* Borrowed like policies: what goes for the one lane from this source to this site. NULL: nothing of

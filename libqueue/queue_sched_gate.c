@@ -207,7 +207,10 @@ wake(struct queue_sched *q, struct sched_waiter *w)
 		sched_lane_able(q, QUEUE_OF(w, struct queue_lane, waiter), true);
 		return;
 	case SCHED_WAITS_FLOW:
-		sched_flow_wake(q, QUEUE_OF(w, struct sched_flow, waiter));
+		sched_flow_wake(q, QUEUE_OF(w, struct sched_flow, turn.waiter));
+		return;
+	case SCHED_WAITS_PARTY:
+		sched_party_wake(q, QUEUE_OF(w, struct sched_party, turn.waiter));
 		return;
 	case SCHED_WAITS_WAY:
 		sched_way_kick(q, QUEUE_OF(w, struct sched_way, waiter), true);

@@ -83,7 +83,7 @@ sched_site_is_quiet(struct queue_sched *q, struct sched_site *site)
 bool
 sched_stream_set_limits(struct queue_sched *q, struct sched_stream *s)
 {
-	struct queue_stream_policy p = {.weight = 1};
+	struct queue_stream_policy p = {.weight = 1, .user_weight = 1};
 	struct queue_limits slow;
 	struct queue_blob user = {s->names, s->user_len}, job = {s->names + s->user_len, s->job_len};
 	/* The class is part of the name; the job cannot end with it, for no job has control characters. */
@@ -92,8 +92,9 @@ sched_stream_set_limits(struct queue_sched *q, struct sched_stream *s)
 
 	if (q->conf.stream != NULL)
 		q->conf.stream(q->conf.arg, user, job, (enum queue_class)s->klass, &p);
-	assert(p.weight > 0);
+	assert(p.weight > 0 && p.user_weight > 0);
 	s->weight = p.weight;
+	s->user->weight = p.user_weight;
 	assert((size_t)s->user_len + s->job_len + 2 <= sizeof(name));
 	memcpy(name, s->names, s->user_len);
 	name[s->user_len] = '/';

@@ -6,15 +6,15 @@
  *
  * A message holds its recipients; a recipient is in the list of its cell for its state. All recipients of
  * a cell can go out over the same lanes. A cell lives while it has recipients, a flow while it has cells, a
- * way while it has flows, a stream while it has cells, a lane while it has options, sessions or a back-off, a
- * site while it has domains, ways or lanes, a domain some minutes longer than its cells.
+ * party and a way while they have flows, a stream while it has cells, a lane while it has options, sessions
+ * or a back-off, a site while it has domains, ways or lanes, a domain some minutes longer than its cells.
  */
 #include "queue_heap.h"
 #include "queue_list.h"
 #include "queue_map.h"
 #include "queue_recovery.h"
 #include "queue_sched.h"
-#include "queue_sched_pace.h"
+#include "queue_sched_turn.h"
 
 /* wake_us() asks for a call at least this often: well below what sched_clock() takes for a jump. */
 #define SCHED_CALL_US (INT64_C(1800) * 1000000)
@@ -61,7 +61,7 @@ struct sched_user {
 	struct queue_map_node node;
 	struct sched_gate *gate;
 	struct sched_guard *guard; /* NULL: not needed yet */
-	uint32_t streams, transactions;
+	uint32_t weight, streams, transactions;
 	uint16_t name_len;
 	char name[];
 };
@@ -223,8 +223,8 @@ struct queue_sched {
 	uint64_t seed, bytes;
 	int64_t now_us, stalled_until_us;
 	int64_t doubtful_us, expiry_from_us; /* no limit up to the first takes effect before the second */
-	struct queue_map messages, users, streams, cells, flows, ways, domains, sites, lanes, gates, pauses;
-	struct queue_map guards;
+	struct queue_map messages, users, streams, cells, flows, parties, ways, domains, sites, lanes, gates;
+	struct queue_map pauses, guards;
 	struct queue_heap rcpt_timers, domain_timers, lane_timers, gate_timers, pause_timers, guard_timers;
 	struct queue_link all_streams, sessions, leases;
 	struct queue_link fresh;        /* messages with a body, oldest first */

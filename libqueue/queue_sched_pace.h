@@ -5,15 +5,16 @@
  * queue_sched_pace - who may send now: ways, flows and gates; for the files queue_sched*.c only
  *
  *   way    (site, choice of sources): all mail that may leave over the same lanes
- *   flow   (way, stream): what takes turns for fairness; a ring of cells
+ *   flow   (way, stream): a ring of cells, which take turns
+ *   party  (way, user, class): the flows of a user that has several; they take turns
  *   option a source a way may use, with its lane once it has one
  *   gate   the limits of one lane, site, source, pool, stream, user or of all, or the warm-up of a source,
  * and who waits for them
  *
  * A way has its turn while it has a flow and an option that are not waiting. Lanes wait for limits, sessions
- * and time; flows wait for the limits of their stream and user; ways for those of their pool. Who waits at a
- * gate is woken alone, in order, as soon as there is room for one: a limit that a hundred thousand wait for
- * costs what a free one costs.
+ * and time; flows wait for the limits of their stream, parties for those of their user; ways for those of
+ * their pool. Who waits at a gate is woken alone, in order, as soon as there is room for one: a limit that a
+ * hundred thousand wait for costs what a free one costs.
  */
 #include "queue_guard.h"
 #include "queue_heap.h"
@@ -31,7 +32,7 @@ struct sched_site;
 struct sched_stream;
 struct queue_order;
 
-enum sched_waiter_kind { SCHED_WAITS_LANE, SCHED_WAITS_FLOW, SCHED_WAITS_WAY };
+enum sched_waiter_kind { SCHED_WAITS_LANE, SCHED_WAITS_FLOW, SCHED_WAITS_PARTY, SCHED_WAITS_WAY };
 enum sched_want { SCHED_WANT_MAIL, SCHED_WANT_CONNECTION, SCHED_WANTS };
 struct sched_waiter {
 	struct queue_link link;
@@ -109,8 +110,7 @@ struct sched_way {
 	struct queue_map_node node;
 	struct sched_site *site;
 	struct queue_link of_site;
-	struct queue_link
-		turns[SCHED_CLASSES]; /* flows that have something to send and do not wait, by class */
+	struct queue_link turns[SCHED_CLASSES]; /* whose mail goes next, by class: one for each user */
 	struct queue_link able;
 	struct queue_link turn; /* in queue_sched.active */
 	struct sched_waiter waiter;
@@ -119,20 +119,9 @@ struct sched_way {
 	struct sched_choice choice;
 	uint32_t ready;      /* recipients in the rings of its flows */
 	uint32_t flow_count; /* all, also those without anything to send */
-	uint32_t turn_count; /* flows in turns[] or waiting at a gate: those with something to send */
+	uint32_t turn_count; /* flows that have something to send, whether they wait or not */
 	uint32_t opening;    /* sessions that are being opened for it */
 	uint8_t urgent_run, normal_run;
-};
-
-struct sched_flow {
-	struct queue_map_node node;
-	struct sched_way *way;
-	struct sched_stream *stream;
-	struct queue_link cells; /* the ring of runnable cells */
-	struct queue_link turn;  /* in way->turns, unless it waits */
-	struct sched_waiter waiter;
-	int64_t credit;
-	uint32_t cell_count;
 };
 
 /* --- queue_sched_gate.c --- */
@@ -217,21 +206,4 @@ bool sched_way_reconfigure(struct queue_sched *q, struct sched_way *way);
 /* One of its lanes has one. */
 bool sched_way_has_session(const struct sched_way *way);
 bool sched_way_is_paused(const struct queue_sched *q, const struct sched_way *way);
-/* NULL: no memory. */
-struct sched_flow *sched_flow_get(
-	struct queue_sched *q, struct sched_site *site, struct sched_choice choice, struct sched_stream *s);
-struct sched_flow *sched_flow_find(const struct queue_sched *q, const struct sched_site *site,
-	struct sched_choice choice, const struct sched_stream *s);
-void sched_flow_release(struct queue_sched *q, struct sched_flow *f);
-/* The cell has something to send, or has nothing more. */
-void sched_flow_start(struct queue_sched *q, struct sched_cell *cell);
-void sched_flow_stop(struct queue_sched *q, struct sched_cell *cell);
-/* It was woken: back in its way's turn, at the front. */
-void sched_flow_wake(struct queue_sched *q, struct sched_flow *f);
-/* Whose turn it is; those whose stream or user is at its limit begin to wait. NULL: nobody's. */
-struct sched_flow *sched_flow_urgent(struct queue_sched *q, struct sched_way *way);
-struct sched_flow *sched_flow_other(struct queue_sched *q, struct sched_way *way);
-/* True when it is the turn of the urgent, if there is both. */
-bool sched_way_prefers_urgent(const struct sched_way *way);
-void sched_flow_served(struct queue_sched *q, struct sched_flow *f, uint32_t rcpts);
 #endif

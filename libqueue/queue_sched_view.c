@@ -242,7 +242,7 @@ void
 queue_sched_stats(const struct queue_sched *q, struct queue_sched_stats *out)
 {
 	const struct queue_map *maps[] = {&q->messages, &q->users, &q->streams, &q->cells, &q->flows,
-		&q->ways, &q->domains, &q->sites, &q->lanes, &q->gates, &q->pauses};
+		&q->parties, &q->ways, &q->domains, &q->sites, &q->lanes, &q->gates, &q->pauses};
 	const struct queue_heap *heaps[] = {
 		&q->rcpt_timers, &q->domain_timers, &q->lane_timers, &q->gate_timers, &q->pause_timers};
 	size_t i;

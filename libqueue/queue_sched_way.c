@@ -2,15 +2,19 @@
 /*
  * Ways and flows: whose mail goes next, and over which sources it may.
  *
- * Fairness. The flows of a class take turns, each for as many recipients as its stream has weight; a message
- * with more recipients than that is paid for by turns left out (a deficit round robin with a quantum of the
- * weight and debts). Urgent mail goes first, but for one turn in URGENT_RUN + 1 that is left to the others;
- * normal mail leaves one in NORMAL_RUN + 1 to bulk. So no class starves.
+ * Fairness. The users of a class take turns, each for as many recipients as it has weight; a message with
+ * more recipients than that is paid for by turns left out (a deficit round robin with a quantum of the weight
+ * and debts). What a user is let go is shared in the same manner by its streams. A user with one flow on a
+ * way has its turns by that flow alone, one with several by a party. Mail without a user is a user's too.
+ * Urgent mail goes first, but for one turn in URGENT_RUN + 1 that is left to the others; normal mail leaves
+ * one in NORMAL_RUN + 1 to bulk. So no class starves.
  *
- * Sources. The options of a way take turns by weight among those whose lane can take mail.
+ * Sources. The options of a way take turns by weight among those whose lane can take mail: an option that
+ * has all its connections at work leaves its turn to the others, or the slowest would hold up all.
  *
- * Invariants: a flow with runnable cells is in way->turns, or waits at a gate, and is counted in turn_count.
- * way->ready is the sum over its flows' rings. An option is in way->able while its lane is able or has
+ * Invariants: a flow with runnable cells is in the ring of its party, or of its way if it has none, or waits
+ * at a gate, and is counted in turn_count. A party whose ring is not empty is in way->turns, or waits at a
+ * gate. way->ready is the sum over its flows' rings. An option is in way->able while its lane is able or has
  * not been made; and for a while when it is not, see lane_unable(). A way is in queue_sched.active while it
  * has somebody in turns and in able, unless it waits.
  */
@@ -243,17 +247,57 @@ has_something(const struct sched_flow *f)
 	return !queue_link_is_alone(&f->cells);
 }
 
+/* Of what a user has on a way in one class: its party, or its only flow. */
+static uint64_t
+party_hash(const struct sched_way *way, const struct sched_stream *s)
+{
+	return queue_map_mix(way->node.hash, s->user->node.hash + s->klass);
+}
+
 static uint64_t
 flow_hash(const struct sched_way *way, const struct sched_stream *s)
 {
 	return queue_map_mix(way->node.hash, s->node.hash);
 }
 
+static struct sched_party *
+party_find(const struct queue_sched *q, const struct sched_way *way, const struct sched_stream *s)
+{
+	struct queue_map_node *n = queue_map_find(&q->parties, party_hash(way, s));
+
+	for (; n != NULL; n = queue_map_find_next(n)) {
+		struct sched_party *p = QUEUE_OF(n, struct sched_party, node);
+
+		if (p->way == way && p->user == s->user && p->klass == s->klass)
+			return p;
+	}
+	return NULL;
+}
+
+/* The only flow of the user of this stream, in its class. */
+static struct sched_flow *
+only_flow_find(const struct queue_sched *q, const struct sched_way *way, const struct sched_stream *s)
+{
+	struct queue_map_node *n = queue_map_find(&q->flows, party_hash(way, s));
+
+	for (; n != NULL; n = queue_map_find_next(n)) {
+		struct sched_flow *f = QUEUE_OF(n, struct sched_flow, node);
+
+		if (f->way == way && f->party == NULL && f->stream->user == s->user &&
+			f->stream->klass == s->klass)
+			return f;
+	}
+	return NULL;
+}
+
 static struct sched_flow *
 flow_find(const struct queue_sched *q, const struct sched_way *way, const struct sched_stream *s)
 {
+	struct sched_flow *only = only_flow_find(q, way, s);
 	struct queue_map_node *n = queue_map_find(&q->flows, flow_hash(way, s));
 
+	if (only != NULL)
+		return only->stream == s ? only : NULL;
 	for (; n != NULL; n = queue_map_find_next(n)) {
 		struct sched_flow *f = QUEUE_OF(n, struct sched_flow, node);
 
@@ -272,6 +316,130 @@ sched_flow_find(const struct queue_sched *q, const struct sched_site *site, stru
 	return way != NULL ? flow_find(q, way, s) : NULL;
 }
 
+static void
+turn_init(struct sched_turn *t, enum sched_waiter_kind kind)
+{
+	t->waiter.kind = (uint8_t)kind;
+	queue_link_init(&t->link);
+	queue_link_init(&t->waiter.link);
+}
+
+static struct sched_party *
+party_create(struct queue_sched *q, struct sched_way *way, const struct sched_stream *s)
+{
+	struct sched_party *p = sched_alloc(q, sizeof(*p));
+
+	if (p == NULL)
+		return NULL;
+	p->way = way;
+	p->user = s->user;
+	p->klass = s->klass;
+	queue_link_init(&p->flows);
+	turn_init(&p->turn, SCHED_WAITS_PARTY);
+	queue_map_insert(&q->parties, &p->node, party_hash(way, s));
+	return p;
+}
+
+static void
+party_release(struct queue_sched *q, struct sched_party *p)
+{
+	if (p->flow_count > 0)
+		return;
+	assert(queue_link_is_alone(&p->flows) && queue_link_is_alone(&p->turn.link));
+	assert(p->turn.waiter.gate == NULL);
+	queue_map_remove(&q->parties, &p->node);
+	sched_free(q, p, sizeof(*p));
+}
+
+/* Into the ring of its way. */
+static void
+enter_turns(struct queue_sched *q, struct sched_way *way, uint8_t klass, struct sched_turn *t, bool at_front)
+{
+	struct queue_link *ring = &way->turns[klass];
+	bool is_first_urgent = klass == QUEUE_CLASS_URGENT && queue_link_is_alone(ring);
+
+	queue_link_remove(&t->link);
+	if (at_front)
+		queue_link_front(ring, &t->link);
+	else
+		queue_link_back(ring, &t->link);
+	/* Lanes may wait for what only urgent mail need not wait for. */
+	if (is_first_urgent)
+		sched_way_try_lanes(q, way);
+	sched_way_kick(q, way, at_front);
+}
+
+/* The flow may go: its party too, unless that waits. A flow that was woken goes at once, for others may take
+ * its place at the gate; the party pays for it later. */
+static void
+flow_enters(struct queue_sched *q, struct sched_flow *f, bool at_front)
+{
+	struct sched_party *p = f->party;
+	bool has_turn;
+
+	if (p == NULL) {
+		enter_turns(q, f->way, f->stream->klass, &f->turn, at_front);
+		return;
+	}
+	if (at_front)
+		queue_link_front(&p->flows, &f->turn.link);
+	else
+		queue_link_back(&p->flows, &f->turn.link);
+	if (p->turn.waiter.gate != NULL)
+		return;
+	has_turn = !queue_link_is_alone(&p->turn.link);
+	if (at_front && has_turn)
+		p->turn.is_on_account = true;
+	if (at_front || !has_turn)
+		enter_turns(q, f->way, p->klass, &p->turn, at_front);
+}
+
+/* The user has a second flow on the way: the first becomes one of a party that has its place and its credit.
+ */
+static void
+join_first(struct queue_sched *q, struct sched_party *p, struct sched_flow *f)
+{
+	bool has_turn = !queue_link_is_alone(&f->turn.link);
+
+	p->flow_count++;
+	p->turn.credit = f->turn.credit;
+	f->turn.credit = 0;
+	f->party = p;
+	queue_map_remove(&q->flows, &f->node);
+	queue_map_insert(&q->flows, &f->node, flow_hash(f->way, f->stream));
+	if (has_turn) {
+		queue_link_front(&f->turn.link, &p->turn.link);
+		queue_link_remove(&f->turn.link);
+		queue_link_front(&p->flows, &f->turn.link);
+	}
+}
+
+static struct sched_flow *
+flow_create(struct queue_sched *q, struct sched_way *way, struct sched_stream *s)
+{
+	struct sched_flow *only = only_flow_find(q, way, s), *f = sched_alloc(q, sizeof(*f));
+	struct sched_party *p = party_find(q, way, s);
+
+	if (f == NULL)
+		return NULL;
+	if (only != NULL && (p = party_create(q, way, s)) == NULL) {
+		sched_free(q, f, sizeof(*f));
+		return NULL;
+	}
+	if (only != NULL)
+		join_first(q, p, only);
+	f->way = way;
+	f->stream = s;
+	f->party = p;
+	queue_link_init(&f->cells);
+	turn_init(&f->turn, SCHED_WAITS_FLOW);
+	way->flow_count++;
+	if (p != NULL)
+		p->flow_count++;
+	queue_map_insert(&q->flows, &f->node, p != NULL ? flow_hash(way, s) : party_hash(way, s));
+	return f;
+}
+
 struct sched_flow *
 sched_flow_get(
 	struct queue_sched *q, struct sched_site *site, struct sched_choice choice, struct sched_stream *s)
@@ -279,20 +447,10 @@ sched_flow_get(
 	struct sched_way *way = way_get(q, site, choice);
 	struct sched_flow *f;
 
-	if (way == NULL || (f = flow_find(q, way, s)) != NULL)
-		return way == NULL ? NULL : f;
-	if ((f = sched_alloc(q, sizeof(*f))) == NULL) {
-		sched_way_release(q, way);
+	if (way == NULL)
 		return NULL;
-	}
-	f->way = way;
-	f->stream = s;
-	f->waiter.kind = SCHED_WAITS_FLOW;
-	queue_link_init(&f->waiter.link);
-	queue_link_init(&f->cells);
-	queue_link_init(&f->turn);
-	way->flow_count++;
-	queue_map_insert(&q->flows, &f->node, flow_hash(way, s));
+	if ((f = flow_find(q, way, s)) == NULL && (f = flow_create(q, way, s)) == NULL)
+		sched_way_release(q, way);
 	return f;
 }
 
@@ -303,28 +461,15 @@ sched_flow_release(struct queue_sched *q, struct sched_flow *f)
 
 	if (f->cell_count > 0)
 		return;
-	assert(!has_something(f) && f->waiter.gate == NULL && queue_link_is_alone(&f->turn));
+	assert(!has_something(f) && f->turn.waiter.gate == NULL && queue_link_is_alone(&f->turn.link));
 	queue_map_remove(&q->flows, &f->node);
+	if (f->party != NULL) {
+		f->party->flow_count--;
+		party_release(q, f->party);
+	}
 	sched_free(q, f, sizeof(*f));
 	way->flow_count--;
 	sched_way_release(q, way);
-}
-
-static void
-enter_turns(struct queue_sched *q, struct sched_flow *f, bool at_front)
-{
-	struct sched_way *way = f->way;
-	struct queue_link *list = &way->turns[f->stream->klass];
-	bool is_first_urgent = f->stream->klass == QUEUE_CLASS_URGENT && queue_link_is_alone(list);
-
-	if (at_front)
-		queue_link_front(list, &f->turn);
-	else
-		queue_link_back(list, &f->turn);
-	/* Lanes may wait for what only urgent mail need not wait for. */
-	if (is_first_urgent)
-		sched_way_try_lanes(q, way);
-	sched_way_kick(q, way, at_front);
 }
 
 /* Nothing to send on this way: its lanes wait for nothing. */
@@ -350,10 +495,20 @@ sched_flow_start(struct queue_sched *q, struct sched_cell *cell)
 	f->way->ready += cell->counts[SCHED_READY];
 	if (was_empty) {
 		f->way->turn_count++;
-		enter_turns(q, f, false);
+		flow_enters(q, f, false);
 	} else {
 		sched_way_kick(q, f->way, false);
 	}
+}
+
+static void
+turn_ends(struct queue_sched *q, struct sched_turn *t)
+{
+	sched_gate_leave(q, &t->waiter);
+	queue_link_remove(&t->link);
+	t->is_on_account = false;
+	if (t->credit > 0)
+		t->credit = 0; /* what is not used is not saved */
 }
 
 void
@@ -367,10 +522,9 @@ sched_flow_stop(struct queue_sched *q, struct sched_cell *cell)
 	way->ready -= cell->counts[SCHED_READY];
 	if (has_something(f))
 		return;
-	sched_gate_leave(q, &f->waiter);
-	queue_link_remove(&f->turn);
-	if (f->credit > 0)
-		f->credit = 0; /* what is not used is not saved */
+	turn_ends(q, &f->turn);
+	if (f->party != NULL && queue_link_is_alone(&f->party->flows))
+		turn_ends(q, &f->party->turn);
 	if (--way->turn_count == 0)
 		way_rests(q, way);
 }
@@ -378,47 +532,103 @@ sched_flow_stop(struct queue_sched *q, struct sched_cell *cell)
 void
 sched_flow_wake(struct queue_sched *q, struct sched_flow *f)
 {
-	enter_turns(q, f, true);
+	flow_enters(q, f, true);
+}
+
+void
+sched_party_wake(struct queue_sched *q, struct sched_party *p)
+{
+	enter_turns(q, p->way, p->klass, &p->turn, true);
 }
 
 /* --- whose turn --- */
 
-/* True: its stream or user is at a limit, and it waits there now. */
 static bool
-flow_waits(struct queue_sched *q, struct sched_flow *f)
+is_party(const struct sched_turn *t)
 {
-	struct sched_gate *gates[] = {f->stream->gate, f->stream->user->gate};
-	bool is_urgent = f->stream->klass == QUEUE_CLASS_URGENT;
-	size_t i;
-
-	for (i = 0; i < sizeof(gates) / sizeof(gates[0]); i++)
-		if (!sched_gate_lets(q, gates[i], SCHED_WANT_MAIL, is_urgent)) {
-			queue_link_remove(&f->turn);
-			sched_gate_wait(q, gates[i], &f->waiter, SCHED_WANT_MAIL, is_urgent);
-			return true;
-		}
-	return false;
+	return t->waiter.kind == SCHED_WAITS_PARTY;
 }
 
-/* A visit gives a flow its weight; who is in debt is passed over. */
 static struct sched_flow *
-next_of_class(struct queue_sched *q, struct sched_way *way, enum queue_class klass)
+flow_of(struct sched_turn *t)
 {
-	struct queue_link *list = &way->turns[klass];
+	return QUEUE_OF(t, struct sched_flow, turn);
+}
 
-	while (!queue_link_is_alone(list)) {
-		struct sched_flow *f = QUEUE_OF(list->next, struct sched_flow, turn);
+static struct sched_party *
+party_of(struct sched_turn *t)
+{
+	return QUEUE_OF(t, struct sched_party, turn);
+}
 
-		if (flow_waits(q, f))
+/* An only flow has its turns as its user. */
+static uint32_t
+weight_of(struct sched_turn *t)
+{
+	if (is_party(t))
+		return party_of(t)->user->weight;
+	return flow_of(t)->party != NULL ? flow_of(t)->stream->weight : flow_of(t)->stream->user->weight;
+}
+
+/* True: the gate is shut, and it waits there now. */
+static bool
+waits_at(struct queue_sched *q, struct sched_turn *t, struct sched_gate *g, uint8_t klass)
+{
+	bool is_urgent = klass == QUEUE_CLASS_URGENT;
+
+	if (sched_gate_lets(q, g, SCHED_WANT_MAIL, is_urgent))
+		return false;
+	queue_link_remove(&t->link);
+	sched_gate_wait(q, g, &t->waiter, SCHED_WANT_MAIL, is_urgent);
+	return true;
+}
+
+/* Its stream or user is at a limit. */
+static bool
+turn_waits(struct queue_sched *q, struct sched_turn *t)
+{
+	const struct sched_stream *s;
+
+	if (is_party(t))
+		return waits_at(q, t, party_of(t)->user->gate, party_of(t)->klass);
+	s = flow_of(t)->stream;
+	return waits_at(q, t, s->gate, s->klass) ||
+	       (flow_of(t)->party == NULL && waits_at(q, t, s->user->gate, s->klass));
+}
+
+/* A visit gives the weight; who is in debt is passed over. */
+static bool
+has_credit(const struct queue_link *ring, struct sched_turn *t)
+{
+	if (t->credit > 0 || t->is_on_account)
+		return true;
+	if (ring->next == ring->prev)
+		t->credit = 0; /* alone: nobody to wait for */
+	t->credit += weight_of(t);
+	return t->credit > 0;
+}
+
+/* The first that may go, of a ring of flows and parties. */
+static struct sched_flow *
+next_of_ring(struct queue_sched *q, struct queue_link *ring)
+{
+	struct sched_flow *f;
+
+	while (!queue_link_is_alone(ring)) {
+		struct sched_turn *t = QUEUE_OF(ring->next, struct sched_turn, link);
+
+		if (turn_waits(q, t))
 			continue;
-		if (list->next == list->prev && f->credit <= 0)
-			f->credit = f->stream->weight; /* alone: nobody to wait for */
-		if (f->credit <= 0)
-			f->credit += f->stream->weight;
-		if (f->credit > 0)
+		if (!has_credit(ring, t)) {
+			queue_link_remove(&t->link);
+			queue_link_back(ring, &t->link);
+			continue;
+		}
+		/* One level deeper and no more: the ring of a party has only flows. */
+		if ((f = is_party(t) ? next_of_ring(q, &party_of(t)->flows) : flow_of(t)) != NULL)
 			return f;
-		queue_link_remove(&f->turn);
-		queue_link_back(list, &f->turn);
+		t->is_on_account = false;
+		queue_link_remove(&t->link); /* all of them wait */
 	}
 	return NULL;
 }
@@ -426,22 +636,35 @@ next_of_class(struct queue_sched *q, struct sched_way *way, enum queue_class kla
 struct sched_flow *
 sched_flow_urgent(struct queue_sched *q, struct sched_way *way)
 {
-	return next_of_class(q, way, QUEUE_CLASS_URGENT);
+	return next_of_ring(q, &way->turns[QUEUE_CLASS_URGENT]);
 }
 
 struct sched_flow *
 sched_flow_other(struct queue_sched *q, struct sched_way *way)
 {
 	bool bulk_first = way->normal_run >= NORMAL_RUN;
-	struct sched_flow *f = next_of_class(q, way, bulk_first ? QUEUE_CLASS_BULK : QUEUE_CLASS_NORMAL);
+	enum queue_class first = bulk_first ? QUEUE_CLASS_BULK : QUEUE_CLASS_NORMAL;
+	enum queue_class second = bulk_first ? QUEUE_CLASS_NORMAL : QUEUE_CLASS_BULK;
+	struct sched_flow *f = next_of_ring(q, &way->turns[first]);
 
-	return f != NULL ? f : next_of_class(q, way, bulk_first ? QUEUE_CLASS_NORMAL : QUEUE_CLASS_BULK);
+	return f != NULL ? f : next_of_ring(q, &way->turns[second]);
 }
 
 bool
 sched_way_prefers_urgent(const struct sched_way *way)
 {
 	return way->urgent_run < URGENT_RUN;
+}
+
+static void
+turn_served(struct queue_link *ring, struct sched_turn *t, uint32_t rcpts)
+{
+	t->credit -= rcpts;
+	t->is_on_account = false;
+	if (t->credit > 0 || queue_link_is_alone(&t->link))
+		return;
+	queue_link_remove(&t->link);
+	queue_link_back(ring, &t->link);
 }
 
 void
@@ -458,9 +681,10 @@ sched_flow_served(struct queue_sched *q, struct sched_flow *f, uint32_t rcpts)
 		way->normal_run += way->normal_run < NORMAL_RUN;
 	else if (klass == QUEUE_CLASS_BULK)
 		way->normal_run = 0;
-	f->credit -= rcpts;
-	if (f->credit > 0 || queue_link_is_alone(&f->turn))
+	if (f->party == NULL) {
+		turn_served(&way->turns[klass], &f->turn, rcpts);
 		return;
-	queue_link_remove(&f->turn);
-	queue_link_back(&way->turns[klass], &f->turn);
+	}
+	turn_served(&f->party->flows, &f->turn, rcpts);
+	turn_served(&way->turns[klass], &f->party->turn, rcpts);
 }

@@ -572,6 +572,7 @@ show_stream(void *arg, struct queue_map_node *n)
 		.job = {s->names + s->user_len, s->job_len},
 		.klass = (enum queue_class)s->klass,
 		.weight = s->weight,
+		.user_weight = s->user->weight,
 		.transactions = s->transactions,
 		.ready = cell->counts[SCHED_READY],
 		.waiting = cell->counts[SCHED_WAITING],

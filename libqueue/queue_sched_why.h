@@ -95,7 +95,7 @@ void queue_sched_walk_lanes(
 struct queue_stream_view {
 	struct queue_blob user, job;
 	enum queue_class klass;
-	uint32_t weight, transactions;
+	uint32_t weight, user_weight, transactions;
 	uint64_t ready, waiting, leased, held;
 	struct queue_reason
 		reason; /* a pause of all, or of it or its user, or a limit of theirs; else GOING */

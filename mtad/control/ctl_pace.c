@@ -512,9 +512,9 @@ on_stream(void *arg, const struct queue_stream_view *v)
 	snprintf(key, sizeof(key), "%.*s/%.*s/%d", (int)v->user.len, (const char *)v->user.ptr,
 		(int)v->job.len, (const char *)v->job.ptr, (int)v->klass);
 	if ((o = json_object_get(r->sums, key)) == NULL) {
-		o = json_pack("{s:o,s:o,s:s,s:I,s:I}", "user", ctl_blob(v->user), "job", ctl_blob(v->job),
-			"class", queue_class_text(v->klass), "weight", (json_int_t)v->weight, "transactions",
-			(json_int_t)v->transactions);
+		o = json_pack("{s:o,s:o,s:s,s:I,s:I,s:I}", "user", ctl_blob(v->user), "job", ctl_blob(v->job),
+			"class", queue_class_text(v->klass), "user_weight", (json_int_t)v->user_weight,
+			"weight", (json_int_t)v->weight, "transactions", (json_int_t)v->transactions);
 		set_reason(r, o, &v->reason);
 		(void)json_object_set_new_nocheck(r->sums, key, o);
 	}

@@ -168,6 +168,7 @@ mtactl_show_streams(const struct mtactl *m, const struct mtactl_options *o, cons
 	static const struct mtactl_column columns[] = {{"USER", "user", write_name, false, 8, false},
 		{"JOB", "job", write_name, false, 8, false},
 		{"CLASS", "class", mtactl_write_text, false, 0, false},
+		{"USER-WEIGHT", "user_weight", mtactl_write_number, true, 0, true},
 		{"WEIGHT", "weight", mtactl_write_number, true, 0, true},
 		{"READY", "ready", mtactl_write_number, true, 0, false},
 		{"WAITING", "waiting", mtactl_write_number, true, 0, false},

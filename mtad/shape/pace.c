@@ -440,13 +440,12 @@ pace_stream(const struct pace *p, struct queue_blob user, struct queue_blob job,
 	const struct conf_stream *s = stream_of(c, user, job, klass);
 	const struct stream_override *o = stream_override_find(&p->now, user, job, klass);
 
-	*out = (struct queue_stream_policy){.weight = u != NULL ? (uint32_t)u->weight : 1};
+	*out = (struct queue_stream_policy){.weight = s != NULL ? (uint32_t)s->weight : 1,
+		.user_weight = u != NULL ? (uint32_t)u->weight : 1};
 	if (u != NULL)
 		out->user_limits = &p->now.user_limits[u - c->users];
-	if (s != NULL) {
-		out->weight *= (uint32_t)s->weight;
+	if (s != NULL)
 		out->limits = &p->now.stream_limits[s - c->streams];
-	}
 	if (o != NULL)
 		out->limits = &o->limits;
 }

@@ -59,7 +59,8 @@ on_stream(void *arg, struct queue_blob user, struct queue_blob job, enum queue_c
 {
 	struct bench *b = arg;
 
-	*out = (struct queue_stream_policy){.weight = 1, .limits = &b->all, .user_limits = &b->all};
+	*out = (struct queue_stream_policy){
+		.weight = 1, .user_weight = 1, .limits = &b->all, .user_limits = &b->all};
 }
 
 static void

@@ -92,7 +92,8 @@ static void
 stream_of(void *arg, struct queue_blob user, struct queue_blob job, enum queue_class klass,
 	struct queue_stream_policy *out)
 {
-	*out = (struct queue_stream_policy){.weight = 2, .limits = &limits, .user_limits = &limits};
+	*out = (struct queue_stream_policy){
+		.weight = 2, .user_weight = 3, .limits = &limits, .user_limits = &limits};
 }
 
 static uint32_t

@@ -167,6 +167,7 @@ def test_streams(w):
     rows = {(r["user"], r["job"], r["class"]): r for r in w.ctl("streams", "--json")["rows"]}
     spring = rows["", "spring", "normal"]
     assert (spring["ready"], spring["why"], spring["level"], spring["weight"]) == (2, "rate", "stream", 1)
+    assert spring["user_weight"] == 1
     assert rows["", "", "normal"]["why"] == "going" and rows["", "", "normal"]["leased"] == 2
     queued = w.ctl("status", "--json")["summary"]["recipients"]
     assert sum(r["recipients"] for r in rows.values()) == queued

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Shares: of streams by weight, of classes, of the sources of a pool; and how long urgent mail waits beside a
- * million. */
+/* Shares: of users and of their streams by weight, of classes, of the sources of a pool; and how long urgent
+ * mail waits beside a million. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -12,12 +12,15 @@
 
 enum {
 	STREAMS = 3,
+	USERS = 3,
+	JOBS = 30, /* job n has the weight of stream n % STREAMS */
 	SOURCES = 3,
 	SERVED = 2000, /* recipients */
 	BIG = 62500,   /* recipients of one message; 16 are a million */
 	SESSIONS = 8,
 };
 static const uint32_t weights[STREAMS] = {1, 2, 5};
+static const uint32_t user_weights[USERS] = {1, 3, 1}; /* the first is mail without a user */
 
 /* All mail goes to site 0: domain "d0" and, for messages with more recipients, those after it. */
 struct fair {
@@ -30,8 +33,9 @@ struct fair {
 	struct queue_order out[SESSIONS]; /* leases under way */
 	struct queue_session *sessions[SESSIONS];
 	int count;
-	uint64_t by_stream[STREAMS], by_class[3], by_source[SOURCES];
-	uint8_t stream_of[70000], class_of[70000]; /* by message id */
+	uint64_t by_stream[STREAMS], by_class[3], by_source[SOURCES], by_job[USERS][JOBS];
+	struct queue_limits of_stream, of_user;                    /* of user 1 */
+	uint8_t user_of[70000], stream_of[70000], class_of[70000]; /* by message id */
 };
 
 static uint32_t
@@ -46,7 +50,15 @@ static void
 on_stream(void *arg, struct queue_blob user, struct queue_blob job, enum queue_class klass,
 	struct queue_stream_policy *out)
 {
-	*out = (struct queue_stream_policy){.weight = job.len > 0 ? weights[number_of(job)] : 1};
+	struct fair *f = arg; /* which begins with its host */
+	int u = user.len > 0 ? number_of(user) : 0;
+
+	*out = (struct queue_stream_policy){.weight = job.len > 0 ? weights[number_of(job) % STREAMS] : 1,
+		.user_weight = user_weights[u]};
+	if (u == 1) {
+		out->limits = &f->of_stream;
+		out->user_limits = &f->of_user;
+	}
 }
 
 static void
@@ -70,11 +82,12 @@ fair_init(struct fair *f)
 }
 
 static void
-add(struct fair *f, int stream, enum queue_class klass, uint32_t count)
+add_of(struct fair *f, int user, int stream, enum queue_class klass, uint32_t count)
 {
 	static struct queue_sched_rcpt rcpts[BIG];
 	struct queue_message m = {.id = ++f->h.last_id,
 		.arrived_us = f->h.now_us,
+		.user = user > 0 ? name_of("user", user) : blob_of(""),
 		.job = name_of("job", stream),
 		.klass = (uint8_t)klass};
 	uint32_t i;
@@ -82,9 +95,16 @@ add(struct fair *f, int stream, enum queue_class klass, uint32_t count)
 	assert_true(m.id < sizeof(f->stream_of));
 	for (i = 0; i < count; i++)
 		rcpts[i] = (struct queue_sched_rcpt){.n = (uint16_t)i, .domain = {"d0", 2}};
+	f->user_of[m.id] = (uint8_t)user;
 	f->stream_of[m.id] = (uint8_t)stream;
 	f->class_of[m.id] = (uint8_t)klass;
 	assert_int_equal(queue_sched_add(f->h.q, &m, rcpts, count, NULL, f->h.now_us), QUEUE_OK);
+}
+
+static void
+add(struct fair *f, int stream, enum queue_class klass, uint32_t count)
+{
+	add_of(f, 0, stream, klass, count);
 }
 
 static void
@@ -95,7 +115,8 @@ take(struct fair *f, const struct queue_order *o)
 
 	assert_true(f->count < SESSIONS);
 	f->out[f->count++] = *o;
-	f->by_stream[f->stream_of[id]] += count;
+	f->by_stream[f->stream_of[id] % STREAMS] += count;
+	f->by_job[f->user_of[id]][f->stream_of[id]] += count;
 	f->by_class[f->class_of[id]] += count;
 	f->by_source[o->source]++;
 }
@@ -155,6 +176,126 @@ test_streams(void **state)
 			assert_share(f.by_stream[i], served, weights[i], 8);
 		host_fini(&f.h);
 	}
+}
+
+static uint64_t
+of_user(const struct fair *f, int user)
+{
+	uint64_t sum = 0;
+	int i;
+
+	for (i = 0; i < JOBS; i++)
+		sum += f->by_job[user][i];
+	return sum;
+}
+
+/* Of users first, however many streams one has; then of its streams. */
+static void
+test_users(void **state)
+{
+	static const int jobs[USERS] = {2, 6, 1};
+	static const uint64_t sums[USERS] = {3, 16, 1}; /* of the weights of the jobs */
+	static struct fair f;
+	uint64_t served;
+	uint32_t most;
+	int u, k, i;
+
+	for (most = 1; most <= 7; most += 3) {
+		fair_init(&f);
+		for (i = 0; i < 4 * SERVED; i++)
+			for (u = 0; u < USERS; u++)
+				add_of(&f, u, i % jobs[u], QUEUE_CLASS_BULK, 1 + chance(&f, most));
+		for (served = 0; served < SERVED; served = of_user(&f, 0) + of_user(&f, 1) + of_user(&f, 2)) {
+			hand_out(&f);
+			finish_one(&f);
+		}
+		for (u = 0; u < USERS; u++) {
+			assert_share(of_user(&f, u), served, user_weights[u], 5);
+			for (k = 0; k < jobs[u]; k++)
+				assert_in_range(f.by_job[u][k] + most,
+					of_user(&f, u) * weights[k % STREAMS] / sums[u],
+					of_user(&f, u) * weights[k % STREAMS] / sums[u] + (uint64_t)2 * most);
+		}
+		host_fini(&f.h);
+	}
+}
+
+/* A thousand transactions a second, two seconds long. */
+static void
+run(struct fair *f)
+{
+	int i;
+
+	for (i = 0; i < SERVED; i++) {
+		f->h.now_us += SEC / 1000;
+		hand_out(f);
+		finish_one(f);
+	}
+}
+
+/* Streams at their limits: the others of their user go on, and all together they have no more than its share,
+ * often as they are woken. */
+static void
+test_streams_at_limits(void **state)
+{
+	static const struct {
+		int limited; /* of the streams of user 1 */
+		int64_t rate;
+		uint64_t least, most; /* its share of SERVED */
+	} cases[] = {
+		{JOBS, 10, 580, 630},
+		{JOBS, 100, 1425, 1575},
+		{0, 1, 1425, 1575},
+	};
+	static struct fair f;
+	size_t c;
+	int i;
+
+	for (c = 0; c < sizeof(cases) / sizeof(cases[0]); c++) {
+		fair_init(&f);
+		f.rate = (struct queue_rate){cases[c].rate, SEC};
+		f.of_stream.units[QUEUE_UNIT_MESSAGES].rates = &f.rate;
+		f.of_stream.units[QUEUE_UNIT_MESSAGES].count = cases[c].limited > 0;
+		for (i = 0; i < 10 * SERVED; i++) {
+			add_of(&f, 1, i % JOBS, QUEUE_CLASS_NORMAL, 1);
+			add_of(&f, 2, 0, QUEUE_CLASS_NORMAL, 1);
+		}
+		run(&f);
+		assert_in_range(of_user(&f, 1), cases[c].least, cases[c].most);
+		assert_int_equal(of_user(&f, 1) + of_user(&f, 2), SERVED);
+		host_fini(&f.h);
+	}
+}
+
+/* What a user's limit lets through is shared by the weights of its streams. The first of them begins alone.
+ */
+static void
+test_user_at_limit(void **state)
+{
+	static struct fair f;
+	int i;
+
+	fair_init(&f);
+	f.rate = (struct queue_rate){400, SEC};
+	f.of_user.units[QUEUE_UNIT_RECIPIENTS].rates = &f.rate;
+	f.of_user.units[QUEUE_UNIT_RECIPIENTS].count = 1;
+	for (i = 0; i < 2 * SERVED; i++)
+		add_of(&f, 1 + i % 2, 0, QUEUE_CLASS_NORMAL, 1);
+	for (i = 0; f.by_stream[0] < 20; i++) {
+		f.h.now_us += SEC / 1000;
+		hand_out(&f);
+		finish_one(&f);
+	}
+	for (i = 0; i < 2 * SERVED; i++) {
+		add_of(&f, 1, 1 + i % 2, QUEUE_CLASS_NORMAL, 1);
+		add_of(&f, 2, 0, QUEUE_CLASS_NORMAL, 1);
+	}
+	memset(f.by_job, 0, sizeof(f.by_job));
+	run(&f);
+	assert_in_range(of_user(&f, 1), 700, 820);
+	for (i = 0; i < STREAMS; i++)
+		assert_share(f.by_job[1][i], of_user(&f, 1), weights[i], 8);
+	host_fini(&f.h);
 }
 
 /* Who comes back after having had nothing for long has no claim to more than the others. */
@@ -341,6 +482,9 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_streams),
+		cmocka_unit_test(test_users),
+		cmocka_unit_test(test_streams_at_limits),
+		cmocka_unit_test(test_user_at_limit),
 		cmocka_unit_test(test_stream_comes_back),
 		cmocka_unit_test(test_classes),
 		cmocka_unit_test(test_pool),

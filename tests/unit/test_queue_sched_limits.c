@@ -202,7 +202,7 @@ on_stream(void *arg, struct queue_blob user, struct queue_blob job, enum queue_c
 {
 	struct paced *p = arg;
 
-	*out = (struct queue_stream_policy){.weight = 1, .user_limits = &p->limits};
+	*out = (struct queue_stream_policy){.weight = 1, .user_weight = 1, .user_limits = &p->limits};
 }
 
 /* Mail waits for an hour; the session it would go by does not. */

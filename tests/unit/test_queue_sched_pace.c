@@ -39,7 +39,8 @@ paced_stream(void *arg, struct queue_blob user, struct queue_blob job, enum queu
 	struct paced *p = QUEUE_OF(h, struct paced, h);
 	int n = number_of(user);
 
-	out->weight = n >= 0 && p->weights[n % 4] > 0 ? p->weights[n % 4] : 1;
+	out->weight = 1;
+	out->user_weight = n >= 0 && p->weights[n % 4] > 0 ? p->weights[n % 4] : 1;
 	out->limits = &p->stream;
 	out->user_limits = &p->user;
 }

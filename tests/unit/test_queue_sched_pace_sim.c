@@ -151,6 +151,7 @@ on_stream(void *arg, struct queue_blob user, struct queue_blob job, enum queue_c
 
 	CHECK(w, w->class_of[number_of(job)] == klass && w->user_of[number_of(job)] == number_of(user));
 	*out = (struct queue_stream_policy){.weight = w->settings->weights[number_of(job)],
+		.user_weight = 1 + (uint32_t)number_of(user) % 3,
 		.limits = limits_of(w->settings, OF_STREAM + number_of(job)),
 		.user_limits = limits_of(w->settings, OF_USER + number_of(user))};
 }

@@ -26,7 +26,8 @@ stream_limits(void *arg, struct queue_blob user, struct queue_blob job, enum que
 {
 	struct world *w = QUEUE_OF((struct host *)arg, struct world, h);
 
-	*out = (struct queue_stream_policy){3, &w->limits[QUEUE_LEVEL_STREAM], &w->limits[QUEUE_LEVEL_USER]};
+	*out = (struct queue_stream_policy){
+		3, 2, &w->limits[QUEUE_LEVEL_STREAM], &w->limits[QUEUE_LEVEL_USER]};
 }
 
 static void
@@ -675,6 +676,7 @@ on_stream(void *arg, const struct queue_stream_view *v)
 	assert_int_equal(v->job.len, 2);
 	assert_memory_equal(v->job.ptr, "j1", 2);
 	assert_int_equal(v->weight, 3);
+	assert_int_equal(v->user_weight, 2);
 	s->ready[v->klass] += v->ready;
 	s->leased[v->klass] += v->leased;
 	s->held[v->klass] += v->held;
