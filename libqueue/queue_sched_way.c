@@ -369,6 +369,14 @@ enter_turns(struct queue_sched *q, struct sched_way *way, uint8_t klass, struct 
 	sched_way_kick(q, way, at_front);
 }
 
+/* It has something to send again: what was not used before is not saved. */
+static void
+turn_begins(struct sched_turn *t)
+{
+	if (t->credit > 0)
+		t->credit = 0;
+}
+
 /* The flow may go: its party too, unless that waits. A flow that was woken goes at once, for others may take
  * its place at the gate; the party pays for it later. */
 static void
@@ -494,6 +502,9 @@ sched_flow_start(struct queue_sched *q, struct sched_cell *cell)
 	queue_link_back(&f->cells, &cell->ring);
 	f->way->ready += cell->counts[SCHED_READY];
 	if (was_empty) {
+		turn_begins(&f->turn);
+		if (f->party != NULL && queue_link_is_alone(&f->party->flows))
+			turn_begins(&f->party->turn);
 		f->way->turn_count++;
 		flow_enters(q, f, false);
 	} else {
@@ -507,8 +518,6 @@ turn_ends(struct queue_sched *q, struct sched_turn *t)
 	sched_gate_leave(q, &t->waiter);
 	queue_link_remove(&t->link);
 	t->is_on_account = false;
-	if (t->credit > 0)
-		t->credit = 0; /* what is not used is not saved */
 }
 
 void

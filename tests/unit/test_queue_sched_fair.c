@@ -298,6 +298,32 @@ test_user_at_limit(void **state)
 	host_fini(&f.h);
 }
 
+/* Whose mail comes one by one has its whole share: having nothing for a moment costs nothing. */
+static void
+test_one_by_one(void **state)
+{
+	static const int users[] = {0, 2}; /* of the same weight */
+	static struct fair f;
+	size_t c;
+	int i;
+
+	for (c = 0; c < sizeof(users) / sizeof(users[0]); c++) {
+		fair_init(&f);
+		f.h.policy.connections = 4; /* so that it is still known when the next comes */
+		for (i = 0; i < SERVED; i++)
+			add(&f, 0, QUEUE_CLASS_NORMAL, 1);
+		for (i = 0; i < SERVED / 2; i++) {
+			if (f.h.last_id - SERVED == f.by_stream[1])
+				add_of(&f, users[c], STREAMS, QUEUE_CLASS_NORMAL, 1);
+			hand_out(&f);
+			finish_one(&f);
+			f.by_stream[1] = f.by_job[users[c]][STREAMS];
+		}
+		assert_share(f.by_job[users[c]][STREAMS], SERVED / 2, 1, 2);
+		host_fini(&f.h);
+	}
+}
+
 /* Who comes back after having had nothing for long has no claim to more than the others. */
 static void
 test_stream_comes_back(void **state)
@@ -485,6 +511,7 @@ main(void)
 		cmocka_unit_test(test_users),
 		cmocka_unit_test(test_streams_at_limits),
 		cmocka_unit_test(test_user_at_limit),
+		cmocka_unit_test(test_one_by_one),
 		cmocka_unit_test(test_stream_comes_back),
 		cmocka_unit_test(test_classes),
 		cmocka_unit_test(test_pool),
