@@ -102,9 +102,16 @@ struct queue_session;
 void queue_sched_session_ready(struct queue_sched *q, struct queue_session *s, bool can_overlap);
 /* It takes no more mail: its connection is gone, though leases of it are still under way. */
 void queue_sched_session_ends(struct queue_sched *q, struct queue_session *s);
-/* It is gone. All its leases must be settled before. `failed`: it never became ready; the lane then waits
- * retry_after_us before it opens another (0: at once) and tells `why` to the operator. */
-void queue_sched_session_closed(struct queue_sched *q, struct queue_session *s, bool failed,
+enum queue_session_end {
+	QUEUE_SESSION_OVER,
+	QUEUE_SESSION_FAILED, /* it never became ready, and the site has a part in that: the lane learns from
+				 it */
+	QUEUE_SESSION_HINDERED, /* nor did it, for reasons of this machine alone: no address, port, route,
+				   memory */
+};
+/* It is gone. All its leases must be settled before. Unless it is just over, the lane waits retry_after_us
+ * before it opens another (0: at once) and tells `why` to the operator. */
+void queue_sched_session_closed(struct queue_sched *q, struct queue_session *s, enum queue_session_end end,
 	int64_t retry_after_us, struct queue_blob why, int64_t now_us);
 
 enum queue_verdict_kind {

@@ -298,7 +298,7 @@ queue_sched_session_ends(struct queue_sched *q, struct queue_session *s)
 }
 
 void
-queue_sched_session_closed(struct queue_sched *q, struct queue_session *s, bool failed,
+queue_sched_session_closed(struct queue_sched *q, struct queue_session *s, enum queue_session_end end,
 	int64_t retry_after_us, struct queue_blob why, int64_t now_us)
 {
 	struct queue_lane *lane = s->lane;
@@ -309,17 +309,18 @@ queue_sched_session_closed(struct queue_sched *q, struct queue_session *s, bool 
 		lane->opening--;
 	if (s->state == SCHED_CLOSING)
 		q->closing_count--;
-	if (failed) {
+	if (end != QUEUE_SESSION_OVER) {
 		int64_t until_us = queue_retry_add(q->now_us, retry_after_us > 0 ? retry_after_us : 0);
 
 		lane->is_probing = true;
 		if (until_us > lane->wait_until_us)
 			lane->wait_until_us = until_us;
 		sched_text_set(q, &lane->site->why, why);
+	}
+	if (end == QUEUE_SESSION_FAILED)
 		sched_lane_fact(q, lane,
 			&(struct queue_recovery_fact){
 				.kind = QUEUE_RECOVERY_FAILED, .begun_us = s->opened_us});
-	}
 	queue_link_remove(&s->place);
 	queue_link_remove(&s->idle);
 	queue_link_remove(&s->all);

@@ -92,7 +92,7 @@ on_open_route(void *arg, const char *domain, struct route_result *result)
 		o->first = NULL;
 		job_answer_all(job, QUEUE_VERDICT_RETURN, CLASS_DNS, "4.4.3", 0, result->why);
 		dispatch_job_done(d, job);
-		queue_sched_session_closed(d->sched, o->session, true, STALLED_RETRY_US,
+		queue_sched_session_closed(d->sched, o->session, QUEUE_SESSION_HINDERED, STALLED_RETRY_US,
 			dispatch_text(result->why), dispatch_now(d));
 		outbound_free(o);
 		return;
@@ -117,7 +117,7 @@ dispatch_open(struct dispatch *d, const struct queue_order *order)
 		if (o == NULL)
 			dispatch_return_lease(d, order->lease);
 		free(o);
-		queue_sched_session_closed(d->sched, order->session, true, STALLED_RETRY_US,
+		queue_sched_session_closed(d->sched, order->session, QUEUE_SESSION_HINDERED, STALLED_RETRY_US,
 			dispatch_text("out of memory"), dispatch_now(d));
 		return;
 	}

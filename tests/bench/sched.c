@@ -188,7 +188,8 @@ carry_out(struct bench *b, enum queue_verdict_kind kind)
 		settle(b, o.lease, kind);
 		break;
 	case QUEUE_ORDER_CLOSE:
-		queue_sched_session_closed(b->q, o.session, false, 0, (struct queue_blob){"", 0}, b->now_us);
+		queue_sched_session_closed(
+			b->q, o.session, QUEUE_SESSION_OVER, 0, (struct queue_blob){"", 0}, b->now_us);
 		return true;
 	case QUEUE_ORDER_NOTE:
 		queue_sched_noted(b->q, o.noting, false, b->now_us);

@@ -229,7 +229,8 @@ answer_open(const struct queue_order *o)
 {
 	if (number_of(o->site) == 3 && w.now_us < START + MINUTE) {
 		settle(o->lease, QUEUE_VERDICT_RETURN);
-		queue_sched_session_closed(w.q, o->session, true, 3 * SEC, BLOB("refused"), w.now_us);
+		queue_sched_session_closed(
+			w.q, o->session, QUEUE_SESSION_FAILED, 3 * SEC, BLOB("refused"), w.now_us);
 		return;
 	}
 	queue_sched_session_ready(w.q, o->session, number_of(o->site) % 2 == 0);
@@ -252,7 +253,8 @@ answer(const struct queue_order *o)
 		settle_sent(o->lease);
 		break;
 	case QUEUE_ORDER_CLOSE:
-		queue_sched_session_closed(w.q, o->session, false, 0, (struct queue_blob){0}, w.now_us);
+		queue_sched_session_closed(
+			w.q, o->session, QUEUE_SESSION_OVER, 0, (struct queue_blob){0}, w.now_us);
 		break;
 	case QUEUE_ORDER_REJECT:
 		settle(o->lease, QUEUE_VERDICT_FAILED);

@@ -167,7 +167,8 @@ open_ready(struct host *h, bool can_overlap, struct queue_lease **out_lease)
 static inline void
 host_close(struct host *h, struct queue_session *s, bool failed, int64_t wait_us)
 {
-	queue_sched_session_closed(h->q, s, failed, wait_us, (struct queue_blob){"refused", 7}, h->now_us);
+	queue_sched_session_closed(h->q, s, failed ? QUEUE_SESSION_FAILED : QUEUE_SESSION_OVER, wait_us,
+		(struct queue_blob){"refused", 7}, h->now_us);
 }
 static inline struct queue_filter
 host_filter(void)

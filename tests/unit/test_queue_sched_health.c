@@ -259,6 +259,30 @@ test_dead_site(void **state)
 	host_fini(&k.h);
 }
 
+/* What only this machine lacks (an address, a port, a route) says nothing about the site. */
+static void
+test_hindered(void **state)
+{
+	struct queue_order o;
+	struct sick k;
+	int i;
+
+	sick_init(&k);
+	add(&k, 20);
+	for (i = 0; i < 20; i++) {
+		o = next(&k);
+		assert_int_equal(o.kind, QUEUE_ORDER_OPEN);
+		host_settle(&k.h, o.lease, QUEUE_VERDICT_RETURN);
+		queue_sched_session_closed(
+			k.h.q, o.session, QUEUE_SESSION_HINDERED, SEC, blob_of("no port"), k.h.now_us);
+		assert_int_equal(next(&k).kind, QUEUE_ORDER_NONE); /* but it waits */
+		k.h.now_us += SEC;
+	}
+	assert_int_equal(k.changes, 0);
+	(void)open_one(&k);
+	host_fini(&k.h);
+}
+
 static void
 test_slow_start(void **state)
 {
@@ -344,6 +368,7 @@ main(void)
 		cmocka_unit_test(test_slower),
 		cmocka_unit_test(test_profile),
 		cmocka_unit_test(test_dead_site),
+		cmocka_unit_test(test_hindered),
 		cmocka_unit_test(test_slow_start),
 		cmocka_unit_test(test_kept_and_cleared),
 		cmocka_unit_test(test_forgotten_unused),

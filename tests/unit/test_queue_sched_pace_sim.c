@@ -369,7 +369,8 @@ close_session(struct world *w, struct m_session *s)
 	obs_connected(&w->seen, s->gates, OBS_OF_SESSION, -1);
 	s->is_used = false;
 	w->session_count--;
-	queue_sched_session_closed(w->q, s->s, failed, wait_us, blob_of("refused"), now(w));
+	queue_sched_session_closed(w->q, s->s, failed ? QUEUE_SESSION_FAILED : QUEUE_SESSION_OVER, wait_us,
+		blob_of("refused"), now(w));
 }
 
 /* --- orders --- */

@@ -475,8 +475,8 @@ close_session(struct world *w, struct m_session *s)
 	CHECK(w, s->leases == 0);
 	s->is_used = false;
 	w->session_count--;
-	queue_sched_session_closed(
-		w->q, s->s, failed, failed ? rnd(w, 300) * SEC : 0, name_of("refused by ", s->site), now(w));
+	queue_sched_session_closed(w->q, s->s, failed ? QUEUE_SESSION_FAILED : QUEUE_SESSION_OVER,
+		failed ? rnd(w, 300) * SEC : 0, name_of("refused by ", s->site), now(w));
 }
 
 static void
