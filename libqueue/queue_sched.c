@@ -436,8 +436,7 @@ next_of_pool(const struct queue_sched *q, const struct sched_cell *cell, uint32_
 		at++;
 	for (i = 1; i <= p->member_count; i++) {
 		next = p->members[(at + i) % p->member_count].source;
-		if (next != source &&
-			!sched_is_paused(q, QUEUE_PAUSE_SOURCE, (struct queue_blob){"", 0}, next))
+		if (next != source && !sched_source_is_paused(q, next))
 			return next;
 	}
 	return source;

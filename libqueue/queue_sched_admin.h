@@ -85,6 +85,10 @@ QUEUE_MUST_USE int queue_sched_pause(struct queue_sched *q, enum queue_pause_kin
  * that had stopped it (queue_sched_conf.guard): its counts begin anew. */
 bool queue_sched_resume(struct queue_sched *q, enum queue_pause_kind kind, struct queue_blob name,
 	uint32_t source, int64_t now_us);
+/* The host finds that it cannot send from a source now (its address is missing), or that it can again: no
+ * lane of it is used, as if it were paused, and both together hold it. Not kept by the host's notes: each
+ * start finds out anew. source: less than source_count of the configuration. */
+void queue_sched_source_down(struct queue_sched *q, uint32_t source, bool down, int64_t now_us);
 struct queue_pause_view {
 	enum queue_pause_kind kind;
 	struct queue_blob name, reason;

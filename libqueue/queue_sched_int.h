@@ -196,6 +196,8 @@ void sched_session_timed(struct queue_sched *q, struct queue_session *s, const s
 /* queue_sched_pause.c */
 bool sched_is_paused(
 	const struct queue_sched *q, enum queue_pause_kind kind, struct queue_blob name, uint32_t source);
+/* By a pause, or because it is down. */
+bool sched_source_is_paused(const struct queue_sched *q, uint32_t source);
 /* Until when, and why; unchanged when there is no such pause. */
 void sched_pause_view(const struct queue_sched *q, enum queue_pause_kind kind, struct queue_blob name,
 	uint32_t source, int64_t *out_until_us, struct queue_blob *out_reason);

@@ -163,8 +163,9 @@ struct queue_lane {
 	uint32_t sessions, opening, busy; /* opening: not yet ready; busy: with a lease */
 	uint32_t surplus;                 /* sessions a reload made too many: closed as they become free */
 	uint8_t starved_state;            /* enum sched_starved */
-	bool is_able, is_able_for_urgent, is_source_paused, is_probing;
-	bool is_quiet; /* not able, until its site's quiet hours end */
+	bool is_able, is_able_for_urgent, is_probing;
+	bool is_source_paused; /* or down */
+	bool is_quiet;         /* not able, until its site's quiet hours end */
 	int64_t wait_until_us;
 	struct queue_recovery recovery; /* what the site's answers have taught */
 	struct sched_text *why;         /* of the rule that slowed or paused it */
@@ -211,6 +212,7 @@ struct sched_share {
 	struct sched_gate *gate;
 	struct sched_guard *guard; /* of a source */
 	uint32_t sessions;
+	bool is_down; /* a source the host cannot send from */
 };
 
 struct queue_sched {

@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Pauses: what an operator has stopped for a while.
+ * Pauses: what an operator has stopped for a while; and sources the host cannot send from.
  *
  * A pause is a record by kind and name, and a flag in the object it is about. The object may come later than
  * the pause (mail for a paused domain) or go before it, so whatever is made asks the records for its flag
  * once.
  *
- * Invariants: a record exists exactly while its flag is set in the object, if there is one; every record has
- * a place among the timers.
+ * Invariants: a record exists exactly while its flag is set in the object, if there is one (lanes also have
+ * it while their source is down); every record has a place among the timers.
  */
 #include "queue_retry.h"
 #include "queue_sched_int.h"
@@ -59,6 +59,19 @@ sched_is_paused(
 	const struct queue_sched *q, enum queue_pause_kind kind, struct queue_blob name, uint32_t source)
 {
 	return pause_find(q, kind, name, source) != NULL;
+}
+
+static bool
+is_down(const struct queue_sched *q, uint32_t source)
+{
+	return source < q->source_count && q->sources[source].is_down;
+}
+
+bool
+sched_source_is_paused(const struct queue_sched *q, uint32_t source)
+{
+	return is_down(q, source) ||
+	       sched_is_paused(q, QUEUE_PAUSE_SOURCE, (struct queue_blob){"", 0}, source);
 }
 
 void
@@ -205,6 +218,18 @@ flag_source(struct queue_sched *q, uint32_t source, bool on)
 	}
 }
 
+void
+queue_sched_source_down(struct queue_sched *q, uint32_t source, bool down, int64_t now_us)
+{
+	struct sched_share *s = sched_source(q, source);
+
+	sched_clock(q, now_us);
+	if (s->is_down == down)
+		return;
+	s->is_down = down;
+	flag_source(q, source, sched_source_is_paused(q, source));
+}
+
 static void
 flag(struct queue_sched *q, enum queue_pause_kind kind, struct queue_blob name, uint32_t source, bool on)
 {
@@ -219,7 +244,7 @@ flag(struct queue_sched *q, enum queue_pause_kind kind, struct queue_blob name, 
 		flag_site(q, name, on);
 		return;
 	case QUEUE_PAUSE_SOURCE:
-		flag_source(q, source, on);
+		flag_source(q, source, on || is_down(q, source));
 		return;
 	case QUEUE_PAUSE_JOB:
 	case QUEUE_PAUSE_USER:

@@ -397,7 +397,7 @@ sched_lane_get(struct queue_sched *q, struct sched_site *site, uint32_t source)
 	lane->policy = q->conf.policy(
 		q->conf.arg, (struct queue_blob){"", 0}, (struct queue_blob){site->name, site->name_len});
 	lane->is_able = true;
-	lane->is_source_paused = sched_is_paused(q, QUEUE_PAUSE_SOURCE, (struct queue_blob){"", 0}, source);
+	lane->is_source_paused = sched_source_is_paused(q, source);
 	lane->waiter.kind = SCHED_WAITS_LANE;
 	lane->noting.kind = SCHED_NOTE_LANE;
 	queue_link_init(&lane->noting.link);
@@ -520,8 +520,7 @@ choice_of_cell(const struct queue_sched *q, const struct sched_cell *cell)
 	uint32_t source = cell->sticky & ~SCHED_STRICT;
 
 	if (cell->sticky > 0 &&
-		((cell->sticky & SCHED_STRICT) != 0 ||
-			!sched_is_paused(q, QUEUE_PAUSE_SOURCE, (struct queue_blob){"", 0}, source - 1)))
+		((cell->sticky & SCHED_STRICT) != 0 || !sched_source_is_paused(q, source - 1)))
 		choice.source = source;
 	return choice;
 }

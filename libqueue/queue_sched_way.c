@@ -222,8 +222,7 @@ sched_way_is_paused(const struct queue_sched *q, const struct sched_way *way)
 	if (way->site->is_paused)
 		return true;
 	for (i = 0; i < way->option_count; i++)
-		if (!sched_is_paused(
-			    q, QUEUE_PAUSE_SOURCE, (struct queue_blob){"", 0}, way->options[i].source))
+		if (!sched_source_is_paused(q, way->options[i].source))
 			return false;
 	return true;
 }

@@ -210,9 +210,14 @@ pause_reason(const struct queue_sched *q, enum queue_pause_kind kind, struct que
 static bool
 is_source_paused(const struct queue_sched *q, uint32_t source, struct queue_reason *out)
 {
-	if (!sched_is_paused(q, QUEUE_PAUSE_SOURCE, nothing, source))
+	if (!sched_source_is_paused(q, source))
 		return false;
-	pause_reason(q, QUEUE_PAUSE_SOURCE, nothing, source, out);
+	if (q->sources[source].is_down) {
+		out->why = QUEUE_WHY_DOWN;
+		out->until_us = INT64_MAX; /* whatever ends by itself is told in its place */
+	} else {
+		pause_reason(q, QUEUE_PAUSE_SOURCE, nothing, source, out);
+	}
 	return true;
 }
 

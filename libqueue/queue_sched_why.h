@@ -33,6 +33,7 @@ enum queue_why {
 	QUEUE_WHY_SCHEDULED,   /* its message asked to go at until_us */
 	QUEUE_WHY_HELD,        /* by an operator */
 	QUEUE_WHY_PAUSED,      /* `pause` and `name` (or `source`) say what, until_us till when */
+	QUEUE_WHY_DOWN,        /* the host cannot send from `source` (queue_sched_source_down) */
 	QUEUE_WHY_ROUTE,       /* its route is looked up (until_us 0), or was not found: again at until_us */
 	QUEUE_WHY_RATE,        /* `level` has used up `rate` of `unit`; more at until_us */
 	QUEUE_WHY_CONNECTIONS, /* `level` has as many connections as it may: `count` */
@@ -139,7 +140,7 @@ bool queue_sched_warmup_act(struct queue_sched *q, struct queue_blob source, str
 
 struct queue_source_view {
 	uint32_t sessions, connections_max; /* 0: no limit */
-	struct queue_reason reason; /* a pause of it, or a limit of its own that is used up; else GOING */
+	struct queue_reason reason; /* it is down or paused, or a limit of its own is used up; else GOING */
 };
 /* source: less than source_count of the configuration. */
 void queue_sched_source_view(struct queue_sched *q, uint32_t source, struct queue_source_view *out);

@@ -11,8 +11,8 @@
 enum { TEXT_MAX = 2200 }; /* a user and a job, and what stands around them */
 
 const char *const ctl_whys[QUEUE_WHY_COUNT] = {"going", "leased", "retry", "scheduled", "held", "paused",
-	"route", "rate", "connections", "busy", "opening", "backoff", "stopped", "warmup", "quiet", "total",
-	"disk"};
+	"down", "route", "rate", "connections", "busy", "opening", "backoff", "stopped", "warmup", "quiet",
+	"total", "disk"};
 const char *const ctl_levels[QUEUE_LEVEL_COUNT] = {
 	"lane", "site", "source", "pool", "stream", "user", "all", "profile", "warmup"};
 const char *const ctl_units[QUEUE_UNIT_COUNT] = {"connections", "messages", "recipients", "bytes"};

@@ -328,6 +328,14 @@ warming(struct world *w, int arg)
 
 /* All day, until midnight. */
 static void
+down(struct world *w, int arg)
+{
+	queue_sched_source_down(w->h.q, 7, true, w->h.now_us);
+	add(w);
+	settle_down(w);
+}
+
+static void
 quiet(struct world *w, int arg)
 {
 	static const struct queue_hours_zone utc = {NULL, 0};
@@ -359,6 +367,7 @@ static const struct {
 	{"domain paused", paused, QUEUE_PAUSE_DOMAIN, QUEUE_WHY_PAUSED, 0, "d1", "asked", START + HOUR, 0},
 	{"site paused", paused, QUEUE_PAUSE_SITE, QUEUE_WHY_PAUSED, 0, "site1", "asked", START + HOUR, 0},
 	{"source paused", paused, QUEUE_PAUSE_SOURCE, QUEUE_WHY_PAUSED, 0, "", "asked", START + HOUR, 0},
+	{"source down", down, 0, QUEUE_WHY_DOWN, 0, "", "", INT64_MAX, 0},
 	{"job paused", paused, QUEUE_PAUSE_JOB, QUEUE_WHY_PAUSED, 0, "j1", "asked", START + HOUR, 0},
 	{"user paused", paused, QUEUE_PAUSE_USER, QUEUE_WHY_PAUSED, 0, "u1", "asked", START + HOUR, 0},
 	{"route is looked up", resolving, 0, QUEUE_WHY_ROUTE, 0, "", "", 0, 0},
