@@ -3,12 +3,11 @@
 #include "conf/conf_check.h"
 
 #include "base/domain.h"
+#include "base/local.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
 #include <string.h>
-#include <sys/socket.h>
-#include <unistd.h>
 
 void
 conf_check_pool_name(struct conf_loader *l, struct conf_place at, const char *pool)
@@ -53,16 +52,10 @@ conf_check_users(struct conf_loader *l)
 
 /* Only a warning: an address may come up later. Until then its mail waits with the event source_down. */
 static void
-warn_if_absent(struct conf_loader *l, struct conf_place at, const char *text, const struct sockaddr *address,
-	socklen_t len)
+warn_if_absent(struct conf_loader *l, struct conf_place at, const char *text, const struct sockaddr *address)
 {
-	int fd = socket(address->sa_family, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-
-	if (fd < 0)
-		return;
-	if (bind(fd, address, len) < 0 && errno == EADDRNOTAVAIL)
+	if (local_probe(address) == EADDRNOTAVAIL)
 		conf_warn(&l->report, at, "this machine has no address %s; mail from there waits", text);
-	close(fd);
 }
 
 static void
@@ -85,11 +78,11 @@ check_source_address(struct conf_loader *l, size_t n, struct conf_source *s, con
 	} else if (is_v4) {
 		s->has_v4 = true;
 		s->v4 = (struct sockaddr_in){.sin_family = AF_INET, .sin_addr = v4};
-		warn_if_absent(l, at, text, (const struct sockaddr *)&s->v4, sizeof(s->v4));
+		warn_if_absent(l, at, text, (const struct sockaddr *)&s->v4);
 	} else {
 		s->has_v6 = true;
 		s->v6 = (struct sockaddr_in6){.sin6_family = AF_INET6, .sin6_addr = v6};
-		warn_if_absent(l, at, text, (const struct sockaddr *)&s->v6, sizeof(s->v6));
+		warn_if_absent(l, at, text, (const struct sockaddr *)&s->v6);
 	}
 }
 
