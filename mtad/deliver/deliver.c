@@ -27,7 +27,7 @@ refuse_open(struct outbound *o, const char *why)
 {
 	return_job(o->first, o->queue, "4.3.0", why);
 	o->first = NULL;
-	o->has_failed = true;
+	o->end = QUEUE_SESSION_HINDERED;
 	snprintf(o->why, sizeof(o->why), "%s", why);
 	o->closed.kind = LETTER_CLOSED;
 	worker_post(o->queue, &o->closed);

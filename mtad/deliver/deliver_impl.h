@@ -2,10 +2,10 @@
 #ifndef MTAD_DELIVER_DELIVER_IMPL_H
 #define MTAD_DELIVER_DELIVER_IMPL_H
 /*
- * deliver_impl - what the halves of the sending side share: deliver.c (what sessions of a thread have in
- * common, and the letters) and session.c (one connection)
+ * deliver_impl - what the parts of the sending side share: deliver.c (what sessions of a thread have in
+ * common, and the letters), session.c (one connection) and dial.c (which addresses it may be made to)
  *
- * Owner    deliver.h. Thread: its io thread's. Included by these two files only.
+ * Owner    deliver.h. Thread: its io thread's. Included by these files only.
  */
 #include "base/tls.h"
 #include "base/wire.h"
@@ -45,9 +45,9 @@ struct deliver_session {
 	const char *host;
 	unsigned faults; /* of the present host */
 	bool was_ready;
-	bool is_helo_only; /* this connection is the second to the address, which broke on EHLO */
-	/* An address of the site failed: it is not only we who lacked a local address or a descriptor. */
-	bool is_sites_fault;
+	bool is_helo_only;   /* this connection is the second to the address, which broke on EHLO */
+	bool is_sites_fault; /* an address of the site failed */
+	bool is_hindered; /* this machine lacked what one of them needed: a local address, a port, a route */
 	enum smtp_client_phase timed_phase; /* where the session was when its timer was set */
 	uint32_t timed_replies;
 	uint64_t timed_bytes;
@@ -67,4 +67,14 @@ bool deliver_session_take(struct deliver_session *s, struct job *take_job);
 void deliver_session_quit(struct deliver_session *s, const char *why);
 /* Now: of the mail inside nobody knows how it ended. */
 void deliver_session_cut(struct deliver_session *s, const char *why);
+
+/* --- dial.c --- */
+
+/* The source's address of this family; NULL: the system chooses. False: it has none although it has
+ * addresses. */
+bool dial_from(const struct conf_source *source, sa_family_t family, const struct sockaddr **out);
+/* Takes what this source cannot dial out of the order, unless there is nothing else. */
+void dial_leave_out(struct deliver_session *s);
+/* This errno of the present address says no more than that the machine has no IPv6. */
+bool dial_is_without_v6(const struct deliver_session *s, int err);
 #endif

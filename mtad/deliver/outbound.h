@@ -15,6 +15,7 @@
 #include "conf/conf.h"
 #include "queue/job.h"
 #include "queue/letters.h"
+#include "queue_sched.h"
 #include "route/route.h"
 #include "shape/rules.h"
 
@@ -31,6 +32,7 @@ struct outbound {
 	struct route_result *route;    /* reference */
 	struct conf_delivery settings; /* merged; lists point into conf */
 	uint32_t source;               /* index in conf->sources */
+	bool lacks_v4, lacks_v6;       /* its address of the family is missing on this machine */
 	struct job *first;             /* the lease it was opened for; taken by the io thread */
 	/* --- queue thread --- */
 	uint32_t jobs_out;
@@ -38,8 +40,9 @@ struct outbound {
 	/* --- io thread --- */
 	struct deliver_session *deliver; /* NULL once closed */
 	bool can_overlap;                /* with ready */
-	bool has_failed;                 /* with closed: it never became ready */
-	char why[160];                   /* with closed */
+	int local_error; /* with ready and closed: the errno of what this machine lacked; 0: nothing */
+	enum queue_session_end end; /* with closed */
+	char why[160];              /* with closed */
 };
 
 /* The io thread's end: unrefs and frees. */

@@ -9,6 +9,8 @@
  */
 #include "deliver/deliver_impl.h"
 
+#include "base/local.h"
+
 #include <arpa/inet.h>
 #include <assert.h>
 #include <errno.h>
@@ -178,7 +180,9 @@ session_end(struct deliver_session *s, const char *why)
 		log_event(s->d->conf.log, LOG_EVENT_session_down, "site=%s host=%s peer=%s why=\"%s\"",
 			o->route->site, s->host, s->peer_ip,
 			log_escape(escaped, sizeof(escaped), why, strnlen(why, sizeof(escaped) / 4)));
-	o->has_failed = !s->was_ready;
+	o->end = s->was_ready        ? QUEUE_SESSION_OVER
+		 : s->is_sites_fault ? QUEUE_SESSION_FAILED
+				     : QUEUE_SESSION_HINDERED;
 	copy_text(o->why, sizeof(o->why), why);
 	o->deliver = NULL;
 	close_connection(s);
@@ -578,28 +582,6 @@ on_down(void *arg, enum wire_down why, const char *detail)
 
 static const struct wire_ops wire_operations = {on_connected, on_tls, on_bytes, on_pull, on_sent, on_down};
 
-/* The source's address of the peer's family. False: this source has none of that family although it has
- * addresses. */
-static bool
-local_address(const struct conf_source *source, sa_family_t family, const struct sockaddr **out)
-{
-	*out = NULL;
-	if (!source->has_v4 && !source->has_v6)
-		return true;
-	if (family == AF_INET && source->has_v4)
-		*out = (const struct sockaddr *)&source->v4;
-	if (family == AF_INET6 && source->has_v6)
-		*out = (const struct sockaddr *)&source->v6;
-	return *out != NULL;
-}
-
-static bool
-is_local_errno(int err)
-{
-	return err == EADDRNOTAVAIL || err == EADDRINUSE || err == EMFILE || err == ENFILE || err == ENOMEM ||
-	       err == ENOBUFS || err == EACCES;
-}
-
 static void
 address_text(const struct route_address *address, char *buf, socklen_t max)
 {
@@ -629,22 +611,20 @@ connect_timeout(const struct deliver_session *s)
 }
 
 /* This address is not even dialled. A local reason is no reason to wait for the site, nor to leave its
- * addresses of the other family untried. */
+ * addresses of the other family untried; and what the site has said before says more. */
 static void
 not_dialled(struct deliver_session *s, int err)
 {
-	const struct conf_source *source = &s->o->conf->sources[s->o->source];
-	/* A machine without IPv6 says so for each site that has it: nobody must act. */
-	bool has_no_v6 = err == EADDRNOTAVAIL && s->peer->any.sa_family == AF_INET6 && !source->has_v6;
-
-	remember_failure(s, silent_failure(CLASS_CONNECTION), strerror(err));
-	if (has_no_v6)
-		return;
-	if (is_local_errno(err))
-		log_event(s->d->conf.log, LOG_EVENT_source_down, "source=%s peer=%s why=\"%s\"", source->name,
-			s->peer_ip, strerror(err));
-	else
+	if (!local_is_fault(err)) {
+		remember_failure(s, silent_failure(CLASS_CONNECTION), strerror(err));
 		s->is_sites_fault = true;
+		return;
+	}
+	if (!s->is_sites_fault)
+		remember_failure(s, silent_failure(CLASS_CONNECTION), strerror(err));
+	s->is_hindered = true;
+	if (!dial_is_without_v6(s, err))
+		s->o->local_error = err;
 }
 
 /* One address. True: connecting. */
@@ -657,10 +637,10 @@ connect_one(struct deliver_session *s)
 	s->is_helo_only = s->is_helo_only && s->peer == &s->o->route->addresses[s->order[s->order_next]];
 	s->peer = &s->o->route->addresses[s->order[s->order_next++]];
 	describe_peer(s);
-	if (!local_address(source, s->peer->any.sa_family, &local)) {
-		remember_failure(
-			s, silent_failure(CLASS_CONNECTION), "the source has no address of this family");
-		s->is_sites_fault = true;
+	if (!dial_from(source, s->peer->any.sa_family, &local)) {
+		if (!s->is_sites_fault)
+			remember_failure(s, silent_failure(CLASS_CONNECTION),
+				"the source has no address of this family");
 		return false;
 	}
 	s->wire = wire_connect(worker_base(s->d->conf.io), &s->peer->any, local, &wire_operations, s);
@@ -681,10 +661,11 @@ connect_next(struct deliver_session *s)
 		if (connect_one(s))
 			return;
 	if (s->failure[0] == '\0') {
-		s->is_sites_fault = true;
 		s->failed = silent_failure(CLASS_CONNECTION);
 		copy_text(s->failure, sizeof(s->failure), "no address to try");
 	}
+	/* Without an address that could be dialled there is nothing here that passes: the usual waits. */
+	s->is_sites_fault = s->is_sites_fault || !s->is_hindered;
 	session_end(s, s->failure);
 }
 
@@ -732,6 +713,7 @@ choose_addresses(struct deliver_session *s)
 
 	s->order_count =
 		route_order(s->o->route, s->d->conf.clock, (enum conf_family)c->family, s->order, ORDER_MAX);
+	dial_leave_out(s);
 	sort_order(s, s->order_count > max);
 	if (s->order_count <= max)
 		return;

@@ -528,6 +528,7 @@ on_wake(evutil_socket_t fd, short what, void *arg)
 	struct dispatch *d = arg;
 
 	schedule_stalled(d);
+	sources_check(d->sources, clock_mono(d->clock));
 	turn(d);
 }
 
@@ -535,10 +536,7 @@ on_wake(evutil_socket_t fd, short what, void *arg)
 static void
 on_batch(void *arg)
 {
-	struct dispatch *d = arg;
-
-	schedule_stalled(d);
-	turn(d);
+	on_wake(-1, 0, arg);
 }
 
 /* --- start: what the spool holds --- */
@@ -628,6 +626,7 @@ on_letter(void *arg, struct letter *l)
 		return;
 	case LETTER_READY:
 		o = outbound_of_ready(l);
+		dispatch_suspect_source(d, o);
 		queue_sched_session_ready(d->sched, o->session, o->can_overlap);
 		return;
 	case LETTER_CLOSED:
@@ -692,14 +691,17 @@ dispatch_apply(struct dispatch *d, const struct conf *conf)
 bool
 dispatch_reconfigure(struct dispatch *d, const struct conf *conf)
 {
+	struct sources *sources = dispatch_make_sources(d, conf);
 	struct rules *rules = rules_create(conf);
 
-	if (rules == NULL || !dispatch_apply(d, conf)) {
+	if (sources == NULL || rules == NULL || !dispatch_apply(d, conf)) {
+		sources_destroy(&sources);
 		rules_unref(rules);
 		return false;
 	}
 	rules_unref(d->rules);
 	d->rules = rules;
+	dispatch_use_sources(d, sources);
 	route_reconfigure(d->route, conf);
 	return true;
 }
@@ -741,6 +743,7 @@ dispatch_create(const struct dispatch_conf *conf)
 		.name = "queue", .clock = conf->clock, .on_letter = on_letter, .on_batch = on_batch};
 	struct dispatch *d = calloc(1, sizeof(*d));
 	struct queue_sched_conf sc;
+	struct sources *sources;
 	int64_t step_us;
 
 	if (d == NULL)
@@ -766,8 +769,11 @@ dispatch_create(const struct dispatch_conf *conf)
 			NULL ||
 		!dispatch_restore_overrides(d) ||
 		queue_store_scan_notes(conf->store, dispatch_text("pause/"), dispatch_restore_pause, d) < 0 ||
-		queue_store_scan_notes(conf->store, dispatch_text(QUEUE_SCHED_NOTES), restore_limit, d) < 0)
+		queue_store_scan_notes(conf->store, dispatch_text(QUEUE_SCHED_NOTES), restore_limit, d) < 0 ||
+		(sources = dispatch_make_sources(d, conf->conf)) == NULL)
 		dispatch_destroy(&d);
+	else
+		dispatch_use_sources(d, sources);
 	return d;
 }
 
@@ -804,6 +810,7 @@ dispatch_destroy(struct dispatch **dp)
 		event_free(d->wake);
 	worker_destroy(&d->worker);
 	settings_fini(&d->settings);
+	sources_destroy(&d->sources);
 	free(d->overrides);
 	react_destroy(&d->react);
 	rules_unref(d->rules);

@@ -56,6 +56,9 @@ struct route *dispatch_route(struct dispatch *d);
 const struct conf *dispatch_current_conf(struct dispatch *d);
 /* The name behind a source number of the schedule. */
 const char *dispatch_source_name(const struct dispatch *d, uint32_t source);
+/* Whether this machine can send from it, in times of the wall clock. */
+struct source_view;
+void dispatch_source_view(struct dispatch *d, uint32_t source, struct source_view *out);
 /* True while the index is still being read from the spool. */
 bool dispatch_is_recovering(const struct dispatch *d);
 #endif

@@ -2,13 +2,14 @@
 #ifndef MTAD_QUEUE_DISPATCH_IMPL_H
 #define MTAD_QUEUE_DISPATCH_IMPL_H
 /*
- * dispatch_impl - what dispatch.c (letters and orders), dispatch_sessions.c (outbound sessions) and operate.c
- * (operators' requests) share; for them alone
+ * dispatch_impl - what dispatch.c (letters and orders), dispatch_sessions.c (outbound sessions),
+ * dispatch_sources.c (sources that are down) and operate.c (operators' requests) share; for them alone
  */
 #include "queue/dispatch.h"
 #include "queue/job.h"
 #include "queue/settings.h"
 #include "shape/rules.h"
+#include "shape/source.h"
 
 enum {
 	ORDERS_A_TURN = 256, /* then letters get their turn */
@@ -50,6 +51,7 @@ struct dispatch {
 	struct overrides *overrides; /* the settings have the same */
 	struct rules *rules;         /* a reference, of the present configuration */
 	struct react *react;
+	struct sources *sources;
 	struct event *wake;
 	struct uncertain_host *hosts;   /* direct-mapped by id */
 	struct lane_failures *failures; /* direct-mapped by site and source */
@@ -104,6 +106,20 @@ void dispatch_end_overrides(struct dispatch *d);
 /* Those of an earlier run, into the new schedule: before it is told what limits have used. One that has ended
  * meanwhile ends in the first turn. */
 bool dispatch_restore_overrides(struct dispatch *d);
+
+/* --- dispatch_sources.c --- */
+
+struct outbound;
+/* Of a new configuration; NULL: no memory. */
+struct sources *dispatch_make_sources(struct dispatch *d, const struct conf *conf);
+/* All are probed, and the schedule knows which are down; after pace and policy have the same configuration.
+ */
+void dispatch_use_sources(struct dispatch *d, struct sources *take_sources);
+/* For a session to be opened: which of its source's addresses are missing. */
+void dispatch_look_up_source(struct dispatch *d, struct outbound *o);
+/* The io thread has told of it: its source may be down. */
+void dispatch_suspect_source(struct dispatch *d, const struct outbound *o);
+bool dispatch_is_source_down(struct dispatch *d, const struct outbound *o);
 
 /* --- operate.c --- */
 

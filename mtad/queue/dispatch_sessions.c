@@ -50,10 +50,13 @@ lane_wait_us(struct dispatch *d, const struct outbound *o)
 	f = &d->failures[hash % LANES_REMEMBERED];
 	if (f->hash != hash)
 		*f = (struct lane_failures){hash, 0};
-	if (!o->has_failed) {
+	if (o->end == QUEUE_SESSION_OVER) {
 		f->count = 0;
 		return 0;
 	}
+	/* Its lanes wait for the source, and go on when it is there. */
+	if (o->end == QUEUE_SESSION_HINDERED && dispatch_is_source_down(d, o))
+		return 0;
 	shift = f->count < 6 ? f->count : 6;
 	f->count++;
 	return (INT64_C(1000000) << shift) < LANE_WAIT_MAX_US ? INT64_C(1000000) << shift : LANE_WAIT_MAX_US;
@@ -64,8 +67,8 @@ dispatch_release_if_over(struct dispatch *d, struct outbound *o)
 {
 	if (!o->is_closed || o->jobs_out > 0)
 		return;
-	queue_sched_session_closed(d->sched, o->session, o->has_failed, lane_wait_us(d, o),
-		dispatch_text(o->why), dispatch_now(d));
+	queue_sched_session_closed(
+		d->sched, o->session, o->end, lane_wait_us(d, o), dispatch_text(o->why), dispatch_now(d));
 	o->letter.kind = LETTER_RELEASE;
 	worker_post(o->io, &o->letter);
 }
@@ -75,6 +78,7 @@ dispatch_on_closed(struct dispatch *d, struct outbound *o)
 {
 	o->is_closed = true;
 	queue_sched_session_ends(d->sched, o->session);
+	dispatch_suspect_source(d, o);
 	dispatch_release_if_over(d, o);
 }
 
@@ -101,6 +105,7 @@ on_open_route(void *arg, const char *domain, struct route_result *result)
 	o->settings = *policy_delivery(d->settings.policy, dispatch_text(domain), result->provider);
 	if (result->static_route >= 0 && o->conf->routes[result->static_route].tls != CONF_TLS_UNSET)
 		o->settings.tls = o->conf->routes[result->static_route].tls;
+	dispatch_look_up_source(d, o);
 	recall_host(d, o->first);
 	o->letter.kind = LETTER_OPEN;
 	worker_post(o->io, &o->letter);

@@ -153,7 +153,7 @@ def test_D42_no_local_address_for_one_family():
     with running(script, delivery="family = prefer-v6  retry = { 1h }", blocks=blocks) as w:
         w.send("s@x.test", ["r@a.test"])
         assert gives(w, seconds=5)["dlvDestinationIp"] == "127.3.1.1"
-        assert "source_down source=one peer=::1" in w.log_text()
+        assert 'source_degraded source=one address="2001:db8::1"' in w.log_text()
 
 
 def test_D13_a_bad_moment_costs_tls_only_once():
