@@ -10,6 +10,7 @@
 #include "queue/dispatch.h"
 #include "queue_sched_why.h"
 #include "queue_store.h"
+#include "shape/source.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -100,6 +101,25 @@ json_text(const json_t *v)
 	return (struct queue_blob){json_string_value(v), json_string_length(v)};
 }
 
+static json_t *
+plain_text(const char *s)
+{
+	return ctl_blob((struct queue_blob){s, strnlen(s, TEXT_MAX)});
+}
+
+/* What the schedule does not know of a source that is down: since when, why, and when it is looked at again.
+ */
+static void
+set_down(const struct ctl_request *r, json_t *o, uint32_t source)
+{
+	struct source_view v;
+
+	dispatch_source_view(r->app->dispatch, source, &v);
+	set(o, "since_us", json_integer((json_int_t)v.since_us));
+	set(o, "until_us", json_integer((json_int_t)v.next_us));
+	set(o, "reason", plain_text(v.why));
+}
+
 /* Into o, always under the same names. */
 static void
 set_reason(const struct ctl_request *r, json_t *o, const struct queue_reason *reason)
@@ -110,6 +130,8 @@ set_reason(const struct ctl_request *r, json_t *o, const struct queue_reason *re
 		block_of_stream(r, reason));
 	if ((override = override_of(r, reason, json_text(json_object_get(o, "name")))) != NULL)
 		set(o, "override", override);
+	if (reason->why == QUEUE_WHY_DOWN)
+		set_down(r, o, reason->source);
 }
 
 /* A long limit that is used up says more about the hours to come than the last minutes do: the time it leaves
@@ -630,6 +652,21 @@ pools_of(const struct conf *c, size_t source)
 	return pools;
 }
 
+/* Its own names: a source that is paused, or at its limit, may be degraded or down too. */
+static void
+set_state(const struct ctl_request *r, json_t *o, uint32_t number)
+{
+	static const char *const states[] = {
+		[SOURCE_UP] = "up", [SOURCE_DEGRADED] = "degraded", [SOURCE_DOWN] = "down"};
+	struct source_view v;
+
+	dispatch_source_view(r->app->dispatch, number, &v);
+	set(o, "state", json_string(states[v.state]));
+	set(o, "state_since_us", json_integer((json_int_t)v.since_us));
+	set(o, "next_probe_us", json_integer(v.next_us == INT64_MAX ? 0 : (json_int_t)v.next_us));
+	set(o, "problem", plain_text(v.why));
+}
+
 static void
 source_row(struct ctl_request *r, uint32_t number, const struct conf *c, size_t at)
 {
@@ -645,6 +682,7 @@ source_row(struct ctl_request *r, uint32_t number, const struct conf *c, size_t 
 		s->ehlo[0] != '\0' ? s->ehlo : c->hostname, "pools", pools_of(c, at), "sessions",
 		(json_int_t)v.sessions, "connections_max", (json_int_t)v.connections_max);
 	set_reason(r, o, &v.reason);
+	set_state(r, o, number);
 	set(o, "at", json_string(s->at));
 	ctl_row(r, o);
 }

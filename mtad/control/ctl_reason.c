@@ -57,6 +57,8 @@ ctl_reason_about(const struct queue_reason *r)
 	switch (r->why) {
 	case QUEUE_WHY_PAUSED:
 		return ctl_pause_kind(r->pause);
+	case QUEUE_WHY_DOWN:
+		return ctl_levels[QUEUE_LEVEL_SOURCE];
 	case QUEUE_WHY_RATE:
 	case QUEUE_WHY_CONNECTIONS:
 	case QUEUE_WHY_DISK:
@@ -95,5 +97,6 @@ ctl_reason(json_t *o, const struct queue_reason *reason, const char *source, con
 	set(o, "limit", json_integer(is_rate ? (json_int_t)reason->rate.count : (json_int_t)reason->count));
 	set(o, "per_us", json_integer((json_int_t)reason->rate.per_us));
 	set(o, "until_us", json_integer(reason->until_us == INT64_MAX ? 0 : (json_int_t)reason->until_us));
+	set(o, "since_us", json_integer(0));
 	set(o, "reason", ctl_blob(reason->reason));
 }

@@ -12,6 +12,7 @@
 #include "report/event.h"
 #include "report/report.h"
 #include "route/route.h"
+#include "shape/source.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -72,6 +73,25 @@ count_pause(void *arg, const struct queue_pause_view *v)
 }
 
 static json_t *
+status_sources(struct dispatch *d)
+{
+	const struct conf *c = dispatch_current_conf(d);
+	unsigned counts[] = {[SOURCE_UP] = 0, [SOURCE_DEGRADED] = 0, [SOURCE_DOWN] = 0};
+	struct source_view v;
+	const char *name;
+	uint32_t i;
+
+	/* Those that a reload took away stand in for another. */
+	for (i = 0; (name = dispatch_source_name(d, i))[0] != '\0'; i++)
+		if (conf_source_find(c, name, strnlen(name, QUEUE_NAME_MAX)) >= 0) {
+			dispatch_source_view(d, i, &v);
+			counts[v.state]++;
+		}
+	return json_pack("{s:I,s:I,s:I}", "all", ctl_number(c->source_count), "degraded",
+		ctl_number(counts[SOURCE_DEGRADED]), "down", ctl_number(counts[SOURCE_DOWN]));
+}
+
+static json_t *
 status_dns(const struct route *route)
 {
 	struct route_stats d;
@@ -115,6 +135,7 @@ status_schedule(struct ctl_request *r)
 	set(o, "sites", json_integer(ctl_number(q.sites)));
 	set(o, "pauses", json_integer(pauses));
 	set(o, "overrides", json_integer(ctl_number(dispatch_overrides(a->dispatch)->count)));
+	set(o, "sources", status_sources(a->dispatch));
 	set(o, "sessions", status_sessions(a));
 	set(o, "dns", status_dns(dispatch_route(a->dispatch)));
 	set(o, "memory_bytes", json_integer(atomic_load(&a->memory.used_bytes)));

@@ -123,11 +123,34 @@ write_source_state(char *buf, size_t max, const json_t *row, const char *field, 
 	const char *reason = mtactl_text(row, "reason");
 
 	if (strcmp(mtactl_text(row, "why"), "going") == 0)
-		snprintf(buf, max, "up");
+		snprintf(buf, max, "%s", mtactl_text(row, "state"));
+	else if (strcmp(mtactl_text(row, "why"), "down") == 0)
+		snprintf(buf, max, "down");
 	else if (strcmp(mtactl_text(row, "why"), "paused") == 0)
 		snprintf(buf, max, "paused%s%s", reason[0] != '\0' ? ": " : "", reason);
 	else
 		mtactl_reason_short(buf, max, row);
+}
+
+/* Below the table, where there is room to say it whole. */
+static void
+show_problems(const struct mtactl *m, const json_t *answer)
+{
+	int64_t now_us = mtactl_now(answer);
+	char since[32], next[64], problem[300];
+	const json_t *row;
+	size_t i;
+
+	json_array_foreach(mtactl_rows(answer), i, row)
+	{
+		if (mtactl_text(row, "problem")[0] == '\0')
+			continue;
+		mtactl_clock(since, sizeof(since), mtactl_integer(row, "state_since_us"), now_us);
+		mtactl_when(next, sizeof(next), mtactl_integer(row, "next_probe_us"), now_us);
+		mtactl_write_text(problem, sizeof(problem), row, "problem", now_us);
+		printf("%s%s is %s since %s, %s, next try %s%s\n", mtactl_red(m), mtactl_text(row, "source"),
+			mtactl_text(row, "state"), since, problem, next, mtactl_plain(m));
+	}
 }
 
 void
@@ -143,6 +166,7 @@ mtactl_show_sources(const struct mtactl *m, const struct mtactl_options *o, cons
 		{"UNTIL", "until_us", mtactl_write_until, true, 0, false}};
 
 	SHOW_TABLE(m, o, answer, columns);
+	show_problems(m, answer);
 }
 
 static void

@@ -10,6 +10,7 @@
 
 #include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <time.h>
 
@@ -83,16 +84,15 @@ mtactl_limit(char *buf, size_t max, const json_t *row, bool with_unit)
 	snprintf(buf, max, "%s%s%.*s/%s", number, is_named ? " " : "", unit_len, unit, per);
 }
 
-/* The time of day; of another day with its date. */
-static void
-clock_text(char *buf, size_t max, int64_t at_us, int64_t now_us)
+void
+mtactl_clock(char *buf, size_t max, int64_t at_us, int64_t now_us)
 {
 	time_t at = (time_t)(at_us / 1000000);
 	struct tm tm;
 
 	localtime_r(&at, &tm);
-	(void)strftime(
-		buf, max, at_us - now_us < INT64_C(20) * 3600 * 1000000 ? "%H:%M" : "%Y-%m-%d %H:%M", &tm);
+	(void)strftime(buf, max,
+		llabs(at_us - now_us) < INT64_C(20) * 3600 * 1000000 ? "%H:%M" : "%Y-%m-%d %H:%M", &tm);
 }
 
 void
@@ -104,7 +104,7 @@ mtactl_when(char *buf, size_t max, int64_t at_us, int64_t now_us)
 		snprintf(buf, max, "now");
 		return;
 	}
-	clock_text(clock, sizeof(clock), at_us, now_us);
+	mtactl_clock(clock, sizeof(clock), at_us, now_us);
 	mtactl_span(span, sizeof(span), at_us - now_us + 999999);
 	snprintf(buf, max, "%s (in %s)", clock, span);
 }
@@ -140,6 +140,8 @@ mtactl_reason_short(char *buf, size_t max, const json_t *row)
 		say_owner(&w, row);
 	} else if (is(row, "why", "paused")) {
 		say(&w, "%s paused", mtactl_text(row, "level"));
+	} else if (is(row, "why", "down")) {
+		say(&w, "source down");
 	} else if (is(row, "why", "busy")) {
 		say(&w, "all connections at work");
 	} else if (is(row, "why", "backoff")) {
@@ -370,6 +372,21 @@ say_paused(struct words *w, const json_t *row, const struct mtactl_about *about)
 }
 
 static void
+say_down(struct words *w, const json_t *row, const struct mtactl_about *about)
+{
+	const char *pool = mtactl_text(row, "pool");
+	char since[32], when[64];
+
+	mtactl_clock(since, sizeof(since), mtactl_integer(row, "since_us"), about->now_us);
+	mtactl_when(when, sizeof(when), mtactl_integer(row, "until_us"), about->now_us);
+	say(w, "No source it could leave by is up: %s is down since %s, %s. It is tried again %s",
+		mtactl_text(row, "source"), since, mtactl_text(row, "reason"), when);
+	if (pool[0] != '\0')
+		say(w, "; another source in pool %s would take its mail", pool);
+	say(w, ".");
+}
+
+static void
 say_route(struct words *w, const json_t *row, const struct mtactl_about *about)
 {
 	int64_t until_us = mtactl_integer(row, "until_us");
@@ -510,7 +527,7 @@ mtactl_reason_long(char *buf, size_t max, const json_t *row, const struct mtactl
 		const char *why;
 		void (*say)(struct words *w, const json_t *row, const struct mtactl_about *about);
 	} sentences[] = {{"going", say_going}, {"leased", say_leased}, {"retry", say_retry},
-		{"scheduled", say_scheduled}, {"held", say_held}, {"paused", say_paused},
+		{"scheduled", say_scheduled}, {"held", say_held}, {"paused", say_paused}, {"down", say_down},
 		{"route", say_route}, {"rate", say_rate}, {"connections", say_connections},
 		{"busy", say_busy}, {"opening", say_opening}, {"backoff", say_backoff},
 		{"stopped", say_stopped}, {"warmup", say_warmup}, {"quiet", say_quiet}, {"total", say_total},

@@ -25,6 +25,8 @@ struct mtactl_about {
 };
 /* A sentence, and what would change it. */
 void mtactl_reason_long(char *buf, size_t max, const json_t *row, const struct mtactl_about *about);
+/* The time of day; of another day with its date. */
+void mtactl_clock(char *buf, size_t max, int64_t at_us, int64_t now_us);
 /* "16:05 (in 12m)" */
 void mtactl_when(char *buf, size_t max, int64_t at_us, int64_t now_us);
 #endif

@@ -121,6 +121,21 @@ status_dns(const struct mtactl *m, const json_t *dns)
 		mtactl_count(hits, sizeof(hits), mtactl_integer(dns, "cache_hits")));
 }
 
+/* Nothing when all is well. */
+static void
+status_sources(const struct mtactl *m, const json_t *sources)
+{
+	int64_t down = mtactl_integer(sources, "down"), degraded = mtactl_integer(sources, "degraded");
+	char number[32];
+
+	if (down + degraded == 0)
+		return;
+	line(m, "sources", "%s%lld of %s down%s, %lld degraded (mtactl sources)",
+		down > 0 ? mtactl_red(m) : "", (long long)down,
+		mtactl_count(number, sizeof(number), mtactl_integer(sources, "all")), mtactl_plain(m),
+		(long long)degraded);
+}
+
 static void
 show_status(const struct mtactl *m, const struct mtactl_options *o, const json_t *answer)
 {
@@ -151,6 +166,7 @@ show_status(const struct mtactl *m, const struct mtactl_options *o, const json_t
 		mtactl_count(domains, sizeof(domains), mtactl_integer(s, "domains")));
 	status_dns(m, json_object_get(s, "dns"));
 	status_room(m, s, spool);
+	status_sources(m, json_object_get(s, "sources"));
 	if (mtactl_integer(s, "pauses") > 0)
 		line(m, "pauses", "%lld (mtactl pauses)", (long long)mtactl_integer(s, "pauses"));
 	if (mtactl_integer(s, "overrides") > 0)
