@@ -301,12 +301,29 @@ pause_create(struct queue_sched *q, enum queue_pause_kind kind, struct queue_blo
 }
 
 static void
-pause_free(struct queue_sched *q, struct sched_pause *p)
+pause_unlink(struct queue_sched *q, struct sched_pause *p)
 {
 	queue_heap_set(&q->pause_timers, &p->timer, INT64_MAX);
 	queue_map_remove(&q->pauses, &p->node);
+}
+
+static void
+pause_free(struct queue_sched *q, struct sched_pause *p)
+{
 	sched_text_free(q, &p->reason);
 	sched_free(q, p, sizeof(*p) + p->name_len);
+}
+
+/* Nobody who asks for it on the way may find it still. */
+static void
+pause_end(struct queue_sched *q, struct sched_pause *p)
+{
+	struct queue_blob name = {p->name, p->name_len};
+
+	pause_unlink(q, p);
+	flag(q, p->kind, name, p->source, false);
+	sched_guard_resumed(q, p->kind, name);
+	pause_free(q, p);
 }
 
 int
@@ -337,24 +354,15 @@ queue_sched_resume(struct queue_sched *q, enum queue_pause_kind kind, struct que
 	sched_clock(q, now_us);
 	if (!normalise(kind, &name, &source) || (p = pause_find(q, kind, name, source)) == NULL)
 		return false;
-	pause_free(q, p);
-	flag(q, kind, name, source, false);
-	sched_guard_resumed(q, kind, name);
+	pause_end(q, p);
 	return true;
 }
 
 void
 sched_pause_timers(struct queue_sched *q)
 {
-	while (queue_heap_first_us(&q->pause_timers) <= q->now_us) {
-		struct sched_pause *p =
-			QUEUE_OF(queue_heap_first(&q->pause_timers), struct sched_pause, timer);
-		struct queue_blob name = {p->name, p->name_len};
-
-		flag(q, p->kind, name, p->source, false);
-		sched_guard_resumed(q, p->kind, name);
-		pause_free(q, p);
-	}
+	while (queue_heap_first_us(&q->pause_timers) <= q->now_us)
+		pause_end(q, QUEUE_OF(queue_heap_first(&q->pause_timers), struct sched_pause, timer));
 }
 
 /* The clock was set. */
@@ -377,8 +385,11 @@ sched_pauses_free(struct queue_sched *q)
 	struct queue_map_node *n, *next;
 
 	for (n = queue_map_each(&q->pauses, NULL); n != NULL; n = next) {
+		struct sched_pause *p = QUEUE_OF(n, struct sched_pause, node);
+
 		next = queue_map_each(&q->pauses, n);
-		pause_free(q, QUEUE_OF(n, struct sched_pause, node));
+		pause_unlink(q, p);
+		pause_free(q, p);
 	}
 }
 

@@ -118,6 +118,38 @@ test_sticky_mail(void **state)
 	}
 }
 
+/* A pause that ends by its time gives mail its own source back, as one that is lifted does. */
+static void
+test_pause_ends(void **state)
+{
+	struct queue_pool_member members[2] = {{1, 1}, {2, 1}};
+	struct queue_order o;
+	struct host h;
+	int lifted;
+
+	for (lifted = 0; lifted < 2; lifted++) {
+		host_init(&h);
+		h.fake.pool.members = members;
+		h.fake.pool.member_count = 2;
+		queue_sched_reconfigured(h.q, &h.conf, h.now_us);
+		host_add(&h, 1);
+		o = host_expect(&h, QUEUE_ORDER_OPEN);
+		assert_int_equal(o.source, 1);
+		queue_sched_session_ready(h.q, o.session, false);
+		host_settle(&h, o.lease, QUEUE_VERDICT_LATER);
+		host_close(&h, o.session, false, 0);
+		assert_int_equal(queue_sched_pause(h.q, QUEUE_PAUSE_SOURCE, blob_of(""), 1, h.now_us + MINUTE,
+					 blob_of(""), h.now_us),
+			QUEUE_OK);
+		if (lifted == 1)
+			assert_true(queue_sched_resume(
+				h.q, QUEUE_PAUSE_SOURCE, blob_of(""), 1, h.now_us + MINUTE));
+		h.now_us += 6 * MINUTE;
+		assert_int_equal(host_expect(&h, QUEUE_ORDER_OPEN).source, 1);
+		host_fini(&h);
+	}
+}
+
 int
 main(void)
 {
@@ -125,6 +157,7 @@ main(void)
 		cmocka_unit_test(test_down),
 		cmocka_unit_test(test_with_sessions),
 		cmocka_unit_test(test_sticky_mail),
+		cmocka_unit_test(test_pause_ends),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
