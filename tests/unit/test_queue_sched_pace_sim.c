@@ -661,6 +661,12 @@ pause_something(struct world *w, bool may_pause)
 		 i = rnd(w, counts[kind]);
 	struct queue_blob name = name_of(kind == 1 ? "site" : "user", (int)i);
 
+	if (kinds[kind] == QUEUE_PAUSE_SOURCE && i % 2 == 1) { /* these are down instead */
+		flags[kind][i] = may_pause && !flags[kind][i] && i < w->sources;
+		if (i < w->sources)
+			queue_sched_source_down(w->q, i, flags[kind][i], now(w));
+		return;
+	}
 	if (flags[kind][i] || !may_pause) {
 		CHECK(w, queue_sched_resume(w->q, kinds[kind], name, i, now(w)) == flags[kind][i]);
 		flags[kind][i] = false;
