@@ -236,4 +236,5 @@ void queue_sched_stats(const struct queue_sched *q, struct queue_sched_stats *ou
 
 /* What operators do and see; in a file of its own only for its length. */
 #include "queue_sched_admin.h"
+#include "queue_sched_user.h"
 #endif

@@ -243,7 +243,9 @@ state_name(const struct queue_sched *q, struct sched_rcpt *r)
 	if (q->is_paused || !cell->is_runnable ||
 		(cell->flow != NULL && sched_way_is_paused(q, cell->flow->way)))
 		return "paused";
-	return cell->flow == NULL ? "unrouted" : "ready";
+	if (cell->flow == NULL)
+		return "unrouted";
+	return sched_stream_is_used_up(q, cell->stream) ? "quota" : "ready";
 }
 
 static void

@@ -42,7 +42,8 @@ struct queue_view {
 	uint16_t n;
 	uint16_t attempts;
 	uint8_t flags;
-	const char *state; /* "ready", "waiting", "scheduled", "leased", "held", "paused", "unrouted" */
+	const char *state; /* "ready", "waiting", "scheduled", "leased", "held", "paused", "quota", "unrouted"
+			    */
 	int64_t due_us, arrived_us, expire_us;
 	int64_t release_us, notice_us; /* of the message; release_us 0: when it arrived */
 	struct queue_blob domain, site, user, job;
@@ -103,6 +104,7 @@ struct queue_domain_view {
 	struct queue_blob domain, site, why; /* why: route trouble */
 	uint64_t ready, waiting, leased, held;
 	uint64_t paused, unrouted; /* of the ready: what only a resume or a route lets go */
+	uint64_t quota;            /* of the ready: a long limit of its stream or user is used up */
 	int64_t next_us;           /* earliest due of the waiting; 0: none waits */
 	int64_t oldest_us;         /* arrival of the oldest; 0: none is queued */
 	struct queue_blob last_reply;

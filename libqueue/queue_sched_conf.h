@@ -101,6 +101,9 @@ struct queue_sched_conf {
 	 * NULL. */
 	void (*on_guard)(void *arg, enum queue_pause_kind kind, struct queue_blob name,
 		const struct queue_guard_change *change);
+	/* A quota of a user (queue_sched_user.h) is used up until until_us; 0: there is room before that time
+	 * after all. May be NULL. */
+	void (*on_quota)(void *arg, struct queue_blob user, const struct queue_rate *rate, int64_t until_us);
 	const struct queue_limits *limits; /* of all mail together; NULL: none */
 	uint32_t urgent_percent;           /* of sources', pools' and those */
 	/* Messages, recipients and bytes count when they are delivered; else when they are tried. */

@@ -169,6 +169,14 @@ sched_guard_leave(struct sched_guard **slot)
 	*slot = NULL;
 }
 
+const struct sched_guard *
+sched_guard_of_user(const struct queue_sched *q, struct queue_blob user)
+{
+	char buf[NAME_MAX_BYTES];
+
+	return guard_find(q, QUEUE_PAUSE_USER, single_key(user, buf));
+}
+
 /* --- what it says --- */
 
 /* False: nobody is guarded. */

@@ -10,7 +10,7 @@
  *   queue_sched_order.c  next(): sessions and lanes      queue_sched_lease.c  leases
  *   queue_sched_way.c    whose turn it is      queue_sched_gate.c  limits and who waits for them
  *   queue_sched_limits.c the limits of the objects, from the settings
- *   queue_sched_warm.c   warm-ups        queue_sched_guard.c  guards
+ *   queue_sched_warm.c   warm-ups        queue_sched_guard.c  guards      queue_sched_user.c  quotas
  *   queue_sched_health.c what lanes learn      queue_sched_note.c  what the disk knows
  *   queue_sched_pause.c  pauses      queue_sched_admin.c  filters      queue_sched_view.c  tables
  *   queue_sched_why.c    what mail waits for, and how fast it goes
@@ -175,10 +175,19 @@ void sched_guard_timers(struct queue_sched *q);
 void sched_guards_reconfigured(struct queue_sched *q);
 void sched_guards_shift(struct queue_sched *q, int64_t step_us);
 void sched_guards_free(struct queue_sched *q);
+/* NULL: it has none. */
+const struct sched_guard *sched_guard_of_user(const struct queue_sched *q, struct queue_blob user);
 bool sched_guard_is_over(const struct queue_sched *q, const struct sched_guard *g);
 void sched_guard_noted(struct queue_sched *q, struct sched_guard *g, bool failed);
 /* name: the kind as a digit, then as in struct sched_guard. */
 int sched_guard_restore(struct queue_sched *q, struct queue_blob name, struct queue_blob record);
+
+/* queue_sched_user.c */
+/* Tells the host when a quota of the user is used up, or no longer; and of all that have mail. */
+void sched_user_look(struct queue_sched *q, struct sched_user *u);
+void sched_users_look(struct queue_sched *q);
+/* A long limit of the stream or its user is used up: its mail waits for the next window. */
+bool sched_stream_is_used_up(const struct queue_sched *q, const struct sched_stream *s);
 
 /* queue_sched_view.c: buckets in an order that a growing table does not disturb; begins and ends with 0 */
 uint64_t sched_walk_next(const struct queue_map *m, uint64_t at);

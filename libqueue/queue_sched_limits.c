@@ -110,7 +110,10 @@ sched_stream_set_limits(struct queue_sched *q, struct sched_stream *s)
 		.b = nothing,
 		.limits = sched_guard_limits(s->user->guard, p.user_limits, &slow),
 		.connections = s->user->transactions};
-	return sched_gate_set(q, &s->user->gate, &spec);
+	if (!sched_gate_set(q, &s->user->gate, &spec))
+		return false;
+	sched_user_look(q, s->user);
+	return true;
 }
 
 struct sched_share *
@@ -167,6 +170,7 @@ sched_limits_leased(
 	s->user->transactions++;
 	sched_gate_connected(q, s->gate, 1);
 	sched_gate_connected(q, s->user->gate, 1);
+	sched_user_look(q, s->user);
 }
 
 /* What becomes of a place in the day of a new source. A reply that is about the recipient alone, greylisting
@@ -211,6 +215,8 @@ sched_limits_settled(
 		sched_warm_settle(q, l->warm_gate, outcome_of(v));
 	for (i = 0; i < SCHED_GATES && !counts; i++)
 		sched_gate_give_back(q, gates[i], QUEUE_UNIT_RECIPIENTS, l->taken_us, 1);
+	if (!counts)
+		sched_user_look(q, s->user);
 	if (l->open > 0)
 		return;
 	sched_gate_release(q, &l->warm_gate);

@@ -62,6 +62,7 @@ struct sched_user {
 	struct sched_gate *gate;
 	struct sched_guard *guard; /* NULL: not needed yet */
 	uint32_t weight, streams, transactions;
+	int64_t quota_until_us; /* as the host was told */
 	uint16_t name_len;
 	char name[];
 };

@@ -256,6 +256,7 @@ shift(struct queue_sched *q, int64_t step_us)
 	sched_gates_shift(q, step_us);
 	sched_pauses_shift(q, step_us);
 	sched_guards_shift(q, step_us);
+	sched_users_look(q);
 }
 
 void

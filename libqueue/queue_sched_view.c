@@ -80,6 +80,8 @@ add_ready(const struct queue_sched *q, const struct sched_cell *cell, struct que
 		out->paused += ready;
 	else if (cell->flow == NULL)
 		out->unrouted += ready;
+	else if (ready > 0 && sched_stream_is_used_up(q, cell->stream))
+		out->quota += ready;
 }
 
 static void
