@@ -30,6 +30,7 @@ check_senders(struct conf_loader *l, int kind, size_t n, struct conf_list *sende
 void
 conf_check_users(struct conf_loader *l)
 {
+	const struct conf_block_kind *k = &conf_kinds[CONF_KIND_USER];
 	struct conf *c = l->conf;
 
 	for (size_t n = 0; n < c->user_count; n++) {
@@ -47,6 +48,8 @@ conf_check_users(struct conf_loader *l)
 		}
 		check_senders(l, CONF_KIND_USER, n, &u->senders);
 		conf_check_pool_name(l, conf_place_of(l, CONF_KIND_USER, n, "pool"), u->pool);
+		if (conf_raw_find(l->blocks[CONF_KIND_USER][n], k, "sandbox") == NULL)
+			u->sandbox = c->sandbox;
 	}
 }
 

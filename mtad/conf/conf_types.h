@@ -75,6 +75,7 @@ enum conf_log_target { CONF_LOG_STDERR, CONF_LOG_SYSLOG, CONF_LOG_JOURNAL };
 enum conf_log_level { CONF_LOG_ERROR, CONF_LOG_WARN, CONF_LOG_INFO, CONF_LOG_DEBUG };
 enum conf_bare_lf { CONF_BARE_LF_REFUSE, CONF_BARE_LF_NORMALISE };
 enum conf_class { CONF_CLASS_NORMAL, CONF_CLASS_URGENT, CONF_CLASS_BULK, CONF_CLASS_COUNT };
+enum conf_over_quota { CONF_OVER_QUOTA_HOLD, CONF_OVER_QUOTA_REFUSE };
 enum conf_rates_count { CONF_RATES_COUNT_ATTEMPTS, CONF_RATES_COUNT_DELIVERIES };
 
 /* Fields from conf.def. CHOICE is an int: the index in its list (-1: unset, where "" is the default). */

@@ -533,6 +533,8 @@ store_rates(const struct conf_value_env *env, const struct conf_row *row, const 
 {
 	struct conf_rate *rates = conf_arena_alloc(env->arena, count * sizeof(*rates)), r;
 
+	if (count == 1 && row->min != NULL && row->min[0] != '\0' && strncmp(items[0], row->min, 16) == 0)
+		count = 0;
 	if (count > CONF_RATES_MAX) {
 		WHY(w, "%zu rates; at most %d are possible", count, CONF_RATES_MAX);
 		return false;
@@ -758,6 +760,8 @@ conf_value_print(struct conf_arena *a, const struct conf_row *row, const void *f
 		return print_rates(a, rate, rate->count > 0 ? 1 : 0, false);
 	case CONF_TYPE_RATES:
 	case CONF_TYPE_BYTE_RATES:
+		if (rates->count == 0)
+			return row->min != NULL ? row->min : "";
 		return print_rates(a, rates->items, rates->count, row->type == CONF_TYPE_BYTE_RATES);
 	case CONF_TYPE_LIST:
 		return print_list(a, field);

@@ -153,6 +153,7 @@ dns-servers = {{ {self.dns_servers} }}
 tls-ca-file = "{self.ca_file}"
 log-level = debug
 {"" if "io-threads" in self.settings else "io-threads = 2"}
+{"" if "sandbox" in self.settings else "sandbox = off"}
 {self.settings}
 listen submission {{
     address = {{ "127.0.0.1:{self.port}" }}

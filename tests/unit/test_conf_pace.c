@@ -121,6 +121,46 @@ test_no_limits(void **state)
 	conf_unref(c);
 }
 
+static void
+test_sandbox(void **state)
+{
+	static const struct {
+		const char *name, *text;
+		int64_t first, second; /* of user u; 0: no such rate */
+		int over_quota;
+	} cases[] = {
+		{"the default", "user u { password-file = secrets/shop }", 1, 200, CONF_OVER_QUOTA_HOLD},
+		{"of all users", "sandbox = { 3/s, 30/d } user u { password-file = secrets/shop }", 3, 30,
+			CONF_OVER_QUOTA_HOLD},
+		{"no user has one", "sandbox = off user u { password-file = secrets/shop }", 0, 0,
+			CONF_OVER_QUOTA_HOLD},
+		{"its own", "sandbox = off user u { password-file = secrets/shop sandbox = { 50/d, 2/s } }",
+			2, 50, CONF_OVER_QUOTA_HOLD},
+		{"this one has none",
+			"user u { password-file = secrets/shop sandbox = off over-quota = refuse }", 0, 0,
+			CONF_OVER_QUOTA_REFUSE},
+		{"an empty list is off", "user u { password-file = secrets/shop sandbox = {} }", 0, 0,
+			CONF_OVER_QUOTA_HOLD},
+	};
+	char text[300];
+
+	put_secrets(*state, "");
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		const struct conf_rates *r;
+		const struct conf *c;
+
+		snprintf(text, sizeof(text), "%s%s", HOST, cases[i].text);
+		c = must_load(*state, text);
+		r = &c->users[0].sandbox;
+		if (r->count != (cases[i].first > 0 ? 2 : 0) ||
+			(r->count == 2 && (r->items[0].count != cases[i].first ||
+						  r->items[1].count != cases[i].second)) ||
+			c->users[0].over_quota != cases[i].over_quota)
+			fail_msg("%s: %zu rates", cases[i].name, r->count);
+		conf_unref(c);
+	}
+}
+
 static const char pools[] =
 	HOST "source a { } source b { } source c { }\n"
 	     "pool p { sources = { c:3, a, b:1000 } senders = { @shop.test, Me@club.test, @B\xc3\xbc"
@@ -262,6 +302,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		WITH_FOLDER(test_limits),
 		WITH_FOLDER(test_no_limits),
+		WITH_FOLDER(test_sandbox),
 		WITH_FOLDER(test_pools),
 		WITH_FOLDER(test_streams),
 		WITH_FOLDER(test_stream_pattern_is_bounded),
