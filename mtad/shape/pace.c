@@ -44,6 +44,7 @@ struct tables {
 struct pace {
 	const struct conf *conf;
 	const struct overrides *overrides; /* NULL: none */
+	struct sandbox *sandbox;
 	struct names sources, pools;
 	struct tables now;
 };
@@ -444,6 +445,8 @@ pace_stream(const struct pace *p, struct queue_blob user, struct queue_blob job,
 		.user_weight = u != NULL ? (uint32_t)u->weight : 1};
 	if (u != NULL)
 		out->user_limits = &p->now.user_limits[u - c->users];
+	if (u != NULL && u->sandbox.count > 0 && sandbox_lifted(p->sandbox, user) == NULL)
+		out->user_limits = sandbox_limits(p->sandbox, out->user_limits, &u->sandbox);
 	if (s != NULL)
 		out->limits = &p->now.stream_limits[s - c->streams];
 	if (o != NULL)
@@ -482,7 +485,17 @@ pace_warmup(const struct pace *p, uint32_t source, const char *provider, struct 
 struct pace *
 pace_create(void)
 {
-	return calloc(1, sizeof(struct pace));
+	struct pace *p = calloc(1, sizeof(*p));
+
+	if (p != NULL && (p->sandbox = sandbox_create()) == NULL)
+		pace_destroy(&p);
+	return p;
+}
+
+struct sandbox *
+pace_sandbox(const struct pace *p)
+{
+	return p->sandbox;
 }
 
 void
@@ -494,6 +507,7 @@ pace_destroy(struct pace **pp)
 	if (p == NULL)
 		return;
 	tables_free(&p->now);
+	sandbox_destroy(&p->sandbox);
 	free(p->sources.items);
 	free(p->pools.items);
 	free(p);

@@ -13,6 +13,7 @@
 #include "conf/conf.h"
 #include "queue_sched.h"
 #include "shape/override.h"
+#include "shape/sandbox.h"
 
 struct pace;
 
@@ -26,7 +27,11 @@ const struct overrides *pace_overrides(const struct pace *p);
 /* Fills in the members of *out that are about sources, pools and limits. conf is borrowed as long. */
 bool pace_apply(struct pace *p, const struct conf *conf, struct queue_sched_conf *out);
 
-/* Weight and limits of a stream, for queue_sched_conf.stream. */
+/* Who is out of its sandbox; changed through it. */
+struct sandbox *pace_sandbox(const struct pace *p);
+
+/* Weight and limits of a stream, for queue_sched_conf.stream; those of its user are valid until the next
+ * call. */
 void pace_stream(const struct pace *p, struct queue_blob user, struct queue_blob job, enum queue_class klass,
 	struct queue_stream_policy *out);
 
