@@ -20,6 +20,7 @@ struct event_base;
 struct io;
 struct limits;
 struct queue_store;
+struct quotas;
 struct recover;
 struct report;
 struct signer;
@@ -33,6 +34,7 @@ struct app {
 	struct log *log;
 	struct memory memory;
 	struct limits *limits;
+	struct quotas *quotas;
 	struct event_base *base; /* the main thread's */
 	struct queue_store *store;
 	struct spool *spool;

@@ -10,6 +10,7 @@
 #include "intake/signer.h"
 #include "io.h"
 #include "queue/dispatch.h"
+#include "queue/quota.h"
 #include "queue/recover.h"
 #include "queue/spool.h"
 #include "report/report.h"
@@ -212,7 +213,8 @@ make_ios(struct daemon *d, char *why, size_t why_max)
 	size_t i;
 
 	for (i = 0; i < a->io_count; i++) {
-		const struct io_conf ic = {a->clock, a->log, &a->memory, a->limits, a->store, (unsigned)i};
+		const struct io_conf ic = {
+			a->clock, a->log, &a->memory, a->limits, a->store, a->quotas, (unsigned)i};
 		const struct intake_change change = {a->conf, a->conf->dkim_count > 0, &d->listeners[i]};
 
 		if ((a->ios[i] = io_create(&ic)) == NULL || !io_connect(a->ios[i], &peers) ||
@@ -270,6 +272,7 @@ daemon_start(struct daemon *d, char *why, size_t why_max)
 
 	snprintf(why, why_max, "out of memory");
 	if ((a->base = event_base_new()) == NULL || (a->limits = limits_create()) == NULL ||
+		(a->quotas = quotas_create()) == NULL ||
 		(d->watchdog = watchdog_create(a->log, a->clock)) == NULL)
 		return false;
 	if (!bind_all(d, why, why_max) ||
@@ -279,7 +282,7 @@ daemon_start(struct daemon *d, char *why, size_t why_max)
 
 	const struct spool_conf sc = {a->clock, a->log, a->conf, a->store, NULL, NULL};
 	const struct report_conf rc = {a->clock, a->log, a->conf, a->store};
-	const struct dispatch_conf dc = {a->clock, a->log, &a->memory, a->conf, a->store};
+	const struct dispatch_conf dc = {a->clock, a->log, &a->memory, a->conf, a->store, a->quotas};
 
 	if ((a->report = report_create(&rc, why, why_max)) == NULL ||
 		(a->spool = spool_create(&sc)) == NULL || (a->dispatch = dispatch_create(&dc)) == NULL ||
@@ -359,6 +362,7 @@ daemon_end(struct daemon *d)
 	listener_close(&d->listeners, a->io_count, NULL);
 	watchdog_destroy(&d->watchdog);
 	limits_destroy(&a->limits);
+	quotas_destroy(&a->quotas);
 	signer_keys_unref(a->keys);
 	for (i = 0; i < sizeof(d->signals) / sizeof(d->signals[0]); i++)
 		free_event(d->signals[i]);

@@ -66,7 +66,7 @@ bool
 io_connect(struct io *io, const struct io_peers *peers)
 {
 	const struct intake_conf ic = {io->worker, io->conf.clock, io->conf.log, io->conf.memory,
-		io->conf.limits, peers->spool, peers->signs, peers->sign_count};
+		io->conf.limits, peers->spool, peers->signs, peers->sign_count, io->conf.quotas};
 	const struct deliver_conf dc = {
 		io->worker, peers->queue, io->conf.clock, io->conf.log, io->conf.memory, io->conf.store};
 

@@ -17,6 +17,7 @@ struct io_conf {
 	struct memory *memory;
 	struct limits *limits;
 	struct queue_store *store;
+	struct quotas *quotas;
 	unsigned number;
 };
 struct io *io_create(const struct io_conf *conf);

@@ -16,6 +16,7 @@
 #include "queue/letters.h"
 
 struct intake;
+struct quotas;
 struct spool;
 
 struct intake_conf {
@@ -27,6 +28,7 @@ struct intake_conf {
 	struct spool *spool;   /* its letters, and whether it is full */
 	struct worker **signs; /* borrowed */
 	size_t sign_count;
+	struct quotas *quotas;
 };
 /* What a configuration brings: replaced as a whole, counted by the sessions that use it. */
 struct intake_settings;

@@ -70,6 +70,7 @@ struct intake_session {
 	struct event *delay;
 	enum waiting_for waiting;
 	const struct conf_user *user;
+	const struct quota *quota; /* of user, when mail over it is to be refused */
 	bool in_networks, is_counted, is_closing, is_conversing, has_no_memory, message_is_utf8;
 	char client_ip[64];
 	char client_name[LIMITS_CLIENT_MAX];

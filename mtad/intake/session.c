@@ -10,6 +10,7 @@
 #include "intake/prepare.h"
 #include "intake/wish.h"
 #include "queue/message.h"
+#include "queue/quota.h"
 #include "queue/spool.h"
 #include "smtp_addr.h"
 
@@ -126,6 +127,7 @@ static bool
 may_begin(struct intake_session *s)
 {
 	struct spool_stats spool;
+	char words[QUOTA_WORDS_MAX];
 
 	spool_stats(s->in->conf.spool, &spool);
 	if (spool.is_failed)
@@ -134,6 +136,11 @@ may_begin(struct intake_session *s)
 		refuse(s, "MAIL", 452, "4.3.1", "Insufficient system storage");
 	else if (!has_memory(s))
 		refuse(s, "MAIL", 452, "4.3.1", "Too much mail in flight, try again later");
+	/* 452 4.5.3 (too many recipients of this message) would be split and sent again at once, and for
+	 * 452 4.3.1 somebody looks for a full disk: this is policy that passes, as the rates below
+	 * (RFC 5321 4.2.3, RFC 3463 3.8). */
+	else if (s->quota != NULL && quota_is_full(s->quota, clock_now(s->in->conf.clock), words))
+		refuse(s, "MAIL", 451, "4.7.1", words);
 	else if (!limits_message(s->in->conf.limits, s->client_name, s->listen->accept_rate, mono(s)))
 		refuse(s, "MAIL", 451, "4.7.1", "Message rate of this client is used up, try again later");
 	else if (s->user != NULL &&
@@ -518,6 +525,11 @@ on_password(struct intake_session *s)
 			smtp_server_answer(s->smtp, 454, "4.7.0", "Too many connections of this user");
 		else {
 			s->user = user;
+			s->quota = user->over_quota == CONF_OVER_QUOTA_REFUSE
+					   ? quota_of(s->in->conf.quotas,
+						     (struct queue_blob){
+							     user->name, strnlen(user->name, QUEUE_NAME_MAX)})
+					   : NULL;
 			intake_offer_hold(s);
 			log_event(s->in->conf.log, LOG_EVENT_login, "client=%s user=%s", s->client_ip,
 				user->name);
@@ -557,6 +569,7 @@ start_tls(struct intake_session *s, size_t leftover)
 	if (s->user != NULL)
 		limits_disconnect(s->in->conf.limits, s->user_name);
 	s->user = NULL;
+	s->quota = NULL;
 	intake_offer_hold(s);
 	wire_deadline(s->wire, s->listen->command_timeout);
 }

@@ -139,6 +139,7 @@ sched_conf(struct dispatch *d, const struct conf *c, struct queue_sched_conf *ou
 		.on_lane = on_lane,
 		.on_warmup = on_warmup_day,
 		.on_guard = on_guard,
+		.on_quota = dispatch_on_quota,
 		.arg = d,
 		.connections_total = (uint32_t)descriptors_share(c->connections_total).outbound,
 	};
@@ -702,6 +703,7 @@ dispatch_reconfigure(struct dispatch *d, const struct conf *conf)
 	rules_unref(d->rules);
 	d->rules = rules;
 	dispatch_use_sources(d, sources);
+	dispatch_publish_quotas(d);
 	route_reconfigure(d->route, conf);
 	return true;
 }
@@ -754,6 +756,7 @@ dispatch_create(const struct dispatch_conf *conf)
 	d->log = conf->log;
 	d->memory = conf->memory;
 	d->store = conf->store;
+	d->quotas = conf->quotas;
 	d->is_recovering = true;
 	if ((d->rules = rules_create(conf->conf)) == NULL || (d->react = react_create()) == NULL ||
 		(d->overrides = overrides_create()) == NULL || !settings_init(&d->settings, conf->conf) ||
@@ -769,11 +772,15 @@ dispatch_create(const struct dispatch_conf *conf)
 			NULL ||
 		!dispatch_restore_overrides(d) ||
 		queue_store_scan_notes(conf->store, dispatch_text("pause/"), dispatch_restore_pause, d) < 0 ||
+		queue_store_scan_notes(conf->store, dispatch_text(SANDBOX_NOTES), dispatch_restore_user, d) <
+			0 ||
 		queue_store_scan_notes(conf->store, dispatch_text(QUEUE_SCHED_NOTES), restore_limit, d) < 0 ||
-		(sources = dispatch_make_sources(d, conf->conf)) == NULL)
+		(sources = dispatch_make_sources(d, conf->conf)) == NULL) {
 		dispatch_destroy(&d);
-	else
-		dispatch_use_sources(d, sources);
+		return NULL;
+	}
+	dispatch_use_sources(d, sources);
+	dispatch_publish_quotas(d);
 	return d;
 }
 

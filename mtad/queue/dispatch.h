@@ -20,6 +20,7 @@
 #include "queue_store.h"
 
 struct dispatch;
+struct quotas;
 struct route;
 
 struct dispatch_conf {
@@ -28,6 +29,7 @@ struct dispatch_conf {
 	struct memory *memory;
 	const struct conf *conf; /* a reference is taken */
 	struct queue_store *store;
+	struct quotas *quotas;
 };
 struct dispatch *dispatch_create(const struct dispatch_conf *conf);
 /* Before the workers start. `ios` and `signs` are borrowed arrays that stay. */

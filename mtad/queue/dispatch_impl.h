@@ -52,6 +52,7 @@ struct dispatch {
 	struct rules *rules;         /* a reference, of the present configuration */
 	struct react *react;
 	struct sources *sources;
+	struct quotas *quotas; /* main's */
 	struct event *wake;
 	struct uncertain_host *hosts;   /* direct-mapped by id */
 	struct lane_failures *failures; /* direct-mapped by site and source */
@@ -136,4 +137,13 @@ bool dispatch_post_note(
 
 /* A visitor of queue_store_scan_notes: a pause of an earlier run. */
 bool dispatch_restore_pause(void *arg, struct queue_blob name, struct queue_blob value);
+
+/* --- users.c --- */
+
+/* The same: a user that is out of its sandbox. */
+bool dispatch_restore_user(void *arg, struct queue_blob name, struct queue_blob value);
+/* Intake learns how it stands with the quotas of all users: at start, and with another configuration. */
+void dispatch_publish_quotas(struct dispatch *d);
+/* For queue_sched_conf. */
+void dispatch_on_quota(void *arg, struct queue_blob name, const struct queue_rate *rate, int64_t until_us);
 #endif
