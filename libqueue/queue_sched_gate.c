@@ -382,21 +382,21 @@ gate_open(struct queue_sched *q, struct sched_gate *g)
 		queue_link_back(&q->open, &g->open);
 }
 
-/* No limit any more. Who waits may go. */
+/* No limit any more. Who waits may go. What was used is remembered: the limit may come back. */
 static void
 gate_lift(struct queue_sched *q, struct sched_gate **slot)
 {
 	struct sched_gate *g = *slot;
+	uint32_t count;
 
 	if (g == NULL)
 		return;
-	if (g->meters != NULL)
-		sched_free(q, g->meters, meters_bytes(g->meter_count));
-	g->meters = NULL;
+	count = g->meter_count;
 	g->meter_count = 0;
 	g->connections_max = 0;
 	while (wake_first(q, g))
 		;
+	g->meter_count = count;
 	sched_gate_release(q, slot);
 }
 

@@ -199,6 +199,14 @@ test_two_days_in_a_sandbox(void **state)
 	queue_sched_user_view(m.h.q, blob_of("u1"), m.h.now_us, &v);
 	assert_int_equal(v.quota_count, 0);
 	assert_int_equal(v.full_until_us, 0);
+	/* Put back on the same day: what was used then is not forgotten. */
+	m.limits = &sandbox;
+	add(&m, 2, "u1");
+	assert_int_equal(turn(&m), 0);
+	assert_int_equal(m.told, 4);
+	assert_int_equal(m.until_us, first_us + DAY);
+	m.h.now_us = first_us + DAY;
+	assert_int_equal(run(&m, 60, &most), 2);
 	host_fini(&m.h);
 }
 
