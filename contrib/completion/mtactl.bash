@@ -67,7 +67,7 @@ _mtactl()
 	}
 	local looks='status queue sites why lanes sources streams limits list show pauses audit explain rules simulate'
 	local changes='retry hold release bounce delete'
-	local others='pause resume set unset clear reload stop rotate dkim passwd warmup help version'
+	local others='pause resume set unset clear reload stop rotate dkim passwd warmup user help version'
 	local filters='--domain --site --sender --user --job --held --waiting'
 	COMPREPLY=()
 
@@ -199,6 +199,14 @@ _mtactl()
 			COMPREPLY=($(compgen -W "$(_mtactl_ask site sites --limit 500)" -- "$cur"))
 		else
 			COMPREPLY=($(compgen -W '--source --json' -- "$cur"))
+		fi ;;
+	user)
+		if [[ $cur == -* ]]; then
+			COMPREPLY=($(compgen -W '--reason --json' -- "$cur"))
+		elif ((cword == at + 1)); then
+			COMPREPLY=($(compgen -W 'list show lift sandbox' -- "$cur"))
+		elif ((cword == at + 2)) && [[ $prev != list ]]; then
+			COMPREPLY=($(compgen -W "$(_mtactl_ask user user)" -- "$cur"))
 		fi ;;
 	warmup)
 		if [[ ${words[at+1]} == plan && $cur == -* ]]; then

@@ -46,6 +46,8 @@ static const struct ctl_command commands[] = {
 	{"pause", CTL_QUEUE, ctl_pause},
 	{"resume", CTL_QUEUE, ctl_resume},
 	{"pauses", CTL_QUEUE, ctl_pauses},
+	{"user", CTL_QUEUE, ctl_user},
+	{"user-act", CTL_QUEUE, ctl_user_act},
 	{"warmup", CTL_QUEUE, ctl_warmup},
 	{"warmup-act", CTL_QUEUE, ctl_warmup_act},
 	{"clear", CTL_QUEUE, ctl_clear},

@@ -128,6 +128,7 @@ set_reason(const struct ctl_request *r, json_t *o, const struct queue_reason *re
 
 	ctl_reason(o, reason, dispatch_source_name(r->app->dispatch, reason->source),
 		block_of_stream(r, reason));
+	set(o, "sandbox", json_boolean(ctl_is_of_sandbox(r, reason)));
 	if ((override = override_of(r, reason, json_text(json_object_get(o, "name")))) != NULL)
 		set(o, "override", override);
 	if (reason->why == QUEUE_WHY_DOWN)

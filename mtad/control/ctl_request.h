@@ -25,6 +25,7 @@ enum { CTL_SLICE_US = 2000, CTL_ROWS = 256 };
 
 struct ctl_walk;
 struct queue_loaded;
+struct queue_reason;
 
 enum ctl_place {
 	CTL_MAIN,   /* at once, in the main thread */
@@ -108,6 +109,8 @@ enum ctl_next ctl_apply_count(struct ctl_request *r, const struct queue_filter *
 
 /* A change is done: logs it when there was something to do, and answers with r->done. */
 bool ctl_done(struct ctl_request *r, const char *what);
+/* A limit of a user's recipients that is its sandbox's. */
+bool ctl_is_of_sandbox(const struct ctl_request *r, const struct queue_reason *reason);
 /* An error that names the sources there are. */
 bool ctl_unknown_source(struct ctl_request *r, const char *name);
 /* What an operator has set of a limit, an object as in the list of overrides; NULL: nothing. */
@@ -131,6 +134,8 @@ bool ctl_change(struct ctl_request *r); /* all that is done to a filter */
 bool ctl_pause(struct ctl_request *r);
 bool ctl_resume(struct ctl_request *r);
 bool ctl_pauses(struct ctl_request *r);
+bool ctl_user(struct ctl_request *r);
+bool ctl_user_act(struct ctl_request *r);
 bool ctl_warmup(struct ctl_request *r);
 bool ctl_warmup_act(struct ctl_request *r);
 bool ctl_clear(struct ctl_request *r);

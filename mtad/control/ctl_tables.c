@@ -12,7 +12,7 @@ struct table {
 	bool by_state;
 	struct queue_domain_view sum;
 	uint64_t waiting_domains, held_domains, leased_domains, paused_domains, unrouted_domains,
-		ready_domains;
+		quota_domains, ready_domains;
 };
 
 static json_t *
@@ -35,12 +35,14 @@ add_up(struct table *t, const struct queue_domain_view *v)
 	sum->held += v->held;
 	sum->paused += v->paused;
 	sum->unrouted += v->unrouted;
-	t->ready_domains += v->ready > v->paused + v->unrouted;
+	sum->quota += v->quota;
+	t->ready_domains += v->ready > v->paused + v->unrouted + v->quota;
 	t->waiting_domains += v->waiting > 0;
 	t->leased_domains += v->leased > 0;
 	t->held_domains += v->held > 0;
 	t->paused_domains += v->paused > 0;
 	t->unrouted_domains += v->unrouted > 0;
+	t->quota_domains += v->quota > 0;
 	if (v->next_us != 0 && (sum->next_us == 0 || v->next_us < sum->next_us))
 		sum->next_us = v->next_us;
 	if (v->oldest_us != 0 && (sum->oldest_us == 0 || v->oldest_us < sum->oldest_us))
@@ -50,11 +52,12 @@ add_up(struct table *t, const struct queue_domain_view *v)
 static json_t *
 counts(const struct queue_domain_view *v)
 {
-	return json_pack("{s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I}", "recipients",
+	return json_pack("{s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I}", "recipients",
 		ctl_number(v->ready + v->waiting + v->leased + v->held), "ready", ctl_number(v->ready),
 		"waiting", ctl_number(v->waiting), "leased", ctl_number(v->leased), "held",
 		ctl_number(v->held), "paused", ctl_number(v->paused), "unrouted", ctl_number(v->unrouted),
-		"next_us", (json_int_t)v->next_us, "oldest_us", (json_int_t)v->oldest_us);
+		"quota", ctl_number(v->quota), "next_us", (json_int_t)v->next_us, "oldest_us",
+		(json_int_t)v->oldest_us);
 }
 
 static bool
@@ -97,7 +100,9 @@ state_rows(const struct table *t)
 {
 	const struct queue_domain_view *sum = &t->sum;
 
-	state_row(t->table.r, "ready", sum->ready - sum->paused - sum->unrouted, t->ready_domains);
+	state_row(
+		t->table.r, "ready", sum->ready - sum->paused - sum->unrouted - sum->quota, t->ready_domains);
+	state_row(t->table.r, "quota", sum->quota, t->quota_domains);
 	state_row(t->table.r, "unrouted", sum->unrouted, t->unrouted_domains);
 	state_row(t->table.r, "paused", sum->paused, t->paused_domains);
 	state_row(t->table.r, "leased", sum->leased, t->leased_domains);

@@ -125,6 +125,8 @@ static const struct command {
 		OPT_WARMUP | OPT_SOURCE | OPT_YES | OPT_REASON, 3, false, false, mtactl_warmup},
 	{"simulate", "", " CONFIG", "when the queue would be empty with it", OPT_SIMULATE, 1, false, false,
 		mtactl_simulate},
+	{"user", "", " [show|lift|sandbox NAME]", "quotas; in and out of the sandbox", OPT_REASON, 2, false,
+		false, mtactl_user},
 	{"reload", "daemon", "", "read the configuration again", 0, 0, false, false, mtactl_look},
 	{"stop", "", " [--no-wait]", "end, and wait for the end", OPT_NO_WAIT, 0, false, false, mtactl_stop},
 	{"rotate", "", "", "begin new accounting files", 0, 0, false, false, mtactl_look},
@@ -387,6 +389,11 @@ check_words(const struct command *c, struct mtactl_options *o)
 	if (c->run == mtactl_warmup && o->word_count > 0 && !is_one_of(o->words[0], mtactl_warmup_act)) {
 		fprintf(stderr, "mtactl: warmup takes plan, hold, release, skip, restart or finish%s\n",
 			hint(words, sizeof(words), o->words[0], "", mtactl_warmup_act));
+		return false;
+	}
+	if (c->run == mtactl_user && o->word_count > 0 && !is_one_of(o->words[0], mtactl_user_act)) {
+		fprintf(stderr, "mtactl: user takes list, show, lift or sandbox%s\n",
+			hint(words, sizeof(words), o->words[0], "", mtactl_user_act));
 		return false;
 	}
 	if (strcmp(c->name, "dkim") == 0 && (o->word_count == 0 || strcmp(o->words[0], "check") != 0)) {

@@ -61,6 +61,9 @@ int mtactl_set(struct mtactl *m, const struct mtactl_options *o);
 /* Warm-ups: looks, holds, releases, skips, restarts, finishes (mtactl_warmup_state.c). */
 int mtactl_warmup(struct mtactl *m, const struct mtactl_options *o);
 const char *mtactl_warmup_act(size_t i); /* "hold" ...; NULL behind the last */
+/* Users: looks, lets out of the sandbox, puts back (mtactl_user.c). */
+int mtactl_user(struct mtactl *m, const struct mtactl_options *o);
+const char *mtactl_user_act(size_t i);
 int mtactl_dkim_check(struct mtactl *m, const struct mtactl_options *o);
 
 /* What the commands of other files are made of: a request with filter, limit and reason; the whole answer as

@@ -132,7 +132,9 @@ mtactl_reason_short(char *buf, size_t max, const json_t *row)
 
 	buf[0] = '\0';
 	mtactl_limit(limit, sizeof(limit), row, true);
-	if (is(row, "why", "rate")) {
+	if (is(row, "why", "rate") && mtactl_is_true(row, "sandbox")) {
+		say(&w, "sandbox of user: %s", limit);
+	} else if (is(row, "why", "rate")) {
 		say(&w, "limit %s", limit);
 		say_owner(&w, row);
 	} else if (is(row, "why", "connections")) {
@@ -401,12 +403,31 @@ say_route(struct words *w, const json_t *row, const struct mtactl_about *about)
 		mtactl_text(row, "reason"), when, about->filter);
 }
 
+/* "User shop is in its sandbox: 200 recipients/d, used up; more at ..." */
+static void
+say_sandbox(struct words *w, const json_t *row, const struct mtactl_about *about)
+{
+	const char *name = mtactl_text(row, "name");
+	char limit[64], when[64];
+
+	mtactl_limit(limit, sizeof(limit), row, true);
+	mtactl_when(when, sizeof(when), mtactl_integer(row, "until_us"), about->now_us);
+	say(w, "User %s is in its sandbox: %s", name, limit);
+	if (mtactl_integer(row, "per_us") >= LONG_US)
+		say(w, ", used up; more at %s", when);
+	say(w, ". `mtactl user lift %s` ends that.", name);
+}
+
 static void
 say_rate(struct words *w, const json_t *row, const struct mtactl_about *about)
 {
 	int64_t per_us = mtactl_integer(row, "per_us"), until_us = mtactl_integer(row, "until_us");
 	char limit[64], when[64];
 
+	if (mtactl_is_true(row, "sandbox")) {
+		say_sandbox(w, row, about);
+		return;
+	}
 	mtactl_limit(limit, sizeof(limit), row, true);
 	mtactl_when(when, sizeof(when), until_us, about->now_us);
 	say(w, "Limited by ");

@@ -255,7 +255,7 @@ void
 mtactl_row_by_site(json_t *answer, json_t *row)
 {
 	static const char *const sums[] = {
-		"recipients", "ready", "waiting", "leased", "held", "paused", "unrouted", "domains"};
+		"recipients", "ready", "waiting", "leased", "held", "paused", "unrouted", "quota", "domains"};
 	json_t *sites, *site;
 	const char *name;
 	size_t i;
@@ -308,6 +308,15 @@ with_sum(const json_t *answer, const char *field, const char *what)
 	return rows;
 }
 
+/* What the site said last; of mail that has only to wait for a quota, that. */
+static void
+write_queue_reply(char *buf, size_t max, const json_t *row, const char *field, int64_t now_us)
+{
+	mtactl_write_text(buf, max, row, field, now_us);
+	if (buf[0] == '\0' && mtactl_integer(row, "quota") > 0)
+		snprintf(buf, max, "(quota)");
+}
+
 #define COUNTS                                                                                               \
 	{"READY", "ready", mtactl_write_number, true, 0, false},                                             \
 		{"WAITING", "waiting", mtactl_write_number, true, 0, false},                                 \
@@ -321,10 +330,10 @@ with_sum(const json_t *answer, const char *field, const char *what)
 static const struct mtactl_column domain_columns[] = {
 	{"DOMAIN", "domain", mtactl_write_text, false, 16, false}, COUNTS,
 	{"SITE", "site", mtactl_write_text, false, 12, true},
-	{"LAST REPLY", "reply", mtactl_write_text, false, 20, false}};
+	{"LAST REPLY", "reply", write_queue_reply, false, 20, false}};
 static const struct mtactl_column site_columns[] = {{"SITE", "site", mtactl_write_text, false, 16, false},
 	{"DOMAINS", "domains", mtactl_write_number, true, 0, true}, COUNTS,
-	{"LAST REPLY", "reply", mtactl_write_text, false, 20, false}};
+	{"LAST REPLY", "reply", write_queue_reply, false, 20, false}};
 static const struct mtactl_column state_columns[] = {{"STATE", "state", mtactl_write_text, false, 0, false},
 	{"RECIPIENTS", "recipients", mtactl_write_number, true, 0, false},
 	{"DOMAINS", "domains", mtactl_write_number, true, 0, false}};
