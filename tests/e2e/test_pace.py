@@ -442,7 +442,7 @@ def test_quota_of_a_user():
         time.sleep(1)
         assert len(w.arrived()) == 15
         rows = w.ctl("list", "--json")["rows"]
-        assert len(rows) == 6 and {(r["state"], r["attempts"]) for r in rows} == {("ready", 0)}
+        assert len(rows) == 6 and {(r["state"], r["attempts"]) for r in rows} == {("quota", 0)}
         assert len([line for line in w.ctl("list").splitlines() if ".test" in line]) >= 6
         no_trouble(w)
 

@@ -33,7 +33,8 @@ stream spring { jobs = { spring }
     recipient-rate = 1/d
 }
 """
-REASON = {"why", "level", "name", "source", "site", "pool", "block", "unit", "limit", "per_us", "since_us", "until_us", "reason"}
+REASON = {"why", "level", "name", "source", "site", "pool", "block", "unit", "limit", "per_us", "since_us", "until_us", "reason",
+          "sandbox"}
 
 
 def line_of(w, text):
