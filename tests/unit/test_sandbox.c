@@ -18,7 +18,7 @@
 static struct queue_blob
 blob(const char *s)
 {
-	return (struct queue_blob){s, strnlen(s, 100)};
+	return (struct queue_blob){s, (size_t)(strchr(s, '\0') - s)};
 }
 
 static void
