@@ -7,6 +7,7 @@
  * thread's time, before the first row goes out.
  */
 #include "conf/conf_report.h"
+#include "control/ctl_reason.h"
 #include "control/ctl_request.h"
 #include "queue/dispatch.h"
 #include "queue/users.h"

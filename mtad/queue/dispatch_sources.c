@@ -18,7 +18,7 @@ tell_schedule(struct dispatch *d)
 	struct source_view v;
 
 	for (uint32_t n = 0; dispatch_source_name(d, n)[0] != '\0'; n++) {
-		sources_view(d->sources, pace_source_index(d->pace, n), &v);
+		sources_view(d->sources, pace_source_index(d->settings.pace, n), &v);
 		queue_sched_source_down(d->sched, n, v.state == SOURCE_DOWN, dispatch_now(d));
 	}
 	dispatch_wake(d);
@@ -86,7 +86,7 @@ place_of(const struct dispatch *d, const struct outbound *o)
 {
 	struct queue_blob name = dispatch_text(o->conf->sources[o->source].name);
 
-	return conf_source_find(policy_conf(d->policy), name.ptr, name.len);
+	return conf_source_find(policy_conf(d->settings.policy), name.ptr, name.len);
 }
 
 void
@@ -124,7 +124,7 @@ dispatch_is_source_down(struct dispatch *d, const struct outbound *o)
 void
 dispatch_source_view(struct dispatch *d, uint32_t source, struct source_view *out)
 {
-	sources_view(d->sources, pace_source_index(d->pace, source), out);
+	sources_view(d->sources, pace_source_index(d->settings.pace, source), out);
 	out->since_us = wall_us(d, out->since_us);
 	if (out->next_us != INT64_MAX)
 		out->next_us = wall_us(d, out->next_us);

@@ -30,7 +30,7 @@ dispatch_user_state(struct dispatch *d, const struct conf_user *user, struct use
 	*out = (struct user_state){.kind = USER_EXEMPT};
 	if (user->sandbox.count == 0)
 		return;
-	out->lift = sandbox_lifted(pace_sandbox(d->pace), name_of(user));
+	out->lift = sandbox_lifted(pace_sandbox(d->settings.pace), name_of(user));
 	out->kind = out->lift != NULL ? USER_LIFTED : USER_SANDBOX;
 }
 
@@ -91,7 +91,7 @@ dispatch_user_lift(struct dispatch *d, struct queue_blob user, const char *who, 
 		return false;
 	snprintf(lift.who, sizeof(lift.who), "%s", who);
 	snprintf(lift.reason, sizeof(lift.reason), "%s", reason);
-	if (!sandbox_lift(pace_sandbox(d->pace), user, &lift))
+	if (!sandbox_lift(pace_sandbox(d->settings.pace), user, &lift))
 		return false;
 	note(d, user, (struct queue_blob){value, sandbox_encode(&lift, value)});
 	in_force(d, user);
@@ -101,7 +101,7 @@ dispatch_user_lift(struct dispatch *d, struct queue_blob user, const char *who, 
 bool
 dispatch_user_return(struct dispatch *d, struct queue_blob user)
 {
-	if (!sandbox_return(pace_sandbox(d->pace), user))
+	if (!sandbox_return(pace_sandbox(d->settings.pace), user))
 		return false;
 	note(d, user, (struct queue_blob){"", 0});
 	in_force(d, user);
@@ -117,7 +117,7 @@ dispatch_restore_user(void *arg, struct queue_blob name, struct queue_blob value
 
 	/* One nobody understands: the safe side is the sandbox. */
 	if (name.len > prefix && sandbox_decode(value, &lift))
-		(void)sandbox_lift(pace_sandbox(d->pace),
+		(void)sandbox_lift(pace_sandbox(d->settings.pace),
 			(struct queue_blob){(const char *)name.ptr + prefix, name.len - prefix}, &lift);
 	return true;
 }
@@ -127,7 +127,7 @@ dispatch_restore_user(void *arg, struct queue_blob name, struct queue_blob value
 void
 dispatch_publish_quotas(struct dispatch *d)
 {
-	const struct conf *c = policy_conf(d->policy);
+	const struct conf *c = policy_conf(d->settings.policy);
 
 	for (size_t i = 0; i < c->user_count; i++)
 		publish_present(d, name_of(&c->users[i]));
@@ -153,7 +153,7 @@ void
 dispatch_on_quota(void *arg, struct queue_blob name, const struct queue_rate *rate, int64_t until_us)
 {
 	struct dispatch *d = arg;
-	const struct conf_user *user = conf_user_find(policy_conf(d->policy), name.ptr, name.len);
+	const struct conf_user *user = conf_user_find(policy_conf(d->settings.policy), name.ptr, name.len);
 	struct quota *quota = quota_of(d->quotas, name);
 
 	if (quota == NULL)
