@@ -16,16 +16,16 @@
 
 enum {
 	VERSION = 1, /* of every kind but one */
-	VERSION_MESSAGE = 2,
+	VERSION_MESSAGE = 3,
 	MESSAGE_FIXED = 8 * 5 + 4 * 2 + 3,
 	RCPT_FIXED = 2 * 2 + 2 + 8 * 2,
 	STATE_NUMBERS = 4 + 1 + QUEUE_END_COUNT + 3,
-	MESSAGE_TEXTS = 5,
+	MESSAGE_TEXTS = 6,
 	RCPT_TEXTS = 5,
 	LENGTH = 2,
 };
 _Static_assert(QUEUE_RECORD_HEADER + MESSAGE_FIXED + MESSAGE_TEXTS * LENGTH + QUEUE_ADDRESS_MAX +
-			       3 * QUEUE_NAME_MAX + QUEUE_RECORD_TEXT_MAX <=
+			       3 * QUEUE_NAME_MAX + QUEUE_RECORD_TEXT_MAX + QUEUE_RECORD_HOST_MAX <=
 		       QUEUE_RECORD_MESSAGE_MAX,
 	"the largest message record fits");
 _Static_assert(QUEUE_RECORD_HEADER + RCPT_FIXED + RCPT_TEXTS * LENGTH + QUEUE_ADDRESS_MAX +
@@ -130,10 +130,10 @@ queue_record_message_size(const struct queue_message *m)
 {
 	if (m->sender.len > QUEUE_ADDRESS_MAX || m->user.len > QUEUE_NAME_MAX ||
 		m->job.len > QUEUE_NAME_MAX || m->pool.len > QUEUE_NAME_MAX ||
-		m->envid.len > QUEUE_RECORD_TEXT_MAX)
+		m->envid.len > QUEUE_RECORD_TEXT_MAX || m->from_domain.len > QUEUE_RECORD_HOST_MAX)
 		return QUEUE_EINVAL;
 	return (int)(QUEUE_RECORD_HEADER + MESSAGE_FIXED + MESSAGE_TEXTS * LENGTH + m->sender.len +
-		     m->user.len + m->job.len + m->pool.len + m->envid.len);
+		     m->user.len + m->job.len + m->pool.len + m->envid.len + m->from_domain.len);
 }
 
 void
@@ -157,6 +157,7 @@ queue_record_encode_message(
 	p = write_text(p, m->job, QUEUE_NAME_MAX);
 	p = write_text(p, m->pool, QUEUE_NAME_MAX);
 	p = write_text(p, m->envid, QUEUE_RECORD_TEXT_MAX);
+	p = write_text(p, m->from_domain, QUEUE_RECORD_HOST_MAX);
 	assert(p - start == queue_record_message_size(m));
 	seal(QUEUE_RECORD_MESSAGE, key, start, (size_t)(p - start));
 }
@@ -191,6 +192,8 @@ queue_record_decode_message(
 	m.job = read_text(&r, QUEUE_NAME_MAX);
 	m.pool = read_text(&r, QUEUE_NAME_MAX);
 	m.envid = read_text(&r, QUEUE_RECORD_TEXT_MAX);
+	if (version > 2)
+		m.from_domain = read_text(&r, QUEUE_RECORD_HOST_MAX);
 	if ((err = finish(&r)) < 0)
 		return err;
 	if (klass >= QUEUE_CLASS_COUNT)

@@ -155,6 +155,7 @@ keep_message(char **at, const struct queue_message *m, struct queue_message *out
 	out->job = keep(at, m->job);
 	out->pool = keep(at, m->pool);
 	out->envid = keep(at, m->envid);
+	out->from_domain = keep(at, m->from_domain);
 }
 
 static int

@@ -62,6 +62,7 @@ struct queue_message {
 	struct queue_blob job;    /* campaign; empty: none */
 	struct queue_blob pool;   /* asked for; empty: the default */
 	struct queue_blob envid;
+	struct queue_blob from_domain; /* of the author's address; empty: not known */
 	enum queue_class klass;
 	uint8_t ret;         /* smtp_ret as given by the client */
 	uint8_t flags;       /* QUEUE_MESSAGE_... */

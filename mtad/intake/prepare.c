@@ -534,6 +534,22 @@ set_flags(struct work *w)
 		m->meta.flags |= QUEUE_MESSAGE_NO_BOUNCE;
 }
 
+/* Whose mail it is to its readers and the receiving sites: for the choice of DKIM keys, and for warm-ups. */
+static bool
+keep_from_domain(struct work *w)
+{
+	int at = smtp_header_find(&w->header, SMTP_LIT("From"), 0), n = 0;
+	struct smtp_slice domain = {"", 0};
+	char normal[DOMAIN_MAX];
+
+	if (at >= 0)
+		domain = smtp_header_domain(w->fields[at].value);
+	if (domain.len > 0)
+		n = domain_normalise(domain.ptr, domain.len, normal, sizeof(normal));
+	w->m->meta.from_domain = message_keep(w->m, normal, n > 0 ? (size_t)n : 0);
+	return w->m->meta.from_domain.ptr != NULL;
+}
+
 void
 prepare_message(struct message *m, const struct prepare_input *in, struct prepare_reply *out)
 {
@@ -555,30 +571,11 @@ prepare_message(struct message *m, const struct prepare_input *in, struct prepar
 		return;
 	drop_unwanted(&w);
 	set_flags(&w);
-	if (!lay_out(&w)) {
+	if (!lay_out(&w) || !keep_from_domain(&w)) {
 		refuse(out, 452, "4.3.1", "Out of memory");
 		return;
 	}
 	m->meta.arrived_us = now_us;
 	wish_settle(&m->meta, in->conf->delivery.expire);
 	m->meta.body_bytes = m->body[0].len + m->body[1].len + m->body[2].len;
-}
-
-size_t
-prepare_from_domain(const struct message *m, char *buf, size_t buf_max)
-{
-	static _Thread_local struct smtp_field fields[SMTP_HEADER_FIELDS_MAX]; /* rule zero, as above */
-	struct smtp_header h = {.fields = fields, .fields_max = SMTP_HEADER_FIELDS_MAX};
-	struct smtp_slice block = {m->body[1].ptr, m->body[1].len}, domain;
-	size_t at;
-	int i, n;
-
-	if (smtp_header_scan(&h, block, &at) != SMTP_OK ||
-		(i = smtp_header_find(&h, SMTP_LIT("From"), 0)) < 0)
-		return 0;
-	domain = smtp_header_domain(fields[i].value);
-	if (domain.len == 0)
-		return 0;
-	n = domain_normalise(domain.ptr, domain.len, buf, buf_max);
-	return n > 0 ? (size_t)n : 0;
 }

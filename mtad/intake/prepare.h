@@ -33,9 +33,7 @@ struct prepare_reply {
 	char text[200];
 };
 
-/* m->buffer holds what was received; m->meta has what MAIL asked for (wish.h). Fills m->body, flags, job and
- * pool, and what the header asks for. */
+/* m->buffer holds what was received; m->meta has what MAIL asked for (wish.h). Fills m->body, flags, job,
+ * pool and the domain of From, and what the header asks for. */
 void prepare_message(struct message *m, const struct prepare_input *in, struct prepare_reply *out);
-/* The From domain for the choice of DKIM keys, normalised, from the prepared bytes; empty: none. Length. */
-size_t prepare_from_domain(const struct message *m, char *buf, size_t buf_max);
 #endif

@@ -82,12 +82,12 @@ sign(struct signer *s, struct message *m)
 {
 	struct smtp_slice pieces[QUEUE_BODY_PIECES];
 	struct dkim_message in = {.pieces = pieces, .piece_count = QUEUE_BODY_PIECES};
-	char domain[DOMAIN_MAX], signatures[DKIM_SIGNED_MAX];
+	char signatures[DKIM_SIGNED_MAX];
 	struct queue_blob top;
 	unsigned i;
 	int n;
 
-	in.from_domain = (struct smtp_slice){domain, prepare_from_domain(m, domain, sizeof(domain))};
+	in.from_domain = (struct smtp_slice){m->meta.from_domain.ptr, m->meta.from_domain.len};
 	if (in.from_domain.len == 0)
 		return QUEUE_OK;
 	for (i = 0; i < QUEUE_BODY_PIECES; i++)

@@ -142,6 +142,7 @@ on_message(void *arg, const struct queue_message *m, const struct queue_rcpt *rc
 		to->meta.job = keep_blob(r, m->job);
 		to->meta.pool = keep_blob(r, m->pool);
 		to->meta.envid = keep_blob(r, m->envid);
+		to->meta.from_domain = keep_blob(r, m->from_domain);
 		if (!keep_rcpts(r, to, rcpts, rcpt_count))
 			return false;
 	}

@@ -6,6 +6,7 @@
  */
 #include "intake/prepare.h"
 
+#include "base/domain.h"
 #include "conf/conf_load.h"
 #include "smtp_header.h"
 
@@ -178,7 +179,6 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	struct prepare_reply reply;
 	struct memory memory = {0};
 	struct message *m;
-	char domain[256];
 
 	if (size < 1)
 		return 0;
@@ -200,7 +200,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 			reply.text[0] != '\0');
 	else {
 		check(m, (struct smtp_slice){(const char *)data + 1, size - 1});
-		require(prepare_from_domain(m, domain, sizeof(domain)) < sizeof(domain));
+		require(m->meta.from_domain.len < DOMAIN_MAX);
 		require(m->meta.job.len < QUEUE_NAME_MAX && m->meta.pool.len < QUEUE_NAME_MAX);
 		require(in.is_trusted || m->meta.job.len == 0);
 		check_wishes(&m->meta, in.is_trusted);

@@ -163,6 +163,7 @@ static const struct queue_message sample_message = {
 	.job = {"autumn-26", 9},
 	.pool = {"marketing", 9},
 	.envid = {"QQ314159", 8},
+	.from_domain = {"shop.example", 12},
 	.ret = 2,
 	.klass = QUEUE_CLASS_BULK,
 	.flags = QUEUE_MESSAGE_8BIT | QUEUE_MESSAGE_DSN,
@@ -318,6 +319,35 @@ test_versions(void **state)
 
 enum { RELEASE_AT = 16, NOTICE_AT = 32, CLASS_AT = 57 }; /* in a message record */
 
+/* What version 2 wrote: no domain of From behind the last text. */
+static void
+to_version_2(struct sample *s)
+{
+	s->len -= 2 + sample_message.from_domain.len;
+	s->bytes[1] = 2;
+	reseal(s);
+}
+
+static void
+test_message_of_version_2(void **state)
+{
+	struct sample samples[4];
+	uint64_t number = KEY;
+	struct queue_message m;
+	uint32_t crc;
+
+	make_samples(samples);
+	to_version_2(&samples[0]);
+	assert_int_equal(queue_record_decode_message((struct queue_blob){samples[0].bytes, samples[0].len},
+				 queue_key_number(&number), &m, &crc),
+		0);
+	assert_int_equal(m.from_domain.len, 0);
+	assert_int_equal(m.notice_us, sample_message.notice_us);
+	assert_blob(m.envid, sample_message.envid);
+	for (size_t len = 0; len < samples[0].len; len++)
+		assert_int_equal(decode_exact(&samples[0], len, KEY), QUEUE_EDAMAGED);
+}
+
 /* What version 1 wrote is read by this one. */
 static void
 test_message_of_version_1(void **state)
@@ -330,6 +360,7 @@ test_message_of_version_1(void **state)
 
 	make_samples(samples);
 	old = samples[0];
+	to_version_2(&old);
 	rest = old.len - NOTICE_AT - 8;
 	memcpy(old.bytes + RELEASE_AT, samples[0].bytes + RELEASE_AT + 8, 8);
 	memcpy(old.bytes + RELEASE_AT + 8, samples[0].bytes + NOTICE_AT + 8, rest);
@@ -390,6 +421,7 @@ test_round_trip(void **state)
 	assert_blob(m.job, sample_message.job);
 	assert_blob(m.pool, sample_message.pool);
 	assert_blob(m.envid, sample_message.envid);
+	assert_blob(m.from_domain, sample_message.from_domain);
 	assert_int_equal(queue_record_decode_rcpt((struct queue_blob){s[1].bytes, s[1].len}, key, &r), 0);
 	assert_int_equal(r.n, sample_rcpt.n);
 	assert_int_equal(r.attempts, sample_rcpt.attempts);
@@ -464,6 +496,7 @@ main(void)
 		cmocka_unit_test(test_damage),
 		cmocka_unit_test(test_versions),
 		cmocka_unit_test(test_message_of_version_1),
+		cmocka_unit_test(test_message_of_version_2),
 		cmocka_unit_test(test_unknown_class),
 		cmocka_unit_test(test_limits),
 		cmocka_unit_test(test_err_text),
