@@ -209,6 +209,7 @@ queue_sched_reconfigured(struct queue_sched *q, const struct queue_sched_conf *c
 	 */
 	for (n = queue_map_each(&q->domains, NULL); n != NULL; n = queue_map_each(&q->domains, n))
 		sched_domain_set_policy(q, QUEUE_OF(n, struct sched_domain, node));
+	sched_warm_find_plans(q);
 	for (n = queue_map_each(&q->lanes, NULL); n != NULL; n = queue_map_each(&q->lanes, n))
 		lane_reconfigured(q, QUEUE_OF(n, struct queue_lane, node));
 	sched_clock(q, now_us);

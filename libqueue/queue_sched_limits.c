@@ -308,7 +308,6 @@ sched_limits_apply(struct queue_sched *q)
 	bool ok = shares_grow(q, &q->sources, &q->source_count, q->conf.source_count) &&
 		  shares_grow(q, &q->pools, &q->pool_count, q->conf.pool_count) && apply_shares(q);
 
-	sched_warm_find_plans(q); /* old plans may be gone already */
 	for (n = queue_map_each(&q->sites, NULL); ok && n != NULL; n = queue_map_each(&q->sites, n))
 		ok = sched_site_set_limits(q, QUEUE_OF(n, struct sched_site, node));
 	for (n = queue_map_each(&q->lanes, NULL); ok && n != NULL; n = queue_map_each(&q->lanes, n))
