@@ -149,8 +149,9 @@ queue_sched_destroy(struct queue_sched **qp)
 	while (!queue_link_is_alone(&q->leases)) {
 		struct queue_lease *l = QUEUE_OF(q->leases.next, struct queue_lease, all);
 
-		if (l->warm_gate != NULL)
-			l->warm_gate->refs--;
+		for (i = 0; i < SCHED_WARMUPS; i++)
+			if (l->warm_gates[i] != NULL)
+				l->warm_gates[i]->refs--;
 		sched_lease_free(q, l);
 	}
 	while (!queue_link_is_alone(&q->sessions)) {
@@ -280,7 +281,8 @@ is_addable(const struct queue_sched *q, const struct queue_message *m, const str
 	uint32_t i;
 
 	if (rcpt_count == 0 || rcpt_count > QUEUE_RCPTS_MAX || m->user.len > SCHED_NAME_MAX ||
-		m->job.len > SCHED_NAME_MAX || sched_message_find(q, m->id) != NULL)
+		m->job.len > SCHED_NAME_MAX || m->from_domain.len > SCHED_NAME_MAX ||
+		sched_message_find(q, m->id) != NULL)
 		return false;
 	for (i = 0; i < rcpt_count; i++)
 		if (rcpts[i].domain.len > SCHED_NAME_MAX || rcpts[i].sticky_source > q->conf.source_count ||
@@ -529,7 +531,7 @@ queue_sched_settle(struct queue_sched *q, struct queue_lease *l, uint32_t index,
 	*out = (struct queue_settled){.kind = v->kind, .n = r->n, .attempts = r->attempts, .flags = r->flags};
 	keep_reply(q, l, r->cell->domain, v);
 	if (l->session != NULL) {
-		sched_limits_settled(q, l, r->cell->stream, v);
+		sched_limits_settled(q, l, r->cell, v);
 		sched_lane_signal(q, l, v);
 		sched_guards_settled(q, l, r->cell->stream, v);
 	}

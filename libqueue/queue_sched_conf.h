@@ -91,7 +91,12 @@ struct queue_sched_conf {
 	 * NULL: it is warm. May be NULL. */
 	const struct queue_warmup_plan *(*warmup)(
 		void *arg, uint32_t source, struct queue_blob site, struct queue_blob *out_group);
-	/* A day of a warm-up has ended, and how; for the log. May be NULL. */
+	/* The same of the domain of a message's author (queue_message.from_domain, or that of its envelope
+	 * sender when it is not known). *out_sender: an @, as no source begins with, and the domain that
+	 * warms up: this one, or one it belongs to. */
+	const struct queue_warmup_plan *(*sender_warmup)(void *arg, struct queue_blob domain,
+		struct queue_blob site, struct queue_blob *out_sender, struct queue_blob *out_group);
+	/* A day of a warm-up has ended, and how; for the log. `source`: or "@domain". May be NULL. */
 	void (*on_warmup)(void *arg, struct queue_blob source, struct queue_blob group,
 		const struct queue_warmup_day *day);
 	/* From when on bounces and complaints call for something: of a user and its streams; without a name

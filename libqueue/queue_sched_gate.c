@@ -165,8 +165,10 @@ sched_gate_rcpts(const struct queue_sched *q, const struct sched_gate *g, bool i
 	int64_t max = UINT32_MAX, room;
 	uint32_t i;
 
-	if (g != NULL && g->warm != NULL)
-		max = sched_warm_room((struct queue_sched *)(uintptr_t)q, (struct sched_gate *)(uintptr_t)g);
+	if (g != NULL && g->warm != NULL) {
+		room = sched_warm_room((struct queue_sched *)(uintptr_t)q, (struct sched_gate *)(uintptr_t)g);
+		return room < max ? (uint32_t)room : (uint32_t)max;
+	}
 	for (i = 0; g != NULL && i < g->meter_count; i++) {
 		const struct queue_meter *m = &g->meters[i];
 
@@ -176,8 +178,6 @@ sched_gate_rcpts(const struct queue_sched *q, const struct sched_gate *g, bool i
 		if (room < max)
 			max = room;
 	}
-	if (max > UINT32_MAX)
-		max = UINT32_MAX;
 	return max > 0 ? (uint32_t)max : 1;
 }
 

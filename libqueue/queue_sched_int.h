@@ -118,7 +118,7 @@ bool sched_lane_set_limits(struct queue_sched *q, struct queue_lane *lane);
 bool sched_site_set_limits(struct queue_sched *q, struct sched_site *site);
 bool sched_site_is_quiet(struct queue_sched *q, struct sched_site *site);
 bool sched_stream_set_limits(struct queue_sched *q, struct sched_stream *s);
-/* Everything that limits mail of a stream and pool on a lane, by slot; NULL: no limit. Those before
+/* Everything that limits mail of a cell and pool on a lane, by slot; NULL: no limit. Those before
  * SCHED_GATES_CONNECTED count connections. */
 enum sched_gate_slot {
 	SCHED_GATE_LANE,
@@ -132,17 +132,18 @@ enum sched_gate_slot {
 	SCHED_GATES_OF_LANE,
 	SCHED_GATE_STREAM = SCHED_GATES_OF_LANE,
 	SCHED_GATE_USER,
+	SCHED_GATE_SENDER, /* the warm-up of the sender domain */
 	SCHED_GATES
 };
-/* Without a stream those of the lane alone. */
+/* Without a cell, whose mail it is, those of the lane alone. */
 void sched_gates_of(struct queue_sched *q, const struct queue_lane *lane, uint32_t pool,
-	const struct sched_stream *s, struct sched_gate *gates[SCHED_GATES]);
+	const struct sched_cell *cell, struct sched_gate *gates[SCHED_GATES]);
 /* A lease goes out: all its limits are taken from. */
 void sched_limits_leased(
-	struct queue_sched *q, struct queue_lease *l, struct queue_lane *lane, struct sched_stream *s);
+	struct queue_sched *q, struct queue_lease *l, struct queue_lane *lane, const struct sched_cell *cell);
 /* A recipient of a lease comes back (l->open counts those that are still out). */
-void sched_limits_settled(
-	struct queue_sched *q, struct queue_lease *l, struct sched_stream *s, const struct queue_verdict *v);
+void sched_limits_settled(struct queue_sched *q, struct queue_lease *l, const struct sched_cell *cell,
+	const struct queue_verdict *v);
 /* A session of the lane comes (1) or goes (-1). */
 void sched_limits_connected(struct queue_sched *q, struct queue_lane *lane, uint32_t pool, int by);
 struct sched_share *sched_source(struct queue_sched *q, uint32_t source);

@@ -134,8 +134,10 @@ sched_pool(struct queue_sched *q, uint32_t pool)
 
 void
 sched_gates_of(struct queue_sched *q, const struct queue_lane *lane, uint32_t pool,
-	const struct sched_stream *s, struct sched_gate *gates[SCHED_GATES])
+	const struct sched_cell *cell, struct sched_gate *gates[SCHED_GATES])
 {
+	const struct sched_stream *s = cell != NULL ? cell->stream : NULL;
+
 	gates[SCHED_GATE_LANE] = lane->gate;
 	gates[SCHED_GATE_PROFILE] = lane->profile_gate;
 	gates[SCHED_GATE_SITE] = lane->site->gate;
@@ -145,27 +147,26 @@ sched_gates_of(struct queue_sched *q, const struct queue_lane *lane, uint32_t po
 	gates[SCHED_GATE_WARM] = lane->warm_gate;
 	gates[SCHED_GATE_STREAM] = s != NULL ? s->gate : NULL;
 	gates[SCHED_GATE_USER] = s != NULL ? s->user->gate : NULL;
+	gates[SCHED_GATE_SENDER] = cell != NULL && cell->flow != NULL ? cell->flow->warm_gate : NULL;
 }
 
 void
 sched_limits_leased(
-	struct queue_sched *q, struct queue_lease *l, struct queue_lane *lane, struct sched_stream *s)
+	struct queue_sched *q, struct queue_lease *l, struct queue_lane *lane, const struct sched_cell *cell)
 {
+	struct sched_stream *s = cell->stream;
 	struct sched_gate *gates[SCHED_GATES];
 	int i;
 
-	sched_gates_of(q, lane, l->pool, s, gates);
+	sched_gates_of(q, lane, l->pool, cell, gates);
 	l->taken_us = q->now_us;
 	for (i = 0; i < SCHED_GATES; i++) {
 		sched_gate_take(q, gates[i], QUEUE_UNIT_MESSAGES, 1);
 		sched_gate_take(q, gates[i], QUEUE_UNIT_RECIPIENTS, l->count);
 		sched_gate_take(q, gates[i], QUEUE_UNIT_BYTES, l->message->body_bytes);
 	}
-	if (lane->warm_gate != NULL) {
-		l->warm_gate = lane->warm_gate;
-		l->warm_gate->refs++;
-		sched_warm_lease(q, l->warm_gate, l->count);
-	}
+	sched_warm_lease(q, &l->warm_gates[0], gates[SCHED_GATE_WARM], l->count);
+	sched_warm_lease(q, &l->warm_gates[1], gates[SCHED_GATE_SENDER], l->count);
 	s->transactions++;
 	s->user->transactions++;
 	sched_gate_connected(q, s->gate, 1);
@@ -173,8 +174,8 @@ sched_limits_leased(
 	sched_user_look(q, s->user);
 }
 
-/* What becomes of a place in the day of a new source. A reply that is about the recipient alone, greylisting
- * among them, says nothing of the source. */
+/* What becomes of a place in the day of what is new. A reply that is about the recipient alone, greylisting
+ * among them, says nothing of the source or sender domain. */
 static enum queue_warmup_outcome
 outcome_of(const struct queue_verdict *v)
 {
@@ -200,26 +201,29 @@ outcome_of(const struct queue_verdict *v)
 }
 
 void
-sched_limits_settled(
-	struct queue_sched *q, struct queue_lease *l, struct sched_stream *s, const struct queue_verdict *v)
+sched_limits_settled(struct queue_sched *q, struct queue_lease *l, const struct sched_cell *cell,
+	const struct queue_verdict *v)
 {
 	enum queue_verdict_kind kind = v->kind;
+	struct sched_stream *s = cell->stream;
 	bool counts = kind != QUEUE_VERDICT_RETURN &&
 		      (!q->conf.counts_deliveries || kind == QUEUE_VERDICT_DELIVERED);
 	struct sched_gate *gates[SCHED_GATES];
 	int i;
 
-	sched_gates_of(q, l->session->lane, l->pool, s, gates);
+	sched_gates_of(q, l->session->lane, l->pool, cell, gates);
 	l->counted += counts;
-	if (l->warm_gate != NULL)
-		sched_warm_settle(q, l->warm_gate, outcome_of(v));
+	for (i = 0; i < SCHED_WARMUPS; i++)
+		if (l->warm_gates[i] != NULL)
+			sched_warm_settle(q, l->warm_gates[i], outcome_of(v));
 	for (i = 0; i < SCHED_GATES && !counts; i++)
 		sched_gate_give_back(q, gates[i], QUEUE_UNIT_RECIPIENTS, l->taken_us, 1);
 	if (!counts)
 		sched_user_look(q, s->user);
 	if (l->open > 0)
 		return;
-	sched_gate_release(q, &l->warm_gate);
+	for (i = 0; i < SCHED_WARMUPS; i++)
+		sched_gate_release(q, &l->warm_gates[i]);
 	for (i = 0; i < SCHED_GATES && l->counted == 0; i++) {
 		sched_gate_give_back(q, gates[i], QUEUE_UNIT_MESSAGES, l->taken_us, 1);
 		sched_gate_give_back(q, gates[i], QUEUE_UNIT_BYTES, l->taken_us, l->message->body_bytes);
@@ -316,6 +320,8 @@ sched_limits_apply(struct queue_sched *q)
 		ok = sched_stream_set_limits(q, QUEUE_OF(l, struct sched_stream, all));
 	for (n = queue_map_each(&q->ways, NULL); ok && n != NULL; n = queue_map_each(&q->ways, n))
 		ok = sched_way_reconfigure(q, QUEUE_OF(n, struct sched_way, node));
+	for (n = queue_map_each(&q->flows, NULL); ok && n != NULL; n = queue_map_each(&q->flows, n))
+		ok = sched_flow_set_warmup(q, QUEUE_OF(n, struct sched_flow, node));
 	q->lacks_limits = !ok;
 	return ok;
 }

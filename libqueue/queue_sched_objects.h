@@ -76,8 +76,8 @@ struct sched_stream {
 	uint32_t weight, transactions;
 	uint16_t paused; /* bit n: by a pause of enum queue_pause_kind n */
 	uint8_t klass;
-	uint16_t user_len, job_len, sender_len;
-	char names[]; /* user, then job, then the domain of the envelope sender */
+	uint16_t user_len, job_len, sender_len, from_len;
+	char names[]; /* user, then job, the domain of the envelope sender, that of the author */
 };
 
 /* Its sticky source, paused or not: the site may have the message already, from there. */
@@ -197,11 +197,12 @@ struct queue_session {
 struct queue_lease {
 	struct queue_link all;
 	struct sched_message *message;
-	struct queue_session *session; /* NULL: EXPIRE, REJECT or taken by an operator */
-	struct sched_gate *warm_gate;  /* a reference: where it is counted, whatever a reload says */
-	int64_t taken_us;              /* when its limits were */
-	uint32_t count, room, open;    /* open: not yet settled */
-	uint32_t counted;              /* settled in a way that counts for limits */
+	struct queue_session *session;                /* NULL: EXPIRE, REJECT or taken by an operator */
+	struct sched_gate *warm_gates[SCHED_WARMUPS]; /* references: where it is counted, whatever a reload
+							 says */
+	int64_t taken_us;                             /* when its limits were */
+	uint32_t count, room, open;                   /* open: not yet settled */
+	uint32_t counted;                             /* settled in a way that counts for limits */
 	uint32_t pool;
 	uint32_t random;
 	bool has_random, is_good;

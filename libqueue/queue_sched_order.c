@@ -427,30 +427,32 @@ pool_gate(struct queue_sched *q, const struct sched_way *way)
 	return sched_pool(q, way->choice.pool)->gate;
 }
 
-/* The most recipients that all limits allow in this transaction. */
+/* The most recipients that all limits allow in this transaction; every one of them was asked on the way here
+ * whether it lets one through: the flow's in queue_sched_way.c, the way's and the lane's in find_lane(). */
 static uint32_t
-rcpts_max(struct queue_sched *q, const struct turn *t)
+rcpts_max(struct queue_sched *q, const struct turn *t, const struct sched_cell *cell)
 {
 	struct sched_gate *gates[SCHED_GATES];
 	uint32_t max = UINT32_MAX, room;
 	size_t i;
 
-	sched_gates_of(q, t->lane, t->flow->way->choice.pool, t->flow->stream, gates);
+	sched_gates_of(q, t->lane, t->flow->way->choice.pool, cell, gates);
 	for (i = 0; i < SCHED_GATES; i++) {
 		room = sched_gate_rcpts(q, gates[i], t->is_urgent);
 		max = room < max ? room : max;
 	}
+	assert(max > 0);
 	return max;
 }
 
 static void
 order_lease(struct queue_sched *q, const struct turn *t, struct queue_lease *l, struct queue_order *out)
 {
-	struct sched_domain *d = l->message->rcpts[l->index[0]].cell->domain;
+	const struct sched_cell *cell = l->message->rcpts[l->index[0]].cell;
 	struct queue_session *s = t->session;
 	struct queue_lane *lane = t->lane;
 
-	name_order(out, s->state == SCHED_OPENING ? QUEUE_ORDER_OPEN : QUEUE_ORDER_GIVE, d);
+	name_order(out, s->state == SCHED_OPENING ? QUEUE_ORDER_OPEN : QUEUE_ORDER_GIVE, cell->domain);
 	out->site = (struct queue_blob){lane->site->name, lane->site->name_len};
 	out->source = lane->source;
 	out->session = s;
@@ -460,7 +462,7 @@ order_lease(struct queue_sched *q, const struct turn *t, struct queue_lease *l, 
 	lane->busy += s->leases == 0;
 	s->leases++;
 	s->given++;
-	sched_limits_leased(q, l, lane, t->flow->stream);
+	sched_limits_leased(q, l, lane, cell);
 	sched_flow_served(q, t->flow, l->count);
 	sched_session_place(q, s);
 }
@@ -468,7 +470,7 @@ order_lease(struct queue_sched *q, const struct turn *t, struct queue_lease *l, 
 static bool
 give(struct queue_sched *q, const struct turn *t, struct sched_cell *cell, struct queue_order *out)
 {
-	struct queue_lease *l = sched_lease_from(q, cell, rcpts_max(q, t));
+	struct queue_lease *l = sched_lease_from(q, cell, rcpts_max(q, t, cell));
 
 	if (l == NULL)
 		return false;
@@ -480,7 +482,7 @@ static bool
 open_session(struct queue_sched *q, struct turn *t, struct sched_cell *cell, struct queue_order *out)
 {
 	struct queue_session *s = sched_alloc(q, sizeof(*s));
-	struct queue_lease *l = s != NULL ? sched_lease_from(q, cell, rcpts_max(q, t)) : NULL;
+	struct queue_lease *l = s != NULL ? sched_lease_from(q, cell, rcpts_max(q, t, cell)) : NULL;
 
 	if (l == NULL) {
 		if (s != NULL)

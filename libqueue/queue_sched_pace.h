@@ -8,13 +8,14 @@
  *   flow   (way, stream): a ring of cells, which take turns
  *   party  (way, user, class): the flows of a user that has several; they take turns
  *   option a source a way may use, with its lane once it has one
- *   gate   the limits of one lane, site, source, pool, stream, user or of all, or the warm-up of a source,
- * and who waits for them
+ *   gate   the limits of one lane, site, source, pool, stream, user or of all, or the warm-up of a source or
+ * sender domain, and who waits for them
  *
  * A way has its turn while it has a flow and an option that are not waiting. Lanes wait for limits, sessions
- * and time; flows wait for the limits of their stream, parties for those of their user; ways for those of
- * their pool. Who waits at a gate is woken alone, in order, as soon as there is room for one: a limit that a
- * hundred thousand wait for costs what a free one costs.
+ * and time; flows wait for the limits of their stream and for the warm-up of their sender domain, with which
+ * no other source could help; parties wait for the limits of their user, ways for those of their pool. Who
+ * waits at a gate is woken alone, in order, as soon as there is room for one: a limit that a hundred thousand
+ * wait for costs what a free one costs.
  */
 #include "queue_guard.h"
 #include "queue_heap.h"
@@ -33,6 +34,8 @@ struct sched_stream;
 struct queue_order;
 
 enum sched_waiter_kind { SCHED_WAITS_LANE, SCHED_WAITS_FLOW, SCHED_WAITS_PARTY, SCHED_WAITS_WAY };
+/* Warm-ups that a lease may count for: that of its source, and that of its sender domain. */
+enum { SCHED_WARMUPS = 2 };
 enum sched_want { SCHED_WANT_MAIL, SCHED_WANT_CONNECTION, SCHED_WANTS };
 struct sched_waiter {
 	struct queue_link link;
@@ -69,9 +72,10 @@ struct sched_gate {
 	struct queue_warmup *warm;            /* of a gate of QUEUE_LEVEL_WARMUP: what it counts by */
 	const struct queue_warmup_plan *plan; /* NULL: the settings know none any more: never shut */
 	int64_t noted_us;                     /* when its note was last asked for */
-	uint32_t demand;                      /* recipients that could go now if there were room */
-	bool is_wanted;                       /* somebody waits for the disk */
-	uint16_t factor;                      /* per mille of its rates that hold now */
+	uint32_t demand; /* recipients that could go now if there were room: the sum over flows, or what the
+			    last way had that asked */
+	bool is_wanted;  /* somebody waits for the disk */
+	uint16_t factor; /* per mille of its rates that hold now */
 	struct queue_noting noting;
 	uint16_t name_len;
 	char name[]; /* what it is about; two names: the second after a zero */
@@ -143,7 +147,8 @@ bool sched_gate_lets(
 /* How much of a count is not for mail that is not urgent. */
 int64_t sched_gate_reserve(
 	const struct queue_sched *q, const struct sched_gate *g, int64_t count, bool is_urgent);
-/* Recipients that may go in one transaction now; 1 at least when the gate lets mail through. */
+/* Recipients that may go in one transaction now; 1 at least when the gate lets mail through. Of a warm-up
+ * exactly those there is room for, also none. */
 uint32_t sched_gate_rcpts(const struct queue_sched *q, const struct sched_gate *g, bool is_urgent);
 void sched_gate_take(struct queue_sched *q, struct sched_gate *g, enum queue_unit unit, int64_t n);
 void sched_gate_give_back(
@@ -188,13 +193,21 @@ struct sched_gate *sched_gate_restore(struct queue_sched *q, enum queue_level le
 
 /* Makes lane->warm_gate that of its source and group, or NULL. False: no memory. */
 bool sched_lane_set_warmup(struct queue_sched *q, struct queue_lane *lane);
+/* The same of the flow and its sender domain. */
+bool sched_flow_set_warmup(struct queue_sched *q, struct sched_flow *f);
+/* So many of its recipients are ready now, or no longer. */
+void sched_flow_count(struct sched_flow *f, int64_t by);
+/* The plans are others: before anything looks at the old ones. Also of warm-ups that nothing uses now. */
 void sched_warm_find_plans(struct queue_sched *q);
 void sched_warm_demand(struct sched_gate *g, uint32_t rcpts);
 int64_t sched_warm_ready_us(struct queue_sched *q, struct sched_gate *g);
 int64_t sched_warm_room(struct queue_sched *q, struct sched_gate *g);
-void sched_warm_lease(struct queue_sched *q, struct sched_gate *g, uint32_t rcpts);
+/* Makes *slot, which is NULL, a reference to g, where they are counted; unless g counts nothing now. */
+void sched_warm_lease(struct queue_sched *q, struct sched_gate **slot, struct sched_gate *g, uint32_t rcpts);
 void sched_warm_settle(struct queue_sched *q, struct sched_gate *g, enum queue_warmup_outcome outcome);
 bool sched_warm_wants_note(const struct sched_gate *g);
+/* And not of a source. */
+bool sched_warm_is_of_sender(const struct sched_gate *g);
 int sched_warm_restore(
 	struct queue_sched *q, struct queue_blob group, struct queue_blob source, struct queue_blob record);
 

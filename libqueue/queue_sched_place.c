@@ -117,15 +117,25 @@ domain_of(struct queue_blob address)
 static size_t
 stream_bytes(const struct sched_stream *s)
 {
-	return sizeof(*s) + s->user_len + s->job_len + s->sender_len;
+	return sizeof(*s) + s->user_len + s->job_len + s->sender_len + s->from_len;
+}
+
+/* What readers and receiving sites know its author by; of a message that tells no author, its sender. */
+static struct queue_blob
+from_domain(const struct queue_message *m)
+{
+	return m->from_domain.len > 0 ? m->from_domain : domain_of(m->sender);
 }
 
 static bool
 stream_is(const struct sched_stream *s, const struct queue_message *m)
 {
+	const char *sender = s->names + s->user_len + s->job_len;
+
 	return s->klass == m->klass && sched_name_is(s->names, s->user_len, m->user) &&
 	       sched_name_is(s->names + s->user_len, s->job_len, m->job) &&
-	       sched_name_is(s->names + s->user_len + s->job_len, s->sender_len, domain_of(m->sender));
+	       sched_name_is(sender, s->sender_len, domain_of(m->sender)) &&
+	       sched_name_is(sender + s->sender_len, s->from_len, from_domain(m));
 }
 
 static struct sched_user *
@@ -163,8 +173,9 @@ user_release(struct queue_sched *q, struct sched_user *u)
 static struct sched_stream *
 stream_create(struct queue_sched *q, struct sched_user *user, const struct queue_message *m)
 {
-	const struct queue_blob parts[] = {m->user, m->job, domain_of(m->sender)};
-	struct sched_stream *s = sched_alloc(q, sizeof(*s) + parts[0].len + parts[1].len + parts[2].len);
+	const struct queue_blob parts[] = {m->user, m->job, domain_of(m->sender), from_domain(m)};
+	struct sched_stream *s =
+		sched_alloc(q, sizeof(*s) + parts[0].len + parts[1].len + parts[2].len + parts[3].len);
 	size_t at = 0, i;
 
 	if (s == NULL)
@@ -173,6 +184,7 @@ stream_create(struct queue_sched *q, struct sched_user *user, const struct queue
 	s->user_len = (uint16_t)parts[0].len;
 	s->job_len = (uint16_t)parts[1].len;
 	s->sender_len = (uint16_t)parts[2].len;
+	s->from_len = (uint16_t)parts[3].len;
 	for (i = 0; i < sizeof(parts) / sizeof(parts[0]); at += parts[i++].len)
 		if (parts[i].len > 0)
 			memcpy(s->names + at, parts[i].ptr, parts[i].len);
@@ -190,9 +202,10 @@ stream_create(struct queue_sched *q, struct sched_user *user, const struct queue
 struct sched_stream *
 sched_stream_get(struct queue_sched *q, const struct queue_message *m)
 {
-	uint64_t hash = queue_map_mix(
-		queue_map_hash(q->seed, m->user), queue_map_mix(queue_map_hash(q->seed, m->job) + m->klass,
-							  queue_map_hash(q->seed, domain_of(m->sender))));
+	uint64_t of_domains = queue_map_mix(
+		queue_map_hash(q->seed, domain_of(m->sender)), queue_map_hash(q->seed, from_domain(m)));
+	uint64_t hash = queue_map_mix(queue_map_hash(q->seed, m->user),
+		queue_map_mix(queue_map_hash(q->seed, m->job) + m->klass, of_domains));
 	struct queue_map_node *n = queue_map_find(&q->streams, hash);
 	struct sched_stream *s;
 	struct sched_user *user;
@@ -528,7 +541,12 @@ choice_of_cell(const struct queue_sched *q, const struct sched_cell *cell)
 static struct sched_flow *
 flow_of_cell(struct queue_sched *q, struct sched_site *site, const struct sched_cell *cell)
 {
-	return sched_flow_get(q, site, choice_of_cell(q, cell), cell->stream);
+	struct sched_flow *f = sched_flow_get(q, site, choice_of_cell(q, cell), cell->stream);
+
+	if (f == NULL || f->cell_count > 0 || sched_flow_set_warmup(q, f))
+		return f;
+	sched_flow_release(q, f);
+	return NULL;
 }
 
 /* The settings may say other sources now. Without memory it stays where it is. */
@@ -646,7 +664,7 @@ leave(struct queue_sched *q, struct sched_rcpt *r)
 	if (r->state == SCHED_READY)
 		sched_message_of(r)->ready--;
 	if (r->state == SCHED_READY && cell->is_runnable && cell->flow != NULL)
-		cell->flow->way->ready--;
+		sched_flow_count(cell->flow, -1);
 	if (r->state == SCHED_WAITING && r->due_us <= cell->next_due_us)
 		cell->next_due_us = 0;
 }
@@ -669,7 +687,7 @@ enter(struct queue_sched *q, struct sched_rcpt *r, enum sched_state state, bool 
 	if (state == SCHED_READY)
 		sched_message_of(r)->ready++;
 	if (state == SCHED_READY && cell->is_runnable && cell->flow != NULL) {
-		cell->flow->way->ready++;
+		sched_flow_count(cell->flow, 1);
 		sched_way_kick(q, cell->flow->way, false);
 	}
 	sched_rcpt_arm(q, r);

@@ -30,10 +30,12 @@ struct sched_flow {
 	struct queue_map_node node;
 	struct sched_way *way;
 	struct sched_stream *stream;
-	struct sched_party *party; /* NULL: the only one of its user and class on the way */
-	struct queue_link cells;   /* the ring of runnable cells */
-	struct sched_turn turn;    /* in party->flows or way->turns */
+	struct sched_party *party;    /* NULL: the only one of its user and class on the way */
+	struct queue_link cells;      /* the ring of runnable cells */
+	struct sched_turn turn;       /* in party->flows or way->turns */
+	struct sched_gate *warm_gate; /* of its sender domain towards its site; NULL: that is warm */
 	uint32_t cell_count;
+	uint32_t ready; /* recipients in its ring */
 };
 
 /* NULL: no memory. */
@@ -48,7 +50,8 @@ void sched_flow_stop(struct queue_sched *q, struct sched_cell *cell);
 /* It was woken: back in its ring, at the front. */
 void sched_flow_wake(struct queue_sched *q, struct sched_flow *f);
 void sched_party_wake(struct queue_sched *q, struct sched_party *p);
-/* Whose turn it is; those whose stream or user is at its limit begin to wait. NULL: nobody's. */
+/* Whose turn it is; those whose stream, user or sender domain is at its limit begin to wait. NULL: nobody's.
+ */
 struct sched_flow *sched_flow_urgent(struct queue_sched *q, struct sched_way *way);
 struct sched_flow *sched_flow_other(struct queue_sched *q, struct sched_way *way);
 /* True when it is the turn of the urgent, if there is both. */

@@ -1,10 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Warm-ups in the schedule: a gate that all lanes of a source towards one group of sites share, and that
- * counts as queue_warmup says. Mail that finds it shut goes by other sources of its pool, or waits.
+ * Warm-ups in the schedule: a gate that counts as queue_warmup says. All lanes of a source towards one group
+ * of sites share one; mail that finds it shut goes by other sources of its pool, or waits. All flows of a
+ * sender domain towards the group share another; there no other source helps, and the flows wait. Their names
+ * are the group, and the source or the domain with an @ before it.
  *
  * Invariants: a warm-up lives as long as the schedule, for what it has learned must outlast any mail; a lease
- * is settled where it was counted, whatever the settings say by then.
+ * is settled where it was counted, whatever the settings say by then; the demand of a sender domain's gate is
+ * the sum over its flows. A gate lets mail through exactly when there is room for one recipient.
  */
 #include "queue_sched_int.h"
 
@@ -52,6 +55,7 @@ sched_warm_demand(struct sched_gate *g, uint32_t rcpts)
 	g->demand = rcpts;
 }
 
+/* Room for one is what the gate lets through, so there is always a time to come where there is none. */
 int64_t
 sched_warm_ready_us(struct queue_sched *q, struct sched_gate *g)
 {
@@ -59,7 +63,9 @@ sched_warm_ready_us(struct queue_sched *q, struct sched_gate *g)
 
 	if (room.count > 0)
 		return q->now_us;
-	return room.limit == QUEUE_WARMUP_LIMIT_STORE ? INT64_MAX : room.next_us;
+	if (room.limit == QUEUE_WARMUP_LIMIT_STORE)
+		return INT64_MAX;
+	return room.next_us > q->now_us ? room.next_us : q->now_us + 1;
 }
 
 int64_t
@@ -69,10 +75,14 @@ sched_warm_room(struct queue_sched *q, struct sched_gate *g)
 }
 
 void
-sched_warm_lease(struct queue_sched *q, struct sched_gate *g, uint32_t rcpts)
+sched_warm_lease(struct queue_sched *q, struct sched_gate **slot, struct sched_gate *g, uint32_t rcpts)
 {
-	if (g->plan != NULL)
-		tick(q, g);
+	assert(*slot == NULL);
+	if (g == NULL || g->plan == NULL)
+		return;
+	*slot = g;
+	g->refs++;
+	tick(q, g);
 	queue_warmup_lease(g->warm, rcpts);
 	sched_gate_want_write(q, g, false);
 }
@@ -113,48 +123,113 @@ warm_get(struct queue_sched *q, struct queue_blob group, struct queue_blob sourc
 	return g;
 }
 
+/* Whoever waits at the gate that was *slot before is the caller's affair. */
+static bool
+set_gate(struct queue_sched *q, struct sched_gate **slot, const struct queue_warmup_plan *plan,
+	struct queue_blob group, struct queue_blob name)
+{
+	struct sched_gate *g = NULL;
+
+	if (plan != NULL && (g = warm_get(q, group, name)) == NULL)
+		return false;
+	if (g != NULL) {
+		g->plan = plan;
+		tick(q, g);
+	}
+	if (*slot == g)
+		return true;
+	if (*slot != NULL)
+		sched_gate_changed(q, *slot);
+	sched_gate_release(q, slot);
+	*slot = g;
+	if (g != NULL)
+		g->refs++;
+	return true;
+}
+
 bool
 sched_lane_set_warmup(struct queue_sched *q, struct queue_lane *lane)
 {
 	struct queue_blob site = {lane->site->name, lane->site->name_len}, group = {"", 0};
 	const struct queue_warmup_plan *plan =
 		q->conf.warmup == NULL ? NULL : q->conf.warmup(q->conf.arg, lane->source, site, &group);
-	struct sched_gate *g = NULL;
 
-	if (plan != NULL && (g = warm_get(q, group, sched_source_name(q, lane->source))) == NULL)
+	return set_gate(q, &lane->warm_gate, plan, group, sched_source_name(q, lane->source));
+}
+
+/* --- sender domains --- */
+
+bool
+sched_warm_is_of_sender(const struct sched_gate *g)
+{
+	struct queue_blob group, name;
+
+	sched_gate_names(g, &group, &name);
+	return name.len > 0 && *(const char *)name.ptr == '@';
+}
+
+bool
+sched_flow_set_warmup(struct queue_sched *q, struct sched_flow *f)
+{
+	const struct sched_stream *s = f->stream;
+	struct queue_blob from = {s->names + s->user_len + s->job_len + s->sender_len, s->from_len};
+	struct queue_blob site = {f->way->site->name, f->way->site->name_len};
+	struct queue_blob group = {"", 0}, name = {"", 0};
+	const struct queue_warmup_plan *plan = NULL;
+	struct sched_gate *old = f->warm_gate;
+
+	if (q->conf.sender_warmup != NULL && from.len > 0)
+		plan = q->conf.sender_warmup(q->conf.arg, from, site, &name, &group);
+	if (!set_gate(q, &f->warm_gate, plan, group, name))
 		return false;
-	if (lane->warm_gate != NULL && lane->warm_gate != g)
-		lane->warm_gate->plan = NULL;
-	if (g != NULL) {
-		g->plan = plan;
-		tick(q, g);
-	}
-	if (lane->warm_gate == g)
+	if (f->warm_gate == old)
 		return true;
-	if (lane->warm_gate != NULL)
-		sched_gate_changed(q, lane->warm_gate);
-	sched_gate_release(q, &lane->warm_gate);
-	lane->warm_gate = g;
-	if (g != NULL)
-		g->refs++;
+	if (old != NULL)
+		old->demand -= f->ready;
+	if (f->warm_gate != NULL)
+		f->warm_gate->demand += f->ready;
+	if (old != NULL && f->turn.waiter.gate == old) {
+		sched_gate_leave(q, &f->turn.waiter);
+		sched_flow_wake(q, f);
+	}
 	return true;
 }
+
+void
+sched_flow_count(struct sched_flow *f, int64_t by)
+{
+	f->ready = (uint32_t)(f->ready + by);
+	f->way->ready = (uint32_t)(f->way->ready + by);
+	if (f->warm_gate != NULL)
+		f->warm_gate->demand = (uint32_t)(f->warm_gate->demand + by);
+}
+
+/* --- settings and notes --- */
 
 /* A provider's first site has its name; all other sites are one group. So the group can be asked for as a
  * site. */
 static void
 find_plan(struct queue_sched *q, struct sched_gate *g)
 {
-	struct queue_blob group, source, found = {"", 0};
+	struct queue_blob group, name, found = {"", 0}, found_name;
 	const struct queue_warmup_plan *plan = NULL;
 	uint32_t i;
 
-	sched_gate_names(g, &group, &source);
+	sched_gate_names(g, &group, &name);
+	found_name = name;
+	if (sched_warm_is_of_sender(g) && q->conf.sender_warmup != NULL)
+		plan = q->conf.sender_warmup(q->conf.arg,
+			(struct queue_blob){(const char *)name.ptr + 1, name.len - 1}, group, &found_name,
+			&found);
 	for (i = 0; q->conf.warmup != NULL && i < q->conf.source_count; i++)
-		if (sched_name_is(q->conf.sources[i].name.ptr, q->conf.sources[i].name.len, source))
+		if (sched_name_is(q->conf.sources[i].name.ptr, q->conf.sources[i].name.len, name))
 			plan = q->conf.warmup(q->conf.arg, i, group, &found);
-	g->plan = plan != NULL && sched_name_is(found.ptr, found.len, group) ? plan : NULL;
+	if (plan != NULL && (!sched_name_is(found.ptr, found.len, group) ||
+				    !sched_name_is(found_name.ptr, found_name.len, name)))
+		plan = NULL;
+	g->plan = plan;
 	tick(q, g);
+	sched_gate_changed(q, g);
 }
 
 /* The settings are others: also of warm-ups that have no lane now. */

@@ -468,6 +468,7 @@ sched_flow_release(struct queue_sched *q, struct sched_flow *f)
 
 	if (f->cell_count > 0)
 		return;
+	sched_gate_release(q, &f->warm_gate);
 	assert(!has_something(f) && f->turn.waiter.gate == NULL && queue_link_is_alone(&f->turn.link));
 	queue_map_remove(&q->flows, &f->node);
 	if (f->party != NULL) {
@@ -499,7 +500,7 @@ sched_flow_start(struct queue_sched *q, struct sched_cell *cell)
 	bool was_empty = !has_something(f);
 
 	queue_link_back(&f->cells, &cell->ring);
-	f->way->ready += cell->counts[SCHED_READY];
+	sched_flow_count(f, cell->counts[SCHED_READY]);
 	if (was_empty) {
 		turn_begins(&f->turn);
 		if (f->party != NULL && queue_link_is_alone(&f->party->flows))
@@ -527,7 +528,7 @@ sched_flow_stop(struct queue_sched *q, struct sched_cell *cell)
 
 	assert(way->ready >= cell->counts[SCHED_READY]);
 	queue_link_remove(&cell->ring);
-	way->ready -= cell->counts[SCHED_READY];
+	sched_flow_count(f, -(int64_t)cell->counts[SCHED_READY]);
 	if (has_something(f))
 		return;
 	turn_ends(q, &f->turn);
@@ -591,7 +592,7 @@ waits_at(struct queue_sched *q, struct sched_turn *t, struct sched_gate *g, uint
 	return true;
 }
 
-/* Its stream or user is at a limit. */
+/* Its stream, user or sender domain is at a limit. */
 static bool
 turn_waits(struct queue_sched *q, struct sched_turn *t)
 {
@@ -600,7 +601,7 @@ turn_waits(struct queue_sched *q, struct sched_turn *t)
 	if (is_party(t))
 		return waits_at(q, t, party_of(t)->user->gate, party_of(t)->klass);
 	s = flow_of(t)->stream;
-	return waits_at(q, t, s->gate, s->klass) ||
+	return waits_at(q, t, s->gate, s->klass) || waits_at(q, t, flow_of(t)->warm_gate, s->klass) ||
 	       (flow_of(t)->party == NULL && waits_at(q, t, s->user->gate, s->klass));
 }
 

@@ -16,6 +16,7 @@ static const struct queue_blob nothing = {"", 0};
 static const struct queue_reason no_reason = {.why = QUEUE_WHY_GOING,
 	.source = UINT32_MAX,
 	.name = {"", 0},
+	.sender = {"", 0},
 	.reason = {"", 0},
 	.site = {"", 0},
 	.pool = {"", 0}};
@@ -157,6 +158,7 @@ gate_reason(const struct queue_sched *q, const struct sched_gate *g, enum sched_
 	out->klass = gate_class(g);
 	if (g->warm != NULL) {
 		out->why = QUEUE_WHY_WARMUP;
+		out->sender = sched_warm_is_of_sender(g) ? gate_name(g, true) : nothing;
 		ready_us = sched_warm_ready_us(
 			(struct queue_sched *)(uintptr_t)q, (struct sched_gate *)(uintptr_t)g);
 		out->until_us = ready_us == INT64_MAX ? 0 : ready_us;
@@ -307,14 +309,16 @@ lane_reason(const struct look *k, struct queue_reason *out)
 	connection_reason(k, gates, out);
 }
 
-/* The stream and its user. */
+/* The stream, its user and its sender domain. */
 static bool
-is_stream_shut(const struct queue_sched *q, const struct sched_stream *s, struct queue_reason *out)
+is_stream_shut(const struct queue_sched *q, const struct sched_cell *cell, struct queue_reason *out)
 {
+	const struct sched_stream *s = cell->stream;
 	bool is_urgent = s->klass == QUEUE_CLASS_URGENT;
 
 	return is_shut(q, s->gate, SCHED_WANT_MAIL, is_urgent, out) ||
-	       is_shut(q, s->user->gate, SCHED_WANT_MAIL, is_urgent, out);
+	       is_shut(q, s->user->gate, SCHED_WANT_MAIL, is_urgent, out) ||
+	       (cell->flow != NULL && is_shut(q, cell->flow->warm_gate, SCHED_WANT_MAIL, is_urgent, out));
 }
 
 static bool
@@ -348,7 +352,7 @@ way_reason(struct queue_sched *q, const struct sched_cell *cell, struct queue_re
 	out->site = site_name(way->site);
 	out->sources = way->option_count;
 	out->pool = q->conf.pools[way->choice.pool].name;
-	if (is_stream_shut(q, cell->stream, out))
+	if (is_stream_shut(q, cell, out))
 		return;
 	if ((is_shut(q, pool->gate, SCHED_WANT_MAIL, is_urgent, out) ||
 		    (way->waiter.gate != NULL &&
@@ -589,7 +593,7 @@ show_stream(void *arg, struct queue_map_node *n)
 	if (v->q->is_paused)
 		pause_reason(v->q, QUEUE_PAUSE_ALL, nothing, 0, &out.reason);
 	else if (!is_stream_paused(v->q, s, &out.reason))
-		(void)is_stream_shut(v->q, s, &out.reason);
+		(void)is_stream_shut(v->q, cell, &out.reason);
 	return v->on_stream(v->arg, &out);
 }
 

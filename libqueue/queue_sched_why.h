@@ -22,7 +22,7 @@ enum queue_level {
 	QUEUE_LEVEL_USER,
 	QUEUE_LEVEL_ALL,
 	QUEUE_LEVEL_PROFILE, /* of a lane, while a rule says so */
-	QUEUE_LEVEL_WARMUP,  /* of a source, towards one group of sites */
+	QUEUE_LEVEL_WARMUP,  /* of a source or sender domain, towards one group of sites */
 	QUEUE_LEVEL_COUNT
 };
 
@@ -41,7 +41,8 @@ enum queue_why {
 	QUEUE_WHY_OPENING,     /* connections are being opened: `count` */
 	QUEUE_WHY_BACKOFF,     /* connections failed: again at until_us */
 	QUEUE_WHY_STOPPED,     /* a rule (`reason`) has paused the lane, or the site is dead: till until_us */
-	QUEUE_WHY_WARMUP,      /* the source is new to this group of sites (`name`): more at until_us */
+	QUEUE_WHY_WARMUP,      /* the source, or `sender`, is new to this group of sites (`name`): more at
+				  until_us */
 	QUEUE_WHY_QUIET,       /* the quiet hours of the site: till until_us, but for urgent mail */
 	QUEUE_WHY_TOTAL,       /* connections_total is used up: `count` */
 	QUEUE_WHY_DISK,        /* the count of `rate` is being written */
@@ -60,6 +61,7 @@ struct queue_reason {
 	 * and job, "user/job", and klass. */
 	struct queue_blob name;
 	enum queue_class klass;
+	struct queue_blob sender; /* the domain that warms up, with an @ before it; empty: none */
 	struct queue_blob reason; /* as an operator or a site gave it */
 	struct queue_blob site;   /* it would go to; empty: not routed */
 	struct queue_blob pool;   /* it would go by; empty: a single source's */
@@ -98,8 +100,8 @@ struct queue_stream_view {
 	enum queue_class klass;
 	uint32_t weight, user_weight, transactions;
 	uint64_t ready, waiting, leased, held;
-	struct queue_reason
-		reason; /* a pause of all, or of it or its user, or a limit of theirs; else GOING */
+	struct queue_reason reason; /* a pause of all, or of it or its user, or a limit of theirs or of its
+				       sender domain; else GOING */
 };
 typedef bool queue_sched_visit_stream(void *arg, const struct queue_stream_view *v);
 /* A stream is met once for each place where it has mail, with the counts of that place: the host adds up. */
@@ -126,9 +128,10 @@ typedef bool queue_sched_visit_limit(void *arg, const struct queue_limit_view *v
 void queue_sched_walk_limits(
 	struct queue_sched *q, struct queue_walk *walk, queue_sched_visit_limit *visit, void *arg);
 
-/* Warm-ups, also of sources and groups that have no mail now. plan NULL: the settings know none any more. */
+/* Warm-ups, also of sources, sender domains and groups that have no mail now. plan NULL: the settings know
+ * none any more. */
 struct queue_warmup_view {
-	struct queue_blob source, group;
+	struct queue_blob source, group; /* source: or "@domain", of senders */
 	const struct queue_warmup *warmup;
 	const struct queue_warmup_plan *plan;
 };
