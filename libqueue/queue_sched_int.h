@@ -149,6 +149,27 @@ void sched_limits_connected(struct queue_sched *q, struct queue_lane *lane, uint
 struct sched_share *sched_source(struct queue_sched *q, uint32_t source);
 struct sched_share *sched_pool(struct queue_sched *q, uint32_t pool);
 
+/* queue_sched_warm.c */
+/* Makes lane->warm_gate that of its source and group, or NULL. False: no memory. */
+bool sched_lane_set_warmup(struct queue_sched *q, struct queue_lane *lane);
+/* The same of the flow and its sender domain. */
+bool sched_flow_set_warmup(struct queue_sched *q, struct sched_flow *f);
+/* So many of its recipients are ready now, or no longer. */
+void sched_flow_count(struct sched_flow *f, int64_t by);
+/* The plans are others: before anything looks at the old ones. Also of warm-ups that nothing uses now. */
+void sched_warm_find_plans(struct queue_sched *q);
+void sched_warm_demand(struct sched_gate *g, uint32_t rcpts);
+int64_t sched_warm_ready_us(struct queue_sched *q, struct sched_gate *g);
+int64_t sched_warm_room(struct queue_sched *q, struct sched_gate *g);
+/* Makes *slot, which is NULL, a reference to g, where they are counted; unless g counts nothing now. */
+void sched_warm_lease(struct queue_sched *q, struct sched_gate **slot, struct sched_gate *g, uint32_t rcpts);
+void sched_warm_settle(struct queue_sched *q, struct sched_gate *g, enum queue_warmup_outcome outcome);
+bool sched_warm_wants_note(const struct sched_gate *g);
+/* It is that of a sender domain. */
+bool sched_warm_is_of_sender(const struct sched_gate *g);
+int sched_warm_restore(
+	struct queue_sched *q, struct queue_blob group, struct queue_blob source, struct queue_blob record);
+
 /* queue_sched_lease.c */
 void sched_stall(struct queue_sched *q);
 /* NULL: no memory, and next() stays quiet for a second. */
