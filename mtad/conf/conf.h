@@ -71,6 +71,16 @@ struct conf_source {
 #include "conf.def"
 #undef CONF_SOURCE
 };
+/* A domain that mail is from. */
+struct conf_sender {
+	const char *name, *at;                 /* lower case A-label; it covers its subdomains */
+	const char *warmup_name;               /* the name with an @ before it: what its warm-up is called */
+	const struct conf_warmup *warmup_plan; /* as of a source */
+	int32_t warmup_start_day;
+#define CONF_SENDER CONF_FIELD
+#include "conf.def"
+#undef CONF_SENDER
+};
 struct conf_warmup {
 	const char *name, *at;
 #define CONF_WARMUP CONF_FIELD
@@ -155,6 +165,8 @@ struct conf {
 	size_t source_count;
 	struct conf_pool *pools;
 	size_t pool_count;
+	struct conf_sender *senders;
+	size_t sender_count;
 	struct conf_warmup *warmups;
 	size_t warmup_count;
 	struct conf_dkim *dkims;
@@ -215,6 +227,9 @@ int conf_pool_find(const struct conf *c, const char *name, size_t len); /* index
 /* By the pools' `senders`: an address before its @domain. -1: none; constant time. */
 int conf_pool_of_sender(const struct conf *c, const char *address, size_t len);
 int conf_source_find(const struct conf *c, const char *name, size_t len);
+/* The block of the domain, or else of the longest one it is a subdomain of; lower case A-label. NULL: none.
+ */
+const struct conf_sender *conf_sender_find(const struct conf *c, const char *domain, size_t len);
 /* domain: lower case A-label. Exact before the longest *.suffix before "*"; constant time per label. NULL:
  * none. */
 const struct conf_domain *conf_domain_find(const struct conf *c, const char *domain, size_t len);

@@ -56,6 +56,10 @@ check_name(struct conf_loader *l, int kind, size_t n, const char *name)
 	else if (kind == CONF_KIND_SOURCE && strchr(name, ':') != NULL)
 		conf_error(&l->report, b->at,
 			"\"%.60s\" is no name for a source: behind a : stands its weight in a pool", name);
+	else if (kind == CONF_KIND_SOURCE && name[0] == '@')
+		conf_error(&l->report, b->at,
+			"\"%.60s\" is no name for a source: with an @ begins that of a sender's domain",
+			name);
 }
 
 static void

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Curves and who goes by them. A source gets the block its curve is in; for a built-in one without a block
- * one is made, so that whoever reads the configuration need not know which is which.
+ * Curves and who goes by them. A source or sender domain gets the block its curve is in; for a built-in one
+ * without a block one is made, so that whoever reads the configuration need not know which is which.
  */
 #include "conf/conf_check.h"
 
+#include "base/domain.h"
 #include "queue_warmup.h"
 
 #include <inttypes.h>
@@ -89,33 +90,61 @@ nearest(const struct conf *c, const char *word)
 	return best;
 }
 
+/* What warms up: a source or a sender domain, by the same two settings. */
+struct newcomer {
+	int kind;
+	size_t n;
+	const char *warmup, *start;
+	const struct conf_warmup **plan;
+	int32_t *start_day;
+};
+
 static void
-check_source(struct conf_loader *l, const struct conf_index *names, size_t n, bool *used)
+check_newcomer(struct conf_loader *l, const struct conf_index *names, const struct newcomer *w, bool *used)
 {
-	struct conf_source *s = &l->conf->sources[n];
-	struct conf_place at = conf_place_of(l, CONF_KIND_SOURCE, n, "warmup");
-	struct conf_place start_at = conf_place_of(l, CONF_KIND_SOURCE, n, "warmup-start");
+	struct conf_place at = conf_place_of(l, w->kind, w->n, "warmup");
+	struct conf_place start_at = conf_place_of(l, w->kind, w->n, "warmup-start");
+	const struct conf_warmup *plan;
 	struct conf_why why;
 
-	if (s->warmup_start[0] != '\0' && !conf_value_day(s->warmup_start, &s->warmup_start_day, &why))
+	if (w->start[0] != '\0' && !conf_value_day(w->start, w->start_day, &why))
 		conf_error(&l->report, start_at, "warmup-start: %s", why.text);
-	if (s->warmup[0] == '\0') {
-		if (s->warmup_start[0] != '\0')
+	if (w->warmup[0] == '\0') {
+		if (w->start[0] != '\0')
 			conf_warn(&l->report, start_at, "warmup-start does nothing without warmup");
 		return;
 	}
-	s->warmup_plan = find_plan(l, names, s->warmup);
-	if (s->warmup_plan == NULL) {
-		const char *near = nearest(l->conf, s->warmup);
+	*w->plan = plan = find_plan(l, names, w->warmup);
+	if (plan == NULL) {
+		const char *near = nearest(l->conf, w->warmup);
 
-		conf_error(&l->report, at, "there is no curve \"%.60s\"%s%.60s%s", s->warmup,
+		conf_error(&l->report, at, "there is no curve \"%.60s\"%s%.60s%s", w->warmup,
 			near != NULL ? "; did you mean \""
 				     : "; write gentle, steady, brisk or the name of a warmup block",
 			near != NULL ? near : "", near != NULL ? "\"?" : "");
-	} else if (s->warmup_plan >= l->conf->warmups &&
-		   s->warmup_plan < l->conf->warmups + l->conf->warmup_count) {
-		used[s->warmup_plan - l->conf->warmups] = true;
+	} else if (plan >= l->conf->warmups && plan < l->conf->warmups + l->conf->warmup_count) {
+		used[plan - l->conf->warmups] = true;
 	}
+}
+
+/* In its normal spelling, with the name of its warm-up before it. */
+static void
+name_sender(struct conf_loader *l, size_t n)
+{
+	struct conf_sender *s = &l->conf->senders[n];
+	char domain[DOMAIN_MAX];
+
+	s->warmup_name = "";
+	if (s->name[0] == '[' ||
+		domain_normalise(s->name, strnlen(s->name, 65536), domain, sizeof(domain)) < 0)
+		conf_error(&l->report, l->blocks[CONF_KIND_SENDER][n]->at,
+			"\"%.60s\" is no domain: sender example.com { } is about example.com and its "
+			"subdomains",
+			s->name);
+	else
+		s->warmup_name = conf_arena_printf(&l->owner->arena, "@%s", domain);
+	if (s->warmup_name[0] != '\0')
+		s->name = s->warmup_name + 1;
 }
 
 void
@@ -137,8 +166,24 @@ conf_check_warmups(struct conf_loader *l)
 				"warmup \"%.60s\" has no volumes: volumes = { 200, 500, 1000 }", w->name);
 		check_volumes(l, conf_place_of(l, CONF_KIND_WARMUP, n, "volumes"), &w->volumes);
 	}
-	for (size_t n = 0; n < l->raw.counts[CONF_KIND_SOURCE]; n++)
-		check_source(l, &names, n, used);
+	for (size_t n = 0; n < l->raw.counts[CONF_KIND_SOURCE]; n++) {
+		struct conf_source *s = &c->sources[n];
+
+		check_newcomer(l, &names,
+			&(struct newcomer){CONF_KIND_SOURCE, n, s->warmup, s->warmup_start, &s->warmup_plan,
+				&s->warmup_start_day},
+			used);
+	}
+	for (size_t n = 0; n < c->sender_count; n++) {
+		struct conf_sender *s = &c->senders[n];
+
+		name_sender(l, n);
+		check_newcomer(l, &names,
+			&(struct newcomer){CONF_KIND_SENDER, n, s->warmup, s->warmup_start, &s->warmup_plan,
+				&s->warmup_start_day},
+			used);
+	}
+	conf_check_names(l, CONF_KIND_SENDER, &l->owner->senders);
 	for (size_t n = 0; n < c->warmup_count; n++)
 		if (!used[n])
 			conf_warn(&l->report, l->blocks[CONF_KIND_WARMUP][n]->at,

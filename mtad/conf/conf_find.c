@@ -203,6 +203,20 @@ conf_source_find(const struct conf *c, const char *name, size_t len)
 	return (int)conf_index_find(&owner_of(c)->sources, name, len);
 }
 
+const struct conf_sender *
+conf_sender_find(const struct conf *c, const char *domain, size_t len)
+{
+	const char *end = domain + len, *dot;
+	int64_t n;
+
+	while ((n = conf_index_find(&owner_of(c)->senders, domain, (size_t)(end - domain))) < 0) {
+		if ((dot = memchr(domain, '.', (size_t)(end - domain))) == NULL)
+			return NULL;
+		domain = dot + 1;
+	}
+	return &c->senders[n];
+}
+
 const struct conf_domain *
 conf_domain_find(const struct conf *c, const char *domain, size_t len)
 {

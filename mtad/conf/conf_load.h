@@ -29,7 +29,7 @@ struct conf_owner {
 	struct conf conf; /* first: conf_ref and conf_unref go from it to the owner */
 	atomic_int ref_count;
 	struct conf_arena arena;
-	struct conf_index users, guards, pools, pool_senders, sources, dkims, domains, routes,
+	struct conf_index users, guards, pools, pool_senders, sources, senders, dkims, domains, routes,
 		provider_domains, provider_mx;
 };
 struct conf_loader {

@@ -60,6 +60,11 @@ static const struct conf_row pool_rows[] = {
 #undef CONF_LIMITS
 #undef CONF_POOL
 };
+static const struct conf_row sender_rows[] = {
+#define CONF_SENDER(...) ROW(conf_sender, __VA_ARGS__)
+#include "conf/conf.def"
+#undef CONF_SENDER
+};
 static const struct conf_row warmup_rows[] = {
 #define CONF_WARMUP(...) ROW(conf_warmup, __VA_ARGS__)
 #include "conf/conf.def"
@@ -107,6 +112,7 @@ FITS(COUNT(stream_rows));
 FITS(COUNT(guard_rows));
 FITS(COUNT(source_rows));
 FITS(COUNT(pool_rows));
+FITS(COUNT(sender_rows));
 FITS(COUNT(warmup_rows));
 FITS(COUNT(dkim_rows));
 FITS(COUNT(conf_delivery_rows));
@@ -154,9 +160,14 @@ const struct conf_block_kind conf_kinds[CONF_KIND_COUNT] = {
 						     "Sources that take the same mail in turn, by their "
 						     "weights. Mail that no pool is named "
 						     "for leaves by the first source block.")},
+	[CONF_KIND_SENDER] = {ROWS(sender_rows),
+		KIND(sender, "DOMAIN",
+			"A domain that mail is from, by its From address, and its subdomains but for those "
+			"that have a block of their own.")},
 	[CONF_KIND_WARMUP] = {ROWS(warmup_rows),
 		KIND(warmup, "NAME",
-			"A curve of your own for new addresses, or other limits for a built-in one: gentle "
+			"A curve of your own for new addresses and domains, or other limits for a built-in "
+			"one: gentle "
 			"(six weeks to "
 			"100,000 a day), steady (two weeks to 250,000), brisk (two weeks to a million).")},
 	[CONF_KIND_DKIM] = {ROWS(dkim_rows),

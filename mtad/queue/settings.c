@@ -49,6 +49,15 @@ on_warmup_plan(void *arg, uint32_t source, struct queue_blob site, struct queue_
 	return pace_warmup(s->pace, source, policy_provider(s->policy, site), out_group);
 }
 
+static const struct queue_warmup_plan *
+on_sender_plan(void *arg, struct queue_blob domain, struct queue_blob site, struct queue_blob *out_sender,
+	struct queue_blob *out_group)
+{
+	struct settings *s = arg;
+
+	return pace_sender_warmup(s->pace, domain, policy_provider(s->policy, site), out_sender, out_group);
+}
+
 static const struct queue_guard_conf *
 on_guard_conf(void *arg, struct queue_blob user)
 {
@@ -80,6 +89,7 @@ settings_apply(struct settings *s, const struct conf *conf, struct queue_sched_c
 	out->stream = on_stream;
 	out->lane = on_lane_policy;
 	out->warmup = on_warmup_plan;
+	out->sender_warmup = on_sender_plan;
 	out->guard = on_guard_conf;
 	out->jitter_percent = (uint32_t)conf->retry_jitter;
 	return pace_apply(s->pace, conf, out);

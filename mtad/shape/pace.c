@@ -6,6 +6,7 @@
 #include "shape/pace.h"
 
 #include "base/descriptors.h"
+#include "base/domain.h"
 
 #include <assert.h>
 #include <stdlib.h>
@@ -37,7 +38,7 @@ struct tables {
 	struct queue_guard_conf *guards; /* of conf->guards; the last is guard "*" over the defaults */
 	struct stream_override *streams; /* those for which something is overridden */
 	size_t stream_count;
-	struct queue_warmup_plan *plans; /* of conf->sources; volumes NULL: none */
+	struct queue_warmup_plan *plans; /* of conf->sources, then of conf->senders; volumes NULL: none */
 	uint32_t *source_index;
 };
 
@@ -189,12 +190,13 @@ tables_create(const struct pace *p, const struct conf *c, struct tables *out)
 		.profiles = calloc(c->profile_count + 1, sizeof(*out->profiles)),
 		.guards = calloc(c->guard_count + 1, sizeof(*out->guards)),
 		.streams = calloc(p->overrides != NULL ? p->overrides->count + 1 : 1, sizeof(*out->streams)),
-		.plans = calloc(c->source_count, sizeof(*out->plans)),
+		.plans = calloc(c->source_count + c->sender_count, sizeof(*out->plans)),
 		.source_index = calloc(p->sources.count, sizeof(*out->source_index)),
 	};
 	if (out->sources != NULL && out->pools != NULL && out->members != NULL &&
 		out->source_limits != NULL && out->pool_limits != NULL && out->user_limits != NULL &&
-		out->stream_limits != NULL && out->guards != NULL && out->streams != NULL &&
+		out->stream_limits != NULL && out->profile_limits != NULL && out->profiles != NULL &&
+		out->guards != NULL && out->streams != NULL && out->plans != NULL &&
 		out->source_index != NULL)
 		return true;
 	tables_free(out);
@@ -271,23 +273,29 @@ fill_pools(const struct pace *p, const struct conf *c, struct tables *t)
 }
 
 static void
+fill_plan(const struct conf_warmup *from, int32_t start_day, struct queue_warmup_plan *out)
+{
+	if (from == NULL)
+		return;
+	*out = (struct queue_warmup_plan){
+		.volumes = from->volumes.items,
+		.count = from->volumes.count,
+		.hold_ppm = {[QUEUE_WARMUP_RATE_DEFERRED] = from->hold_deferred,
+			[QUEUE_WARMUP_RATE_BLOCKED] = from->hold_blocked,
+			[QUEUE_WARMUP_RATE_BOUNCED] = from->hold_bounced,
+			[QUEUE_WARMUP_RATE_COMPLAINED] = from->hold_complained},
+		.start_day = start_day,
+	};
+}
+
+static void
 fill_plans(const struct conf *c, struct tables *t)
 {
-	for (size_t i = 0; i < c->source_count; i++) {
-		const struct conf_warmup *from = c->sources[i].warmup_plan;
-
-		if (from == NULL)
-			continue;
-		t->plans[i] = (struct queue_warmup_plan){
-			.volumes = from->volumes.items,
-			.count = from->volumes.count,
-			.hold_ppm = {[QUEUE_WARMUP_RATE_DEFERRED] = from->hold_deferred,
-				[QUEUE_WARMUP_RATE_BLOCKED] = from->hold_blocked,
-				[QUEUE_WARMUP_RATE_BOUNCED] = from->hold_bounced,
-				[QUEUE_WARMUP_RATE_COMPLAINED] = from->hold_complained},
-			.start_day = c->sources[i].warmup_start_day,
-		};
-	}
+	for (size_t i = 0; i < c->source_count; i++)
+		fill_plan(c->sources[i].warmup_plan, c->sources[i].warmup_start_day, &t->plans[i]);
+	for (size_t i = 0; i < c->sender_count; i++)
+		fill_plan(c->senders[i].warmup_plan, c->senders[i].warmup_start_day,
+			&t->plans[c->source_count + i]);
 }
 
 static void
@@ -462,10 +470,19 @@ pace_guard(const struct pace *p, struct queue_blob user)
 	return &p->now.guards[g != &c->guard ? (size_t)(g - c->guards) : c->guard_count];
 }
 
+/* The provider's name, or one for the sites of none. */
+static struct queue_blob
+group_of(const char *provider)
+{
+	static const char others[] = "other";
+
+	return provider != NULL ? (struct queue_blob){provider, strnlen(provider, QUEUE_NAME_MAX)}
+				: (struct queue_blob){others, sizeof(others) - 1};
+}
+
 const struct queue_warmup_plan *
 pace_warmup(const struct pace *p, uint32_t source, const char *provider, struct queue_blob *out_group)
 {
-	static const char others[] = "other";
 	const struct queue_warmup_plan *plan;
 
 	/* A source that a reload took away has no plan of its own. */
@@ -475,9 +492,23 @@ pace_warmup(const struct pace *p, uint32_t source, const char *provider, struct 
 	plan = &p->now.plans[p->now.source_index[source]];
 	if (plan->volumes == NULL)
 		return NULL;
-	*out_group = provider != NULL ? (struct queue_blob){provider, strnlen(provider, QUEUE_NAME_MAX)}
-				      : (struct queue_blob){others, sizeof(others) - 1};
+	*out_group = group_of(provider);
 	return plan;
+}
+
+const struct queue_warmup_plan *
+pace_sender_warmup(const struct pace *p, struct queue_blob domain, const char *provider,
+	struct queue_blob *out_sender, struct queue_blob *out_group)
+{
+	char normal[DOMAIN_MAX];
+	int len = domain_normalise(domain.ptr, domain.len, normal, sizeof(normal));
+	const struct conf_sender *s = len > 0 ? conf_sender_find(p->conf, normal, (size_t)len) : NULL;
+
+	if (s == NULL || s->warmup_plan == NULL)
+		return NULL;
+	*out_sender = (struct queue_blob){s->warmup_name, strnlen(s->warmup_name, DOMAIN_MAX)};
+	*out_group = group_of(provider);
+	return &p->now.plans[p->conf->source_count + (size_t)(s - p->conf->senders)];
 }
 
 /* --- life --- */

@@ -49,6 +49,11 @@ const struct queue_guard_conf *pace_guard(const struct pace *p, struct queue_blo
 const struct queue_warmup_plan *pace_warmup(
 	const struct pace *p, uint32_t source, const char *provider, struct queue_blob *out_group);
 
+/* The same of the domain mail is from; *out_sender is the sender block that covers it, "@example.com". For
+ * queue_sched_conf.sender_warmup. */
+const struct queue_warmup_plan *pace_sender_warmup(const struct pace *p, struct queue_blob domain,
+	const char *provider, struct queue_blob *out_sender, struct queue_blob *out_group);
+
 /* Numbers for queue_sched; false: there is no such source, or no such pool. */
 bool pace_source_number(const struct pace *p, const char *name, size_t len, uint32_t *out);
 bool pace_pool_number(const struct pace *p, const char *name, size_t len, uint32_t *out);

@@ -693,6 +693,47 @@ test_warmup(void **state)
 	conf_unref(c);
 }
 
+/* Sender domains go by curves as sources do; who is in which block. */
+static void
+test_sender(void **state)
+{
+	static const struct {
+		const char *domain, *want; /* NULL: none */
+	} cases[] = {
+		{"example.com", "@example.com"},
+		{"bounces.example.com", "@example.com"},
+		{"a.b.example.com", "@example.com"},
+		{"news.example.com", "@news.example.com"},
+		{"x.news.example.com", "@news.example.com"},
+		{"xn--mller-kva.example", "@xn--mller-kva.example"},
+		{"ample.com", NULL},
+		{"notexample.com", NULL},
+		{"com", NULL},
+		{".", NULL},
+		{"", NULL},
+	};
+	const struct conf *c =
+		must_load(*state, HOST "sender Example.COM. { warmup = mine warmup-start = 2026-11-01 }\n"
+				       "sender news.example.com { }\n"
+				       "sender m\303\274ller.example { warmup = gentle }\n"
+				       "warmup mine { volumes = { 10, 20 } }\n");
+
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		const struct conf_sender *s = conf_sender_find(c, cases[i].domain, strlen(cases[i].domain));
+
+		if (cases[i].want == NULL)
+			assert_null(s);
+		else
+			assert_string_equal(s->warmup_name, cases[i].want);
+	}
+	assert_string_equal(c->senders[0].name, "example.com");
+	assert_ptr_equal(c->senders[0].warmup_plan, &c->warmups[0]);
+	assert_int_equal(c->senders[0].warmup_start_day, 20758);
+	assert_null(c->senders[1].warmup_plan);
+	assert_string_equal(c->senders[2].warmup_plan->name, "gentle");
+	conf_unref(c);
+}
+
 static void
 test_warmup_diff(void **state)
 {
@@ -720,6 +761,7 @@ main(void)
 		WITH_FOLDER(test_empty),
 		WITH_FOLDER(test_design),
 		WITH_FOLDER(test_warmup),
+		WITH_FOLDER(test_sender),
 		WITH_FOLDER(test_warmup_diff),
 		cmocka_unit_test(test_endpoints),
 		cmocka_unit_test(test_units),
