@@ -8,7 +8,14 @@ _mtactl_ask()
 	local member=$1
 	shift
 	timeout 1 "${mtactl[@]}" --json "$@" 2>/dev/null |
-		sed -n "s/^ *\"$member\": \"\([][A-Za-z0-9._+-]*\)\",\{0,1\}$/\1/p" | sort -u
+		sed -n "s/^ *\"$member\": \"\([][A-Za-z0-9._+@-]*\)\",\{0,1\}$/\1/p" | sort -u
+}
+
+# Sources and domains that warm up. To readline a word begins anew behind the @ of a domain.
+_mtactl_warmups()
+{
+	COMPREPLY=($(compgen -W "$(_mtactl_ask source warmup)" -- "$cur"))
+	[[ $cur == @* ]] && COMPREPLY=("${COMPREPLY[@]#@}")
 }
 
 # The providers that rules are for.
@@ -61,7 +68,7 @@ _mtactl()
 {
 	local cur prev words cword command='' at=0 i
 	local -a mtactl
-	_init_completion -n = 2>/dev/null || {
+	_init_completion -n =@ 2>/dev/null || {
 		words=("${COMP_WORDS[@]}") cword=$COMP_CWORD
 		cur=${COMP_WORDS[COMP_CWORD]} prev=${COMP_WORDS[COMP_CWORD-1]}
 	}
@@ -100,7 +107,13 @@ _mtactl()
 	--user) COMPREPLY=($(compgen -W "$(_mtactl_ask user streams)" -- "$cur")); return ;;
 	--job) COMPREPLY=($(compgen -W "$(_mtactl_ask job list)" -- "$cur")); return ;;
 	--phase) COMPREPLY=($(compgen -W 'greeting ehlo starttls auth mail rcpt data idle' -- "$cur")); return ;;
-	--source) COMPREPLY=($(compgen -W "$(_mtactl_ask source sources)" -- "$cur")); return ;;
+	--source)
+		if [[ $command == warmup ]]; then
+			_mtactl_warmups
+		else
+			COMPREPLY=($(compgen -W "$(_mtactl_ask source sources)" -- "$cur"))
+		fi
+		return ;;
 	--provider)
 		if [[ $command == warmup ]]; then
 			COMPREPLY=($(compgen -W "$(_mtactl_ask group warmup)" -- "$cur"))
@@ -218,7 +231,7 @@ _mtactl()
 		elif ((cword == at + 1)); then
 			COMPREPLY=($(compgen -W 'plan hold release skip restart finish' -- "$cur"))
 		elif ((cword == at + 2)) && [[ ${words[at+1]} != plan && ${words[at+1]} != -* ]]; then
-			COMPREPLY=($(compgen -W "$(_mtactl_ask source warmup)" -- "$cur"))
+			_mtactl_warmups
 		elif ((cword == at + 3)) && [[ ${words[at+1]} != plan && ${words[at+1]} != -* ]]; then
 			COMPREPLY=($(compgen -W "$(_mtactl_ask group warmup)" -- "$cur"))
 		fi ;;

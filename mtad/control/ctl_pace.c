@@ -197,13 +197,15 @@ add_reason(void *arg, const struct queue_reason *reason)
 		what = (struct queue_reason){.why = reason->why,
 			.until_us = reason->until_us,
 			.name = none,
+			.sender = none,
 			.reason = none,
 			.site = none,
 			.pool = none,
 			.source = UINT32_MAX};
-	snprintf(key, sizeof(key), "%d %s %d %lld %lld %u %d %.*s", (int)what.why, ctl_reason_about(&what),
-		(int)what.unit, (long long)what.rate.count, (long long)what.rate.per_us,
-		(unsigned)what.source, (int)what.klass, (int)what.name.len, (const char *)what.name.ptr);
+	snprintf(key, sizeof(key), "%d %s %d %lld %lld %u %d %.*s %.*s", (int)what.why,
+		ctl_reason_about(&what), (int)what.unit, (long long)what.rate.count,
+		(long long)what.rate.per_us, (unsigned)what.source, (int)what.klass, (int)what.name.len,
+		(const char *)what.name.ptr, (int)what.sender.len, (const char *)what.sender.ptr);
 	if ((o = json_object_get(r->sums, key)) == NULL) {
 		o = json_object();
 		set_reason(r, o, &what);

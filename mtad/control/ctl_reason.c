@@ -89,7 +89,7 @@ ctl_reason(json_t *o, const struct queue_reason *reason, const char *source, con
 	set(o, "name",
 		ctl_level_name(reason->why == QUEUE_WHY_PAUSED ? QUEUE_LEVEL_ALL : reason->level,
 			reason->name, reason->klass));
-	set(o, "source", json_string(source));
+	set(o, "source", reason->sender.len > 0 ? ctl_blob(reason->sender) : json_string(source));
 	set(o, "site", ctl_blob(reason->site));
 	set(o, "pool", ctl_blob(reason->pool));
 	set(o, "block", json_string(block));

@@ -2,7 +2,8 @@
 /*
  * Warm-ups for operators: how far each is, what its days were and will be, and what is done with them.
  *
- * They are few, sources times groups of sites, so an answer is one portion; days are put in when asked for.
+ * They are few, sources and sender domains times groups of sites, so an answer is one portion; days are put
+ * in when asked for. A domain is written with an @ before it wherever a source could stand.
  */
 #include "control/ctl_request.h"
 #include "queue/dispatch.h"
@@ -210,26 +211,33 @@ on_warmup(void *arg, const struct queue_warmup_view *v)
 	return true;
 }
 
-/* Sources of the configuration that have not sent anything yet. */
+/* Unless it has sent something. */
 static void
-add_new(struct ctl_request *r)
+add_new(struct ctl_request *r, const char *name, const struct conf_warmup *plan, int32_t start_day)
+{
+	json_t *sources = json_object_get(r->sums, "sources");
+	int32_t start = start_day != 0 ? start_day : QUEUE_WARMUP_NO_DAY;
+
+	if (plan == NULL || json_object_get(sources, name) != NULL)
+		return;
+	set(sources, name, json_null());
+	if (is_wanted(r, "source", (struct queue_blob){name, strnlen(name, NAMES_MAX)}) &&
+		ctl_arg(r, "provider")[0] == '\0')
+		(void)json_array_append_new(r->part, json_pack("{s:s,s:s,s:s,s:o}", "source", name, "group",
+							     "", "state", "new", "start", date(start)));
+}
+
+/* Sources and sender domains of the configuration that have not sent anything yet. */
+static void
+add_all_new(struct ctl_request *r)
 {
 	const struct conf *c = dispatch_current_conf(r->app->dispatch);
-	json_t *sources = json_object_get(r->sums, "sources");
 
-	for (size_t i = 0; i < c->source_count; i++) {
-		const struct conf_source *s = &c->sources[i];
-		int32_t start = s->warmup_start_day != 0 ? s->warmup_start_day : QUEUE_WARMUP_NO_DAY;
-
-		if (s->warmup_plan == NULL || json_object_get(sources, s->name) != NULL)
-			continue;
-		set(sources, s->name, json_null());
-		if (is_wanted(r, "source", (struct queue_blob){s->name, strnlen(s->name, NAMES_MAX)}) &&
-			ctl_arg(r, "provider")[0] == '\0')
-			(void)json_array_append_new(
-				r->part, json_pack("{s:s,s:s,s:s,s:o}", "source", s->name, "group", "",
-						 "state", "new", "start", date(start)));
-	}
+	for (size_t i = 0; i < c->source_count; i++)
+		add_new(r, c->sources[i].name, c->sources[i].warmup_plan, c->sources[i].warmup_start_day);
+	for (size_t i = 0; i < c->sender_count; i++)
+		add_new(r, c->senders[i].warmup_name, c->senders[i].warmup_plan,
+			c->senders[i].warmup_start_day);
 }
 
 static bool
@@ -241,11 +249,11 @@ explain_none(struct ctl_request *r)
 	char names[NAMES_MAX];
 
 	if (source[0] != '\0' && json_object_get(sources, source) == NULL) {
-		if (conf_source_find(c, source, strnlen(source, QUEUE_NAME_MAX)) < 0)
+		if (source[0] != '@' && conf_source_find(c, source, strnlen(source, QUEUE_NAME_MAX)) < 0)
 			return ctl_unknown_source(r, source);
 		list_names(sources, names, sizeof(names));
-		return ctl_error(r, "source %.100s does not warm up; those that do: %s", source,
-			names[0] != '\0' ? names : "none");
+		return ctl_error(r, "%s%.100s does not warm up; those that do: %s",
+			source[0] != '@' ? "source " : "", source, names[0] != '\0' ? names : "none");
 	}
 	list_names(json_object_get(r->sums, "groups"), names, sizeof(names));
 	return ctl_error(r, "nothing warms up towards %.100s%s%.100s; there is: %s", group,
@@ -261,7 +269,7 @@ find(struct ctl_request *r)
 	if (r->part == NULL || r->sums == NULL)
 		return !ctl_error(r, "out of memory");
 	queue_sched_each_warmup(dispatch_sched(r->app->dispatch), on_warmup, r);
-	add_new(r);
+	add_all_new(r);
 	if (json_array_size(r->part) == 0 &&
 		(ctl_arg(r, "source")[0] != '\0' || ctl_arg(r, "provider")[0] != '\0'))
 		return !explain_none(r);
@@ -306,7 +314,7 @@ ctl_warmup_act(struct ctl_request *r)
 	while (act < QUEUE_WARMUP_ACTS && strcmp(acts[act], ctl_arg(r, "act")) != 0)
 		act++;
 	if (act == QUEUE_WARMUP_ACTS || ctl_arg(r, "source")[0] == '\0')
-		return ctl_error(r, "warmup hold, release, skip, restart or finish, and a source");
+		return ctl_error(r, "warmup hold, release, skip, restart or finish, and a source or @domain");
 	if (!find(r))
 		return true;
 	snprintf(words, sizeof(words), "%s%s%s", r->who, reason[0] != '\0' ? ": " : "", reason);

@@ -123,6 +123,13 @@ say_owner(struct words *w, const json_t *row)
 		say(w, " of %s", level);
 }
 
+/* Of a warm-up: it is that of a sender's domain, not of a source. */
+static bool
+is_sender(const json_t *row)
+{
+	return mtactl_text(row, "source")[0] == '@';
+}
+
 void
 mtactl_reason_short(char *buf, size_t max, const json_t *row)
 {
@@ -151,7 +158,8 @@ mtactl_reason_short(char *buf, size_t max, const json_t *row)
 	} else if (is(row, "why", "stopped")) {
 		say(&w, "stopped");
 	} else if (is(row, "why", "warmup")) {
-		say(&w, "warms up towards %s", mtactl_text(row, "name"));
+		say(&w, "%s%swarms up towards %s", is_sender(row) ? mtactl_text(row, "source") : "",
+			is_sender(row) ? " " : "", mtactl_text(row, "name"));
 	} else if (is(row, "why", "quiet")) {
 		say(&w, "quiet hours");
 	} else if (is(row, "why", "total")) {
@@ -508,9 +516,10 @@ say_warmup(struct words *w, const json_t *row, const struct mtactl_about *about)
 		mtactl_when(when, sizeof(when), mtactl_integer(row, "until_us"), about->now_us);
 	say(w,
 		"%s warms up towards %s and has had what it may send for now; more %s. `mtactl warmup` shows "
-		"its day. "
-		"Another source in its pool would take the rest.",
-		source, group, when);
+		"its day. %s",
+		source, group, when,
+		is_sender(row) ? "No other source helps: it is the domain the mail is from that is new."
+			       : "Another source in its pool would take the rest.");
 }
 
 static void

@@ -112,7 +112,8 @@ print_table(const struct mtactl *m, const json_t *answer)
 		{"STATE", "state", write_state, false, 10, false}};
 
 	if (json_array_size(mtactl_rows(answer)) == 0)
-		puts("no source warms up: see warmup of source in mtad.conf(5), and mtactl warmup plan");
+		puts("nothing warms up: see warmup of source and sender in mtad.conf(5), and mtactl warmup "
+		     "plan");
 	else
 		MTACTL_TABLE(m, columns, mtactl_rows(answer), mtactl_now(answer));
 }
@@ -414,12 +415,14 @@ change(struct mtactl *m, const struct mtactl_options *o)
 	int code = 2;
 
 	if (json_object_size(o->filter) > 0 || o->svg != NULL || o->plain) {
-		fprintf(stderr, "mtactl: warmup %s takes SOURCE [PROVIDER], --reason and --yes alone\n",
+		fprintf(stderr,
+			"mtactl: warmup %s takes SOURCE or @DOMAIN [PROVIDER], --reason and --yes alone\n",
 			o->words[0]);
 		return 2;
 	}
 	if (o->word_count < 2) {
-		fprintf(stderr, "mtactl: warmup %s of which source? mtactl warmup lists them\n", o->words[0]);
+		fprintf(stderr, "mtactl: warmup %s of which source or @domain? mtactl warmup lists them\n",
+			o->words[0]);
 		return 2;
 	}
 	if (!may_act(o))

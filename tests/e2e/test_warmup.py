@@ -151,9 +151,9 @@ def test_status(w):
     ("--provider yahoo", "nothing warms up towards yahoo; there is: "),
     ("hold none", "there is no source none"),
     ("hold new yahoo", "nothing warms up towards yahoo from new; there is: "),
-    ("hold", "warmup hold of which source?"),
+    ("hold", "warmup hold of which source or @domain?"),
     ("hodl new", 'did you mean "hold"?'),
-    ("hold new --source new", "takes SOURCE [PROVIDER]"),
+    ("hold new --source new", "takes SOURCE or @DOMAIN [PROVIDER]"),
     ("skip new", "add --yes to skip the warm-up of new"),
     ("restart new", "add --yes to restart"),
     ("finish new google", "add --yes to finish"),
@@ -219,6 +219,77 @@ def test_acts_and_days(w, tmp_path):
     assert (row["state"], row["stage"], row["history"], row["act"]) == ("going", 1, [day], "restart")
     w.ctl("warmup", "hold", "new", "google")
     assert warmups(w)["new", "google"]["state"] == "held"
+
+
+SENDER_BLOCKS = """
+source one { address = { "127.0.0.8" } }
+source two { address = { "127.0.0.9" } }
+pool default { sources = { one, two } }
+provider google { domains = { "g.test" } }
+sender new.test { warmup = small }
+sender own.new.test { }
+sender later.test { warmup = small  warmup-start = 2038-01-01 }
+warmup small { volumes = { 96, 120, 960 } }
+"""
+
+
+def sends_from(w, author, count, who):
+    """With an envelope of its own, as VERP and services have it."""
+    for n in range(count):
+        with w.client() as c:
+            c.sendmail(f"v+{n}@bounces.esp.test", [f"{who}{n}@g.test"], f"From: News <{author}>\r\nSubject: t\r\n\r\nhello\r\n".encode())
+
+
+def arrived(w, who):
+    return sorted(r["rcpt"] for r in w.rows() if r["type"] == "d" and r["rcpt"].startswith(who))
+
+
+def test_domain_of_a_sender(tmp_path):
+    """It warms up over all sources, by the domain in From with its subdomains; other mail does not wait for it. What waits, and
+    what is counted, is known after kill -9."""
+    with World(settings="accounting-records = { d, b, t, r }\naccounting-rotate-age = 0s\n", blocks=SENDER_BLOCKS) as w:
+        w.clock = Clock(w)
+        w.clock.at("2026-11-30T08:00:00")
+        w.sim(SITES)
+        w.start(wrapper=w.clock.wrapper)
+        sends_from(w, "a@mail.New.test", 5, "new")
+        sends_from(w, "a@own.new.test", 4, "own")
+        sends_from(w, "a@old.test", 4, "old")
+        wait_for("all that may", lambda: [len(arrived(w, who)) for who in ("new", "own", "old")] == [2, 4, 4])
+        rows = warmups(w)
+        assert set(rows) == {("@new.test", "google"), ("@later.test", "")}
+        row = rows["@new.test", "google"]
+        assert (row["state"], row["stage"], row["cap"], row["sent"], row["left"]) == ("going", 1, 96, 2, 94)
+        assert 2 < row["wanted"] <= 5  # as many as were there when it was last asked
+        assert (rows["@later.test", ""]["state"], rows["@later.test", ""]["start"]) == ("new", "2038-01-01")
+        said = w.ctl("why", "g.test")
+        assert "@new.test warms up towards google" in said and "No other source helps" in said
+        reason = [r for r in w.ctl("why", "g.test", "--json")["rows"] if r["why"] == "warmup"]
+        assert [(r["source"], r["name"], r["recipients"]) for r in reason] == [("@new.test", "google", 3)]
+        assert "@new.test google 1/3 96 2 94 good - going".split() in [line.split() for line in w.ctl("warmup").splitlines()]
+
+        file = tmp_path / "new.svg"
+        w.ctl("warmup", "--source", "@new.test", "--svg", str(file))
+        assert "Warm-up of @new.test towards google" in file.read_text()
+        for words, why in (("--source @none.test", "@none.test does not warm up; those that do: @new.test, @later.test"),
+                           ("hold new.test", "there is no source new.test"), ("finish @new.test", "add --yes to finish the warm-up of @new.test")):
+            assert why in w.ctl("warmup", *words.split(), check=False).stderr
+        assert w.ctl("warmup", "hold", "@new.test", "google", "--reason", "new list") == "hold @new.test towards google: done\n"
+        assert w.ctl("warmup", "hold", "@later.test", check=False).stdout.startswith("hold @later.test: not done: no mail has gone")
+
+        wait_for("the note", lambda: warmups(w)["@new.test", "google"]["state"] == "held")
+        w.stop()
+        w.start(wrapper=w.clock.wrapper)
+        row = warmups(w)["@new.test", "google"]
+        assert (row["state"], row["sent"], row["left"]) == ("held", 2, 94)
+        w.kill()
+        w.start(wrapper=w.clock.wrapper)
+        row = warmups(w)["@new.test", "google"]
+        # What the last record had asked for ahead counts as sent: a sixth of the day.
+        assert row["state"] == "held" and 2 <= row["sent"] <= 2 + 17
+        assert len(arrived(w, "new")) <= 4
+        w.ctl("warmup", "finish", "@new.test", "--yes")
+        wait_for("all of it", lambda: arrived(w, "new") == [f"new{n}@g.test" for n in range(5)])
 
 
 def test_ill_health():
