@@ -144,7 +144,7 @@ _mtactl()
 		if [[ $cur == -* ]]; then
 			COMPREPLY=($(compgen -W '--json' -- "$cur"))
 		elif ((cword == at + 1)); then
-			COMPREPLY=($(compgen -W "listen user stream source pool dkim provider route $(_mtactl_ask domain queue --limit 500)" -- "$cur"))
+			COMPREPLY=($(compgen -W "listen user stream source pool sender dkim provider route $(_mtactl_ask domain queue --limit 500)" -- "$cur"))
 		fi ;;
 	rules)
 		if ((cword == at + 1)); then

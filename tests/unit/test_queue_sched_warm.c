@@ -503,6 +503,14 @@ test_sender_leases(void **state)
 			assert_int_equal(u.leased, 0);
 			assert_int_equal(queue_warmup_sent(&u), w.from_new + cases[c].sent);
 		}
+		/* Whose places came back is not the only one who waits for them. */
+		while (cases[c].kind == QUEUE_VERDICT_RETURN &&
+			(o = host_next(&w.h)).kind == QUEUE_ORDER_NOTE)
+			queue_sched_noted(w.h.q, o.noting, false, w.h.now_us);
+		assert_true(cases[c].kind != QUEUE_VERDICT_RETURN || o.kind == QUEUE_ORDER_GIVE ||
+			    o.kind == QUEUE_ORDER_OPEN);
+		if (cases[c].kind == QUEUE_VERDICT_RETURN)
+			host_settle(&w.h, o.lease, QUEUE_VERDICT_DELIVERED);
 		host_fini(&w.h);
 	}
 }
