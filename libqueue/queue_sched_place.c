@@ -403,7 +403,9 @@ sched_lane_get(struct queue_sched *q, struct sched_site *site, uint32_t source)
 	lane->site = site;
 	lane->source = source;
 	sched_lane_find_own(q, lane);
-	if (!sched_lane_set_limits(q, lane)) {
+	if (!sched_lane_set_limits(q, lane)) { /* the last, its warm-up, may be all there is no memory for */
+		sched_gate_release(q, &lane->gate);
+		sched_gate_release(q, &lane->profile_gate);
 		sched_free(q, lane, sizeof(*lane));
 		return NULL;
 	}

@@ -88,6 +88,38 @@ guard_of(void *arg, struct queue_blob user)
 	return &guard;
 }
 
+static uint32_t
+number_of(struct queue_blob b)
+{
+	const char *p = b.ptr;
+	uint32_t n = 0;
+
+	must(b.len > 1);
+	for (size_t i = 1; i < b.len; i++)
+		n = n * 10 + (uint32_t)(p[i] - '0');
+	return n;
+}
+
+/* With more room than is needed, so that only the gates are in the way. */
+static const struct queue_warmup_plan *
+warmup_of(void *arg, uint32_t source, struct queue_blob site, struct queue_blob *out_group)
+{
+	static const int64_t volumes[] = {1000000};
+	static const struct queue_warmup_plan plan = {
+		.volumes = volumes, .count = 1, .hold_ppm = {1000000, 1000000, 1000000, 1000000}};
+
+	*out_group = BLOB("all");
+	return source % 2 == 0 ? NULL : &plan;
+}
+
+static const struct queue_warmup_plan *
+sender_warmup_of(void *arg, struct queue_blob domain, struct queue_blob site, struct queue_blob *out_sender,
+	struct queue_blob *out_group)
+{
+	*out_sender = BLOB("@f1");
+	return warmup_of(arg, number_of(domain), site, out_group);
+}
+
 static void
 stream_of(void *arg, struct queue_blob user, struct queue_blob job, enum queue_class klass,
 	struct queue_stream_policy *out)
@@ -119,22 +151,10 @@ numbered(char text[16], char letter, uint32_t n)
 	return (struct queue_blob){.ptr = text, .len = (size_t)len};
 }
 
-static uint32_t
-number_of(struct queue_blob b)
-{
-	const char *p = b.ptr;
-	uint32_t n = 0;
-
-	must(b.len > 1);
-	for (size_t i = 1; i < b.len; i++)
-		n = n * 10 + (uint32_t)(p[i] - '0');
-	return n;
-}
-
 static bool
 try_add(uint32_t i)
 {
-	char domains[RCPTS][16], user[16], job[16];
+	char domains[RCPTS][16], user[16], job[16], from[16];
 	struct queue_sched_rcpt rcpts[RCPTS];
 	struct queue_message m = {
 		.id = i + 1,
@@ -142,6 +162,7 @@ try_add(uint32_t i)
 		.expire_us = i % 10 == 0 ? w.now_us + 3600 * SEC : 0,
 		.user = numbered(user, 'u', i % 3),
 		.job = numbered(job, 'j', i % 5),
+		.from_domain = numbered(from, 'f', i % 2),
 		.klass = i % 7 == 0,
 	};
 
@@ -424,6 +445,8 @@ set_pools(void)
 	w.conf.pool_count = 2;
 	w.conf.stream = stream_of;
 	w.conf.guard = guard_of;
+	w.conf.warmup = warmup_of;
+	w.conf.sender_warmup = sender_warmup_of;
 	w.conf.limits = &limits;
 }
 
