@@ -240,8 +240,7 @@ state_name(const struct queue_sched *q, struct sched_rcpt *r)
 	case SCHED_ENDED:
 		break;
 	}
-	if (q->is_paused || !cell->is_runnable ||
-		(cell->flow != NULL && sched_way_is_paused(q, cell->flow->way)))
+	if (sched_cell_is_paused(q, cell))
 		return "paused";
 	if (cell->flow == NULL)
 		return "unrouted";

@@ -67,8 +67,9 @@ uint64_t queue_sched_hold(struct queue_sched *q, const struct queue_filter *f, b
 struct queue_lease *queue_sched_take(struct queue_sched *q, const struct queue_filter *f, uint64_t *out_busy);
 
 /* Pause and resume: until_us INT64_MAX: until resumed. Kinds combine; an expired pause lifts itself. `name`
- * matters for all kinds but ALL and SOURCE (QUEUE_EINVAL when empty), `source` for SOURCE. Mail need not be
- * there yet. */
+ * matters for all kinds but ALL and SOURCE (QUEUE_EINVAL when empty), `source` for SOURCE. The name of a job,
+ * user, stream or sender may be followed by a zero and the name of a site: then only its mail to that site is
+ * paused. Mail need not be there yet. */
 enum queue_pause_kind {
 	QUEUE_PAUSE_ALL,
 	QUEUE_PAUSE_DOMAIN,
@@ -93,9 +94,13 @@ void queue_sched_source_down(struct queue_sched *q, uint32_t source, bool down, 
 struct queue_pause_view {
 	enum queue_pause_kind kind;
 	struct queue_blob name, reason;
+	struct queue_blob site; /* empty: all */
 	uint32_t source;
 	int64_t until_us;
 };
+/* False: there is no such pause. *out is valid until the next call. */
+bool queue_sched_pause_find(const struct queue_sched *q, enum queue_pause_kind kind, struct queue_blob name,
+	uint32_t source, struct queue_pause_view *out);
 void queue_sched_each_pause(
 	struct queue_sched *q, bool (*visit)(void *arg, const struct queue_pause_view *v), void *arg);
 

@@ -375,6 +375,7 @@ sched_guard_resumed(struct queue_sched *q, enum queue_pause_kind kind, struct qu
 
 	if (kind != QUEUE_PAUSE_USER && kind != QUEUE_PAUSE_STREAM)
 		return;
+	/* A name with a site is nobody's here: a guard stops at all sites. */
 	for (n = queue_map_each(&q->guards, NULL); n != NULL; n = queue_map_each(&q->guards, n)) {
 		struct sched_guard *g = QUEUE_OF(n, struct sched_guard, node);
 		struct queue_blob own = pause_name(g, buf);

@@ -154,7 +154,8 @@ struct sched_share *sched_pool(struct queue_sched *q, uint32_t pool);
 bool sched_lane_set_warmup(struct queue_sched *q, struct queue_lane *lane);
 /* The same of the flow and its sender domain. */
 bool sched_flow_set_warmup(struct queue_sched *q, struct sched_flow *f);
-/* So many of its recipients are ready now, or no longer. */
+/* So many recipients more of it may have their turn, or fewer: its way and the warm-up of its domain count
+ * them. */
 void sched_flow_count(struct sched_flow *f, int64_t by);
 /* The plans are others: before anything looks at the old ones. Also of warm-ups that nothing uses now. */
 void sched_warm_find_plans(struct queue_sched *q);
@@ -234,8 +235,15 @@ void sched_pause_view(const struct queue_sched *q, enum queue_pause_kind kind, s
 	uint32_t source, int64_t *out_until_us, struct queue_blob *out_reason);
 /* A new stream learns which pauses hold for it. */
 void sched_stream_ask_pauses(struct queue_sched *q, struct sched_stream *s);
-bool sched_stream_pause_view(const struct queue_sched *q, const struct sched_stream *s,
-	enum queue_pause_kind kind, struct queue_pause_view *out);
+/* The flags of a new flow. */
+uint16_t sched_flow_ask_pauses(const struct queue_sched *q, const struct sched_flow *f);
+/* The first pause that holds for it; false: none does. */
+bool sched_stream_pause_view(
+	const struct queue_sched *q, const struct sched_stream *s, struct queue_pause_view *out);
+bool sched_flow_pause_view(
+	const struct queue_sched *q, const struct sched_flow *f, struct queue_pause_view *out);
+/* Of what is ready in it: only a resume lets it go. */
+bool sched_cell_is_paused(const struct queue_sched *q, const struct sched_cell *cell);
 void sched_pause_timers(struct queue_sched *q);
 void sched_pauses_shift(struct queue_sched *q, int64_t step_us);
 void sched_pauses_free(struct queue_sched *q);

@@ -242,7 +242,7 @@ struct queue_sched {
 	struct queue_link closing;      /* sessions whose CLOSE has not been ordered yet */
 	struct queue_link idle;         /* sessions without a lease, longest first */
 	uint64_t counts[SCHED_STATES], rcpts, doubted;
-	uint32_t session_count, closing_count, starved_none_count;
+	uint32_t session_count, closing_count, starved_none_count, pauses_at_sites;
 	bool has_clock, is_paused;
 	char note_key[SCHED_NOTE_KEY_MAX];
 	uint8_t note_value[SCHED_NOTE_VALUE_MAX];

@@ -121,9 +121,10 @@ struct sched_way {
 	struct sched_option *options;
 	uint32_t option_count;
 	struct sched_choice choice;
-	uint32_t ready;      /* recipients in the rings of its flows */
+	uint32_t ready;      /* recipients in the rings of its flows that are not paused */
 	uint32_t flow_count; /* all, also those without anything to send */
-	uint32_t turn_count; /* flows that have something to send, whether they wait or not */
+	uint32_t turn_count; /* flows that have something to send and are not paused, whether they wait or not
+			      */
 	uint32_t opening;    /* sessions that are being opened for it */
 	uint8_t urgent_run, normal_run;
 };

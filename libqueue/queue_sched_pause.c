@@ -4,10 +4,12 @@
  *
  * A pause is a record by kind and name, and a flag in the object it is about. The object may come later than
  * the pause (mail for a paused domain) or go before it, so whatever is made asks the records for its flag
- * once.
+ * once. What belongs to a stream may be paused at one site alone: then the flag is in the flows, which are of
+ * one stream and one site, and costs the others nothing.
  *
  * Invariants: a record exists exactly while its flag is set in the object, if there is one (lanes also have
- * it while their source is down); every record has a place among the timers.
+ * it while their source is down); every record has a place among the timers; pauses_at_sites counts the
+ * records with a site.
  */
 #include "queue_retry.h"
 #include "queue_sched_int.h"
@@ -16,8 +18,8 @@
 #include <stdio.h>
 #include <string.h>
 
-/* A stream's is the longest. */
-enum { PAUSE_NAME_MAX = 2 * SCHED_NAME_MAX + 16 };
+/* A stream's is the longest, with a site. */
+enum { PAUSE_NAME_MAX = 3 * SCHED_NAME_MAX + 16 };
 #define PAUSED(kind) ((uint16_t)(1U << (kind)))
 
 struct sched_pause {
@@ -54,6 +56,41 @@ pause_find(const struct queue_sched *q, enum queue_pause_kind kind, struct queue
 	return NULL;
 }
 
+static bool
+is_of_streams(enum queue_pause_kind kind)
+{
+	return kind == QUEUE_PAUSE_JOB || kind == QUEUE_PAUSE_USER || kind == QUEUE_PAUSE_STREAM ||
+	       kind == QUEUE_PAUSE_SENDER;
+}
+
+/* Cuts it off the name; empty: all sites. */
+static struct queue_blob
+cut_site(enum queue_pause_kind kind, struct queue_blob *name)
+{
+	const char *zero = is_of_streams(kind) && name->len > 0 ? memchr(name->ptr, '\0', name->len) : NULL;
+	struct queue_blob site = {"", 0};
+
+	if (zero == NULL)
+		return site;
+	site.ptr = zero + 1;
+	site.len = name->len - (size_t)(zero + 1 - (const char *)name->ptr);
+	name->len -= site.len + 1;
+	return site;
+}
+
+static struct queue_pause_view
+view_of(const struct sched_pause *p)
+{
+	struct queue_pause_view v = {.kind = p->kind,
+		.name = {p->name, p->name_len},
+		.reason = sched_text_blob(p->reason),
+		.source = p->source,
+		.until_us = p->until_us};
+
+	v.site = cut_site(p->kind, &v.name);
+	return v;
+}
+
 bool
 sched_is_paused(
 	const struct queue_sched *q, enum queue_pause_kind kind, struct queue_blob name, uint32_t source)
@@ -86,6 +123,17 @@ sched_pause_view(const struct queue_sched *q, enum queue_pause_kind kind, struct
 	*out_reason = sched_text_blob(p->reason);
 }
 
+bool
+queue_sched_pause_find(const struct queue_sched *q, enum queue_pause_kind kind, struct queue_blob name,
+	uint32_t source, struct queue_pause_view *out)
+{
+	const struct sched_pause *p = pause_find(q, kind, name, source);
+
+	if (p != NULL)
+		*out = view_of(p);
+	return p != NULL;
+}
+
 /* The part of a stream that a pause of this kind names. */
 static struct queue_blob
 stream_name(const struct sched_stream *s, enum queue_pause_kind kind, char buf[PAUSE_NAME_MAX])
@@ -107,34 +155,80 @@ stream_name(const struct sched_stream *s, enum queue_pause_kind kind, char buf[P
 	}
 }
 
+/* The same, and the site of its flow. */
+static struct queue_blob
+flow_name(const struct sched_flow *f, enum queue_pause_kind kind, char buf[PAUSE_NAME_MAX])
+{
+	const struct sched_site *site = f->way->site;
+	struct queue_blob name = stream_name(f->stream, kind, buf);
+
+	if (name.ptr != buf)
+		memcpy(buf, name.ptr, name.len);
+	buf[name.len] = '\0';
+	memcpy(buf + name.len + 1, site->name, site->name_len);
+	return (struct queue_blob){buf, name.len + 1 + site->name_len};
+}
+
+static const enum queue_pause_kind kinds_of_streams[] = {
+	QUEUE_PAUSE_USER, QUEUE_PAUSE_JOB, QUEUE_PAUSE_STREAM, QUEUE_PAUSE_SENDER};
+enum { KINDS_OF_STREAMS = sizeof(kinds_of_streams) / sizeof(kinds_of_streams[0]) };
+
 void
 sched_stream_ask_pauses(struct queue_sched *q, struct sched_stream *s)
 {
-	static const enum queue_pause_kind kinds[] = {
-		QUEUE_PAUSE_USER, QUEUE_PAUSE_JOB, QUEUE_PAUSE_STREAM, QUEUE_PAUSE_SENDER};
 	char buf[PAUSE_NAME_MAX];
 	size_t i;
 
-	for (i = 0; q->pauses.count > 0 && i < sizeof(kinds) / sizeof(kinds[0]); i++)
-		if (sched_is_paused(q, kinds[i], stream_name(s, kinds[i], buf), 0))
-			s->paused |= PAUSED(kinds[i]);
+	for (i = 0; q->pauses.count > 0 && i < KINDS_OF_STREAMS; i++)
+		if (sched_is_paused(q, kinds_of_streams[i], stream_name(s, kinds_of_streams[i], buf), 0))
+			s->paused |= PAUSED(kinds_of_streams[i]);
+}
+
+uint16_t
+sched_flow_ask_pauses(const struct queue_sched *q, const struct sched_flow *f)
+{
+	char buf[PAUSE_NAME_MAX];
+	uint16_t paused = 0;
+	size_t i;
+
+	for (i = 0; q->pauses_at_sites > 0 && i < KINDS_OF_STREAMS; i++)
+		if (sched_is_paused(q, kinds_of_streams[i], flow_name(f, kinds_of_streams[i], buf), 0))
+			paused |= PAUSED(kinds_of_streams[i]);
+	return paused;
 }
 
 bool
-sched_stream_pause_view(const struct queue_sched *q, const struct sched_stream *s, enum queue_pause_kind kind,
-	struct queue_pause_view *out)
+sched_cell_is_paused(const struct queue_sched *q, const struct sched_cell *cell)
+{
+	return q->is_paused || !cell->is_runnable ||
+	       (cell->flow != NULL && (cell->flow->paused != 0 || sched_way_is_paused(q, cell->flow->way)));
+}
+
+bool
+sched_stream_pause_view(
+	const struct queue_sched *q, const struct sched_stream *s, struct queue_pause_view *out)
 {
 	char buf[PAUSE_NAME_MAX];
-	const struct sched_pause *p;
+	size_t i;
 
-	if ((s->paused & PAUSED(kind)) == 0 ||
-		(p = pause_find(q, kind, stream_name(s, kind, buf), 0)) == NULL)
-		return false;
-	*out = (struct queue_pause_view){.kind = kind,
-		.name = {p->name, p->name_len},
-		.reason = sched_text_blob(p->reason),
-		.until_us = p->until_us};
-	return true;
+	for (i = 0; s->paused != 0 && i < KINDS_OF_STREAMS; i++)
+		if ((s->paused & PAUSED(kinds_of_streams[i])) != 0)
+			return queue_sched_pause_find(
+				q, kinds_of_streams[i], stream_name(s, kinds_of_streams[i], buf), 0, out);
+	return false;
+}
+
+bool
+sched_flow_pause_view(const struct queue_sched *q, const struct sched_flow *f, struct queue_pause_view *out)
+{
+	char buf[PAUSE_NAME_MAX];
+	size_t i;
+
+	for (i = 0; f->paused != 0 && i < KINDS_OF_STREAMS; i++)
+		if ((f->paused & PAUSED(kinds_of_streams[i])) != 0)
+			return queue_sched_pause_find(
+				q, kinds_of_streams[i], flow_name(f, kinds_of_streams[i], buf), 0, out);
+	return false;
 }
 
 /* --- the flags --- */
@@ -152,12 +246,37 @@ flag_domain(struct queue_sched *q, struct queue_blob name, bool on)
 		sched_cell_update(q, QUEUE_OF(l, struct sched_cell, of_domain));
 }
 
+static uint16_t
+with_flag(uint16_t paused, enum queue_pause_kind kind, bool on)
+{
+	return on ? paused | PAUSED(kind) : paused & (uint16_t)~PAUSED(kind);
+}
+
+static void
+flag_flows(struct queue_sched *q, struct sched_site *site, enum queue_pause_kind kind,
+	const struct sched_stream *s, bool on)
+{
+	struct queue_link *l;
+
+	for (l = site->ways.next; l != &site->ways; l = l->next) {
+		const struct sched_way *way = QUEUE_OF(l, struct sched_way, of_site);
+		struct sched_flow *f = sched_flow_find(q, site, way->choice, s);
+
+		if (f != NULL)
+			sched_flow_pause(q, f, with_flag(f->paused, kind, on));
+	}
+}
+
 static void
 flag_streams(struct queue_sched *q, enum queue_pause_kind kind, struct queue_blob name, bool on)
 {
+	struct queue_blob at = cut_site(kind, &name);
+	struct sched_site *site = at.len > 0 ? sched_site_find(q, at) : NULL;
 	struct queue_link *l, *c;
 	char buf[PAUSE_NAME_MAX];
 
+	if (at.len > 0 && site == NULL)
+		return;
 	for (l = q->all_streams.next; l != &q->all_streams; l = l->next) {
 		struct sched_stream *s = QUEUE_OF(l, struct sched_stream, all);
 
@@ -165,7 +284,11 @@ flag_streams(struct queue_sched *q, enum queue_pause_kind kind, struct queue_blo
 
 		if (!sched_name_is(own.ptr, own.len, name))
 			continue;
-		s->paused = on ? s->paused | PAUSED(kind) : s->paused & (uint16_t)~PAUSED(kind);
+		if (site != NULL) {
+			flag_flows(q, site, kind, s, on);
+			continue;
+		}
+		s->paused = with_flag(s->paused, kind, on);
 		for (c = s->cells.next; c != &s->cells; c = c->next)
 			sched_cell_update(q, QUEUE_OF(c, struct sched_cell, of_stream));
 	}
@@ -263,6 +386,8 @@ flag(struct queue_sched *q, enum queue_pause_kind kind, struct queue_blob name, 
 static bool
 normalise(enum queue_pause_kind kind, struct queue_blob *name, uint32_t *source)
 {
+	struct queue_blob first = *name, site;
+
 	if (kind != QUEUE_PAUSE_SOURCE)
 		*source = 0;
 	switch (kind) {
@@ -272,11 +397,14 @@ normalise(enum queue_pause_kind kind, struct queue_blob *name, uint32_t *source)
 		return true;
 	case QUEUE_PAUSE_DOMAIN:
 	case QUEUE_PAUSE_SITE:
+		return name->len > 0 && name->len <= PAUSE_NAME_MAX;
 	case QUEUE_PAUSE_JOB:
 	case QUEUE_PAUSE_USER:
 	case QUEUE_PAUSE_STREAM:
 	case QUEUE_PAUSE_SENDER:
-		return name->len > 0 && name->len <= PAUSE_NAME_MAX;
+		site = cut_site(kind, &first);
+		return first.len > 0 && name->len <= PAUSE_NAME_MAX &&
+		       (site.len > 0 || first.len == name->len);
 	case QUEUE_PAUSE_KINDS:
 		break;
 	}
@@ -297,12 +425,14 @@ pause_create(struct queue_sched *q, enum queue_pause_kind kind, struct queue_blo
 	if (name.len > 0)
 		memcpy(p->name, name.ptr, name.len);
 	queue_map_insert(&q->pauses, &p->node, pause_hash(q, kind, name, source));
+	q->pauses_at_sites += cut_site(kind, &name).len > 0;
 	return p;
 }
 
 static void
 pause_unlink(struct queue_sched *q, struct sched_pause *p)
 {
+	q->pauses_at_sites -= view_of(p).site.len > 0;
 	queue_heap_set(&q->pause_timers, &p->timer, INT64_MAX);
 	queue_map_remove(&q->pauses, &p->node);
 }
@@ -331,17 +461,21 @@ queue_sched_pause(struct queue_sched *q, enum queue_pause_kind kind, struct queu
 	int64_t until_us, struct queue_blob reason, int64_t now_us)
 {
 	struct sched_pause *p;
+	bool is_new;
 
 	sched_clock(q, now_us);
 	if (!normalise(kind, &name, &source))
 		return QUEUE_EINVAL;
 	p = pause_find(q, kind, name, source);
-	if (p == NULL && (p = pause_create(q, kind, name, source)) == NULL)
+	is_new = p == NULL;
+	if (is_new && (p = pause_create(q, kind, name, source)) == NULL)
 		return QUEUE_ENOMEM;
 	p->until_us = until_us;
 	sched_text_set(q, &p->reason, reason);
 	queue_heap_set(&q->pause_timers, &p->timer, until_us);
-	flag(q, kind, name, source, true);
+	/* Each reply of a site may make it longer: that must not cost a walk. */
+	if (is_new)
+		flag(q, kind, name, source, true);
 	return QUEUE_OK;
 }
 
@@ -400,12 +534,7 @@ queue_sched_each_pause(
 	struct queue_map_node *n;
 
 	for (n = queue_map_each(&q->pauses, NULL); n != NULL; n = queue_map_each(&q->pauses, n)) {
-		const struct sched_pause *p = QUEUE_OF(n, struct sched_pause, node);
-		const struct queue_pause_view v = {.kind = p->kind,
-			.name = {p->name, p->name_len},
-			.reason = sched_text_blob(p->reason),
-			.source = p->source,
-			.until_us = p->until_us};
+		const struct queue_pause_view v = view_of(QUEUE_OF(n, struct sched_pause, node));
 
 		if (!visit(arg, &v))
 			return;

@@ -666,7 +666,7 @@ leave(struct queue_sched *q, struct sched_rcpt *r)
 	if (r->state == SCHED_READY)
 		sched_message_of(r)->ready--;
 	if (r->state == SCHED_READY && cell->is_runnable && cell->flow != NULL)
-		sched_flow_count(cell->flow, -1);
+		sched_flow_ready(q, cell->flow, -1);
 	if (r->state == SCHED_WAITING && r->due_us <= cell->next_due_us)
 		cell->next_due_us = 0;
 }
@@ -688,10 +688,8 @@ enter(struct queue_sched *q, struct sched_rcpt *r, enum sched_state state, bool 
 	q->counts[state]++;
 	if (state == SCHED_READY)
 		sched_message_of(r)->ready++;
-	if (state == SCHED_READY && cell->is_runnable && cell->flow != NULL) {
-		sched_flow_count(cell->flow, 1);
-		sched_way_kick(q, cell->flow->way, false);
-	}
+	if (state == SCHED_READY && cell->is_runnable && cell->flow != NULL)
+		sched_flow_ready(q, cell->flow, 1);
 	sched_rcpt_arm(q, r);
 	sched_cell_update(q, cell);
 }

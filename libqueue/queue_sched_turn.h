@@ -35,7 +35,8 @@ struct sched_flow {
 	struct sched_turn turn;       /* in party->flows or way->turns */
 	struct sched_gate *warm_gate; /* of its sender domain towards its site; NULL: that is warm */
 	uint32_t cell_count;
-	uint32_t ready; /* recipients in its ring */
+	uint32_t ready;  /* recipients in its ring */
+	uint16_t paused; /* bit n: by a pause of enum queue_pause_kind n at the site of its way */
 };
 
 /* NULL: no memory. */
@@ -47,6 +48,10 @@ void sched_flow_release(struct queue_sched *q, struct sched_flow *f);
 /* The cell has something to send, or has nothing more. */
 void sched_flow_start(struct queue_sched *q, struct sched_cell *cell);
 void sched_flow_stop(struct queue_sched *q, struct sched_cell *cell);
+/* Its flags are these now. */
+void sched_flow_pause(struct queue_sched *q, struct sched_flow *f, uint16_t paused);
+/* So many recipients more in its ring, or fewer. */
+void sched_flow_ready(struct queue_sched *q, struct sched_flow *f, int by);
 /* It was woken: back in its ring, at the front. */
 void sched_flow_wake(struct queue_sched *q, struct sched_flow *f);
 void sched_party_wake(struct queue_sched *q, struct sched_party *p);

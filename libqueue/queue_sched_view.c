@@ -75,8 +75,7 @@ add_ready(const struct queue_sched *q, const struct sched_cell *cell, struct que
 	uint64_t ready = cell->counts[SCHED_READY];
 
 	out->ready += ready;
-	if (q->is_paused || !cell->is_runnable ||
-		(cell->flow != NULL && sched_way_is_paused(q, cell->flow->way)))
+	if (sched_cell_is_paused(q, cell))
 		out->paused += ready;
 	else if (cell->flow == NULL)
 		out->unrouted += ready;

@@ -177,6 +177,7 @@ sched_flow_set_warmup(struct queue_sched *q, struct sched_flow *f)
 	struct queue_blob group = {"", 0}, name = {"", 0};
 	const struct queue_warmup_plan *plan = NULL;
 	struct sched_gate *old = f->warm_gate;
+	uint32_t counted = f->paused == 0 ? f->ready : 0;
 
 	if (q->conf.sender_warmup != NULL && from.len > 0)
 		plan = q->conf.sender_warmup(q->conf.arg, from, site, &name, &group);
@@ -185,9 +186,9 @@ sched_flow_set_warmup(struct queue_sched *q, struct sched_flow *f)
 	if (f->warm_gate == old)
 		return true;
 	if (old != NULL)
-		old->demand -= f->ready;
+		old->demand -= counted;
 	if (f->warm_gate != NULL)
-		f->warm_gate->demand += f->ready;
+		f->warm_gate->demand += counted;
 	if (old != NULL && f->turn.waiter.gate == old) {
 		sched_gate_leave(q, &f->turn.waiter);
 		sched_flow_wake(q, f);
@@ -198,7 +199,6 @@ sched_flow_set_warmup(struct queue_sched *q, struct sched_flow *f)
 void
 sched_flow_count(struct sched_flow *f, int64_t by)
 {
-	f->ready = (uint32_t)(f->ready + by);
 	f->way->ready = (uint32_t)(f->way->ready + by);
 	if (f->warm_gate != NULL)
 		f->warm_gate->demand = (uint32_t)(f->warm_gate->demand + by);

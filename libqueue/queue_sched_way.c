@@ -12,11 +12,11 @@
  * Sources. The options of a way take turns by weight among those whose lane can take mail: an option that
  * has all its connections at work leaves its turn to the others, or the slowest would hold up all.
  *
- * Invariants: a flow with runnable cells is in the ring of its party, or of its way if it has none, or waits
- * at a gate, and is counted in turn_count. A party whose ring is not empty is in way->turns, or waits at a
- * gate. way->ready is the sum over its flows' rings. An option is in way->able while its lane is able or has
- * not been made; and for a while when it is not, see lane_unable(). A way is in queue_sched.active while it
- * has somebody in turns and in able, unless it waits.
+ * Invariants: a flow with runnable cells is paused, or it is in the ring of its party, or of its way if it
+ * has none, or waits at a gate, and is counted in turn_count. A party whose ring is not empty is in
+ * way->turns, or waits at a gate. way->ready is the sum over the rings of its flows that are not paused. An
+ * option is in way->able while its lane is able or has not been made; and for a while when it is not, see
+ * lane_unable(). A way is in queue_sched.active while it has somebody in turns and in able, unless it waits.
  */
 #include "queue_sched_int.h"
 
@@ -440,6 +440,7 @@ flow_create(struct queue_sched *q, struct sched_way *way, struct sched_stream *s
 	f->party = p;
 	queue_link_init(&f->cells);
 	turn_init(&f->turn, SCHED_WAITS_FLOW);
+	f->paused = sched_flow_ask_pauses(q, f);
 	way->flow_count++;
 	if (p != NULL)
 		p->flow_count++;
@@ -493,25 +494,6 @@ way_rests(struct queue_sched *q, struct sched_way *way)
 			sched_lane_rests(q, way->options[i].lane);
 }
 
-void
-sched_flow_start(struct queue_sched *q, struct sched_cell *cell)
-{
-	struct sched_flow *f = cell->flow;
-	bool was_empty = !has_something(f);
-
-	queue_link_back(&f->cells, &cell->ring);
-	sched_flow_count(f, cell->counts[SCHED_READY]);
-	if (was_empty) {
-		turn_begins(&f->turn);
-		if (f->party != NULL && queue_link_is_alone(&f->party->flows))
-			turn_begins(&f->party->turn);
-		f->way->turn_count++;
-		flow_enters(q, f, false);
-	} else {
-		sched_way_kick(q, f->way, false);
-	}
-}
-
 static void
 turn_ends(struct queue_sched *q, struct sched_turn *t)
 {
@@ -520,22 +502,86 @@ turn_ends(struct queue_sched *q, struct sched_turn *t)
 	t->is_on_account = false;
 }
 
-void
-sched_flow_stop(struct queue_sched *q, struct sched_cell *cell)
+/* It has something to send, and is not paused. */
+static void
+flow_goes(struct queue_sched *q, struct sched_flow *f)
 {
-	struct sched_flow *f = cell->flow;
+	sched_flow_count(f, f->ready);
+	turn_begins(&f->turn);
+	if (f->party != NULL && queue_link_is_alone(&f->party->flows))
+		turn_begins(&f->party->turn);
+	f->way->turn_count++;
+	flow_enters(q, f, false);
+}
+
+static void
+flow_rests(struct queue_sched *q, struct sched_flow *f)
+{
 	struct sched_way *way = f->way;
 
-	assert(way->ready >= cell->counts[SCHED_READY]);
-	queue_link_remove(&cell->ring);
-	sched_flow_count(f, -(int64_t)cell->counts[SCHED_READY]);
-	if (has_something(f))
-		return;
+	assert(way->ready >= f->ready);
+	sched_flow_count(f, -(int64_t)f->ready);
 	turn_ends(q, &f->turn);
 	if (f->party != NULL && queue_link_is_alone(&f->party->flows))
 		turn_ends(q, &f->party->turn);
 	if (--way->turn_count == 0)
 		way_rests(q, way);
+}
+
+void
+sched_flow_pause(struct queue_sched *q, struct sched_flow *f, uint16_t paused)
+{
+	bool was_paused = f->paused != 0;
+
+	f->paused = paused;
+	if (was_paused == (paused != 0) || !has_something(f))
+		return;
+	if (was_paused)
+		flow_goes(q, f);
+	else
+		flow_rests(q, f);
+}
+
+void
+sched_flow_ready(struct queue_sched *q, struct sched_flow *f, int by)
+{
+	f->ready += (uint32_t)by;
+	if (f->paused != 0)
+		return;
+	sched_flow_count(f, by);
+	if (by > 0)
+		sched_way_kick(q, f->way, false);
+}
+
+void
+sched_flow_start(struct queue_sched *q, struct sched_cell *cell)
+{
+	struct sched_flow *f = cell->flow;
+	bool was_empty = !has_something(f);
+
+	queue_link_back(&f->cells, &cell->ring);
+	if (!was_empty) {
+		sched_flow_ready(q, f, (int)cell->counts[SCHED_READY]);
+		return;
+	}
+	assert(f->ready == 0);
+	f->ready = cell->counts[SCHED_READY];
+	if (f->paused == 0)
+		flow_goes(q, f);
+}
+
+void
+sched_flow_stop(struct queue_sched *q, struct sched_cell *cell)
+{
+	struct sched_flow *f = cell->flow;
+
+	assert(f->ready >= cell->counts[SCHED_READY]);
+	queue_link_remove(&cell->ring);
+	if (f->paused == 0 && !has_something(f))
+		flow_rests(q, f);
+	else if (f->paused == 0)
+		sched_flow_count(f, -(int64_t)cell->counts[SCHED_READY]);
+	f->ready -= cell->counts[SCHED_READY];
 }
 
 void

@@ -321,22 +321,24 @@ is_stream_shut(const struct queue_sched *q, const struct sched_cell *cell, struc
 	       (cell->flow != NULL && is_shut(q, cell->flow->warm_gate, SCHED_WANT_MAIL, is_urgent, out));
 }
 
+/* Everywhere, or at the site of a flow of it (NULL: it has none there). */
 static bool
-is_stream_paused(const struct queue_sched *q, const struct sched_stream *s, struct queue_reason *out)
+is_stream_paused(const struct queue_sched *q, const struct sched_stream *s, const struct sched_flow *flow,
+	struct queue_reason *out)
 {
 	struct queue_pause_view v;
-	int kind;
 
-	for (kind = 0; s->paused != 0 && kind < QUEUE_PAUSE_KINDS; kind++)
-		if (sched_stream_pause_view(q, s, (enum queue_pause_kind)kind, &v)) {
-			out->why = QUEUE_WHY_PAUSED;
-			out->pause = v.kind;
-			out->name = v.name;
-			out->reason = v.reason;
-			out->until_us = v.until_us;
-			return true;
-		}
-	return false;
+	if (!sched_stream_pause_view(q, s, &v) && (flow == NULL || !sched_flow_pause_view(q, flow, &v)))
+		return false;
+	out->why = QUEUE_WHY_PAUSED;
+	out->pause = v.kind;
+	out->name = v.name;
+	out->reason = v.reason;
+	out->until_us = v.until_us;
+	out->is_at_site = v.site.len > 0;
+	if (out->is_at_site)
+		out->site = site_name(flow->way->site);
+	return true;
 }
 
 /* Why nothing of the cell goes by its way: of the lanes, the one that may be first. */
@@ -389,7 +391,7 @@ ready_reason(struct queue_sched *q, const struct sched_cell *cell, struct queue_
 		pause_reason(q, QUEUE_PAUSE_ALL, nothing, 0, out);
 	else if (d->is_paused)
 		pause_reason(q, QUEUE_PAUSE_DOMAIN, (struct queue_blob){d->name, d->name_len}, 0, out);
-	else if (is_stream_paused(q, cell->stream, out))
+	else if (is_stream_paused(q, cell->stream, cell->flow, out))
 		return;
 	else if (cell->flow != NULL)
 		way_reason(q, cell, out);
@@ -592,7 +594,7 @@ show_stream(void *arg, struct queue_map_node *n)
 
 	if (v->q->is_paused)
 		pause_reason(v->q, QUEUE_PAUSE_ALL, nothing, 0, &out.reason);
-	else if (!is_stream_paused(v->q, s, &out.reason))
+	else if (!is_stream_paused(v->q, s, cell->flow, &out.reason))
 		(void)is_stream_shut(v->q, cell, &out.reason);
 	return v->on_stream(v->arg, &out);
 }

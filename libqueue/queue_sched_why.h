@@ -57,6 +57,7 @@ struct queue_reason {
 	uint32_t count;
 	int64_t until_us; /* 0: nobody knows; INT64_MAX: until somebody resumes it */
 	enum queue_pause_kind pause;
+	bool is_at_site; /* the pause: only of what goes to `site` */
 	/* Of the site (lanes too), source, pool or user of `level`, or of the paused thing; of a stream user
 	 * and job, "user/job", and klass. */
 	struct queue_blob name;

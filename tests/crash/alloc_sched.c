@@ -380,11 +380,13 @@ pause_some(void)
 		went(queue_sched_pause(w.q, QUEUE_PAUSE_JOB, BLOB("j2"), 0, until_us, BLOB("why"), w.now_us));
 	is_paused &=
 		went(queue_sched_pause(w.q, QUEUE_PAUSE_USER, BLOB("u9"), 0, until_us, BLOB(""), w.now_us));
+	is_paused &= went(queue_sched_pause(
+		w.q, QUEUE_PAUSE_JOB, BLOB("j1\0s2"), 0, until_us, BLOB("there"), w.now_us));
 	if (is_paused) {
 		uint64_t pauses = 0;
 
 		queue_sched_each_pause(w.q, count_pause, &pauses);
-		must(pauses == 4);
+		must(pauses == 5);
 	}
 }
 

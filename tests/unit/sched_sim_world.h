@@ -68,7 +68,8 @@ struct world {
 	struct m_domain domains[DOMAINS];
 	struct m_session sessions[SESSIONS];
 	struct m_lease leases[LEASES];
-	bool site_paused[SITES], user_paused[NAMES], job_paused[NAMES], source_paused[SOURCES], all_paused;
+	bool site_paused[SITES], user_paused[NAMES], job_paused[NAMES], source_paused[SOURCES], all_paused,
+		job_paused_at[NAMES * SITES];
 	bool is_draining, has_jumps;
 	uint64_t seen, states[6];
 };

@@ -79,7 +79,7 @@ struct world {
 	uint32_t live, session_count, lease_count, asked;
 	uint8_t site_of[SET_DOMAINS], class_of[OBS_STREAMS], user_of[OBS_STREAMS];
 	bool is_asked[SET_DOMAINS], site_paused[OBS_SITES], source_paused[OBS_SOURCES],
-		user_paused[OBS_USERS];
+		user_paused[OBS_USERS], user_paused_at[OBS_USERS * OBS_SITES];
 	int64_t lane_waits_us[OBS_LANES]; /* real */
 	struct m_session sessions[SESSIONS];
 	struct m_lease leases[LEASES];
@@ -402,6 +402,7 @@ check_rcpt(struct world *w, const struct queue_order *o, const struct m_message 
 	CHECK(w, r->due_us <= w->seen.real_us || w->has_jumps);
 	CHECK(w, !w->all_paused && !w->site_paused[site] && !w->source_paused[o->source]);
 	CHECK(w, !w->user_paused[w->user_of[m->stream]]);
+	CHECK(w, !w->user_paused_at[w->user_of[m->stream] * OBS_SITES + site]);
 	CHECK(w, may_use(w, m, r, o->source));
 	CHECK(w, queue_lease_rcpt_count(o->lease) <=
 			 w->settings->policies[r->domain][site].rcpts_per_transaction);
@@ -597,6 +598,7 @@ crash(struct world *w)
 	memset(w->site_paused, 0, sizeof(w->site_paused));
 	memset(w->source_paused, 0, sizeof(w->source_paused));
 	memset(w->user_paused, 0, sizeof(w->user_paused));
+	memset(w->user_paused_at, 0, sizeof(w->user_paused_at));
 	w->all_paused = false;
 	w->seen.real_us += rnd(w, 2) * rnd(w, 600) * SEC;
 	assert_int_equal(queue_sched_create(&w->settings->conf, &w->q), QUEUE_OK);
@@ -655,11 +657,16 @@ static void
 pause_something(struct world *w, bool may_pause)
 {
 	static const enum queue_pause_kind kinds[] = {
-		QUEUE_PAUSE_ALL, QUEUE_PAUSE_SITE, QUEUE_PAUSE_SOURCE, QUEUE_PAUSE_USER};
-	bool *flags[] = {&w->all_paused, w->site_paused, w->source_paused, w->user_paused};
-	uint32_t counts[] = {1, OBS_SITES, OBS_SOURCES, OBS_USERS}, kind = rnd(w, 4),
+		QUEUE_PAUSE_ALL, QUEUE_PAUSE_SITE, QUEUE_PAUSE_SOURCE, QUEUE_PAUSE_USER, QUEUE_PAUSE_USER};
+	bool *flags[] = {&w->all_paused, w->site_paused, w->source_paused, w->user_paused, w->user_paused_at};
+	uint32_t counts[] = {1, OBS_SITES, OBS_SOURCES, OBS_USERS, OBS_USERS * OBS_SITES}, kind = rnd(w, 5),
 		 i = rnd(w, counts[kind]);
 	struct queue_blob name = name_of(kind == 1 ? "site" : "user", (int)i);
+	char both[48];
+
+	if (kind == 4)
+		name = (struct queue_blob){both, (size_t)snprintf(both, sizeof(both), "user%u%csite%u",
+							 i / OBS_SITES, 0, i % OBS_SITES)};
 
 	if (kinds[kind] == QUEUE_PAUSE_SOURCE && i % 2 == 1) { /* these are down instead */
 		flags[kind][i] = may_pause && !flags[kind][i] && i < w->sources;
@@ -788,7 +795,8 @@ leaves_us(const struct world *w, const struct m_message *m, const struct m_rcpt 
 	int64_t at_us = NEVER, us;
 	uint32_t source;
 
-	if (w->user_paused[w->user_of[m->stream]] || w->site_paused[w->site_of[r->domain]])
+	if (w->user_paused[w->user_of[m->stream]] || w->site_paused[w->site_of[r->domain]] ||
+		w->user_paused_at[w->user_of[m->stream] * OBS_SITES + w->site_of[r->domain]])
 		return NEVER;
 	for (source = 0; source < w->sources; source++) {
 		if (may_use(w, m, r, source) && !w->source_paused[source] &&
@@ -917,7 +925,7 @@ run(struct world *w, uint64_t seed)
 		step(w);
 	}
 	w->is_draining = true;
-	for (i = 0; i < 200; i++)
+	for (i = 0; i < 2000; i++)
 		pause_something(w, false);
 	for (i = 0; i < STEPS / 2; i++)
 		step(w);

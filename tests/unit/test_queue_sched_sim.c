@@ -371,6 +371,7 @@ take_lease(struct world *w, const struct queue_order *o, struct m_session *s)
 		CHECK(w, w->domains[r->domain].site == s->site && number_of(o->site) == s->site);
 		CHECK(w, s->source == source_of(w, r));
 		CHECK(w, !w->site_paused[s->site] && !w->source_paused[s->source]);
+		CHECK(w, !w->job_paused_at[m->job * SITES + s->site]);
 		CHECK(w, queue_lease_rcpt_count(l) <= w->policies[r->domain][s->site].rcpts_per_transaction);
 	}
 }
@@ -644,16 +645,20 @@ remove_some(struct world *w, const struct queue_filter *f)
 static void
 pause_something(struct world *w)
 {
-	enum queue_pause_kind kind = rnd(w, 6);
-	static const char *const names[] = {"", "d", "site", "", "job", "user"};
-	bool *flags[] = {
-		&w->all_paused, NULL, w->site_paused, w->source_paused, w->job_paused, w->user_paused};
-	uint32_t counts[] = {1, DOMAINS, SITES, SOURCES, NAMES, NAMES};
-	uint32_t i = rnd(w, counts[kind]);
-	bool *flag = kind == QUEUE_PAUSE_DOMAIN ? &w->domains[i].is_paused : &flags[kind][i];
+	static const char *const names[] = {"", "d", "site", "", "job", "user", "job"};
+	bool *flags[] = {&w->all_paused, NULL, w->site_paused, w->source_paused, w->job_paused,
+		w->user_paused, w->job_paused_at};
+	uint32_t counts[] = {1, DOMAINS, SITES, SOURCES, NAMES, NAMES, NAMES * SITES}, which = rnd(w, 7);
+	enum queue_pause_kind kind = which == 6 ? QUEUE_PAUSE_JOB : which;
+	uint32_t i = rnd(w, counts[which]);
+	bool *flag = kind == QUEUE_PAUSE_DOMAIN ? &w->domains[i].is_paused : &flags[which][i];
 	struct queue_blob name =
 		names[kind][0] == '\0' ? (struct queue_blob){"", 0} : name_of(names[kind], (int)i);
+	char both[48];
 
+	if (which == 6)
+		name = (struct queue_blob){
+			both, (size_t)snprintf(both, sizeof(both), "job%u%csite%u", i / SITES, 0, i % SITES)};
 	if (*flag || w->is_draining || rnd(w, 3) == 0) {
 		CHECK(w, queue_sched_resume(w->q, kind, name, i, now(w)) == *flag);
 		*flag = false;

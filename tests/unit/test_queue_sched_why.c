@@ -162,6 +162,24 @@ paused(struct world *w, int arg)
 	settle_down(w);
 }
 
+/* The site of d1, or another. */
+static void
+paused_at_site(struct world *w, int arg)
+{
+	char name[] = "u1\0site?";
+
+	name[7] = (char)('0' + arg);
+	assert_int_equal(queue_sched_pause(w->h.q, QUEUE_PAUSE_USER, (struct queue_blob){name, 8}, 0,
+				 w->h.now_us + HOUR, blob_of("asked"), w->h.now_us),
+		QUEUE_OK);
+	add(w);
+	settle_down(w);
+	if (arg == 1)
+		return;
+	add(w);
+	settle_down(w);
+}
+
 static void
 resolving(struct world *w, int arg)
 {
@@ -370,6 +388,8 @@ static const struct {
 	{"source down", down, 0, QUEUE_WHY_DOWN, 0, "", "", INT64_MAX, 0},
 	{"job paused", paused, QUEUE_PAUSE_JOB, QUEUE_WHY_PAUSED, 0, "j1", "asked", START + HOUR, 0},
 	{"user paused", paused, QUEUE_PAUSE_USER, QUEUE_WHY_PAUSED, 0, "u1", "asked", START + HOUR, 0},
+	{"user paused at the site", paused_at_site, 1, QUEUE_WHY_PAUSED, 0, "u1", "asked", START + HOUR, 0},
+	{"user paused at another site", paused_at_site, 2, QUEUE_WHY_OPENING, 0, "", "", 0, 1},
 	{"route is looked up", resolving, 0, QUEUE_WHY_ROUTE, 0, "", "", 0, 0},
 	{"no route", unrouted, 0, QUEUE_WHY_ROUTE, 0, "", "trouble 1", START + MINUTE, 0},
 	{"rate of the lane", rate, QUEUE_LEVEL_LANE, QUEUE_WHY_RATE, QUEUE_LEVEL_LANE, "site1", "", HOUR_END,
@@ -459,6 +479,7 @@ check(size_t i, const char *of, const struct seen *s)
 	if (s->r.why != cases[i].why || strcmp(s->name, cases[i].about) != 0 ||
 		llabs(s->r.until_us - cases[i].until_us) > SEC / 100 ||
 		/* jitter */ s->r.count != cases[i].count || strcmp(s->reason, reason) != 0 ||
+		s->r.is_at_site != (cases[i].prepare == paused_at_site && cases[i].arg == 1) ||
 		s->r.rcpts != 1 || s->r.level != cases[i].level)
 		fail_msg("%s, %s: why %d, level %d, \"%s\", \"%s\", until %+lld s, count %u, %llu recipients",
 			cases[i].name, of, s->r.why, s->r.level, s->name, s->reason,
