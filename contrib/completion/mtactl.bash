@@ -8,7 +8,7 @@ _mtactl_ask()
 	local member=$1
 	shift
 	timeout 1 "${mtactl[@]}" --json "$@" 2>/dev/null |
-		sed -n "s/^ *\"$member\": \"\([][A-Za-z0-9._+@-]*\)\",\{0,1\}$/\1/p" | sort -u
+		sed -n "s/^ *\"$member\": \"\([][A-Za-z0-9._+@/-]*\)\",\{0,1\}$/\1/p" | sort -u
 }
 
 # Sources and domains that warm up. To readline a word begins anew behind the @ of a domain.
@@ -183,10 +183,11 @@ _mtactl()
 	pause|resume)
 		local options='--json'
 		[[ $command == pause ]] && options='--for --reason --json'
+		[[ ${words[at+1]} == @(job|user|stream|sender) ]] && options+=' --site'
 		if [[ $cur == -* ]]; then
 			COMPREPLY=($(compgen -W "$options" -- "$cur"))
 		elif ((cword == at + 1)); then
-			COMPREPLY=($(compgen -W 'domain site source job user all' -- "$cur"))
+			COMPREPLY=($(compgen -W 'domain site source job user stream sender all' -- "$cur"))
 		elif ((cword == at + 2)); then
 			if [[ $command == resume ]]; then
 				COMPREPLY=($(compgen -W "$(_mtactl_ask name pauses)" -- "$cur"))

@@ -196,9 +196,27 @@ text(const char *s)
 	return (struct queue_blob){s, strnlen(s, 300)};
 }
 
-/* The name as the schedule spells it; an error was set when it can be none. */
+/* The site behind it, when there is one. */
 static bool
-pause_name(struct ctl_request *r, int kind, struct queue_blob *out)
+pause_site(struct ctl_request *r, int kind, char buf[DISPATCH_PAUSE_NAME_MAX], struct queue_blob *name)
+{
+	struct queue_blob site = text(ctl_arg(r, "site"));
+
+	if (site.len == 0)
+		return true;
+	if (kind != QUEUE_PAUSE_JOB && kind != QUEUE_PAUSE_USER && kind != QUEUE_PAUSE_STREAM &&
+		kind != QUEUE_PAUSE_SENDER)
+		return !ctl_error(r,
+			"--site goes with job, user, stream or sender, not with %s; "
+			"mtactl pause site %s stops all mail to it",
+			pause_kinds[kind], ctl_arg(r, "site"));
+	*name = dispatch_at_site(buf, DISPATCH_PAUSE_NAME_MAX, *name, site);
+	return true;
+}
+
+/* The name as the schedule spells it, in *buf if need be; an error was set when it can be none. */
+static bool
+pause_name(struct ctl_request *r, int kind, char buf[DISPATCH_PAUSE_NAME_MAX], struct queue_blob *out)
 {
 	const char *name = ctl_arg(r, "name");
 	int len;
@@ -209,8 +227,8 @@ pause_name(struct ctl_request *r, int kind, struct queue_blob *out)
 	if (out->len > PAUSE_NAME_MAX)
 		return !ctl_error(
 			r, "%s: no name is as long as this", ctl_pause_kind((enum queue_pause_kind)kind));
-	if (kind != QUEUE_PAUSE_DOMAIN)
-		return true;
+	if (kind != QUEUE_PAUSE_DOMAIN || ctl_arg(r, "site")[0] != '\0')
+		return pause_site(r, kind, buf, out);
 	if ((len = domain_normalise(out->ptr, out->len, r->domain, sizeof(r->domain))) < 0)
 		return !ctl_error(r, "\"%s\" is no domain", name);
 	*out = (struct queue_blob){r->domain, (size_t)len};
@@ -222,15 +240,16 @@ ctl_pause(struct ctl_request *r)
 {
 	int kind = pause_kind(r);
 	int64_t for_us = ctl_arg_int(r, "for_us", 0);
+	char buf[DISPATCH_PAUSE_NAME_MAX];
 	struct queue_blob name;
 	int64_t until_us;
 
 	if (kind < 0)
-		return ctl_error(r, "pause what? domain, site, source, job, user or all");
+		return ctl_error(r, "pause what? domain, site, source, job, user, stream, sender or all");
 	if (for_us < 0 || for_us > PAUSE_MAX_US)
 		return ctl_error(r, "a pause lasts ten years at most, or until it is lifted");
 	until_us = for_us > 0 ? clock_now(r->app->clock) + for_us : INT64_MAX;
-	if (!pause_name(r, kind, &name))
+	if (!pause_name(r, kind, buf, &name))
 		return true;
 	if (!dispatch_pause(r->app->dispatch, (enum queue_pause_kind)kind, name, until_us,
 		    text(ctl_arg(r, "reason"))))
@@ -245,15 +264,18 @@ bool
 ctl_resume(struct ctl_request *r)
 {
 	int kind = pause_kind(r);
+	char buf[DISPATCH_PAUSE_NAME_MAX];
+	const char *site = ctl_arg(r, "site");
 	struct queue_blob name;
 
 	if (kind < 0)
-		return ctl_error(r, "resume what? domain, site, source, job, user or all");
-	if (!pause_name(r, kind, &name))
+		return ctl_error(r, "resume what? domain, site, source, job, user, stream, sender or all");
+	if (!pause_name(r, kind, buf, &name))
 		return true;
 	if (!dispatch_resume(r->app->dispatch, (enum queue_pause_kind)kind, name))
-		return ctl_error(r, "%s%s%s was not paused; mtactl pauses shows what is", ctl_arg(r, "kind"),
-			name.len > 0 ? " " : "", ctl_arg(r, "name"));
+		return ctl_error(r, "%s%s%s was not paused%s%s; mtactl pauses shows what is",
+			ctl_arg(r, "kind"), name.len > 0 ? " " : "", ctl_arg(r, "name"),
+			site[0] != '\0' ? " at " : "", site);
 	r->done = 1;
 	return ctl_done(r, "resume");
 }
@@ -266,8 +288,8 @@ pause_row(void *arg, const struct queue_pause_view *v)
 			       ? json_string(dispatch_source_name(r->app->dispatch, v->source))
 			       : ctl_blob(v->name);
 
-	ctl_row(r, json_pack("{s:s,s:o,s:o,s:I}", "kind", ctl_pause_kind(v->kind), "name", name, "reason",
-			   ctl_blob(v->reason), "until_us",
+	ctl_row(r, json_pack("{s:s,s:o,s:o,s:o,s:I}", "kind", ctl_pause_kind(v->kind), "name", name, "site",
+			   ctl_blob(v->site), "reason", ctl_blob(v->reason), "until_us",
 			   (json_int_t)(v->until_us == INT64_MAX ? 0 : v->until_us)));
 	return true;
 }

@@ -91,6 +91,7 @@ ctl_reason(json_t *o, const struct queue_reason *reason, const char *source, con
 			reason->name, reason->klass));
 	set(o, "source", reason->sender.len > 0 ? ctl_blob(reason->sender) : json_string(source));
 	set(o, "site", ctl_blob(reason->site));
+	set(o, "at_site", json_boolean(reason->is_at_site));
 	set(o, "pool", ctl_blob(reason->pool));
 	set(o, "block", json_string(block));
 	set(o, "unit", json_string(is_rate ? ctl_units[reason->unit] : ""));

@@ -113,9 +113,10 @@ static const struct command {
 		mtactl_change},
 	{"delete", "", " FILTER [--reason TEXT]", "remove, tell nobody", CHANGE | OPT_REASON, 1, true, false,
 		mtactl_change},
-	{"pause", "", " KIND NAME | pause all", "no new attempts there", OPT_FOR | OPT_REASON, 2, false,
-		false, mtactl_pause_or_resume},
-	{"resume", "", " KIND NAME | resume all", "end a pause", 0, 2, false, false, mtactl_pause_or_resume},
+	{"pause", "", " KIND NAME | pause all", "no new attempts there", OPT_FOR | OPT_REASON | OPT_SITE, 2,
+		false, false, mtactl_pause_or_resume},
+	{"resume", "", " KIND NAME | resume all", "end a pause", OPT_SITE, 2, false, false,
+		mtactl_pause_or_resume},
 	{"set", "", " [LEVEL NAME SETTING=VALUE ...]", "a limit for a time; without: list them",
 		OPT_FOR | OPT_REASON | OPT_WATCH, 12, false, false, mtactl_set},
 	{"unset", "", " LEVEL NAME [SETTING ...]", "end that", 0, 12, false, false, mtactl_set},
@@ -156,14 +157,13 @@ usage(FILE *out)
 	      "        what looks: --limit N, 0 for all; --watch\n"
 	      "        rules: --provider P, or --domain D, --mx HOST; --phase PHASE; test: --file FILE\n"
 	      "LEVEL   lane, site, source, pool, stream, user, all, profile, warmup\n"
-	      "KIND    domain, site, source, job, user, stream, sender; pause: [--for 2h] [--reason TEXT]\n"
+	      "KIND    domain, site, source, job, user, stream, sender; the last four: [--site S];\n"
+	      "        pause: [--for 2h] [--reason TEXT]\n"
 	      "SETTING connections, connect-rate, rate, recipient-rate, byte-rate; of lanes and sites\n"
-	      "        messages-per-connection; of sites recipients-per-transaction. VALUE: 10/s,500/h or 20 "
-	      "or "
-	      "none\n"
-	      "        set: --for 2h | --for ever [--reason TEXT]; of a lane NAME is SOURCE SITE; of all "
-	      "there "
-	      "is none\n"
+	      "        messages-per-connection; of sites recipients-per-transaction.\n"
+	      "        VALUE: 10/s,500/h or 20 or none\n"
+	      "        set: --for 2h | --for ever [--reason TEXT]; of a lane NAME is SOURCE SITE; of all\n"
+	      "        there is none\n"
 	      "ACT     hold, release, skip, restart, finish: [--reason TEXT] [--yes]; without one, what to "
 	      "show:\n"
 	      "        [--source S] [--provider P] [--history] [--svg FILE] [--plain]\n"
@@ -383,7 +383,9 @@ check_words(const struct command *c, struct mtactl_options *o)
 		return false;
 	}
 	if (c->run == mtactl_pause_or_resume && o->word_count > 0 && !is_one_of(o->words[0], kind_name)) {
-		fprintf(stderr, "mtactl: %s takes domain, site, source, job or user and a name, or all%s\n",
+		fprintf(stderr,
+			"mtactl: %s takes domain, site, source, job, user, stream or sender and a name, or "
+			"all%s\n",
 			c->name, hint(words, sizeof(words), o->words[0], "", kind_name));
 		return false;
 	}

@@ -337,8 +337,8 @@ mtactl_pause_or_resume(struct mtactl *m, const struct mtactl_options *o)
 		return 2;
 	}
 	if (!all && o->word_count != 2) {
-		fprintf(stderr, "mtactl: %s domain|site|source|job|user NAME, or %s all\n", o->command,
-			o->command);
+		fprintf(stderr, "mtactl: %s domain|site|source|job|user|stream|sender NAME, or %s all\n",
+			o->command, o->command);
 		return 2;
 	}
 	r = mtactl_request(o->command, o);

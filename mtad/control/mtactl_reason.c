@@ -148,7 +148,9 @@ mtactl_reason_short(char *buf, size_t max, const json_t *row)
 		say(&w, "at %lld connections", (long long)mtactl_integer(row, "limit"));
 		say_owner(&w, row);
 	} else if (is(row, "why", "paused")) {
-		say(&w, "%s paused", mtactl_text(row, "level"));
+		say(&w, "%s paused%s%s", mtactl_text(row, "level"),
+			mtactl_is_true(row, "at_site") ? " at " : "",
+			mtactl_is_true(row, "at_site") ? mtactl_text(row, "site") : "");
 	} else if (is(row, "why", "down")) {
 		say(&w, "source down");
 	} else if (is(row, "why", "busy")) {
@@ -372,13 +374,16 @@ say_paused(struct words *w, const json_t *row, const struct mtactl_about *about)
 	const char *name =
 		strcmp(level, "source") == 0 ? mtactl_text(row, "source") : mtactl_text(row, "name");
 	const char *space = name[0] != '\0' ? " " : "";
+	bool at_site = mtactl_is_true(row, "at_site");
+	const char *site = at_site ? mtactl_text(row, "site") : "";
 	char when[64] = "it is resumed";
 
 	if (mtactl_integer(row, "until_us") != 0)
 		mtactl_when(when, sizeof(when), mtactl_integer(row, "until_us"), about->now_us);
-	say(w, "%s%s%s is paused until %s%s%s. `mtactl resume %s%s%s` ends that.",
-		strcmp(level, "all") == 0 ? "Everything" : level, space, name, when,
-		reason[0] != '\0' ? ": " : "", reason, level, space, name);
+	say(w, "%s%s%s is paused%s%s until %s%s%s. `mtactl resume %s%s%s%s%s` ends that.",
+		strcmp(level, "all") == 0 ? "Everything" : level, space, name, at_site ? " at " : "", site,
+		when, reason[0] != '\0' ? ": " : "", reason, level, space, name, at_site ? " --site " : "",
+		site);
 }
 
 static void

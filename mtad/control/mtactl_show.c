@@ -571,6 +571,7 @@ show_pauses(const struct mtactl *m, const struct mtactl_options *o, const json_t
 {
 	static const struct mtactl_column columns[] = {{"KIND", "kind", mtactl_write_text, false, 0, false},
 		{"NAME", "name", mtactl_write_text, false, 16, false},
+		{"SITE", "site", mtactl_write_text, false, 8, false},
 		{"LIFTS IN", "until_us", mtactl_write_until, true, 0, false},
 		{"REASON", "reason", mtactl_write_text, false, 20, false}};
 

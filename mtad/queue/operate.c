@@ -8,22 +8,45 @@
 #include "queue/dispatch_impl.h"
 #include "queue_sched_why.h"
 
+#include <assert.h>
 #include <event2/event.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-/* --- pauses on disk: "pause/KIND/NAME" -> times, reason --- */
+/* --- pauses on disk: "pause/KIND/NAME" -> times, reason; and a zero and NAME, when that is too long --- */
 
 struct pause_times {
 	int64_t made_us, until_us; /* wall clock; INT64_MAX: until it is ended */
 };
+enum { NOTE_NAME_MAX = 180, NOTE_NAME_KEPT = 160 };
 
-static int
-pause_name(char *buf, size_t max, enum queue_pause_kind kind, struct queue_blob name)
+/* A note's name may have 200 bytes: of a longer one its beginning, and a hash to tell it from others. */
+static struct queue_blob
+pause_name(char buf[256], enum queue_pause_kind kind, struct queue_blob name)
 {
-	return snprintf(buf, max, "pause/%d/%.*s", (int)kind, (int)(name.len < 180 ? name.len : 180),
-		(const char *)name.ptr);
+	size_t len = (size_t)snprintf(buf, 256, "pause/%d/", (int)kind);
+	size_t kept = name.len <= NOTE_NAME_MAX ? name.len : NOTE_NAME_KEPT;
+	uint64_t h = UINT64_C(14695981039346656037); /* FNV-1a */
+
+	if (kept > 0)
+		memcpy(buf + len, name.ptr, kept);
+	len += kept;
+	for (size_t i = kept; i < name.len; i++)
+		h = (h ^ ((const unsigned char *)name.ptr)[i]) * UINT64_C(1099511628211);
+	if (kept < name.len)
+		len += (size_t)snprintf(buf + len, 256 - len, "#%016llx", (unsigned long long)h);
+	return (struct queue_blob){buf, len};
+}
+
+struct queue_blob
+dispatch_at_site(char *buf, size_t max, struct queue_blob name, struct queue_blob site)
+{
+	assert(name.len + 1 + site.len <= max);
+	memcpy(buf, name.ptr, name.len);
+	buf[name.len] = '\0';
+	memcpy(buf + name.len + 1, site.ptr, site.len);
+	return (struct queue_blob){buf, name.len + 1 + site.len};
 }
 
 static struct note *
@@ -80,10 +103,9 @@ dispatch_last_notes(struct dispatch *d)
 
 /* Without memory the pause holds until the next restart. */
 static void
-note_pause(struct dispatch *d, const char *name, int name_len, const void *value, size_t value_len)
+note_pause(struct dispatch *d, struct queue_blob name, const void *value, size_t value_len)
 {
-	(void)dispatch_post_note(
-		d, (struct queue_blob){name, (size_t)name_len}, (struct queue_blob){value, value_len}, NULL);
+	(void)dispatch_post_note(d, name, (struct queue_blob){value, value_len}, NULL);
 }
 
 static bool
@@ -101,53 +123,40 @@ apply_pause(struct dispatch *d, enum queue_pause_kind kind, struct queue_blob na
 	return queue_sched_pause(d->sched, kind, name, number, until_us, reason, dispatch_now(d)) == QUEUE_OK;
 }
 
-struct pause_question {
-	enum queue_pause_kind kind;
-	struct queue_blob name;
-	uint32_t source;
-	int64_t until_us;
-};
-
-static bool
-ask_pause(void *arg, const struct queue_pause_view *v)
-{
-	struct pause_question *q = arg;
-
-	if (v->kind != q->kind || v->source != q->source || v->name.len != q->name.len ||
-		(q->name.len > 0 && memcmp(v->name.ptr, q->name.ptr, q->name.len) != 0))
-		return true;
-	q->until_us = v->until_us;
-	return false;
-}
-
 int64_t
 dispatch_paused_until(struct dispatch *d, enum queue_pause_kind kind, struct queue_blob name)
 {
-	struct pause_question q = {.kind = kind, .name = name};
+	struct queue_pause_view v = {.until_us = 0};
+	uint32_t number = 0;
 
 	if (kind == QUEUE_PAUSE_SOURCE) {
-		if (!pace_source_number(d->settings.pace, name.ptr, name.len, &q.source))
+		if (!pace_source_number(d->settings.pace, name.ptr, name.len, &number))
 			return 0;
-		q.name.len = 0;
+		name.len = 0;
 	}
-	queue_sched_each_pause(d->sched, ask_pause, &q);
-	return q.until_us;
+	(void)queue_sched_pause_find(d->sched, kind, name, number, &v);
+	return v.until_us;
 }
 
 bool
 dispatch_pause(struct dispatch *d, enum queue_pause_kind kind, struct queue_blob name, int64_t until_us,
 	struct queue_blob reason)
 {
-	char note[256], value[PAUSE_NOTE_MAX];
-	int len = pause_name(note, sizeof(note), kind, name);
+	char note[256], value[PAUSE_NOTE_MAX + 1 + DISPATCH_PAUSE_NAME_MAX];
 	const struct pause_times times = {dispatch_now(d), until_us};
-	size_t room = sizeof(value) - sizeof(times), words = reason.len < room ? reason.len : room;
+	size_t room = PAUSE_NOTE_MAX - sizeof(times), len = reason.len < room ? reason.len : room;
 
-	if (!apply_pause(d, kind, name, until_us, reason))
+	if (name.len > DISPATCH_PAUSE_NAME_MAX || !apply_pause(d, kind, name, until_us, reason))
 		return false;
 	memcpy(value, &times, sizeof(times));
-	memcpy(value + sizeof(times), reason.ptr, words);
-	note_pause(d, note, len, value, sizeof(times) + words);
+	memcpy(value + sizeof(times), reason.ptr, len);
+	len += sizeof(times);
+	if (name.len > NOTE_NAME_MAX) {
+		value[len++] = '\0';
+		memcpy(value + len, name.ptr, name.len);
+		len += name.len;
+	}
+	note_pause(d, pause_name(note, kind, name), value, len);
 	dispatch_wake(d);
 	return true;
 }
@@ -156,10 +165,9 @@ bool
 dispatch_resume(struct dispatch *d, enum queue_pause_kind kind, struct queue_blob name)
 {
 	char note[256];
-	int len = pause_name(note, sizeof(note), kind, name);
 	uint32_t number = 0;
 
-	note_pause(d, note, len, NULL, 0);
+	note_pause(d, pause_name(note, kind, name), NULL, 0);
 	if (kind == QUEUE_PAUSE_SOURCE) {
 		if (!pace_source_number(d->settings.pace, name.ptr, name.len, &number))
 			return false;
@@ -221,15 +229,22 @@ dispatch_restore_pause(void *arg, struct queue_blob name, struct queue_blob valu
 	const char *kind = (const char *)name.ptr + 6;
 	int64_t now_us = dispatch_now(d);
 	struct pause_times times;
+	const char *zero;
 
 	if (name.len < 8 || kind[1] != '/' || !read_times(&value, &times))
 		return true;
+	name = (struct queue_blob){kind + 2, name.len - 8};
+	if (value.len > 0 && (zero = memchr(value.ptr, '\0', value.len)) != NULL) {
+		size_t words = (size_t)(zero - (const char *)value.ptr);
+
+		name = (struct queue_blob){zero + 1, value.len - words - 1};
+		value.len = words;
+	}
 	/* J4: made by a clock that was ahead; it has its length from now on. */
 	if (times.made_us > now_us && times.until_us != INT64_MAX)
 		times.until_us -= times.made_us - now_us;
 	if (times.until_us > now_us)
-		(void)apply_pause(d, (enum queue_pause_kind)(kind[0] - '0'),
-			(struct queue_blob){kind + 2, name.len - 8}, times.until_us, value);
+		(void)apply_pause(d, (enum queue_pause_kind)(kind[0] - '0'), name, times.until_us, value);
 	return true;
 }
 

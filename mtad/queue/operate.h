@@ -26,8 +26,9 @@ bool dispatch_is_backlogged(const struct dispatch *d);
 uint64_t dispatch_hold(struct dispatch *d, const struct queue_filter *f, bool hold);
 uint64_t dispatch_holds_posted(const struct dispatch *d);
 uint64_t dispatch_retry(struct dispatch *d, const struct queue_filter *f);
-/* Kept across restarts. `name` is of a domain, site, source, job or user. False: unknown source or no memory.
- */
+/* Kept across restarts. `name` is as of queue_sched_pause(), but the source's own for a source, and has
+ * DISPATCH_PAUSE_NAME_MAX bytes at most. False: unknown source or no memory. */
+enum { DISPATCH_PAUSE_NAME_MAX = 1024 };
 bool dispatch_pause(struct dispatch *d, enum queue_pause_kind kind, struct queue_blob name, int64_t until_us,
 	struct queue_blob reason);
 bool dispatch_resume(struct dispatch *d, enum queue_pause_kind kind, struct queue_blob name);
@@ -39,6 +40,8 @@ bool dispatch_override(struct dispatch *d, struct override *items, size_t count)
 bool dispatch_lift(struct dispatch *d, bool (*drop)(const void *arg, const struct override *o),
 	const void *arg, const char *who);
 const struct overrides *dispatch_overrides(const struct dispatch *d);
+/* The name of a pause that is for this site alone; there must be room for both and a byte. */
+struct queue_blob dispatch_at_site(char *buf, size_t max, struct queue_blob name, struct queue_blob site);
 /* What an operator does with a warm-up; words (who, why) are kept. False: no such warm-up, or nothing to do.
  */
 bool dispatch_warmup(struct dispatch *d, struct queue_blob source, struct queue_blob group,

@@ -74,9 +74,19 @@ counter_of(struct react *r, const char *key, size_t len, const struct conf_rule_
 	return c;
 }
 
+/* A reply and where it came from. */
+struct cause {
+	const struct outbound *outbound;
+	const struct job_rules *rules;
+	const char *source, *site;
+	const struct queue_message *message; /* NULL: it was about none */
+	struct queue_blob reply;
+	int64_t begun_us;
+};
+
 /* Whether with this reply there are enough of them. */
 static bool
-is_enough(struct react *r, const struct conf_rule *rule, const struct job *job, int64_t now_us)
+is_enough(struct react *r, const struct conf_rule *rule, const struct cause *cause, int64_t now_us)
 {
 	char key[3 * 256];
 	struct counter *c;
@@ -86,7 +96,7 @@ is_enough(struct react *r, const struct conf_rule *rule, const struct job *job, 
 		return true;
 	if (++r->since_sweep >= SWEEP_EVERY)
 		sweep(r, now_us);
-	len = snprintf(key, sizeof(key), "%.255s %.255s %.250s", rule->name, job->source, job->site);
+	len = snprintf(key, sizeof(key), "%.255s %.255s %.250s", rule->name, cause->source, cause->site);
 	if ((c = counter_of(r, key, (size_t)len, &rule->actions)) == NULL)
 		return true;
 	c->last_us = now_us;
@@ -97,52 +107,55 @@ is_enough(struct react *r, const struct conf_rule *rule, const struct job *job, 
 
 /* Never shorter than a pause that is there already. */
 static void
-pause_for(struct dispatch *d, enum queue_pause_kind kind, const char *name, int64_t us, const char *why)
+pause_for(struct dispatch *d, enum queue_pause_kind kind, struct queue_blob name, int64_t us, const char *why)
 {
-	struct queue_blob text = dispatch_text(name);
 	int64_t until_us = dispatch_now(d) + us;
 
-	if (text.len == 0 || dispatch_paused_until(d, kind, text) >= until_us)
+	if (us == 0 || name.len == 0 || dispatch_paused_until(d, kind, name) >= until_us)
 		return;
-	(void)dispatch_pause(d, kind, text, until_us, dispatch_text(why));
+	(void)dispatch_pause(d, kind, name, until_us, dispatch_text(why));
 }
 
 static void
-pause_scopes(struct dispatch *d, const struct job *job, const int64_t *pause_us, const char *why)
+pause_scopes(struct dispatch *d, const struct cause *cause, const int64_t *pause_us, const char *why)
 {
-	const struct queue_message *m = job->message != NULL ? &job->message->meta : NULL;
-	char name[600];
+	const struct queue_message *m = cause->message;
+	char name[600], at_site[DISPATCH_PAUSE_NAME_MAX];
+	struct queue_blob site = dispatch_text(cause->site), whose;
 	const char *at;
 
-	if (pause_us[CONF_SCOPE_SITE] > 0)
-		pause_for(d, QUEUE_PAUSE_SITE, job->site, pause_us[CONF_SCOPE_SITE], why);
-	if (pause_us[CONF_SCOPE_SOURCE] > 0)
-		pause_for(d, QUEUE_PAUSE_SOURCE, job->source, pause_us[CONF_SCOPE_SOURCE], why);
+	pause_for(d, QUEUE_PAUSE_SITE, site, pause_us[CONF_SCOPE_SITE], why);
+	pause_for(d, QUEUE_PAUSE_SOURCE, dispatch_text(cause->source), pause_us[CONF_SCOPE_SOURCE], why);
+	/* What one site says of a stream or a sender is not the affair of the others. */
 	if (m != NULL && pause_us[CONF_SCOPE_STREAM] > 0) {
 		snprintf(name, sizeof(name), "%.*s/%.*s/%s", (int)m->user.len, (const char *)m->user.ptr,
 			(int)m->job.len, (const char *)m->job.ptr, queue_class_text(m->klass));
-		pause_for(d, QUEUE_PAUSE_STREAM, name, pause_us[CONF_SCOPE_STREAM], why);
+		whose = dispatch_at_site(at_site, sizeof(at_site), dispatch_text(name), site);
+		pause_for(d, QUEUE_PAUSE_STREAM, whose, pause_us[CONF_SCOPE_STREAM], why);
 	}
 	if (m != NULL && pause_us[CONF_SCOPE_SENDER] > 0 && m->sender.len > 0) {
 		dispatch_blob_text(name, sizeof(name), m->sender);
-		if ((at = strrchr(name, '@')) != NULL)
-			pause_for(d, QUEUE_PAUSE_SENDER, at + 1, pause_us[CONF_SCOPE_SENDER], why);
+		if ((at = strrchr(name, '@')) == NULL || at[1] == '\0')
+			return;
+		whose = dispatch_at_site(at_site, sizeof(at_site), dispatch_text(at + 1), site);
+		pause_for(d, QUEUE_PAUSE_SENDER, whose, pause_us[CONF_SCOPE_SENDER], why);
 	}
 }
 
 static void
-act(struct dispatch *d, const struct job *job, const struct conf *conf, uint32_t n)
+act(struct dispatch *d, const struct cause *cause, uint32_t n)
 {
+	const struct conf *conf = cause->outbound->conf;
 	const struct conf_rule *rule = &conf->rules[n];
 	const struct conf_rule_actions *a = &rule->actions;
 	struct queue_reaction reaction = {
-		.begun_us = job->started_us,
+		.begun_us = cause->begun_us,
 		.pause_us = a->pause_us[CONF_SCOPE_LANE],
 		.keep = (uint32_t)(a->slow_ppm / 1000),
 		.profile_us = a->duration_us,
 	};
 	char why[2 * QUEUE_NAME_MAX + REPLY_SHOWN], escaped[4 * REPLY_SHOWN], words[RULES_WORDS_MAX];
-	struct queue_blob reply = job->rcpt_count > 0 ? job_reply(job, 0) : (struct queue_blob){"", 0};
+	struct queue_blob reply = cause->reply;
 	size_t shown = reply.len < REPLY_SHOWN ? reply.len : REPLY_SHOWN;
 
 	snprintf(why, sizeof(why), "rule %.100s: %.*s", rule->name, (int)shown, (const char *)reply.ptr);
@@ -152,11 +165,11 @@ act(struct dispatch *d, const struct job *job, const struct conf *conf, uint32_t
 	rules_say(conf, n, words, sizeof(words));
 	log_event(d->log, a->has_alert ? LOG_EVENT_rule_alert : LOG_EVENT_rule,
 		"rule=%s at=%s source=%s site=%s does=\"%s\" note=\"%s\" text=\"%s\"", rule->name, rule->at,
-		job->source, job->site, words, rule->note,
+		cause->source, cause->site, words, rule->note,
 		log_escape(escaped, sizeof(escaped), reply.ptr, shown));
 	/* A profile that a reload took away meanwhile slows nobody any more. */
-	(void)queue_sched_react(d->sched, job->outbound->session, &reaction, dispatch_now(d));
-	pause_scopes(d, job, a->pause_us, why);
+	(void)queue_sched_react(d->sched, cause->outbound->session, &reaction, dispatch_now(d));
+	pause_scopes(d, cause, a->pause_us, why);
 }
 
 /* It slows or stops something, or somebody wants to know. */
@@ -169,17 +182,31 @@ has_effect(const struct conf_rule_actions *a)
 	return a->profile >= 0 || a->slow_ppm > 0 || a->has_alert;
 }
 
+static void
+react(struct dispatch *d, const struct cause *cause)
+{
+	for (uint16_t i = 0; i < cause->rules->count; i++) {
+		const struct conf_rule *rule = &cause->outbound->conf->rules[cause->rules->items[i]];
+
+		if (has_effect(&rule->actions) && is_enough(d->react, rule, cause, dispatch_now(d)))
+			act(d, cause, cause->rules->items[i]);
+	}
+}
+
 void
 dispatch_react(struct dispatch *d, const struct job *job)
 {
-	const struct conf *conf = job->outbound->conf;
+	const struct cause cause = {
+		.outbound = job->outbound,
+		.rules = &job->rules,
+		.source = job->source,
+		.site = job->site,
+		.message = job->message != NULL ? &job->message->meta : NULL,
+		.reply = job->rcpt_count > 0 ? job_reply(job, 0) : (struct queue_blob){"", 0},
+		.begun_us = job->started_us,
+	};
 
-	for (uint16_t i = 0; i < job->rules.count; i++) {
-		const struct conf_rule *rule = &conf->rules[job->rules.items[i]];
-
-		if (has_effect(&rule->actions) && is_enough(d->react, rule, job, dispatch_now(d)))
-			act(d, job, conf, job->rules.items[i]);
-	}
+	react(d, &cause);
 }
 
 /* --- life --- */

@@ -5,6 +5,8 @@
  * react - what rules make of replies once they came often enough: lanes, sites, sources, streams and senders
  * are slowed or paused
  *
+ * A reply to a message pauses streams and senders at its site alone.
+ *
  * A reply counts once for each transaction, in the lane it came from; "3 in 10m" is three transactions.
  *
  * Owner    the queue thread. Memory: a counter for each (rule, lane) that counts at present, some 200 bytes;

@@ -432,8 +432,8 @@ say(struct words *w, const char *format, ...)
 void
 rules_say(const struct conf *conf, uint32_t rule, char *buf, size_t max)
 {
-	static const char *const scopes[CONF_SCOPE_COUNT] = {
-		"the lane", "the site", "the source", "the stream", "the sender's domain"};
+	static const char *const scopes[CONF_SCOPE_COUNT] = {"the lane", "the site", "the source",
+		"the stream at the site", "the sender's domain at the site"};
 	const struct conf_rule *r = &conf->rules[rule];
 	const struct conf_rule_actions *a = &r->actions;
 	struct words w = {buf, max, 0};

@@ -114,11 +114,36 @@ test_restored_pauses(void **state)
 	}
 }
 
+/* A name longer than a note's stands behind the reason. */
+static void
+test_long_name(void **state)
+{
+	struct queue_sched_conf sc = {.policy = no_policy, .random = no_chance};
+	const int64_t at_us[2] = {NOW - HOUR, NOW + HOUR};
+	const char text[] = "mending\0a.test";
+	char value[sizeof(at_us) + sizeof(text) - 1];
+	struct dispatch d = {.clock = &fake_clock};
+	struct fake_sources fake = {0};
+	struct found found = {0};
+
+	memcpy(value, at_us, sizeof(at_us));
+	memcpy(value + sizeof(at_us), text, sizeof(text) - 1);
+	fake_sources_default(&fake, 0, &sc);
+	assert_int_equal(queue_sched_create(&sc, &d.sched), 0);
+	assert_true(dispatch_restore_pause(
+		&d, BLOB("pause/1/a.t#0123456789abcdef"), (struct queue_blob){value, sizeof(value)}));
+	queue_sched_each_pause(d.sched, on_pause, &found);
+	assert_int_equal(found.count, 1);
+	assert_string_equal(found.reason, "mending");
+	queue_sched_destroy(&d.sched);
+}
+
 int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_restored_pauses),
+		cmocka_unit_test(test_long_name),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
