@@ -209,7 +209,7 @@ pause_site(struct ctl_request *r, int kind, char buf[DISPATCH_PAUSE_NAME_MAX], s
 		return !ctl_error(r,
 			"--site goes with job, user, stream or sender, not with %s; "
 			"mtactl pause site %s stops all mail to it",
-			pause_kinds[kind], ctl_arg(r, "site"));
+			ctl_pause_kind((enum queue_pause_kind)kind), ctl_arg(r, "site"));
 	*name = dispatch_at_site(buf, DISPATCH_PAUSE_NAME_MAX, *name, site);
 	return true;
 }

@@ -45,6 +45,7 @@ struct deliver_session {
 	const char *host;
 	unsigned faults; /* of the present host */
 	bool was_ready;
+	bool has_told_421;   /* the reply that ended it is in the verdict of a recipient */
 	bool is_helo_only;   /* this connection is the second to the address, which broke on EHLO */
 	bool is_sites_fault; /* an address of the site failed */
 	bool is_hindered; /* this machine lacked what one of them needed: a local address, a port, a route */

@@ -43,6 +43,8 @@ struct outbound {
 	int local_error; /* with ready and closed: the errno of what this machine lacked; 0: nothing */
 	enum queue_session_end end; /* with closed */
 	char why[160];              /* with closed */
+	struct job_rules
+		rules_at_end; /* with closed: that hold for the 421 in `why`, which no recipient was told */
 };
 
 /* The io thread's end: unrefs and frees. */

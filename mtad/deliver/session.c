@@ -423,11 +423,14 @@ on_engine_down(struct deliver_session *s, const struct smtp_client_fact *fact)
 		learn(s, s->host,
 			(s->faults & HOSTS_NO_OVERLAP) != 0 || !s->o->can_overlap ? HOSTS_NO_PIPELINING
 										  : HOSTS_NO_OVERLAP);
+	verdict_decide(&in, &v);
 	if (s->was_ready) {
+		/* RFC 5321 3.8: the site closes, maybe while the connection rests. Rules see it once. */
+		if (fact->reply.code == 421 && !s->has_told_421)
+			s->o->rules_at_end = v.rules;
 		session_end(s, words);
 		return;
 	}
-	verdict_decide(&in, &v);
 	if (fact->phase == SMTP_PHASE_AUTH && in.code >= 500)
 		log_event(s->d->conf.log, LOG_EVENT_login_refused, "site=%s host=%s peer=%s code=%u",
 			s->o->route->site, s->host, s->peer_ip, (unsigned)in.code);
@@ -457,6 +460,7 @@ pump(struct deliver_session *s, struct smtp_slice *in)
 			on_ready(s);
 			break;
 		case SMTP_CLIENT_RESULT:
+			s->has_told_421 = s->has_told_421 || fact.reply.code == 421;
 			transfer_result(fact.mail->user, &fact);
 			break;
 		case SMTP_CLIENT_MAIL_DONE:

@@ -7,6 +7,7 @@
 #include "queue/dispatch_impl.h"
 
 #include "deliver/outbound.h"
+#include "queue/react.h"
 #include "route/route.h"
 
 #include <stdio.h>
@@ -77,6 +78,7 @@ void
 dispatch_on_closed(struct dispatch *d, struct outbound *o)
 {
 	o->is_closed = true;
+	dispatch_react_to_end(d, o);
 	queue_sched_session_ends(d->sched, o->session);
 	dispatch_suspect_source(d, o);
 	dispatch_release_if_over(d, o);

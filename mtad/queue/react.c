@@ -209,6 +209,21 @@ dispatch_react(struct dispatch *d, const struct job *job)
 	react(d, &cause);
 }
 
+void
+dispatch_react_to_end(struct dispatch *d, const struct outbound *o)
+{
+	const struct cause cause = {
+		.outbound = o,
+		.rules = &o->rules_at_end,
+		.source = o->conf->sources[o->source].name,
+		.site = o->route->site,
+		.reply = dispatch_text(o->why),
+		.begun_us = dispatch_now(d),
+	};
+
+	react(d, &cause);
+}
+
 /* --- life --- */
 
 struct react *

@@ -4,6 +4,7 @@ import datetime
 import re
 
 import pytest
+from test_tls import Peer
 from tools import gives, running, wait_for
 
 SCRIPT = '''
@@ -112,3 +113,49 @@ def test_long_names_outlive_a_kill():
             wait_for("the pauses", lambda: sorted(paused(w)) == [("job", job, site) for site in left])
             if left:
                 w.ctl("resume", "job", job, "--site", left[0])
+
+
+ANSWERS = {"EHLO": "250 peer\r\n", "MAIL": "250 ok\r\n", "RCPT": "250 ok\r\n", "DATA": "354 go\r\n", ".": "250 ok\r\n"}
+
+
+def end_of_session(how):
+    """A site that takes a message and says 421 then: at once, to the next command, or to QUIT."""
+    def serve(peer, connection):
+        connection.sendall(b"220 peer\r\n")
+        in_data, is_over = False, False
+        for line in connection.makefile("rb"):
+            verb = "." if in_data else line.split()[0].decode().upper()
+            if in_data and line != b".\r\n":
+                continue
+            peer.heard.append(verb)
+            if is_over:
+                connection.sendall(b"421 4.7.0 you have sent too much\r\n")
+                return
+            in_data, is_over = verb == "DATA", verb == "."
+            connection.sendall(ANSWERS[verb].encode())
+            if is_over and how == "idle":
+                connection.sendall(b"421 4.7.0 you have sent too much\r\n")
+                return
+    return serve
+
+
+@pytest.mark.parametrize("how, phase", [("idle", "idle"), ("quit", "idle"), ("mail", "mail"), ("idle", "rcpt")])
+def test_a_421_that_no_message_is_told(how, phase):
+    peer = Peer(end_of_session(how))
+    rule = f"rule enough {{ phase = {phase}  text = 'sent too much'  slow = 50%  pause = {{ \"site 1h\", \"stream 1h\" }} }}\n"
+    delivery = "pipelining = no  connections = 1  " + ("idle = 0s" if how == "quit" else "idle = 1m")
+    with running(delivery=delivery, blocks=peer.route() + "\n" + rule) as w:
+        w.send("s@x.test", ["r1@a.test"])
+        gives(w, "r1@a.test")
+        if how == "mail":
+            w.send("s@x.test", ["r2@a.test"])
+        wait_for("the end of the session", lambda: " session_down " in w.log_text())
+        w.ctl("status")  # what the end led to is done by now
+        fired = re.findall(r' rule rule=enough at=\S+ source=\S+ site=(\S+) does=.* text="421 4.7.0 you have sent too much"\n', w.log_text())
+        if phase == "rcpt":
+            assert fired == [] and paused(w) == []
+            return
+        wait_for("the pause", lambda: paused(w))
+        (site,) = re.findall(r" rule rule=enough at=\S+ source=\S+ site=(\S+) does=", w.log_text())
+        assert paused(w) == [("site", site, "")], "a stream is of a message, and there was none"
+        assert [r["type"] for r in w.rows() if r["rcpt"] == "r2@a.test" and r["type"] != "r"] == [], "its message was not tried"
