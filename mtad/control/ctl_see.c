@@ -12,6 +12,7 @@
 #include "report/event.h"
 #include "report/report.h"
 #include "route/route.h"
+#include "shape/rules.h"
 #include "shape/source.h"
 
 #include <stdio.h>
@@ -104,6 +105,21 @@ status_dns(const struct route *route)
 		ctl_number(d.in_flight));
 }
 
+/* Of rules whose expressions took too many steps. */
+static json_t *
+status_rules(const struct rules *rules)
+{
+	const struct conf *c = rules_conf(rules);
+	json_t *rows = json_array();
+
+	for (uint32_t n = 0; n < c->rule_count; n++)
+		if (rules_gave_up(rules, n) > 0)
+			(void)json_array_append_new(
+				rows, json_pack("{s:s,s:s,s:I}", "rule", c->rules[n].name, "at",
+					      c->rules[n].at, "count", ctl_number(rules_gave_up(rules, n))));
+	return rows;
+}
+
 /* In the queue thread. */
 static bool
 status_schedule(struct ctl_request *r)
@@ -136,6 +152,7 @@ status_schedule(struct ctl_request *r)
 	set(o, "pauses", json_integer(pauses));
 	set(o, "overrides", json_integer(ctl_number(dispatch_overrides(a->dispatch)->count)));
 	set(o, "sources", status_sources(a->dispatch));
+	set(o, "rules_gave_up", status_rules(dispatch_rules(a->dispatch)));
 	set(o, "sessions", status_sessions(a));
 	set(o, "dns", status_dns(dispatch_route(a->dispatch)));
 	set(o, "memory_bytes", json_integer(atomic_load(&a->memory.used_bytes)));

@@ -136,6 +136,22 @@ status_sources(const struct mtactl *m, const json_t *sources)
 		(long long)degraded);
 }
 
+/* Rules that do not do what they say. */
+static void
+status_rules(const struct mtactl *m, const json_t *rows)
+{
+	const json_t *row;
+	size_t i;
+
+	json_array_foreach(rows, i, row)
+	{
+		line(m, i == 0 ? "rules" : "",
+			"%s%s (%s) gave up %lld times: its expression takes too many steps%s", mtactl_red(m),
+			mtactl_text(row, "rule"), mtactl_text(row, "at"),
+			(long long)mtactl_integer(row, "count"), mtactl_plain(m));
+	}
+}
+
 static void
 show_status(const struct mtactl *m, const struct mtactl_options *o, const json_t *answer)
 {
@@ -171,6 +187,7 @@ show_status(const struct mtactl *m, const struct mtactl_options *o, const json_t
 		line(m, "pauses", "%lld (mtactl pauses)", (long long)mtactl_integer(s, "pauses"));
 	if (mtactl_integer(s, "overrides") > 0)
 		line(m, "overrides", "%lld (mtactl set)", (long long)mtactl_integer(s, "overrides"));
+	status_rules(m, json_object_get(s, "rules_gave_up"));
 	if (mtactl_integer(spool, "quarantined") > 0)
 		line(m, "quarantine", "%s%lld damaged recipients set aside%s", mtactl_red(m),
 			(long long)mtactl_integer(spool, "quarantined"), mtactl_plain(m));

@@ -648,6 +648,12 @@ on_letter(void *arg, struct letter *l)
 	}
 }
 
+const struct rules *
+dispatch_rules(const struct dispatch *d)
+{
+	return d->rules;
+}
+
 struct queue_sched *
 dispatch_sched(struct dispatch *d)
 {

@@ -22,6 +22,7 @@
 struct dispatch;
 struct quotas;
 struct route;
+struct rules;
 
 struct dispatch_conf {
 	const struct clock *clock;
@@ -53,6 +54,7 @@ void dispatch_stop(struct dispatch *d);
 /* Nothing is leased, no session is open, and nothing waits for the spool; after dispatch_stop() the last
  * counts are on disk too. */
 bool dispatch_is_idle(struct dispatch *d);
+const struct rules *dispatch_rules(const struct dispatch *d);
 struct queue_sched *dispatch_sched(struct dispatch *d);
 struct route *dispatch_route(struct dispatch *d);
 const struct conf *dispatch_current_conf(struct dispatch *d);

@@ -182,9 +182,22 @@ has_effect(const struct conf_rule_actions *a)
 	return a->profile >= 0 || a->slow_ppm > 0 || a->has_alert;
 }
 
+/* Such a rule does not hold for the replies it was written for. */
+static void
+tell_who_gave_up(struct dispatch *d, struct rules *rules)
+{
+	const struct conf *conf = rules_conf(rules);
+	int64_t n;
+
+	while ((n = rules_gave_up_next(rules, dispatch_now(d))) >= 0)
+		log_event(d->log, LOG_EVENT_rule_gave_up, "rule=%s at=%s count=%llu", conf->rules[n].name,
+			conf->rules[n].at, (unsigned long long)rules_gave_up(rules, (uint32_t)n));
+}
+
 static void
 react(struct dispatch *d, const struct cause *cause)
 {
+	tell_who_gave_up(d, cause->outbound->rules);
 	for (uint16_t i = 0; i < cause->rules->count; i++) {
 		const struct conf_rule *rule = &cause->outbound->conf->rules[cause->rules->items[i]];
 

@@ -19,6 +19,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define TELL_AGAIN_US (INT64_C(3600) * 1000000)
+
 struct rule_list {
 	uint32_t *rules;
 	uint32_t count;
@@ -36,6 +38,14 @@ struct rules {
 	size_t text_count;
 	uint32_t *all_lists;
 	_Atomic uint64_t gave_up;
+	struct patience *patience; /* of each rule */
+	uint64_t looked;           /* gave_up when rules_gave_up_next() went through all */
+};
+/* How often its expressions gave up, and when that was told last. */
+struct patience {
+	_Atomic uint64_t gave_up;
+	uint64_t told;
+	int64_t told_us;
 };
 
 /* --- making it --- */
@@ -151,6 +161,7 @@ rules_unref(struct rules *r)
 	free(r->texts);
 	free(r->all_lists);
 	free(r->of_providers);
+	free(r->patience);
 	conf_unref(r->conf);
 	free(r);
 }
@@ -164,7 +175,8 @@ rules_create(const struct conf *conf)
 		return NULL;
 	atomic_init(&r->refs, 1);
 	r->conf = conf_ref(conf);
-	if (!compile_texts(r) || !make_lists(r)) {
+	r->patience = calloc(conf->rule_count + 1, sizeof(*r->patience));
+	if (r->patience == NULL || !compile_texts(r) || !make_lists(r)) {
 		rules_unref(r);
 		return NULL;
 	}
@@ -172,9 +184,30 @@ rules_create(const struct conf *conf)
 }
 
 uint64_t
-rules_gave_up(const struct rules *r)
+rules_gave_up(const struct rules *r, uint32_t rule)
 {
-	return atomic_load_explicit(&r->gave_up, memory_order_relaxed);
+	return atomic_load_explicit(&r->patience[rule].gave_up, memory_order_relaxed);
+}
+
+int64_t
+rules_gave_up_next(struct rules *r, int64_t now_us)
+{
+	uint64_t total = atomic_load_explicit(&r->gave_up, memory_order_relaxed);
+
+	if (total == r->looked)
+		return -1;
+	for (size_t n = 0; n < r->conf->rule_count; n++) {
+		struct patience *p = &r->patience[n];
+		uint64_t count = atomic_load_explicit(&p->gave_up, memory_order_relaxed);
+
+		if (count == p->told || (p->told > 0 && llabs(now_us - p->told_us) < TELL_AGAIN_US))
+			continue;
+		p->told = count;
+		p->told_us = now_us;
+		return (int64_t)n;
+	}
+	r->looked = total;
+	return -1;
 }
 
 /* --- matching --- */
@@ -248,9 +281,11 @@ has_text(struct walk *w, uint32_t n)
 
 		if (result == PATTERN_YES)
 			return true;
-		if (result == PATTERN_GAVE_UP)
+		if (result == PATTERN_GAVE_UP) {
+			atomic_fetch_add_explicit(&w->r->patience[n].gave_up, 1, memory_order_relaxed);
 			atomic_fetch_add_explicit(
 				&((struct rules *)(uintptr_t)w->r)->gave_up, 1, memory_order_relaxed);
+		}
 	}
 	return count == 0;
 }

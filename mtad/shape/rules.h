@@ -10,7 +10,7 @@
  * Owner    counted, one for a configuration; it holds a reference to that.
  * Memory   the compiled expressions, for as long as it lives; matching takes some KB for the time of the
  *          call.
- * Thread   never changes: match from any thread at the same time. The counter is relaxed.
+ * Thread   never changes: match from any thread at the same time. The counters are relaxed.
  * Fails    rules_create: NULL without memory. Expressions are right, conf has checked them. Matching cannot
  *          fail: a rule whose expression gives up (see base/pattern.h) does not hold, and is counted.
  */
@@ -54,8 +54,10 @@ void rules_match(const struct rules *r, const struct rules_reply *in, struct rul
 /* Whether a rule is for replies of this provider (or RULES_PROVIDER_NONE): for it by name, or for every site.
  */
 bool rules_is_for(const struct conf *conf, uint32_t rule, int provider);
-/* Expressions that gave up since it was made. */
-uint64_t rules_gave_up(const struct rules *r);
+/* How often expressions of this rule gave up since all were made: they took too many steps. */
+uint64_t rules_gave_up(const struct rules *r, uint32_t rule);
+/* A rule of which that is news, each once an hour; -1: none. The queue thread alone asks. */
+int64_t rules_gave_up_next(struct rules *r, int64_t now_us);
 
 /* What the expressions are matched against: code, blank, text. Lines are joined by blanks, and the enhanced
  * code stands once, in front: sites write it on every line. Returns the length; no NUL behind it. */

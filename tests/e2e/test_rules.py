@@ -159,3 +159,18 @@ def test_a_421_that_no_message_is_told(how, phase):
         (site,) = re.findall(r" rule rule=enough at=\S+ source=\S+ site=(\S+) does=", w.log_text())
         assert paused(w) == [("site", site, "")], "a stream is of a message, and there was none"
         assert [r["type"] for r in w.rows() if r["rcpt"] == "r2@a.test" and r["type"] != "r"] == [], "its message was not tried"
+
+
+def test_an_expression_that_gives_up():
+    script = f'site big {{ domains = {{ "big.test" }} rule {{ on = rcpt reply = "451 {"a" * 60}!" }} }}\n'
+    with running(script, blocks="rule fine { text = 'nothing'  note = x }\nrule slow-one { text = '(a|aa)+$'  retry = 1h }\n") as w:
+        assert w.ctl("status", "--json")["summary"]["rules_gave_up"] == []
+        for n in range(3):
+            w.send("s@x.test", [f"r{n}@big.test"])
+            gives(w, f"r{n}@big.test", "t")
+        told = wait_for("it is told", lambda: re.findall(r" warn rule_gave_up rule=(\S+) at=(\S+):(\d+) count=\d+\n", w.log_text()))
+        config = (w.dir / "mtad.conf").read_text().splitlines()
+        assert [t[0] for t in told] == ["slow-one"] and config[int(told[0][2]) - 1].startswith("rule slow-one"), told
+        (row,) = w.ctl("status", "--json")["summary"]["rules_gave_up"]
+        assert row["rule"] == "slow-one" and row["count"] >= 3 and row["at"] == f"{told[0][1]}:{told[0][2]}"
+        assert f"slow-one ({row['at']}) gave up" in w.ctl("status")

@@ -103,7 +103,7 @@ test_match(void **state)
 		if (strcmp(got, cases[i].want) != 0)
 			fail_msg("%s: \"%s\", not \"%s\"", cases[i].name, got, cases[i].want);
 	}
-	assert_int_equal(rules_gave_up(r), 0);
+	assert_int_equal(rules_gave_up_next(r, 1), -1);
 	rules_unref(r);
 }
 
@@ -239,7 +239,7 @@ test_bounds(void **state)
 	rules_match(r, &(struct rules_reply){NONE, RULES_PHASES_ANY, &reply}, &m);
 	assert_int_equal(m.count, RULES_MATCH_MAX);
 	assert_int_equal(m.rules[0], 1);
-	assert_int_equal(rules_gave_up(r), 0);
+	assert_int_equal(rules_gave_up_next(r, 1), -1);
 	reply.code = 599;
 	reply.text.len = 0;
 	rules_match(r, &(struct rules_reply){NONE, RULES_PHASES_ANY, &reply}, &m);
@@ -252,7 +252,9 @@ test_bounds(void **state)
 static void
 test_gave_up(void **state)
 {
-	const struct conf *c = must_load(*state, HOST "rule r { text = { '(a|aa)+$', 'z' } note = x }\n");
+	const struct conf *c = must_load(*state,
+		HOST "rule good { text = 'z' note = x }\nrule r { text = { '(a|aa)+$', 'z' } note = x }\n");
+	const int64_t hour_us = INT64_C(3600000000);
 	struct rules *r = rules_create(c);
 	struct smtp_reply_parser p;
 	struct smtp_reply reply =
@@ -261,7 +263,16 @@ test_gave_up(void **state)
 
 	rules_match(r, &(struct rules_reply){NONE, RULES_PHASES_ANY, &reply}, &m);
 	assert_int_equal(m.count, 0);
-	assert_int_equal(rules_gave_up(r), 1);
+	assert_int_equal(rules_gave_up(r, 0), 0);
+	assert_int_equal(rules_gave_up(r, 1), 1);
+	assert_int_equal(rules_gave_up_next(r, 5), 1);
+	assert_int_equal(rules_gave_up_next(r, 5), -1);
+	rules_match(r, &(struct rules_reply){NONE, RULES_PHASES_ANY, &reply}, &m);
+	assert_int_equal(rules_gave_up(r, 1), 2);
+	assert_int_equal(rules_gave_up_next(r, hour_us), -1); /* told within the hour */
+	rules_match(r, &(struct rules_reply){NONE, RULES_PHASES_ANY, &reply}, &m);
+	assert_int_equal(rules_gave_up_next(r, hour_us + 5), 1);
+	assert_int_equal(rules_gave_up_next(r, 3 * hour_us), -1); /* nothing new */
 	rules_unref(r);
 	conf_unref(c);
 }
@@ -307,7 +318,7 @@ test_say(void **state)
 	} cases[] = {
 		{"note = x", "nothing"},
 		{"pause = { \"lane 2h\", \"sender 90m\" }",
-			"pause the lane for 2h; pause the sender's domain for 1h30m"},
+			"pause the lane for 2h; pause the sender's domain at the site for 1h30m"},
 		{"count = \"5 in 1h\" pause = \"lane 45s\" alert = yes treat = temporary retry = 1d",
 			"pause the lane for 45s after 5 in 1h; alert after 5 in 1h; treat as temporary; "
 			"retry "
