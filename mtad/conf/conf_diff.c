@@ -143,6 +143,13 @@ is_star(int kind, const char *name)
 	return kind == CONF_KIND_DOMAIN && strncmp(name, "*", 2) == 0;
 }
 
+/* Of rules and streams the first block that fits holds: their order is a setting. */
+static bool
+is_ordered(int kind)
+{
+	return kind == CONF_KIND_RULE || kind == CONF_KIND_STREAM;
+}
+
 static const char *
 where_of(struct diff *d, int kind, const char *name)
 {
@@ -170,8 +177,7 @@ diff_kind(struct diff *d, int kind)
 
 		if (is_star(kind, name))
 			continue;
-		/* The first rule that holds comes first: their order is a setting. */
-		if (kind == CONF_KIND_RULE && old >= 0 && old < last)
+		if (is_ordered(kind) && old >= 0 && old < last)
 			say(d, where_of(d, kind, name), "stands further back", true);
 		last = old > last ? old : last;
 		if (old < 0)
@@ -182,6 +188,17 @@ diff_kind(struct diff *d, int kind)
 	}
 }
 
+/* Of sources only who is first matters. */
+static void
+diff_first_source(struct diff *d)
+{
+	const char *name = d->to->sources[0].name;
+
+	if (strncmp(d->from->sources[0].name, name, NAME_MAX_BYTES) != 0)
+		say(d, where_of(d, CONF_KIND_SOURCE, name),
+			"is the first now: mail that no pool is chosen for leaves from it", true);
+}
+
 int
 conf_diff(const struct conf *from, const struct conf *to, FILE *out)
 {
@@ -190,6 +207,7 @@ conf_diff(const struct conf *from, const struct conf *to, FILE *out)
 	diff_block(&d, CONF_KIND_TOP, "", (void *)(uintptr_t)from, (void *)(uintptr_t)to);
 	for (int kind = CONF_KIND_TOP + 1; kind < CONF_KIND_COUNT; kind++)
 		diff_kind(&d, kind);
+	diff_first_source(&d);
 	diff_delivery(&d, "domain \"*\": ", &from->delivery, &to->delivery);
 	conf_arena_fini(&d.arena);
 	return d.restart_count;

@@ -516,6 +516,16 @@ test_diff(void **state)
 			0},
 		{"rule a { note = x } rule b { note = x }", "rule b { note = x } rule a { note = y }",
 			"rule \"a\": stands further back (now)\nrule \"a\": note: x -> y (now)\n", 0},
+		{"stream a { } stream b { } stream c { }",
+			"stream c { } stream a { } stream b { weight = 2 }",
+			"stream \"a\": stands further back (now)\nstream \"b\": stands further back "
+			"(now)\nstream \"b\": weight: 1 -> 2 (now)\n",
+			0},
+		{"source a { } source b { }", "source b { } source a { }",
+			"source \"b\": is the first now: mail that no pool is chosen for leaves from it "
+			"(now)\n",
+			0},
+		{"source a { } source b { } source c { }", "source a { } source c { } source b { }", "", 0},
 		{"rule a { note = x }", "rule b { note = x } rule a { note = x }",
 			"rule \"b\": added (now)\n", 0},
 		{"domain a.example { } domain b.example { }", "domain b.example { } domain a.example { }", "",
