@@ -250,8 +250,7 @@ start_ageing(struct queue_sched *q, struct sched_message *m, struct sched_rcpt *
 			sched_domain_arm(q, d);
 		return;
 	}
-	r->is_timed = 1;
-	d->timed++;
+	sched_start_timed(r);
 }
 
 static void

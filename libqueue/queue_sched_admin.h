@@ -110,7 +110,7 @@ struct queue_domain_view {
 	uint64_t ready, waiting, leased, held;
 	uint64_t paused, unrouted; /* of the ready: what only a resume or a route lets go */
 	uint64_t quota;            /* of the ready: a long limit of its stream or user is used up */
-	int64_t next_us;           /* earliest due of the waiting; 0: none waits */
+	int64_t next_us;           /* earliest due of the waiting (of very many: nearly); 0: none waits */
 	int64_t oldest_us;         /* arrival of the oldest; 0: none is queued */
 	struct queue_blob last_reply;
 	uint16_t last_code;

@@ -61,6 +61,8 @@ void sched_rcpt_arm(struct queue_sched *q, struct sched_rcpt *r);
 void sched_domain_arm(struct queue_sched *q, struct sched_domain *d);
 void sched_lane_arm(struct queue_sched *q, struct queue_lane *lane);
 void sched_make_timed(struct queue_sched *q, struct sched_rcpt *r);
+/* It is timed from the beginning. */
+void sched_start_timed(struct sched_rcpt *r);
 /* True: *out is an order. *out_more: there is more to do at this time. */
 bool sched_timers(struct queue_sched *q, struct queue_order *out, bool *out_more);
 

@@ -29,7 +29,7 @@ enum {
 
 struct sched_rcpt {
 	struct queue_link link; /* in cell->lists[state] */
-	struct queue_link age;  /* in one of its domain's ages, unless is_timed */
+	struct queue_link age;  /* in one of its domain's ages, or of timed_ages when is_timed */
 	struct sched_cell *cell;
 	int64_t due_us;
 	struct queue_heap_node timer; /* the due time while waiting; the expiry when is_timed */
@@ -108,17 +108,17 @@ struct sched_domain {
 	struct queue_link todo; /* in queue_sched.todo: has to be looked at for its route */
 	struct sched_text *why, *reply;
 	int64_t linger_us;
-	uint32_t timed; /* recipients with is_timed */
 	uint16_t reply_code;
 	uint8_t route; /* enum sched_route */
 	bool is_resolving;
 	struct queue_map_node node;
 	const struct queue_policy *policy;
 	struct queue_link cells;
-	struct queue_link ages[2];    /* two, because a start reads old mail while new mail comes in */
-	int64_t last_us[2];           /* no arrival in ages[i] is later */
-	int64_t until_us;             /* of the route */
-	struct queue_heap_node timer; /* never later than what has to happen next */
+	struct queue_link ages[2];       /* two, because a start reads old mail while new mail comes in */
+	struct queue_link timed_ages[2]; /* of the timed ones, likewise, but only nearly in order */
+	int64_t last_us[2];              /* no arrival in ages[i] is later */
+	int64_t until_us;                /* of the route */
+	struct queue_heap_node timer;    /* never later than what has to happen next */
 	bool is_paused;
 	uint16_t name_len;
 	char name[];

@@ -291,6 +291,8 @@ sched_domain_get(struct queue_sched *q, struct queue_blob name)
 	queue_link_init(&d->runnable);
 	queue_link_init(&d->ages[0]);
 	queue_link_init(&d->ages[1]);
+	queue_link_init(&d->timed_ages[0]);
+	queue_link_init(&d->timed_ages[1]);
 	queue_link_init(&d->todo);
 	d->is_paused = sched_is_paused(q, QUEUE_PAUSE_DOMAIN, name, 0);
 	queue_map_insert(&q->domains, &d->node, queue_map_hash(q->seed, name));
@@ -374,6 +376,7 @@ sched_domain_free(struct queue_sched *q, struct sched_domain *d)
 {
 	assert(queue_link_is_alone(&d->cells) && !d->is_resolving);
 	assert(queue_link_is_alone(&d->ages[0]) && queue_link_is_alone(&d->ages[1]));
+	assert(queue_link_is_alone(&d->timed_ages[0]) && queue_link_is_alone(&d->timed_ages[1]));
 	domain_leave_site(q, d);
 	queue_link_remove(&d->todo);
 	queue_heap_set(&q->domain_timers, &d->timer, INT64_MAX);
@@ -713,7 +716,6 @@ sched_rcpt_move(struct queue_sched *q, struct sched_rcpt *r, enum sched_state st
 	}
 	r->state = SCHED_ENDED;
 	queue_link_remove(&r->age);
-	cell->domain->timed -= r->is_timed;
 	r->is_timed = 0;
 	sched_rcpt_arm(q, r);
 	q->rcpts--;
@@ -819,19 +821,13 @@ static void
 domain_new_policy(struct queue_sched *q, struct sched_domain *d)
 {
 	int64_t old_us = d->policy->expire_us;
-	struct queue_link *c, *l;
-	int state;
+	struct queue_link *l;
+	int i;
 
 	sched_domain_set_policy(q, d);
-	if (d->policy->expire_us == old_us || d->timed == 0)
-		return;
-	for (c = d->cells.next; c != &d->cells; c = c->next)
-		for (state = 0; state < SCHED_STATES; state++) {
-			struct queue_link *list = &QUEUE_OF(c, struct sched_cell, of_domain)->lists[state];
-
-			for (l = list->next; l != list; l = l->next)
-				sched_rcpt_arm(q, QUEUE_OF(l, struct sched_rcpt, link));
-		}
+	for (i = 0; i < 2 && d->policy->expire_us != old_us; i++)
+		for (l = d->timed_ages[i].next; l != &d->timed_ages[i]; l = l->next)
+			sched_rcpt_arm(q, QUEUE_OF(l, struct sched_rcpt, age));
 }
 
 int

@@ -20,6 +20,7 @@ enum {
 	TIMERS_A_TURN =
 		64, /* recipients made ready in one go, so that a call stays short when a million come due */
 	EXPIRE_LEASE_MAX = 1000,
+	TIMED_SCAN = 100,
 	EXPIRE_SCAN = 4096, /* recipients of one message looked at for the same lease */
 };
 /* The process was stopped: give retries a chance before mail is thrown out. */
@@ -80,14 +81,41 @@ sched_rcpt_arm(struct queue_sched *q, struct sched_rcpt *r)
 	queue_heap_set(&q->rcpt_timers, &r->timer, at_us);
 }
 
+static int64_t
+arrived_us(struct queue_link *age)
+{
+	return sched_message_of(QUEUE_OF(age, struct sched_rcpt, age))->arrived_us;
+}
+
+/* Behind those that came before it, for who asks for the oldest: nearly always at the end of one of the two.
+ * Of the others one may stand a little too far back: their order decides nothing. */
+void
+sched_start_timed(struct sched_rcpt *r)
+{
+	struct sched_domain *d = r->cell->domain;
+	struct queue_link *list = &d->timed_ages[0], *at;
+	int i;
+
+	assert(!r->is_timed);
+	r->is_timed = 1;
+	for (i = 0; i < 2; i++)
+		if (queue_link_is_alone(&d->timed_ages[i]) ||
+			arrived_us(d->timed_ages[i].prev) <= sched_message_of(r)->arrived_us) {
+			queue_link_back(&d->timed_ages[i], &r->age);
+			return;
+		}
+	at = list->next;
+	for (i = 0; i < TIMED_SCAN && at != list && arrived_us(at) <= sched_message_of(r)->arrived_us; i++)
+		at = at->next;
+	queue_link_back(at, &r->age);
+}
+
 /* Its expiry is from now on its own affair and not its domain's. */
 void
 sched_make_timed(struct queue_sched *q, struct sched_rcpt *r)
 {
-	assert(!r->is_timed);
 	queue_link_remove(&r->age);
-	r->is_timed = 1;
-	r->cell->domain->timed++;
+	sched_start_timed(r);
 	sched_rcpt_arm(q, r);
 }
 

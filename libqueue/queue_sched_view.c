@@ -7,52 +7,54 @@
 
 #include <assert.h>
 
-/* The earliest of the waiting; looked for only when the one known has gone. */
+/* A table may be asked for each second, and a cell may have a million that wait. */
+enum { WAITING_SCAN = 4096 };
+
+static int64_t
+due_us(struct queue_link *l)
+{
+	return QUEUE_OF(l, struct sched_rcpt, link)->due_us;
+}
+
+/* The earliest of the waiting; looked for only when the one known has gone, and from both ends: at the front
+ * are those that have waited longest, at the back those that came last. */
 int64_t
 sched_cell_next_us(struct sched_cell *cell)
 {
-	struct queue_link *list = &cell->lists[SCHED_WAITING], *l;
+	struct queue_link *list = &cell->lists[SCHED_WAITING], *front = list->next, *back = list->prev;
+	int i;
 
 	if (cell->counts[SCHED_WAITING] == 0 || cell->next_due_us != 0)
 		return cell->counts[SCHED_WAITING] == 0 ? INT64_MAX : cell->next_due_us;
 	cell->next_due_us = INT64_MAX;
-	for (l = list->next; l != list; l = l->next) {
-		int64_t due_us = QUEUE_OF(l, struct sched_rcpt, link)->due_us;
-
-		if (due_us < cell->next_due_us)
-			cell->next_due_us = due_us;
+	for (i = 0; i < WAITING_SCAN && front != list; i++, front = front->next, back = back->prev) {
+		if (due_us(front) < cell->next_due_us)
+			cell->next_due_us = due_us(front);
+		if (due_us(back) < cell->next_due_us)
+			cell->next_due_us = due_us(back);
 	}
 	return cell->next_due_us;
 }
 
 static int64_t
-arrived_us(struct sched_rcpt *r)
+earlier(int64_t oldest_us, const struct queue_link *ages)
 {
-	return sched_message_of(r)->arrived_us;
+	int64_t arrived_us;
+
+	if (queue_link_is_alone(ages))
+		return oldest_us;
+	arrived_us = sched_message_of(QUEUE_OF(ages->next, struct sched_rcpt, age))->arrived_us;
+	return arrived_us < oldest_us ? arrived_us : oldest_us;
 }
 
 static int64_t
 domain_oldest_us(const struct sched_domain *d)
 {
 	int64_t oldest_us = INT64_MAX;
-	struct queue_link *c, *l;
 	int i;
 
 	for (i = 0; i < 2; i++)
-		if (!queue_link_is_alone(&d->ages[i]) &&
-			arrived_us(QUEUE_OF(d->ages[i].next, struct sched_rcpt, age)) < oldest_us)
-			oldest_us = arrived_us(QUEUE_OF(d->ages[i].next, struct sched_rcpt, age));
-	if (d->timed == 0)
-		return oldest_us;
-	/* Those outside the order of arrival are few, and found only by looking at all. */
-	for (c = d->cells.next; c != &d->cells; c = c->next)
-		for (i = 0; i < SCHED_STATES; i++) {
-			struct queue_link *list = &QUEUE_OF(c, struct sched_cell, of_domain)->lists[i];
-
-			for (l = list->next; l != list; l = l->next)
-				if (arrived_us(QUEUE_OF(l, struct sched_rcpt, link)) < oldest_us)
-					oldest_us = arrived_us(QUEUE_OF(l, struct sched_rcpt, link));
-		}
+		oldest_us = earlier(earlier(oldest_us, &d->ages[i]), &d->timed_ages[i]);
 	return oldest_us;
 }
 

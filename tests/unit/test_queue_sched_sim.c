@@ -753,6 +753,21 @@ on_view(void *arg, const struct queue_view *v)
 	return true;
 }
 
+static int64_t
+oldest_us(const struct world *w, int domain)
+{
+	int64_t oldest_us = 0;
+	queue_id id;
+	uint32_t i;
+
+	for (id = 1; id <= w->last_id; id++)
+		for (i = 0; i < w->messages[id].count; i++)
+			if (w->messages[id].rcpts[i].is_live && w->messages[id].rcpts[i].domain == domain &&
+				(oldest_us == 0 || w->messages[id].arrived_us < oldest_us))
+				oldest_us = w->messages[id].arrived_us;
+	return oldest_us;
+}
+
 static bool
 on_domain(void *arg, const struct queue_domain_view *v)
 {
@@ -765,7 +780,7 @@ on_domain(void *arg, const struct queue_domain_view *v)
 	w->states[3] += v->held;
 	CHECK(w, queue_sched_count(w->q, &f) == v->ready + v->waiting + v->leased + v->held);
 	CHECK(w, (v->waiting > 0) == (v->next_us > w->now_us));
-	CHECK(w, (v->oldest_us > 0) == (v->ready + v->waiting + v->leased + v->held > 0));
+	CHECK(w, v->oldest_us == oldest_us(w, number_of(v->domain)));
 	return true;
 }
 

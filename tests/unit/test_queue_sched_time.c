@@ -633,6 +633,36 @@ test_J1_J4_start_with_a_clock_behind(void **state)
 	host_fini(&h);
 }
 
+/* More wait than are looked at: what came first and what came last is found. */
+static void
+test_next_of_very_many(void **state)
+{
+	struct queue_filter first = {.id = 1, .n = -1};
+	struct queue_sched_rcpt r = {.domain = {"d1", 2}};
+	struct queue_domain_view v;
+	struct host h;
+
+	host_init(&h);
+	for (int i = 1; i <= 10000; i++) {
+		struct queue_message m = {
+			.id = (queue_id)i, .arrived_us = START, .release_us = START + 9 * HOUR};
+
+		m.release_us -= i == 1 ? 8 * HOUR : i == 2 ? 6 * HOUR : i == 10000 ? 7 * HOUR : 0;
+		assert_int_equal(queue_sched_add(h.q, &m, &r, 1, NULL, START), QUEUE_OK);
+	}
+	for (int i = 0; i < 3; i++) {
+		static const queue_id ids[] = {1, 10000, 2};
+
+		assert_true(queue_sched_domain_find(h.q, blob_of("d1"), &v));
+		assert_int_equal(v.next_us, START + (i + 1) * HOUR);
+		first.id = ids[i];
+		assert_int_equal(queue_sched_retry(h.q, &first, START), 1);
+	}
+	assert_true(queue_sched_domain_find(h.q, blob_of("d1"), &v));
+	assert_int_equal(v.next_us, START + 9 * HOUR);
+	host_fini(&h);
+}
+
 int
 main(void)
 {
@@ -654,6 +684,7 @@ main(void)
 		cmocka_unit_test(test_J1_J4_old_mail_is_tried_before_it_expires),
 		cmocka_unit_test(test_J4_due_in_the_far_future),
 		cmocka_unit_test(test_J1_J4_start_with_a_clock_behind),
+		cmocka_unit_test(test_next_of_very_many),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
