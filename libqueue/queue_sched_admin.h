@@ -91,6 +91,7 @@ bool queue_sched_resume(struct queue_sched *q, enum queue_pause_kind kind, struc
  * lane of it is used, as if it were paused, and both together hold it. Not kept by the host's notes: each
  * start finds out anew. source: less than source_count of the configuration. */
 void queue_sched_source_down(struct queue_sched *q, uint32_t source, bool down, int64_t now_us);
+#define QUEUE_PAUSE_BY_GUARD "guard: " /* the reason begins so when a guard has stopped it */
 struct queue_pause_view {
 	enum queue_pause_kind kind;
 	struct queue_blob name, reason;

@@ -317,7 +317,7 @@ pause_it(struct queue_sched *q, const struct sched_guard *g)
 	assert(g->kind == QUEUE_PAUSE_USER || g->kind == QUEUE_PAUSE_STREAM);
 	if (sched_is_paused(q, (enum queue_pause_kind)g->kind, name, 0))
 		return true;
-	len = snprintf(reason, sizeof(reason), "guard: %ss %u.%u %% of %llu recipients",
+	len = snprintf(reason, sizeof(reason), QUEUE_PAUSE_BY_GUARD "%ss %u.%u %% of %llu recipients",
 		queue_guard_rate_text(rate), n.ppm / 10000, n.ppm / 1000 % 10,
 		(unsigned long long)n.recipients);
 	return queue_sched_pause(q, (enum queue_pause_kind)g->kind, name, 0, INT64_MAX,

@@ -143,14 +143,17 @@ const struct conf_block_kind conf_kinds[CONF_KIND_COUNT] = {
 			"share and the limits of every stream it fits, and each of those counts for itself. "
 			"Of "
 			"several blocks that fit, the first in the file is taken.")},
-	[CONF_KIND_GUARD] = {ROWS(guard_rows), KIND(guard, "USER",
-						       "From when on bounces and complaints call for a "
-						       "warning, for less speed, for a stop: of one "
-						       "user and of each of its streams or, as guard *, of "
-						       "everybody else and of each source. What "
-						       "the guard of a user leaves out is as in guard *. The "
-						       "defaults are what large services "
-						       "publish. Fewer than five stop nobody.")},
+	[CONF_KIND_GUARD] = {ROWS(guard_rows),
+		KIND(guard, "USER",
+			"From when on bounces and complaints call for a "
+			"warning, for less speed, for a stop: of one "
+			"user and of each of its streams or, as guard *, of "
+			"everybody else and of each source. What "
+			"the guard of a user leaves out is as in guard *. The "
+			"defaults are what large services "
+			"publish. Fewer than five stop nobody. Mail without user and job "
+			"is one stream for each class: with a user or X-Job for each "
+			"application a bad mailing does not stop the others.")},
 	[CONF_KIND_SOURCE] = {ROWS(source_rows),
 		KIND(source, "NAME",
 			"An address to send from, and the name to send under. Without any there is one, "

@@ -66,10 +66,23 @@ status_sessions(struct app *a)
 	return json_pack("{s:I,s:I}", "submitting", ctl_number(in), "delivering", ctl_number(out));
 }
 
+struct pauses {
+	unsigned count;
+	json_t *stopped; /* by guards */
+};
+
 static bool
 count_pause(void *arg, const struct queue_pause_view *v)
 {
-	++*(unsigned *)arg;
+	static const char by_guard[] = QUEUE_PAUSE_BY_GUARD;
+	struct pauses *p = arg;
+
+	p->count++;
+	if (v->reason.len >= sizeof(by_guard) - 1 &&
+		memcmp(v->reason.ptr, by_guard, sizeof(by_guard) - 1) == 0)
+		(void)json_array_append_new(
+			p->stopped, json_pack("{s:s,s:o,s:o}", "kind", ctl_pause_kind(v->kind), "name",
+					    ctl_blob(v->name), "reason", ctl_blob(v->reason)));
 	return true;
 }
 
@@ -127,7 +140,7 @@ status_schedule(struct ctl_request *r)
 	struct app *a = r->app;
 	struct queue_sched_stats q;
 	struct report_stats rep;
-	unsigned pauses = 0;
+	struct pauses pauses = {.stopped = json_array()};
 	json_t *o = json_object();
 
 	queue_sched_stats(dispatch_sched(a->dispatch), &q);
@@ -149,7 +162,8 @@ status_schedule(struct ctl_request *r)
 	set(o, "held", json_integer(ctl_number(q.held)));
 	set(o, "domains", json_integer(ctl_number(q.domains)));
 	set(o, "sites", json_integer(ctl_number(q.sites)));
-	set(o, "pauses", json_integer(pauses));
+	set(o, "pauses", json_integer(pauses.count));
+	set(o, "stopped_by_guards", pauses.stopped);
 	set(o, "overrides", json_integer(ctl_number(dispatch_overrides(a->dispatch)->count)));
 	set(o, "sources", status_sources(a->dispatch));
 	set(o, "rules_gave_up", status_rules(dispatch_rules(a->dispatch)));

@@ -136,6 +136,24 @@ status_sources(const struct mtactl *m, const json_t *sources)
 		(long long)degraded);
 }
 
+/* Whose mail is held for its bounces or complaints. */
+static void
+status_stopped(const struct mtactl *m, const json_t *rows)
+{
+	const json_t *row;
+	size_t i;
+
+	json_array_foreach(rows, i, row)
+	{
+		const char *kind = mtactl_text(row, "kind"), *name = mtactl_text(row, "name");
+
+		line(m, i == 0 ? "stopped" : "", "%s%s %s%s by its %s%s; `mtactl resume %s %s` lets it go on",
+			mtactl_red(m), kind, name,
+			strncmp(name, "//", 2) == 0 ? " (mail without user and job)" : "",
+			mtactl_text(row, "reason"), mtactl_plain(m), kind, name);
+	}
+}
+
 /* Rules that do not do what they say. */
 static void
 status_rules(const struct mtactl *m, const json_t *rows)
@@ -187,6 +205,7 @@ show_status(const struct mtactl *m, const struct mtactl_options *o, const json_t
 		line(m, "pauses", "%lld (mtactl pauses)", (long long)mtactl_integer(s, "pauses"));
 	if (mtactl_integer(s, "overrides") > 0)
 		line(m, "overrides", "%lld (mtactl set)", (long long)mtactl_integer(s, "overrides"));
+	status_stopped(m, json_object_get(s, "stopped_by_guards"));
 	status_rules(m, json_object_get(s, "rules_gave_up"));
 	if (mtactl_integer(spool, "quarantined") > 0)
 		line(m, "quarantine", "%s%lld damaged recipients set aside%s", mtactl_red(m),

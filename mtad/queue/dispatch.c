@@ -95,6 +95,17 @@ on_warmup_day(
 		(long long)day->cap, (long long)day->sent, (long long)day->wanted, words);
 }
 
+/* What a level means for the mail, and how it ends. */
+static void
+guard_words(char *buf, size_t max, enum queue_guard_level level, const char *kind, const char *who)
+{
+	if (level == QUEUE_GUARD_STOP)
+		snprintf(buf, max, "holds its mail until: mtactl resume %s %s", kind, who);
+	else
+		snprintf(buf, max, "%s",
+			level == QUEUE_GUARD_SLOW ? "one transaction at a time" : "all of its mail goes");
+}
+
 static void
 on_guard(void *arg, enum queue_pause_kind kind, struct queue_blob name,
 	const struct queue_guard_change *change)
@@ -104,15 +115,18 @@ on_guard(void *arg, enum queue_pause_kind kind, struct queue_blob name,
 		[QUEUE_PAUSE_SOURCE] = "source"};
 	const struct queue_guard_numbers *n = &change->numbers;
 	struct dispatch *d = arg;
-	char who[400];
+	char who[400], does[500];
 
+	(void)log_escape(who, sizeof(who), name.ptr, name.len < 90 ? name.len : 90);
+	guard_words(does, sizeof(does), kind == QUEUE_PAUSE_SOURCE ? QUEUE_GUARD_OK : change->to, kinds[kind],
+		who);
 	log_event(d->log, change->to > change->from ? LOG_EVENT_guard : LOG_EVENT_guard_eased,
-		"from=%s to=%s rate=%s events=%llu rcpts=%llu share=%u.%02u%% limit=%u.%02u%% %s=\"%s\"",
+		"from=%s to=%s rate=%s events=%llu rcpts=%llu share=%u.%02u%% limit=%u.%02u%% %s=\"%s\" "
+		"does=\"%s\"",
 		queue_guard_level_text(change->from), queue_guard_level_text(change->to),
 		queue_guard_rate_text(change->rate), (unsigned long long)n->events,
 		(unsigned long long)n->recipients, n->ppm / 10000, n->ppm / 100 % 100,
-		change->limit_ppm / 10000, change->limit_ppm / 100 % 100, kinds[kind],
-		log_escape(who, sizeof(who), name.ptr, name.len < 90 ? name.len : 90));
+		change->limit_ppm / 10000, change->limit_ppm / 100 % 100, kinds[kind], who, does);
 }
 
 static uint32_t

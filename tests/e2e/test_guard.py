@@ -29,7 +29,7 @@ def test_a_third_does_not_exist():
                  blocks="guard shop { volume-min = 20 }\n") as w:
         submit(w, [f"no{n}@a.test" if n % 3 == 0 else f"yes{n}@a.test" for n in range(30)])
         (numbers,) = wait_for("the stop", lambda: re.findall(
-            r' guard from=\w+ to=stop rate=bounce events=(\d+) rcpts=(\d+) share=\d+\.\d\d% limit=10\.00% user="shop"\n', w.log_text()))
+            r' guard from=\w+ to=stop rate=bounce events=(\d+) rcpts=(\d+) share=\d+\.\d\d% limit=10\.00% user="shop" does="holds its mail until: mtactl resume user shop"\n', w.log_text()))
         assert 7 <= int(numbers[0]) <= 10 and 20 <= int(numbers[1]) <= 30
         submit(w, [f"kept-{n}@a.test" for n in range(5)] + ["no-kept-9@a.test"])
         submit(w, ["other@a.test"], user="club")
@@ -48,4 +48,21 @@ def test_a_third_does_not_exist():
         wait_for("what was kept", lambda: len(ends(w, "kept-")) == 6)
         assert ends(w, "kept-") == {**{f"kept-{n}@a.test": "d" for n in range(5)}, "no-kept-9@a.test": "b"}
         wait_for("the rest", lambda: len(ends(w, "@a.test")) == 37)
-        assert re.search(r' guard_eased from=stop to=ok .* user="shop"\n', w.log_text())
+        assert re.search(r' guard_eased from=stop to=ok .* user="shop" does="all of its mail goes"\n', w.log_text())
+
+
+def test_mail_of_nobody():
+    """A shop's server relays everything without AUTH: all of a class is one stream. Who stopped it is said where one looks."""
+    with running(SCRIPT, blocks="guard * { volume-min = 20 }\n") as w:
+        for n in range(30):
+            w.send("s@x.test", [f"no{n}@a.test" if n % 3 == 0 else f"yes{n}@a.test"])
+        wait_for("the stop", lambda: " guard " in w.log_text() and w.ctl("status", "--json")["summary"]["stopped_by_guards"])
+        assert re.search(r' warn guard from=\w+ to=stop .* stream="//normal" does="holds its mail until: mtactl resume stream //normal"\n', w.log_text())
+        (row,) = w.ctl("status", "--json")["summary"]["stopped_by_guards"]
+        assert (row["kind"], row["name"]) == ("stream", "//normal") and row["reason"].startswith("guard: bounces ")
+        assert "stream //normal (mail without user and job) by its guard: bounces" in w.ctl("status")
+        w.send("s@x.test", ["kept@a.test"])
+        wait_for("it is held", lambda: "`mtactl resume stream //normal` ends that" in " ".join(w.ctl("why", "a.test").split()))
+        w.ctl("resume", "stream", "//normal")
+        gives(w, "kept@a.test")
+        assert w.ctl("status", "--json")["summary"]["stopped_by_guards"] == []

@@ -35,7 +35,7 @@ static void
 stream_of(void *arg, struct queue_blob user, struct queue_blob job, enum queue_class klass,
 	struct queue_stream_policy *out)
 {
-	*out = (struct queue_stream_policy){.weight = 1};
+	*out = (struct queue_stream_policy){.weight = 1, .user_weight = 1};
 	if (user.len == 2 && memcmp(user.ptr, "u1", 2) == 0)
 		out->user_limits = of_host->limits;
 }
