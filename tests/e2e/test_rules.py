@@ -161,7 +161,7 @@ def test_a_421_that_no_message_is_told(how, phase):
         assert [r["type"] for r in w.rows() if r["rcpt"] == "r2@a.test" and r["type"] != "r"] == [], "its message was not tried"
 
 
-def test_an_expression_that_gives_up():
+def test_G8_an_expression_that_gives_up():
     script = f'site big {{ domains = {{ "big.test" }} rule {{ on = rcpt reply = "451 {"a" * 60}!" }} }}\n'
     with running(script, blocks="rule fine { text = 'nothing'  note = x }\nrule slow-one { text = '(a|aa)+$'  retry = 1h }\n") as w:
         assert w.ctl("status", "--json")["summary"]["rules_gave_up"] == []
@@ -174,3 +174,49 @@ def test_an_expression_that_gives_up():
         (row,) = w.ctl("status", "--json")["summary"]["rules_gave_up"]
         assert row["rule"] == "slow-one" and row["count"] >= 3 and row["at"] == f"{told[0][1]}:{told[0][2]}"
         assert f"slow-one ({row['at']}) gave up" in w.ctl("status")
+
+
+def test_D34_a_site_says_when():
+    """Its time is used for the attempt it was said for; the next goes by the schedule."""
+    script = '''site a { domains = { "a.test" } rule { on = rcpt reply = "451 4.7.1 come back in 12 seconds" count = 1 }
+        rule { on = rcpt reply = "451 4.7.1 not yet" count = 1 } }'''
+    with running(script, settings="retry-jitter = 0\n", delivery="retry = { 1s, 2s, 2s }",
+                 blocks="rule when { text = 'come back in'  retry = hint }\n") as w:
+        w.send("s@x.test", ["r@a.test"])
+        gives(w, "r@a.test")
+        first, second, end = [datetime.datetime.fromisoformat(e["time"]).timestamp() for e in w.events()
+                              if e["event"] in ("deferred", "delivered")]
+        assert 11.5 <= second - first and 1.5 <= end - second < 11.5
+
+
+def test_D35_a_rate_reply_stops_the_lane_for_a_time():
+    """What came behind it was not tried meanwhile, and all of it goes afterwards."""
+    reply = "421 4.7.28 Our system has detected an unusual rate of mail"
+    script = f'site a {{ domains = {{ "a.test" }} rule {{ on = rcpt reply = "{reply}" count = 1 }} }}\n'
+    with running(script, delivery="connections = 1", blocks="rule rate { enhanced = 4.7.28  pause = \"lane 4s\" }\n") as w:
+        w.send("s@x.test", ["r0@a.test"])
+        gives(w, "r0@a.test", "t")
+        (said,) = [datetime.datetime.fromisoformat(e["time"]).timestamp() for e in w.events() if e["event"] == "deferred"]
+        for n in range(1, 5):
+            w.send("s@x.test", [f"r{n}@a.test"])
+        assert "rule rate" in w.ctl("lanes")
+        for n in range(5):
+            gives(w, f"r{n}@a.test")
+        assert min(float(a["time"]) / 1e6 for a in w.arrived() if a["outcome"] == "ok") - said >= 3.5
+        assert [r["rcpt"] for r in w.rows() if r["type"] == "t"] == ["r0@a.test"]
+
+
+def test_D36_a_blocked_address_is_left_for_another():
+    """Only from there to that site; the recipient is not blamed, although the code is permanent."""
+    reply = "550 5.7.1 [{client}] is on our block list"
+    script = f'site a {{ domains = {{ "a.test" }} rule {{ on = rcpt reply = "{reply}" count = 1 }} }}\nsite b {{ domains = {{ "b.test" }} }}\n'
+    blocks = """source one { address = "127.0.0.8" }\nsource two { address = "127.0.0.9" }\npool both { sources = { one, two } }
+        rule block { text = 'block list'  treat = temporary  pause = "lane 1h"  next-source = yes }\n"""
+    with running(script, blocks=blocks, listen="pool = both") as w:
+        w.send("s@x.test", ["r@a.test"])
+        assert gives(w, "r@a.test", "t")["dlvSourceIp"] != gives(w, "r@a.test")["dlvSourceIp"]
+        stopped = {(r["source"], r["why"]) for r in w.ctl("lanes", "--json")["rows"] if r["why"] == "stopped"}
+        assert len(stopped) == 1
+        for n in range(4):
+            w.send("s@x.test", [f"r{n}@b.test"])
+        assert len({gives(w, f"r{n}@b.test")["dlvSourceIp"] for n in range(4)}) == 2

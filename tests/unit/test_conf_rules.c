@@ -126,7 +126,7 @@ test_refused(void **state)
 			"\"2.0.0\" is no enhanced code"},
 		{"enhanced code too long", "rule r { enhanced = 4.7.1000 note = x }",
 			"\"4.7.1000\" is no enhanced code"},
-		{"expression", "rule r {\n text = {\n good,\n 'TS(0[0-9' } note = x }",
+		{"G20 expression", "rule r {\n text = {\n good,\n 'TS(0[0-9' } note = x }",
 			"mtad.conf:5: \"TS(0[0-9\" is no regular expression: missing terminating ] for "
 			"character class, at byte 8\n"},
 		{"count", "rule r { count = \"3 per 10m\" pause = \"lane 1h\" }",
