@@ -4,6 +4,7 @@
  * addresses and replies stand in the spool and are read there message by message, one short read transaction
  * each. Tables of domains and sites: ctl_tables.c.
  */
+#include "control/ctl_reason.h"
 #include "control/ctl_request.h"
 #include "io.h"
 #include "queue/operate.h"
