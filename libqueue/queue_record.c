@@ -17,7 +17,7 @@
 enum {
 	VERSION = 1, /* of every kind but one */
 	VERSION_MESSAGE = 3,
-	MESSAGE_FIXED = 8 * 5 + 4 * 2 + 3,
+	MESSAGE_FIXED = 8 * 5 + 4 * 3 + 4,
 	RCPT_FIXED = 2 * 2 + 2 + 8 * 2,
 	STATE_NUMBERS = 4 + 1 + QUEUE_END_COUNT + 3,
 	MESSAGE_TEXTS = 6,
@@ -146,6 +146,8 @@ queue_record_encode_message(
 	p = queue_bytes_write(p, (uint64_t)m->release_us, 8);
 	p = queue_bytes_write(p, (uint64_t)m->expire_us, 8);
 	p = queue_bytes_write(p, (uint64_t)m->notice_us, 8);
+	p = queue_bytes_write(p, m->hold_s, 4);
+	p = queue_bytes_write(p, (uint8_t)m->priority, 1);
 	p = queue_bytes_write(p, m->body_bytes, 8);
 	p = queue_bytes_write(p, body_crc, 4);
 	p = queue_bytes_write(p, m->rcpt_count, 4);
@@ -181,6 +183,10 @@ queue_record_decode_message(
 	m.expire_us = (int64_t)queue_bytes_read(&r, 8);
 	if (version > 1)
 		m.notice_us = (int64_t)queue_bytes_read(&r, 8);
+	if (version > 2) {
+		m.hold_s = (uint32_t)queue_bytes_read(&r, 4);
+		m.priority = (int8_t)queue_bytes_read(&r, 1);
+	}
 	m.body_bytes = queue_bytes_read(&r, 8);
 	body_crc = (uint32_t)queue_bytes_read(&r, 4);
 	m.rcpt_count = (uint32_t)queue_bytes_read(&r, 4);
@@ -196,7 +202,7 @@ queue_record_decode_message(
 		m.from_domain = read_text(&r, QUEUE_RECORD_HOST_MAX);
 	if ((err = finish(&r)) < 0)
 		return err;
-	if (klass >= QUEUE_CLASS_COUNT)
+	if (klass >= QUEUE_CLASS_COUNT || m.priority < -QUEUE_PRIORITY_MAX || m.priority > QUEUE_PRIORITY_MAX)
 		return QUEUE_EDAMAGED;
 	m.klass = (enum queue_class)klass;
 	*out = m;

@@ -42,6 +42,7 @@ enum {
 	QUEUE_RCPTS_MAX = 65536, /* recipients of one message (16 bits on disk) */
 	QUEUE_EVENT_MAX = 4096,
 	QUEUE_BODY_PIECES = 3,
+	QUEUE_PRIORITY_MAX = 9, /* and -9 the least */
 };
 
 /* How urgent a message is: part of its stream. As stored. */
@@ -53,9 +54,11 @@ const char *queue_class_text(enum queue_class c); /* "normal" ... */
 struct queue_message {
 	queue_id id; /* given by the store */
 	int64_t arrived_us;
-	int64_t release_us;       /* not sent before; 0: at once */
-	int64_t expire_us;        /* set by the message itself (0: the policy of its domains decides) */
-	int64_t notice_us;        /* who still waits then gets a delay notice (0: as its domains have it) */
+	int64_t release_us; /* not sent before; 0: at once */
+	int64_t expire_us;  /* its own limit (0: none); what its domains have ends it where that is earlier */
+	int64_t notice_us;  /* who still waits then gets a delay notice (0: as its domains have it) */
+	uint32_t hold_s;    /* release_us was asked for as so many seconds (0: as a time); reports tell it */
+	int8_t priority;    /* -9..9, as asked for; what the queue goes by is klass */
 	uint64_t body_bytes;      /* of the stored message, header block included */
 	struct queue_blob sender; /* empty: null sender */
 	struct queue_blob user;   /* who submitted it; empty: by network */
@@ -73,6 +76,7 @@ enum {
 	QUEUE_MESSAGE_UTF8 = 2,
 	QUEUE_MESSAGE_DSN = 4,       /* a notification we wrote ourselves */
 	QUEUE_MESSAGE_NO_BOUNCE = 8, /* its user wants accounting only, no bounce mail */
+	QUEUE_MESSAGE_TRACE = 16,    /* its sender wants to hear of each hand-over */
 };
 
 /* One recipient as stored. `n` is its number in the message, from 0. */

@@ -157,6 +157,8 @@ static const struct queue_message sample_message = {
 	.release_us = 1790000000654321,
 	.expire_us = -5,
 	.notice_us = 1790000000222222,
+	.hold_s = 999999999,
+	.priority = -9,
 	.body_bytes = 123456789012,
 	.sender = {"news@example.com", 16},
 	.user = {"shop", 4},
@@ -317,67 +319,65 @@ test_versions(void **state)
 	assert_int_equal(decode_exact(&samples[3], samples[3].len, KEY), QUEUE_EDAMAGED);
 }
 
-enum { RELEASE_AT = 16, NOTICE_AT = 32, CLASS_AT = 57 }; /* in a message record */
+enum { RELEASE_AT = 16, NOTICE_AT = 32, PRIORITY_AT = 44, CLASS_AT = 62 }; /* in a message record */
 
-/* What version 2 wrote: no domain of From behind the last text. */
+/* Takes the bytes from..to out of it. */
 static void
-to_version_2(struct sample *s)
+cut_out(struct sample *s, size_t from, size_t to)
 {
-	s->len -= 2 + sample_message.from_domain.len;
-	s->bytes[1] = 2;
-	reseal(s);
+	memmove(s->bytes + from, s->bytes + to, s->len - to);
+	s->len -= to - from;
+}
+
+/* What older versions wrote is read by this one. */
+static void
+test_message_of_older_versions(void **state)
+{
+	for (int version = 1; version < 3; version++) {
+		struct sample samples[4], old;
+		uint64_t number = KEY;
+		struct queue_message m;
+		uint32_t crc;
+
+		make_samples(samples);
+		old = samples[0];
+		old.len -= 2 + sample_message.from_domain.len; /* the last */
+		cut_out(&old, NOTICE_AT + 8, PRIORITY_AT + 1);
+		if (version == 1) {
+			cut_out(&old, NOTICE_AT, NOTICE_AT + 8);
+			cut_out(&old, RELEASE_AT, RELEASE_AT + 8);
+		}
+		old.bytes[1] = (char)version;
+		reseal(&old);
+		assert_int_equal(queue_record_decode_message((struct queue_blob){old.bytes, old.len},
+					 queue_key_number(&number), &m, &crc),
+			0);
+		assert_int_equal(m.release_us, version == 1 ? 0 : sample_message.release_us);
+		assert_int_equal(m.notice_us, version == 1 ? 0 : sample_message.notice_us);
+		assert_int_equal(m.hold_s, 0);
+		assert_int_equal(m.priority, 0);
+		assert_int_equal(m.from_domain.len, 0);
+		assert_int_equal(m.arrived_us, sample_message.arrived_us);
+		assert_int_equal(m.expire_us, sample_message.expire_us);
+		assert_int_equal(m.klass, sample_message.klass);
+		assert_blob(m.envid, sample_message.envid);
+		for (size_t len = 0; len < old.len; len++)
+			assert_int_equal(decode_exact(&old, len, KEY), QUEUE_EDAMAGED);
+	}
 }
 
 static void
-test_message_of_version_2(void **state)
+test_priority_out_of_range(void **state)
 {
 	struct sample samples[4];
-	uint64_t number = KEY;
-	struct queue_message m;
-	uint32_t crc;
 
 	make_samples(samples);
-	to_version_2(&samples[0]);
-	assert_int_equal(queue_record_decode_message((struct queue_blob){samples[0].bytes, samples[0].len},
-				 queue_key_number(&number), &m, &crc),
-		0);
-	assert_int_equal(m.from_domain.len, 0);
-	assert_int_equal(m.notice_us, sample_message.notice_us);
-	assert_blob(m.envid, sample_message.envid);
-	for (size_t len = 0; len < samples[0].len; len++)
-		assert_int_equal(decode_exact(&samples[0], len, KEY), QUEUE_EDAMAGED);
-}
-
-/* What version 1 wrote is read by this one. */
-static void
-test_message_of_version_1(void **state)
-{
-	struct sample samples[4], old;
-	uint64_t number = KEY;
-	struct queue_message m;
-	uint32_t crc;
-	size_t rest;
-
-	make_samples(samples);
-	old = samples[0];
-	to_version_2(&old);
-	rest = old.len - NOTICE_AT - 8;
-	memcpy(old.bytes + RELEASE_AT, samples[0].bytes + RELEASE_AT + 8, 8);
-	memcpy(old.bytes + RELEASE_AT + 8, samples[0].bytes + NOTICE_AT + 8, rest);
-	old.len -= 16;
-	old.bytes[1] = 1;
-	reseal(&old);
-	assert_int_equal(queue_record_decode_message((struct queue_blob){old.bytes, old.len},
-				 queue_key_number(&number), &m, &crc),
-		0);
-	assert_int_equal(m.release_us, 0);
-	assert_int_equal(m.notice_us, 0);
-	assert_int_equal(m.arrived_us, sample_message.arrived_us);
-	assert_int_equal(m.expire_us, sample_message.expire_us);
-	assert_int_equal(m.klass, sample_message.klass);
-	assert_blob(m.envid, sample_message.envid);
-	for (size_t len = 0; len < old.len; len++)
-		assert_int_equal(decode_exact(&old, len, KEY), QUEUE_EDAMAGED);
+	assert_int_equal((signed char)samples[0].bytes[PRIORITY_AT], -9);
+	for (int bad = -10; bad <= 10; bad += 20) {
+		samples[0].bytes[PRIORITY_AT] = (char)bad;
+		reseal(&samples[0]);
+		assert_int_equal(decode_exact(&samples[0], samples[0].len, KEY), QUEUE_EDAMAGED);
+	}
 }
 
 static void
@@ -411,6 +411,8 @@ test_round_trip(void **state)
 	assert_int_equal(m.release_us, sample_message.release_us);
 	assert_int_equal(m.expire_us, sample_message.expire_us);
 	assert_int_equal(m.notice_us, sample_message.notice_us);
+	assert_int_equal(m.hold_s, sample_message.hold_s);
+	assert_int_equal(m.priority, sample_message.priority);
 	assert_int_equal(m.body_bytes, sample_message.body_bytes);
 	assert_int_equal(m.rcpt_count, sample_message.rcpt_count);
 	assert_int_equal(m.ret, sample_message.ret);
@@ -495,8 +497,8 @@ main(void)
 		cmocka_unit_test(test_round_trip),
 		cmocka_unit_test(test_damage),
 		cmocka_unit_test(test_versions),
-		cmocka_unit_test(test_message_of_version_1),
-		cmocka_unit_test(test_message_of_version_2),
+		cmocka_unit_test(test_message_of_older_versions),
+		cmocka_unit_test(test_priority_out_of_range),
 		cmocka_unit_test(test_unknown_class),
 		cmocka_unit_test(test_limits),
 		cmocka_unit_test(test_err_text),
