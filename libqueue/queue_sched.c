@@ -419,11 +419,17 @@ next_due_us(struct queue_sched *q, struct queue_lease *l, const struct sched_rcp
 {
 	const struct queue_policy *p = r->cell->domain->policy;
 	int64_t longest_us = queue_retry_longest(p, q->conf.jitter_percent), wait_us = v->wait_us;
+	int64_t notice_us = l->message->notice_us;
 
 	if (v->kind == QUEUE_VERDICT_UNCERTAIN)
 		wait_us = jitter(q, l, p->uncertain_retry_us);
-	else if (wait_us <= 0)
+	else if (wait_us <= 0) {
 		wait_us = jitter(q, l, queue_retry_wait(p, r->attempts));
+		/* What its sender wants to hear of then is tried once more then: delivered in time, or told.
+		 */
+		if (notice_us > q->now_us && notice_us - q->now_us < wait_us)
+			wait_us = notice_us - q->now_us;
+	}
 	return queue_retry_add(q->now_us, wait_us < longest_us ? wait_us : longest_us);
 }
 
@@ -492,7 +498,7 @@ settle_later(struct queue_sched *q, struct queue_lease *l, struct sched_rcpt *r,
 	expires_us = sched_rcpt_expires_us(q, r);
 	if (r->due_us > expires_us && !sched_is_expiry_held(q, expires_us)) {
 		out->kind = QUEUE_VERDICT_EXPIRED;
-		out->is_own_limit = sched_message_of(r)->expire_us != 0;
+		out->is_own_limit = sched_rcpt_has_own_limit(q, r);
 		return;
 	}
 	out->due_us = r->due_us;
@@ -547,7 +553,7 @@ queue_sched_settle(struct queue_sched *q, struct queue_lease *l, uint32_t index,
 	case QUEUE_VERDICT_DELIVERED:
 	case QUEUE_VERDICT_FAILED:
 	case QUEUE_VERDICT_EXPIRED:
-		out->is_own_limit = v->kind == QUEUE_VERDICT_EXPIRED && m->expire_us != 0;
+		out->is_own_limit = v->kind == QUEUE_VERDICT_EXPIRED && sched_rcpt_has_own_limit(q, r);
 		/* An attempt by a session counts; an end without one does not. */
 		if (l->session != NULL && v->kind != QUEUE_VERDICT_EXPIRED && r->attempts < UINT16_MAX)
 			out->attempts = ++r->attempts;

@@ -56,6 +56,7 @@ void sched_rcpt_rehome(struct queue_sched *q, struct sched_rcpt *r, struct sched
 void sched_clock(struct queue_sched *q, int64_t now_us);
 bool sched_rcpt_is_scheduled(struct sched_rcpt *r);
 int64_t sched_rcpt_expires_us(const struct queue_sched *q, struct sched_rcpt *r);
+bool sched_rcpt_has_own_limit(const struct queue_sched *q, struct sched_rcpt *r);
 bool sched_is_expiry_held(const struct queue_sched *q, int64_t expires_us);
 void sched_rcpt_arm(struct queue_sched *q, struct sched_rcpt *r);
 void sched_domain_arm(struct queue_sched *q, struct sched_domain *d);

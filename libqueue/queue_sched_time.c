@@ -46,11 +46,19 @@ int64_t
 sched_rcpt_expires_us(const struct queue_sched *q, struct sched_rcpt *r)
 {
 	const struct sched_message *m = sched_message_of(r);
-
-	if (m->expire_us != 0)
-		return m->expire_us;
-	return queue_retry_add(m->release_us > m->arrived_us ? m->release_us : m->arrived_us,
+	int64_t at_us = queue_retry_add(m->release_us > m->arrived_us ? m->release_us : m->arrived_us,
 		r->cell->domain->policy->expire_us);
+
+	return m->expire_us != 0 && m->expire_us < at_us ? m->expire_us : at_us;
+}
+
+/* It ends by its message's own limit, not by that of its domain. */
+bool
+sched_rcpt_has_own_limit(const struct queue_sched *q, struct sched_rcpt *r)
+{
+	int64_t own_us = sched_message_of(r)->expire_us;
+
+	return own_us != 0 && own_us == sched_rcpt_expires_us(q, r);
 }
 
 /* When an order must be given for it. */

@@ -549,7 +549,7 @@ test_reload_of_limits(void **state)
 static void
 test_reload_of_age_limit(void **state)
 {
-	struct queue_message m = {.id = 50, .arrived_us = START, .expire_us = START + 2 * HOUR};
+	struct queue_message m = {.id = 50, .arrived_us = START, .expire_us = START + 3 * HOUR / 2};
 	struct queue_sched_rcpt r = {.domain = {"d1", 2}};
 	struct queue_order o;
 	struct host h;
@@ -561,14 +561,29 @@ test_reload_of_age_limit(void **state)
 	host_expect(&h, QUEUE_ORDER_NONE);
 	h.now_us += HOUR;
 	host_expect(&h, QUEUE_ORDER_NONE);
-	h.policy.expire_us = HOUR;
+	h.policy.expire_us = 2 * HOUR;
+	queue_sched_reconfigured(h.q, &h.conf, h.now_us);
+	h.now_us += HOUR / 2;
+	o = host_expect(&h, QUEUE_ORDER_EXPIRE); /* a limit of its own does not grow with the settings */
+	assert_int_equal(queue_lease_message(o.lease), 50);
+	assert_true(host_settle(&h, o.lease, QUEUE_VERDICT_EXPIRED).is_own_limit);
+	m.id = 51;
+	m.arrived_us = h.now_us;
+	m.expire_us = h.now_us + 3 * HOUR;
+	assert_int_equal(queue_sched_add(h.q, &m, &r, 1, NULL, h.now_us), QUEUE_OK);
+	host_expect(&h, QUEUE_ORDER_NONE);
+	h.policy.expire_us = 3 * HOUR / 2;
 	queue_sched_reconfigured(h.q, &h.conf, h.now_us);
 	o = host_expect(&h, QUEUE_ORDER_EXPIRE);
 	assert_int_equal(queue_lease_message(o.lease), 1);
 	host_settle(&h, o.lease, QUEUE_VERDICT_EXPIRED);
-	host_expect(&h, QUEUE_ORDER_NONE); /* a limit of its own is not the settings' affair */
 	h.now_us += HOUR;
-	host_expect(&h, QUEUE_ORDER_EXPIRE);
+	host_expect(&h, QUEUE_ORDER_NONE);
+	h.now_us += HOUR / 2 - 1;
+	host_expect(&h, QUEUE_ORDER_NONE);
+	h.now_us++; /* but never is longer than they are */
+	o = host_expect(&h, QUEUE_ORDER_EXPIRE);
+	assert_false(host_settle(&h, o.lease, QUEUE_VERDICT_EXPIRED).is_own_limit);
 	host_fini(&h);
 }
 

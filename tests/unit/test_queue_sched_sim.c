@@ -96,7 +96,9 @@ message(struct world *w, queue_id id)
 static int64_t
 expires_us(const struct world *w, const struct m_message *m, const struct m_rcpt *r)
 {
-	return m->expire_us != 0 ? m->expire_us : m->arrived_us + w->policies[r->domain][0].expire_us;
+	int64_t at_us = m->arrived_us + w->policies[r->domain][0].expire_us;
+
+	return m->expire_us != 0 && m->expire_us < at_us ? m->expire_us : at_us;
 }
 
 static bool

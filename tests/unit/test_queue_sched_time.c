@@ -140,7 +140,7 @@ test_own_limit_and_old_mail(void **state)
 		int64_t arrived_us, expire_us, want_us;
 	} cases[] = {
 		{0, 0, 10 * MINUTE}, {0, 3 * MINUTE, 3 * MINUTE}, /* its own limit is the shorter */
-		{0, 20 * MINUTE, 20 * MINUTE},                    /* or the longer */
+		{0, 20 * MINUTE, 10 * MINUTE},                    /* the longer does not count */
 		{-4 * MINUTE, 0, 6 * MINUTE},                     /* read at start, after fresh mail */
 		{-2 * MINUTE, 0, 8 * MINUTE}, {-3 * MINUTE, 0, 7 * MINUTE}, /* and out of order */
 		{5 * MINUTE, 0, 10 * MINUTE}, /* from the future: it is not younger than now */
@@ -190,6 +190,49 @@ test_later_past_the_limit(void **state)
 	h.now_us += MINUTE + SEC;
 	assert_int_equal(host_settle(&h, l, QUEUE_VERDICT_LATER).kind, QUEUE_VERDICT_EXPIRED);
 	host_fini(&h);
+}
+
+/* What its sender wants to hear of at a time is tried once more at that time, unless the site has named one.
+ */
+static void
+test_retry_at_the_notice(void **state)
+{
+	static const struct {
+		const char *name;
+		enum queue_verdict_kind kind;
+		int64_t notice_us, wait_us, want_us; /* from the first attempt */
+	} cases[] = {
+		{"none", QUEUE_VERDICT_LATER, 0, 0, 5 * MINUTE},
+		{"before the retry", QUEUE_VERDICT_LATER, 2 * MINUTE, 0, 2 * MINUTE},
+		{"after it", QUEUE_VERDICT_LATER, 6 * MINUTE, 0, 5 * MINUTE},
+		{"past", QUEUE_VERDICT_LATER, -MINUTE, 0, 5 * MINUTE},
+		{"the site has said when", QUEUE_VERDICT_LATER, 2 * MINUTE, 3 * MINUTE, 3 * MINUTE},
+		{"uncertain", QUEUE_VERDICT_UNCERTAIN, 2 * MINUTE, 0, 2 * HOUR},
+	};
+	size_t i;
+
+	for (i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		struct queue_message m = {.id = 1, .arrived_us = START - HOUR};
+		struct queue_sched_rcpt r = {.domain = {"d1", 2}};
+		struct queue_settled out;
+		struct queue_lease *l;
+		struct host h;
+
+		host_init(&h);
+		h.conf.jitter_percent = 0;
+		queue_sched_reconfigured(h.q, &h.conf, h.now_us);
+		m.notice_us = cases[i].notice_us != 0 ? START + cases[i].notice_us : 0;
+		assert_int_equal(queue_sched_add(h.q, &m, &r, 1, NULL, START), QUEUE_OK);
+		open_ready(&h, false, &l);
+		queue_sched_settle(h.q, l, 0,
+			&(struct queue_verdict){
+				.kind = cases[i].kind, .wait_us = cases[i].wait_us, .code = 451},
+			START, &out);
+		queue_sched_lease_done(h.q, l, START);
+		if (out.due_us != START + cases[i].want_us)
+			fail_msg("%s: %lld", cases[i].name, (long long)(out.due_us - START));
+		host_fini(&h);
+	}
 }
 
 /* --- release --- */
@@ -671,6 +714,7 @@ main(void)
 		cmocka_unit_test(test_expiry_behind_leased),
 		cmocka_unit_test(test_own_limit_and_old_mail),
 		cmocka_unit_test(test_later_past_the_limit),
+		cmocka_unit_test(test_retry_at_the_notice),
 		cmocka_unit_test(test_release),
 		cmocka_unit_test(test_release_is_over),
 		cmocka_unit_test(test_age_counts_from_release),
