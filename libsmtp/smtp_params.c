@@ -22,7 +22,7 @@ struct target {
 	const char *why;
 };
 
-enum { INTERVAL_DIGITS = 9 }; /* of HOLDFOR and BY */
+enum { INTERVAL_DIGITS = 9 }; /* of HOLDFOR and BY: RFC 4865 3, RFC 2852 4 */
 
 struct param {
 	struct smtp_slice keyword;
@@ -132,7 +132,7 @@ refuse(struct target *t, const char *why)
 	return SMTP_ESYNTAX;
 }
 
-/* RFC 4865: one of the two, once. */
+/* RFC 4865 4.2, 9: one of the two, once. */
 static int
 set_hold(struct target *t)
 {
@@ -161,7 +161,8 @@ set_holduntil(struct target *t, struct smtp_slice value)
 	return set_hold(t);
 }
 
-/* RFC 2852: by-time ";" by-mode ["T"]. */
+/* RFC 2852 4: by-time ";" by-mode ["T"]. The time is no longer than that of the clause, and above zero with
+ * R. */
 static int
 set_by(struct target *t, struct smtp_slice value)
 {
@@ -179,9 +180,13 @@ set_by(struct target *t, struct smtp_slice value)
 	if (time.len == 0 || time.len > INTERVAL_DIGITS || read_number(time, &seconds) < 0)
 		return refuse(t, form);
 	t->mail->by_s = is_negative ? -(int32_t)seconds : (int32_t)seconds;
-	if (smtp_slice_is_nocase(mode, SMTP_LIT("N")) || smtp_slice_is_nocase(mode, SMTP_LIT("NT")))
+	if (mode.len == 2 && (mode.ptr[1] | 0x20) == 't') {
+		t->mail->by_trace = true;
+		mode.len = 1;
+	}
+	if (smtp_slice_is_nocase(mode, SMTP_LIT("N")))
 		t->mail->by = SMTP_BY_NOTIFY;
-	else if (smtp_slice_is_nocase(mode, SMTP_LIT("R")) || smtp_slice_is_nocase(mode, SMTP_LIT("RT")))
+	else if (smtp_slice_is_nocase(mode, SMTP_LIT("R")))
 		t->mail->by = SMTP_BY_RETURN;
 	else
 		return refuse(t, form);

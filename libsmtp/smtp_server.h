@@ -27,7 +27,7 @@
  *          on. Bytes given to next() while such a reply is awaited or not drained came too early: 554 5.5.0
  *          and CLOSE. So write before you read on.
  * Spec     RFC 5321, 6409, 1870, 2852, 2920, 3030, 3207, 3461, 4865, 4954, 6152, 6531, 6710, 9422;
- *          smuggling rules of RFC 5321 2.3.8. By-trace of RFC 2852 is taken and means nothing here.
+ *          smuggling rules of RFC 5321 2.3.8.
  */
 #include "smtp_types.h"
 
@@ -72,9 +72,6 @@ enum smtp_server_event {
 	SMTP_SERVER_CLOSE,
 };
 
-/* What to do about a message that is not delivered in the time of BY=: return it, or notify the sender. */
-enum smtp_by { SMTP_BY_NONE, SMTP_BY_RETURN, SMTP_BY_NOTIFY };
-
 struct smtp_server_mail {
 	struct smtp_slice sender; /* without brackets; empty: null sender */
 	uint64_t size;            /* SIZE=, 0: not given */
@@ -84,7 +81,8 @@ struct smtp_server_mail {
 	uint32_t hold_for_s;      /* HOLDFOR=; 0: has_hold means HOLDUNTIL */
 	int32_t by_s;             /* BY=; 0 and below with NOTIFY alone: the time is over */
 	enum smtp_by by;
-	int priority; /* MT-PRIORITY=, -9..9 */
+	bool by_trace; /* BY= with T: tell the sender of each hand-over */
+	int priority;  /* MT-PRIORITY=, -9..9 */
 	enum smtp_ret ret;
 	bool has_hold, has_priority;
 	bool is_8bit; /* BODY=8BITMIME */
@@ -134,7 +132,7 @@ void smtp_server_answer(struct smtp_server *s, int code, const char *esc, const 
 
 /* FUTURERELEASE is for those who may (RFC 4865): from now on this client may have mail held for up to max_s
  * seconds, and EHLO tells it so, with the date that is from `now` (Unix seconds); 0: HOLDFOR and HOLDUNTIL
- * are unknown (555), as at the beginning. That max_s is kept is for the host to see, who has a clock. */
+ * are unknown (555), as at the beginning. What is beyond these two is refused here (4.2, 7 and 8). */
 void smtp_server_offer_hold(struct smtp_server *s, uint32_t max_s, int64_t now);
 
 /* For closing an idle or overlong session from outside (timer, shutdown): 421, then ABORT if a transaction is

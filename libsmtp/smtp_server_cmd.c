@@ -136,6 +136,13 @@ params_are_fine(struct smtp_server *s, int got, const char *why)
 	return got == SMTP_OK;
 }
 
+/* RFC 4865 4.2, 7 and 8: by the letter of the offer, however long ago it was made. */
+static bool
+is_within_offer(const struct smtp_server *s, const struct smtp_server_mail *mail)
+{
+	return mail->hold_for_s != 0 ? mail->hold_for_s <= s->hold_max_s : mail->hold_until <= s->hold_until;
+}
+
 static enum state
 on_mail(struct smtp_server *s, struct smtp_slice arg)
 {
@@ -167,6 +174,10 @@ on_mail(struct smtp_server *s, struct smtp_slice arg)
 		return s->state;
 	if (mail->has_hold && s->hold_max_s == 0) {
 		smtp_server_say(s, 555, "5.5.4", "HOLDFOR and HOLDUNTIL are not offered to this client");
+		return s->state;
+	}
+	if (mail->has_hold && !is_within_offer(s, mail)) {
+		smtp_server_say(s, 501, "5.5.4", "HOLDFOR or HOLDUNTIL is beyond what EHLO offers");
 		return s->state;
 	}
 	if (mail->size > conf->message_bytes_max) {

@@ -66,6 +66,12 @@ enum smtp_notify {
 	SMTP_NOTIFY_DELAY = 8,
 };
 /* RET= of MAIL (RFC 3461 4.3). */
+/* What to do about a message that is not delivered in the time of BY= (RFC 2852 4): return it, or notify the
+ * sender. */
+enum smtp_by { SMTP_BY_NONE, SMTP_BY_RETURN, SMTP_BY_NOTIFY };
+
+enum { SMTP_BY_MAX_S = 999999999 }; /* either way */
+
 enum smtp_ret { SMTP_RET_NONE = 0, SMTP_RET_FULL = 1, SMTP_RET_HDRS = 2 };
 
 /* An enhanced status code "class.subject.detail" (RFC 3463); class 0: none. */

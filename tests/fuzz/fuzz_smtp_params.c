@@ -40,6 +40,7 @@ check_wishes(const struct smtp_server_mail *mail)
 	assert(mail->hold_for_s <= 999999999 && (mail->hold_for_s == 0 || mail->has_hold));
 	assert(mail->by_s <= 999999999 && mail->by_s >= -999999999);
 	assert(mail->by != SMTP_BY_RETURN || mail->by_s > 0);
+	assert(mail->by != SMTP_BY_NONE || !mail->by_trace);
 	assert(mail->priority <= 9 && mail->priority >= -9 && (mail->priority == 0 || mail->has_priority));
 }
 

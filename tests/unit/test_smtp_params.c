@@ -106,7 +106,7 @@ test_mail(void **state)
 	}
 }
 
-/* What a message asks for itself. */
+/* What a message asks for itself: RFC 4865 3, RFC 2852 4, RFC 6710 7. */
 
 #define HOLDFOR   "HOLDFOR is a number of seconds, from 1 to 999999999"
 #define HOLDUNTIL "HOLDUNTIL is a date and time with its zone, such as 2026-12-24T08:00:00Z"
@@ -117,7 +117,7 @@ test_mail(void **state)
 
 static const struct {
 	struct smtp_slice text;
-	const char *result; /* hold_for_s hold_until by by_s priority */
+	const char *result; /* hold_for_s hold_until by by_s priority, and T */
 	const char *why;
 } wishes[] = {
 	{SMTP_LIT(""), "- - 0 0 -", NULL},
@@ -127,10 +127,10 @@ static const struct {
 	{SMTP_LIT("HOLDUNTIL=1970-01-01T00:00:00Z"), "0 0 0 0 -", NULL},
 	{SMTP_LIT("HOLDUNTIL=1970-01-01T00:00:00+01:00"), "0 -3600 0 0 -", NULL},
 	{SMTP_LIT("BY=3600;R"), "- - 1 3600 -", NULL},
-	{SMTP_LIT("by=+999999999;rt"), "- - 1 999999999 -", NULL},
+	{SMTP_LIT("by=+999999999;rt"), "- - 1 999999999 - T", NULL},
 	{SMTP_LIT("BY=3600;N"), "- - 2 3600 -", NULL},
 	{SMTP_LIT("BY=0;N"), "- - 2 0 -", NULL},
-	{SMTP_LIT("BY=-999999999;NT"), "- - 2 -999999999 -", NULL},
+	{SMTP_LIT("BY=-999999999;NT"), "- - 2 -999999999 - T", NULL},
 	{SMTP_LIT("MT-PRIORITY=0"), "- - 0 0 0", NULL},
 	{SMTP_LIT("mt-priority=-9"), "- - 0 0 -9", NULL},
 	{SMTP_LIT("MT-PRIORITY=9"), "- - 0 0 9", NULL},
@@ -163,6 +163,8 @@ static const struct {
 	{SMTP_LIT("BY=3600;T"), NULL, BY},
 	{SMTP_LIT("BY=3600;X"), NULL, BY},
 	{SMTP_LIT("BY=3600;RN"), NULL, BY},
+	{SMTP_LIT("BY=3600;TR"), NULL, BY},
+	{SMTP_LIT("BY=3600;NTT"), NULL, BY},
 	{SMTP_LIT("BY=3600;R;T"), NULL, BY},
 	{SMTP_LIT("BY=0;R"), NULL, BY_R},
 	{SMTP_LIT("BY=-1;R"), NULL, BY_R},
@@ -197,7 +199,8 @@ test_wishes(void **state)
 			snprintf(hold, sizeof(hold), "%u %lld", mail.hold_for_s, (long long)mail.hold_until);
 		if (mail.has_priority)
 			snprintf(priority, sizeof(priority), "%d", mail.priority);
-		snprintf(result, sizeof(result), "%s %d %d %s", hold, mail.by, mail.by_s, priority);
+		snprintf(result, sizeof(result), "%s %d %d %s%s", hold, mail.by, mail.by_s, priority,
+			mail.by_trace ? " T" : "");
 		assert_string_equal(result, wishes[i].result);
 	}
 }

@@ -773,6 +773,47 @@ test_hold(void **state)
 	smtp_server_destroy(&s);
 }
 
+/* RFC 4865 4.2, 7, 8, 10 and 11: nothing beyond what is told, up to it everything. */
+static void
+test_hold_is_within_the_offer(void **state)
+{
+	static const struct {
+		const char *params;
+		bool is_taken;
+	} holds[] = {
+		{"HOLDFOR=1", true},
+		{"HOLDFOR=2592000", true},
+		{"HOLDFOR=2592001", false},
+		{"HOLDFOR=999999999", false},
+		{"HOLDUNTIL=2027-01-23T08:00:00Z", true},
+		{"HOLDUNTIL=2027-01-23T10:00:00+02:00", true},
+		{"HOLDUNTIL=2027-01-23T08:00:01Z", false},
+		{"HOLDUNTIL=2027-01-23T07:00:00-02:00", false},
+		{"HOLDUNTIL=1999-12-31T23:59:59Z", true},
+	};
+
+	for (size_t i = 0; i < sizeof(holds) / sizeof(holds[0]); i++) {
+		struct smtp_server *s = smtp_server_create(&heap, &plain);
+		struct smtp_server_fact fact;
+		struct smtp_slice in;
+		char line[100];
+		int len = snprintf(line, sizeof(line), "MAIL FROM:<a@b.test> %s\r\n", holds[i].params);
+
+		smtp_server_offer_hold(s, 2592000, 1798099200);
+		assert_int_equal(feed_one(s, SMTP_LIT("EHLO c\r\n")), SMTP_SERVER_HELO);
+		smtp_server_drained(s, smtp_server_output(s).len);
+		in = (struct smtp_slice){line, (size_t)len};
+		if (smtp_server_next(s, &in, &fact) !=
+			(holds[i].is_taken ? SMTP_SERVER_MAIL : SMTP_SERVER_REFUSED))
+			fail_msg("%s", holds[i].params);
+		if (!holds[i].is_taken) {
+			assert_int_equal(fact.refused.code, 501);
+			assert_string_equal(fact.refused.esc, "5.5.4");
+		}
+		smtp_server_destroy(&s);
+	}
+}
+
 static void *
 get_nothing(void *arg, size_t bytes)
 {
@@ -799,6 +840,7 @@ main(void)
 		cmocka_unit_test(test_late_answer),
 		cmocka_unit_test(test_close_in_transaction),
 		cmocka_unit_test(test_hold),
+		cmocka_unit_test(test_hold_is_within_the_offer),
 		cmocka_unit_test(test_no_memory),
 	};
 
