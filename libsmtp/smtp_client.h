@@ -22,7 +22,7 @@
  * MAIL_DONE; what the conf's slices point to is borrowed for the life of the engine. Memory   one allocation
  * at create (under 8 KiB). Bodies are not copied: output() points into the mail. Thread   the session's.
  * Fails    never: a peer's worst is DOWN with the rest of the recipients answered "lost".
- * Spec     RFC 5321 (timers 4.5.3.2), 1870, 2920, 3207, 3461, 4954, 6152, 6531, 9422.
+ * Spec     RFC 5321 (timers 4.5.3.2), 1870, 2852 4.1.4, 2920, 3207, 3461, 4954, 6152, 6531, 6710 4.2, 9422.
  */
 #include "smtp_data_out.h"
 #include "smtp_ehlo.h"
@@ -67,6 +67,13 @@ struct smtp_client_mail {
 	enum smtp_ret ret;
 	bool is_8bit; /* body or headers hold bytes above 127: BODY=8BITMIME, else results refused 5.6.3 */
 	bool is_utf8; /* needs SMTPUTF8: else results refused 5.6.7 */
+	/* The time left for its delivery, passed on when the peer offers DELIVERBY; RETURN when that peer
+	 * wants more: results refused 5.4.7. A peer without it gets the mail all the same (see wish.h of
+	 * mtad). */
+	enum smtp_by by;
+	int32_t by_s; /* above zero with RETURN */
+	bool by_trace;
+	int priority; /* -9..9, passed on when the peer offers MT-PRIORITY */
 	void *user;   /* the host's */
 };
 

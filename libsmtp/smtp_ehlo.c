@@ -60,6 +60,16 @@ size_argument(struct smtp_ehlo *e, struct smtp_slice rest)
 	e->size_max = read_number(take_word(&rest, ' '), &value) ? value : 0;
 }
 
+/* RFC 2852 2: [min-by-time] *("," option) */
+static void
+deliverby_argument(struct smtp_ehlo *e, struct smtp_slice rest)
+{
+	uint64_t value;
+
+	e->by_min_s =
+		read_number(take_word(&rest, ','), &value) && value <= SMTP_BY_MAX_S ? (uint32_t)value : 0;
+}
+
 static void
 limits_arguments(struct smtp_ehlo *e, struct smtp_slice rest)
 {

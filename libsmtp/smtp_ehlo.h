@@ -7,7 +7,7 @@
  * Owner    its session. Lines are borrowed for the call; only what we know and use is kept.
  * Memory   this struct, however long the answer is.
  * Fails    never: an unknown or malformed keyword is not offered, a malformed argument counts as absent.
- * Spec     RFC 5321 4.1.1.1, RFC 1870 4, RFC 4954 3, RFC 9422.
+ * Spec     RFC 5321 4.1.1.1, RFC 1870 4, RFC 2852 2, RFC 4954 3, RFC 6710 3, RFC 9422.
  */
 #include "smtp_types.h"
 
@@ -26,6 +26,7 @@ struct smtp_ehlo {
 	uint64_t size_max;   /* SIZE; 0: none or no limit */
 	uint32_t rcpt_max;   /* LIMITS RCPTMAX; 0: none */
 	uint32_t mail_max;   /* LIMITS MAILMAX; 0: none */
+	uint32_t by_min_s;   /* DELIVERBY: the least time it takes with R; 0: none told */
 };
 
 /* The next line of a 250 answer, without code and line end. */

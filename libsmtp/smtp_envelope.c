@@ -24,6 +24,9 @@ static const struct smtp_reply refused_utf8 = {.code = 553,
 static const struct smtp_reply refused_body = {.code = 554,
 	.esc = {5, 6, 0},
 	.text = SMTP_LIT("5.6.0 message has a NUL, a bare CR or a bare LF and cannot be sent")};
+static const struct smtp_reply refused_by = {.code = 554,
+	.esc = {5, 4, 7},
+	.text = SMTP_LIT("5.4.7 the receiving server promises no delivery in the time the message has left")};
 static const struct smtp_reply refused_sender = {
 	.code = 553, .esc = {5, 1, 7}, .text = SMTP_LIT("5.1.7 sender address cannot be sent")};
 static const struct smtp_reply refused_rcpt = {
@@ -79,6 +82,9 @@ smtp_envelope_mail_refusal(
 		return &refused_utf8;
 	if (mail->is_8bit && (ehlo->caps & SMTP_CAP_8BITMIME) == 0)
 		return &refused_8bit;
+	/* RFC 2852 4.1.4.1: a server whose least time is more than what is left. */
+	if (mail->by == SMTP_BY_RETURN && mail->by_s < (int64_t)ehlo->by_min_s)
+		return &refused_by;
 	if (!is_sayable(mail->sender))
 		return &refused_sender;
 	if (!mail->is_utf8 && !is_ascii(mail->sender))
@@ -101,13 +107,25 @@ smtp_envelope_rcpt_refusal(const struct smtp_client_mail *mail, uint32_t index)
 }
 
 static void
-put_size(struct smtp_pipe *p, uint64_t byte_count)
+put_number(struct smtp_pipe *p, struct smtp_slice keyword, int64_t number)
 {
-	char text[32];
-	int len = snprintf(text, sizeof(text), " SIZE=%llu", (unsigned long long)byte_count);
+	char text[24];
+	int len = snprintf(text, sizeof(text), "%lld", (long long)number);
 
 	assert(len > 0 && (size_t)len < sizeof(text));
+	smtp_pipe_put(p, keyword);
 	smtp_pipe_put(p, (struct smtp_slice){text, (size_t)len});
+}
+
+static void
+put_by(struct smtp_pipe *p, const struct smtp_client_mail *mail)
+{
+	assert(mail->by_s >= -SMTP_BY_MAX_S && mail->by_s <= SMTP_BY_MAX_S);
+	assert(mail->by_s > 0 || mail->by == SMTP_BY_NOTIFY);
+	put_number(p, SMTP_LIT(" BY="), mail->by_s);
+	smtp_pipe_put(p, mail->by == SMTP_BY_RETURN ? SMTP_LIT(";R") : SMTP_LIT(";N"));
+	if (mail->by_trace)
+		smtp_pipe_put(p, SMTP_LIT("T"));
 }
 
 void
@@ -118,11 +136,15 @@ smtp_envelope_put_mail(struct smtp_pipe *p, const struct smtp_client_mail *mail,
 	smtp_pipe_put(p, mail->sender);
 	smtp_pipe_put(p, SMTP_LIT(">"));
 	if ((ehlo->caps & SMTP_CAP_SIZE) != 0)
-		put_size(p, look->byte_count);
+		put_number(p, SMTP_LIT(" SIZE="), (int64_t)look->byte_count);
 	if (mail->is_8bit)
 		smtp_pipe_put(p, SMTP_LIT(" BODY=8BITMIME"));
 	if (mail->is_utf8)
 		smtp_pipe_put(p, SMTP_LIT(" SMTPUTF8"));
+	if (mail->by != SMTP_BY_NONE && (ehlo->caps & SMTP_CAP_DELIVERBY) != 0)
+		put_by(p, mail);
+	if ((ehlo->caps & SMTP_CAP_MT_PRIORITY) != 0) /* RFC 6758 3.2: 0 too */
+		put_number(p, SMTP_LIT(" MT-PRIORITY="), mail->priority);
 	if ((ehlo->caps & SMTP_CAP_DSN) == 0)
 		return;
 	if (mail->ret != SMTP_RET_NONE)
@@ -160,6 +182,19 @@ put_notify(struct smtp_pipe *p, unsigned notify)
 	}
 }
 
+/*
+ * RFC 2852 4.1.4.2: who cannot be told when we would have wanted to hear is asked to report delays at least.
+ * That overrides RFC 3461 6.2.1 (c).
+ */
+static unsigned
+notify_of(const struct smtp_client_mail *mail, const struct smtp_ehlo *ehlo, unsigned notify)
+{
+	if (mail->by != SMTP_BY_NOTIFY || mail->by_s <= 0 || (ehlo->caps & SMTP_CAP_DELIVERBY) != 0 ||
+		(notify & SMTP_NOTIFY_NEVER) != 0)
+		return notify;
+	return notify == 0 ? SMTP_NOTIFY_FAILURE | SMTP_NOTIFY_DELAY : notify | SMTP_NOTIFY_DELAY;
+}
+
 void
 smtp_envelope_put_rcpt(struct smtp_pipe *p, const struct smtp_client_mail *mail, const struct smtp_ehlo *ehlo,
 	uint32_t index)
@@ -172,7 +207,7 @@ smtp_envelope_put_rcpt(struct smtp_pipe *p, const struct smtp_client_mail *mail,
 	smtp_pipe_put(p, SMTP_LIT(">"));
 	if ((ehlo->caps & SMTP_CAP_DSN) == 0)
 		return;
-	put_notify(p, rcpt->notify);
+	put_notify(p, notify_of(mail, ehlo, rcpt->notify));
 	if (rcpt->orcpt.len > 0 && rcpt->orcpt.len <= SMTP_ORCPT_MAX) {
 		smtp_pipe_put(p, SMTP_LIT(" ORCPT="));
 		smtp_pipe_put_xtext(p, rcpt->orcpt);

@@ -10,7 +10,7 @@
  * Owner    the client engine; all arguments are borrowed for the call, refusals are constants.
  * Memory   none.
  * Fails    never: what cannot be said has a refusal.
- * Spec     RFC 5321 4.1.1.2 and 4.1.1.3, RFC 1870, 3461, 6152, 6531.
+ * Spec     RFC 5321 4.1.1.2 and 4.1.1.3, RFC 1870, 2852 4.1.4, 3461, 6152, 6531, 6710 4.2.
  */
 #include "smtp_client.h"
 #include "smtp_pipe.h"

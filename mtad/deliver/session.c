@@ -56,7 +56,8 @@ caps_words(unsigned caps, char *buf, size_t max)
 		const char *name;
 	} names[] = {{SMTP_CAP_PIPELINING, "PIPELINING"}, {SMTP_CAP_8BITMIME, "8BITMIME"},
 		{SMTP_CAP_SIZE, "SIZE"}, {SMTP_CAP_STARTTLS, "STARTTLS"}, {SMTP_CAP_DSN, "DSN"},
-		{SMTP_CAP_SMTPUTF8, "SMTPUTF8"}, {SMTP_CAP_CHUNKING, "CHUNKING"}};
+		{SMTP_CAP_SMTPUTF8, "SMTPUTF8"}, {SMTP_CAP_CHUNKING, "CHUNKING"},
+		{SMTP_CAP_DELIVERBY, "DELIVERBY"}};
 	size_t i;
 	int n = 0;
 
@@ -137,7 +138,7 @@ fill(struct deliver_session *s)
 	while (s->waiting_count > 0 && smtp_client_can_take(s->smtp) && (t = free_transfer(s)) != NULL) {
 		job = s->waiting[0];
 		memmove(s->waiting, s->waiting + 1, (--s->waiting_count) * sizeof(s->waiting[0]));
-		if (transfer_begin(t, job, s->d->conf.store, s->d->conf.memory))
+		if (transfer_begin(t, job, s->d->conf.store, s->d->conf.memory, clock_now(s->d->conf.clock)))
 			smtp_client_mail(s->smtp, &t->mail);
 		else
 			give_back(s, job);

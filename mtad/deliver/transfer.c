@@ -12,7 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { AGAIN_US = 60000000 };
+enum { SECOND_US = 1000000, AGAIN_US = 60 * SECOND_US };
 
 static struct smtp_slice
 slice(struct queue_blob b)
@@ -45,8 +45,36 @@ load(struct job *job, struct queue_store *store, struct memory *memory)
 	return false;
 }
 
+/* RFC 2852 4.1.3: no attempt after the time of BY= with R. One that was over when the job was handed out has
+ * a grace of the schedule, which doubts the clock. */
+static bool
+is_late(const struct job *job, int64_t now_us)
+{
+	int64_t at_us = job->message->meta.expire_us;
+
+	return at_us != 0 && job->started_us < at_us && now_us >= at_us;
+}
+
+/* RFC 2852 4.1.4: what is left of the time, told when it is sent. */
 static void
-fill_mail(struct transfer *t)
+fill_by(struct smtp_client_mail *mail, const struct queue_message *m, int64_t now_us)
+{
+	int64_t at_us = message_deliver_by(m), left_us = at_us - now_us;
+	int64_t left_s = (left_us + (left_us > 0 ? SECOND_US - 1 : 0)) / SECOND_US;
+
+	if (at_us == 0 || (m->expire_us != 0 && left_s <= 0))
+		return;
+	if (left_s > SMTP_BY_MAX_S)
+		left_s = SMTP_BY_MAX_S;
+	else if (left_s < -SMTP_BY_MAX_S)
+		left_s = -SMTP_BY_MAX_S;
+	mail->by = m->expire_us != 0 ? SMTP_BY_RETURN : SMTP_BY_NOTIFY;
+	mail->by_s = (int32_t)left_s;
+	mail->by_trace = (m->flags & QUEUE_MESSAGE_TRACE) != 0;
+}
+
+static void
+fill_mail(struct transfer *t, int64_t now_us)
 {
 	const struct message *m = t->job->message;
 	struct smtp_client_mail *mail = &t->mail;
@@ -61,11 +89,14 @@ fill_mail(struct transfer *t)
 	mail->ret = (enum smtp_ret)m->meta.ret;
 	mail->is_8bit = (m->meta.flags & QUEUE_MESSAGE_8BIT) != 0;
 	mail->is_utf8 = (m->meta.flags & QUEUE_MESSAGE_UTF8) != 0;
+	mail->priority = m->meta.priority;
+	fill_by(mail, &m->meta, now_us);
 	mail->user = t;
 }
 
 bool
-transfer_begin(struct transfer *t, struct job *job, struct queue_store *store, struct memory *memory)
+transfer_begin(
+	struct transfer *t, struct job *job, struct queue_store *store, struct memory *memory, int64_t now_us)
 {
 	const struct queue_rcpt *r;
 	uint32_t i;
@@ -73,6 +104,12 @@ transfer_begin(struct transfer *t, struct job *job, struct queue_store *store, s
 	assert(t->job == NULL);
 	if (job->message == NULL && !load(job, store, memory))
 		return false;
+	if (is_late(job, now_us)) {
+		/* "Later": that there will be no later is for the schedule to say, as always. */
+		job_answer_all(job, QUEUE_VERDICT_LATER, CLASS_EXPIRED, "4.4.7", AGAIN_US,
+			"the time the message was given is over");
+		return false;
+	}
 	if ((t->rcpts = calloc(job->rcpt_count, sizeof(*t->rcpts))) == NULL) {
 		again(job, "no memory to load the message");
 		return false;
@@ -92,7 +129,7 @@ transfer_begin(struct transfer *t, struct job *job, struct queue_store *store, s
 	}
 	t->job = job;
 	t->refused = 0;
-	fill_mail(t);
+	fill_mail(t, now_us);
 	return true;
 }
 

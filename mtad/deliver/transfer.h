@@ -20,9 +20,10 @@ struct transfer {
 	uint32_t refused; /* recipients answered at RCPT so far: the site took the others before them */
 };
 
-/* Loads the message if the job has none and builds the mail. False: the job is answered (damaged, no memory)
- * and is still the caller's; the transfer is free. */
-bool transfer_begin(struct transfer *t, struct job *job, struct queue_store *store, struct memory *memory);
+/* Loads the message if the job has none and builds the mail. False: the job is answered (damaged, no memory,
+ * the time of BY= ran out on the way here) and is still the caller's; the transfer is free. */
+bool transfer_begin(struct transfer *t, struct job *job, struct queue_store *store, struct memory *memory,
+	int64_t now_us);
 /* One RESULT of the engine. */
 void transfer_result(struct transfer *t, const struct smtp_client_fact *fact);
 /* Gives the answered job back and frees the rest. */

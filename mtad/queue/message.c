@@ -215,6 +215,12 @@ message_fit(struct message *m)
 	m->buffer_max = m->buffer_len;
 }
 
+int64_t
+message_deliver_by(const struct queue_message *m)
+{
+	return m->expire_us != 0 ? m->expire_us : m->notice_us;
+}
+
 const struct queue_rcpt *
 message_rcpt(const struct message *m, uint16_t n)
 {

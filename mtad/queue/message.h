@@ -53,6 +53,8 @@ bool message_add_rcpt(struct message *m, const struct queue_rcpt *r, struct queu
 bool message_append(struct message *m, const char *bytes, size_t len);
 /* All bytes are there: gives back what the buffer has too much. Before anything points into it. */
 void message_fit(struct message *m);
+/* When it is to be delivered by, with R or with N (RFC 2852); 0: it does not say. */
+int64_t message_deliver_by(const struct queue_message *m);
 /* The recipient numbered n, NULL: not (any longer) in this message. */
 const struct queue_rcpt *message_rcpt(const struct message *m, uint16_t n);
 #endif

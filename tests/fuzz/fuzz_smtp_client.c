@@ -77,6 +77,10 @@ hand_in(struct host *h, uint8_t kind)
 	s->mail.ret = SMTP_RET_FULL;
 	s->mail.is_8bit = kind % 11 == 3;
 	s->mail.is_utf8 = kind % 13 == 5;
+	s->mail.by = (enum smtp_by)(kind % 3);
+	s->mail.by_s = s->mail.by == SMTP_BY_NOTIFY && kind % 2 == 0 ? -SMTP_BY_MAX_S : 1 + kind;
+	s->mail.by_trace = kind % 4 == 0;
+	s->mail.priority = kind % 19 - 9;
 	s->is_inside = true;
 	h->given++;
 	h->inside++;

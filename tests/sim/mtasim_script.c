@@ -233,6 +233,8 @@ read_site(cfg_t *cfg, struct sim_site *site, size_t index)
 	site->has_chunking = cfg_getbool(cfg, "chunking");
 	site->has_dsn = cfg_getbool(cfg, "dsn");
 	site->has_limits = cfg_getbool(cfg, "limits");
+	site->has_deliverby = cfg_getbool(cfg, "deliverby");
+	site->has_mt_priority = cfg_getbool(cfg, "mt-priority");
 	site->check_domain = cfg_getbool(cfg, "check-domain");
 	site->latency_us = grammar_us(cfg, "latency");
 	site->tarpit_us = grammar_us(cfg, "tarpit");

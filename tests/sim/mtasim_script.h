@@ -111,7 +111,7 @@ struct sim_site {
 	enum sim_tls tls;
 	bool tls_12_only, tls_required;
 	bool has_pipelining, has_8bitmime, has_smtputf8, has_size, has_enhanced, has_chunking, has_dsn,
-		has_limits;
+		has_limits, has_deliverby, has_mt_priority;
 	bool check_domain;
 	uint64_t size_max;
 	uint32_t rcpt_max;

@@ -386,6 +386,8 @@ rewrite_ehlo(struct session *s, struct smtp_slice text)
 		{"CHUNKING", 8, site->has_chunking},
 		{"DSN", 3, site->has_dsn},
 		{"LIMITS", 6, site->has_limits},
+		{"DELIVERBY", 9, site->has_deliverby},
+		{"MT-PRIORITY", 11, site->has_mt_priority},
 	};
 	size_t last = 0, i;
 

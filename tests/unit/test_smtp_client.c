@@ -48,6 +48,12 @@ static const struct smtp_client_mail mails[] = {
 	['F' - 'A'] = {SMTP_LIT(""), rcpt_1, 1, BODY("\r\nbare\n.\r\n")},
 	['G' - 'A'] = {SMTP_LIT(""), rcpt_bad, 4, BODY("\r\nhi\r\n")},
 	['H' - 'A'] = {SMTP_LIT("s@y.test>\r\nRSET"), rcpt_1, 1, BODY("\r\nhi\r\n")},
+	['J' - 'A'] = {SMTP_LIT("j@y.test"), rcpt_3, 3, BODY("\r\nhi\r\n"), .by = SMTP_BY_RETURN, .by_s = 98,
+		.priority = 9},
+	['K' - 'A'] = {SMTP_LIT("k@y.test"), rcpt_3, 3, BODY("\r\nhi\r\n"), .by = SMTP_BY_NOTIFY, .by_s = 98,
+		.by_trace = true, .priority = -9},
+	['L' - 'A'] = {SMTP_LIT("l@y.test"), rcpt_3, 3, BODY("\r\nhi\r\n"), .by = SMTP_BY_NOTIFY,
+		.by_s = -SMTP_BY_MAX_S},
 	['I' - 'A'] = {SMTP_LIT("\xc3\xa9@y.test"), rcpt_1, 1, BODY("\r\nhi\r\n")},
 };
 enum { MAILS = sizeof(mails) / sizeof(mails[0]) };
@@ -280,6 +286,53 @@ static const struct test_case cases[] = {
 				   "< MAIL FROM:<c@y.test> RET=HDRS ENVID=id+3D1",
 				   "< RCPT TO:<r1@x.test> NOTIFY=SUCCESS,DELAY ORCPT=rfc822;a+2Bb@c",
 				   "< RCPT TO:<r2@x.test> NOTIFY=NEVER", "< RCPT TO:<r3@x.test>", "< DATA"}},
+	/* RFC 2852 4.1.4: the time that is left, by sites that take it */
+	{"BY, not offered", {PIPED, ". mail J", "< MAIL FROM:<j@y.test>", RCPT_3, "< DATA"}},
+	{"BY with R", {GREET, "> 250-mx", "> 250-PIPELINING", "> 250 DELIVERBY 98", "= ready", ". mail J",
+			      "< MAIL FROM:<j@y.test> BY=98;R", RCPT_3, "< DATA"}},
+	{"BY with N and T", {GREET, "> 250-mx", "> 250 DELIVERBY 99", "= ready", ". mail K",
+				    "< MAIL FROM:<k@y.test> BY=98;NT"}},
+	{"BY with N that is over", {GREET, "> 250-mx", "> 250 DELIVERBY", "= ready", ". mail L",
+					   "< MAIL FROM:<l@y.test> BY=-999999999;N"}},
+	/* 4.1.4.1 */
+	{"BY with R, the site wants more", {GREET, "> 250-mx", "> 250 DELIVERBY 99", "= ready", ". mail J",
+						   "= result J 0 refused mail 554 5.4.7 the receiving server "
+						   "promises no delivery in the "
+						   "time the message has left",
+						   "= result J 1 refused mail 554 5.4.7 the receiving server "
+						   "promises no delivery in the "
+						   "time the message has left",
+						   "= result J 2 refused mail 554 5.4.7 the receiving server "
+						   "promises no delivery in the "
+						   "time the message has left",
+						   "= done J", "= ready"}},
+	/* 4.1.4.2: a site that does not take the time is asked to report delays */
+	{"BY with N, DSN alone", {GREET, "> 250-mx", "> 250-PIPELINING", "> 250 DSN", "= ready", ". mail K",
+					 "< MAIL FROM:<k@y.test>",
+					 "< RCPT TO:<r1@x.test> NOTIFY=SUCCESS,DELAY ORCPT=rfc822;a+2Bb@c",
+					 "< RCPT TO:<r2@x.test> NOTIFY=NEVER",
+					 "< RCPT TO:<r3@x.test> NOTIFY=FAILURE,DELAY", "< DATA"}},
+	{"BY with N, both", {GREET, "> 250-mx", "> 250-PIPELINING", "> 250-DSN", "> 250 DELIVERBY", "= ready",
+				    ". mail K", "< MAIL FROM:<k@y.test> BY=98;NT",
+				    "< RCPT TO:<r1@x.test> NOTIFY=SUCCESS,DELAY ORCPT=rfc822;a+2Bb@c",
+				    "< RCPT TO:<r2@x.test> NOTIFY=NEVER", "< RCPT TO:<r3@x.test>", "< DATA"}},
+	{"BY with N that is over, DSN alone",
+		{GREET, "> 250-mx", "> 250-PIPELINING", "> 250 DSN", "= ready", ". mail L",
+			"< MAIL FROM:<l@y.test>",
+			"< RCPT TO:<r1@x.test> NOTIFY=SUCCESS,DELAY ORCPT=rfc822;a+2Bb@c",
+			"< RCPT TO:<r2@x.test> NOTIFY=NEVER", "< RCPT TO:<r3@x.test>", "< DATA"}},
+	{"BY with R, DSN alone",
+		{GREET, "> 250-mx", "> 250-PIPELINING", "> 250 DSN", "= ready", ". mail J",
+			"< MAIL FROM:<j@y.test>",
+			"< RCPT TO:<r1@x.test> NOTIFY=SUCCESS,DELAY ORCPT=rfc822;a+2Bb@c",
+			"< RCPT TO:<r2@x.test> NOTIFY=NEVER", "< RCPT TO:<r3@x.test>", "< DATA"}},
+	/* RFC 6710 4.2, RFC 6758 3.2 */
+	{"MT-PRIORITY", {GREET, "> 250-mx", "> 250 MT-PRIORITY MIXER", "= ready", ". mail J",
+				"< MAIL FROM:<j@y.test> MT-PRIORITY=9"}},
+	{"MT-PRIORITY of what has none", {GREET, "> 250-mx", "> 250 MT-PRIORITY", "= ready", ". mail A",
+						 "< MAIL FROM:<s@y.test> MT-PRIORITY=0"}},
+	{"BY and MT-PRIORITY", {GREET, "> 250-mx", "> 250-MT-PRIORITY", "> 250 DELIVERBY", "= ready",
+				       ". mail K", "< MAIL FROM:<k@y.test> BY=98;NT MT-PRIORITY=-9"}},
 	{"dirty body", {PIPED, ". mail F",
 			       "= result F 0 refused mail 554 5.6.0 message has a NUL, a bare CR or a bare "
 			       "LF and cannot be sent",

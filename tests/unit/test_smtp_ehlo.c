@@ -15,7 +15,7 @@ static const struct {
 	struct smtp_slice lines[4];
 	unsigned caps;
 	uint64_t size_max;
-	uint32_t rcpt_max, mail_max;
+	uint32_t rcpt_max, mail_max, by_min_s;
 } cases[] = {
 	{"nothing", {SMTP_LIT("mx.test")}, 0, 0, 0, 0},
 	{"the first line offers nothing", {SMTP_LIT("PIPELINING")}, 0, 0, 0, 0},
@@ -59,7 +59,8 @@ test_lines(void **state)
 		for (size_t k = 0; k < 4 && cases[i].lines[k].ptr != NULL; k++)
 			smtp_ehlo_line(&e, cases[i].lines[k]);
 		if (e.caps != cases[i].caps || e.size_max != cases[i].size_max ||
-			e.rcpt_max != cases[i].rcpt_max || e.mail_max != cases[i].mail_max)
+			e.rcpt_max != cases[i].rcpt_max || e.mail_max != cases[i].mail_max ||
+			e.by_min_s != cases[i].by_min_s)
 			fail_msg("%s: caps %u", cases[i].name, e.caps);
 	}
 }

@@ -201,7 +201,7 @@ test_transfer(void **state)
 	struct transfer t = {0};
 	struct job *job = job_of(4);
 
-	assert_true(transfer_begin(&t, job, NULL, NULL));
+	assert_true(transfer_begin(&t, job, NULL, NULL, 0));
 	assert_int_equal(t.mail.rcpt_count, 4);
 	assert_memory_equal(t.mail.rcpts[3].address.ptr, "r3@y.test", 9);
 	assert_int_equal(t.mail.rcpts[3].notify, 3);
@@ -218,6 +218,59 @@ test_transfer(void **state)
 	job_free(job);
 }
 
+#define SECOND INT64_C(1000000)
+#define NOW    (1000 * SECOND)
+
+/* RFC 2852 4.1.4: what is left of the time at now. Whole seconds, and with R never none. */
+static void
+test_time_left(void **state)
+{
+	static const struct {
+		const char *name;
+		int64_t expire_us, notice_us, started_us;
+		bool has_begun;
+		enum smtp_by by;
+		int32_t by_s;
+	} times[] = {
+		{"none", 0, 0, NOW, true, SMTP_BY_NONE, 0},
+		{"R", NOW + 98 * SECOND, 0, NOW, true, SMTP_BY_RETURN, 98},
+		{"R, a moment", NOW + 1, 0, NOW, true, SMTP_BY_RETURN, 1},
+		{"R, ran out on the way", NOW, 0, NOW - 1, false, SMTP_BY_NONE, 0},
+		{"R, over before by a clock in doubt", NOW, 0, NOW, true, SMTP_BY_NONE, 0},
+		{"R, very long", INT64_MAX, 0, NOW, true, SMTP_BY_RETURN, SMTP_BY_MAX_S},
+		{"N", 0, NOW + 98 * SECOND - 1, NOW, true, SMTP_BY_NOTIFY, 98},
+		{"N, now", 0, NOW, NOW, true, SMTP_BY_NOTIFY, 0},
+		{"N, over", 0, NOW - 98 * SECOND, NOW, true, SMTP_BY_NOTIFY, -98},
+		{"N, long over", 0, 1, NOW, true, SMTP_BY_NOTIFY, -999},
+	};
+
+	for (size_t i = 0; i < sizeof(times) / sizeof(times[0]); i++) {
+		struct transfer t = {0};
+		struct job *job = job_of(2);
+		struct queue_message *m = &job->message->meta;
+
+		m->expire_us = times[i].expire_us;
+		m->notice_us = times[i].notice_us;
+		m->flags |= QUEUE_MESSAGE_TRACE;
+		m->priority = 9;
+		job->started_us = times[i].started_us;
+		if (transfer_begin(&t, job, NULL, NULL, NOW) != times[i].has_begun)
+			fail_msg("%s", times[i].name);
+		if (times[i].has_begun) {
+			if (t.mail.by != times[i].by || t.mail.by_s != times[i].by_s)
+				fail_msg("%s: %d", times[i].name, t.mail.by_s);
+			assert_int_equal(t.mail.by_trace, times[i].by != SMTP_BY_NONE);
+			assert_int_equal(t.mail.priority, 9);
+			(void)transfer_end(&t);
+		} else {
+			assert_null(t.job);
+			assert_int_equal(job->rcpts[1].verdict.kind, QUEUE_VERDICT_LATER);
+			assert_true(job->rcpts[1].verdict.wait_us > 0);
+		}
+		job_free(job);
+	}
+}
+
 /* The site takes two, then says "too many": the rest goes at once, in the next transaction. */
 static void
 test_too_many_recipients(void **state)
@@ -225,7 +278,7 @@ test_too_many_recipients(void **state)
 	struct transfer t = {0};
 	struct job *job = job_of(6);
 
-	assert_true(transfer_begin(&t, job, NULL, NULL));
+	assert_true(transfer_begin(&t, job, NULL, NULL, 0));
 	result(&t, 0, SMTP_PHASE_RCPT, 452, "4.5.3 too many"); /* none was taken: no reason to hurry */
 	result(&t, 2, SMTP_PHASE_RCPT, 550, "no");
 	result(&t, 3, SMTP_PHASE_RCPT, 452, "4.5.3 too many"); /* 1 was taken */
@@ -241,7 +294,7 @@ test_too_many_recipients(void **state)
 
 	/* All refused: nothing was taken. */
 	job = job_of(2);
-	assert_true(transfer_begin(&t, job, NULL, NULL));
+	assert_true(transfer_begin(&t, job, NULL, NULL, 0));
 	result(&t, 0, SMTP_PHASE_RCPT, 550, "no");
 	result(&t, 1, SMTP_PHASE_RCPT, 452, "later");
 	(void)transfer_end(&t);
@@ -259,7 +312,7 @@ test_transfer_words_and_long_replies(void **state)
 	static char text[2000];
 
 	memset(text, 'x', sizeof(text) - 1);
-	assert_true(transfer_begin(&t, job, NULL, NULL));
+	assert_true(transfer_begin(&t, job, NULL, NULL, 0));
 	transfer_result(&t, &fact);
 	result(&t, 1, SMTP_PHASE_DOT, 554, text);
 	(void)transfer_end(&t);
@@ -276,7 +329,7 @@ test_transfer_of_unknown_recipient(void **state)
 	struct job *job = job_of(2);
 
 	job->rcpts[1].n = 77;
-	assert_false(transfer_begin(&t, job, NULL, NULL));
+	assert_false(transfer_begin(&t, job, NULL, NULL, 0));
 	assert_null(t.job);
 	assert_true(job->is_damaged);
 	assert_int_equal(job->rcpts[0].verdict.kind, QUEUE_VERDICT_DROPPED);
@@ -324,6 +377,7 @@ main(void)
 		cmocka_unit_test(test_cases),
 		cmocka_unit_test(test_everything),
 		cmocka_unit_test(test_transfer),
+		cmocka_unit_test(test_time_left),
 		cmocka_unit_test(test_too_many_recipients),
 		cmocka_unit_test(test_transfer_words_and_long_replies),
 		cmocka_unit_test(test_transfer_of_unknown_recipient),
