@@ -177,8 +177,8 @@ static const struct {
 			  "delivery is tried further:"),
 			SMTP_LIT("delayed"), 4},
 	[SMTP_DSN_RELAYED] =
-		{SMTP_LIT("It was handed over for the following to a mail server that does not report\r\n"
-			  "what it does with it:"),
+		{SMTP_LIT("It was handed over for the following to another mail server, which may not\r\n"
+			  "report what it does with it:"),
 			SMTP_LIT("relayed"), 2},
 };
 
@@ -328,6 +328,27 @@ put_diagnostic(struct smtp_out *o, const struct smtp_dsn_rcpt *r)
 	PUT(o, "\r\n");
 }
 
+/* RFC 4865 5.1.2, 2. */
+static void
+put_hold(struct smtp_out *o, const struct smtp_dsn *d)
+{
+	char until[SMTP_DATE_STAMP_LEN];
+	int len = smtp_date_write_stamp(d->hold_until, until, sizeof(until));
+
+	assert(len == SMTP_DATE_STAMP_LEN);
+	if (d->hold_until == 0)
+		return;
+	PUT(o, "Future-Release-Request: ");
+	if (d->hold_for_s != 0) {
+		PUT(o, "for;");
+		smtp_out_number(o, d->hold_for_s, 1);
+	} else {
+		PUT(o, "until;");
+		put(o, (struct smtp_slice){until, sizeof(until)});
+	}
+	PUT(o, "\r\n");
+}
+
 static void
 put_machine(struct smtp_out *o, const struct smtp_dsn *d)
 {
@@ -335,6 +356,8 @@ put_machine(struct smtp_out *o, const struct smtp_dsn *d)
 	put_field(o, SMTP_LIT("Original-Envelope-Id: "), d->envid);
 	put_field(o, SMTP_LIT("Reporting-MTA: dns; "), d->host);
 	put_date_field(o, SMTP_LIT("Arrival-Date: "), d->arrival);
+	put_date_field(o, SMTP_LIT("Deliver-By-Date: "), d->deliver_by);
+	put_hold(o, d);
 	for (size_t i = 0; i < d->rcpt_count; i++) {
 		const struct smtp_dsn_rcpt *r = &d->rcpts[i];
 

@@ -13,15 +13,16 @@
  * Owner    the caller; everything is borrowed for the call.
  * Memory   the caller's buffer; smtp_dsn_size says how much.
  * Fails    SMTP_ENOSPACE.
- * Spec     RFC 3461 6, RFC 3464, RFC 6522, RFC 3834 5, RFC 6533 3 (addresses beyond ASCII in a 7-bit report).
- *          To whom (never the null sender), with which envelope (null sender, NOTIFY=NEVER): the caller's.
+ * Spec     RFC 3461 6, RFC 3464, RFC 2852 5, RFC 4865 5.1.2, RFC 6522, RFC 3834 5, RFC 6533 3 (addresses
+ * beyond ASCII in a 7-bit report). To whom (never the null sender), with which envelope (null sender,
+ * NOTIFY=NEVER): the caller's.
  */
 #include "smtp_types.h"
 
 enum smtp_dsn_action {
 	SMTP_DSN_FAILED,
 	SMTP_DSN_DELAYED,
-	SMTP_DSN_RELAYED, /* handed to a site without DSN, and success was asked for (RFC 3461 5.2.2) */
+	SMTP_DSN_RELAYED, /* handed to a site that may not tell (RFC 3461 5.2.2, RFC 2852 4.1.4) */
 };
 
 struct smtp_dsn_rcpt {
@@ -43,6 +44,9 @@ struct smtp_dsn {
 	struct smtp_slice unique; /* letters and digits nobody can guess: Message-ID and boundary */
 	struct smtp_slice envid;  /* ENVID=, decoded; empty: none */
 	int64_t arrival, now;     /* Unix seconds */
+	int64_t deliver_by;       /* the time of BY=, Unix seconds; 0: none (RFC 2852 5) */
+	int64_t hold_until;       /* the release asked for, Unix seconds; 0: none (RFC 4865 5.1.2) */
+	uint32_t hold_for_s;      /* it was asked for as so many seconds; 0: as a time */
 	enum smtp_ret ret;
 	const struct smtp_slice *pieces; /* the original message; each piece ends at a line end */
 	size_t piece_count;

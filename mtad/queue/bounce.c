@@ -28,6 +28,20 @@ load(struct job *job, const struct bounce_conf *c, bool with_body)
 	return err == QUEUE_EDAMAGED ? QUEUE_OK : err;
 }
 
+/* That the site has it now, and may say nothing more. */
+static bool
+wants_relayed(const struct job *job, const struct queue_rcpt *r)
+{
+	const struct queue_message *m = &job->message->meta;
+	/* RFC 3461 5.2.2: success was asked for, and the site will not tell. */
+	bool is_unknown = (r->notify & SMTP_NOTIFY_SUCCESS) != 0 && strstr(job->caps, "DSN") == NULL;
+	/* RFC 2852 4.1.4.2: the time of BY= with N is not over, and the site will not keep it. */
+	bool is_untimed = m->notice_us > job->started_us && strstr(job->caps, "DELIVERBY") == NULL;
+
+	/* RFC 2852 4.1.4: a trace of the way. */
+	return is_unknown || is_untimed || (m->flags & QUEUE_MESSAGE_TRACE) != 0;
+}
+
 /* What to report of one recipient; false: nothing. */
 static bool
 action_of(const struct job *job, uint32_t i, enum smtp_dsn_action *out)
@@ -42,9 +56,8 @@ action_of(const struct job *job, uint32_t i, enum smtp_dsn_action *out)
 		*out = SMTP_DSN_FAILED;
 		return r->notify == 0 || (r->notify & SMTP_NOTIFY_FAILURE) != 0;
 	case QUEUE_VERDICT_DELIVERED:
-		/* RFC 3461 5.2.2: the site will not tell, so we do. */
 		*out = SMTP_DSN_RELAYED;
-		return (r->notify & SMTP_NOTIFY_SUCCESS) != 0 && strstr(job->caps, "DSN") == NULL;
+		return wants_relayed(job, r);
 	case QUEUE_VERDICT_LATER:
 		*out = SMTP_DSN_DELAYED;
 		return (job->rcpts[i].verdict.set_flags & QUEUE_RCPT_DELAY_SENT) != 0 &&
@@ -115,6 +128,9 @@ describe_rcpt(const struct job *job, uint32_t i, int64_t now_us, struct smtp_dsn
 	if (smtp_esc_parse((struct smtp_slice){jr->esc, strnlen(jr->esc, sizeof(jr->esc))}, &out->status) <=
 		0)
 		out->status = (struct smtp_esc){0}; /* the writer then says x.0.0 */
+	/* RFC 2852 4.1.3: for the sender it is the time of BY= that is over. */
+	if (out->action == SMTP_DSN_DELAYED && job->message->meta.notice_us != 0)
+		out->status = (struct smtp_esc){4, 4, 7};
 }
 
 static bool
@@ -149,6 +165,9 @@ envelope(const struct job *job, const struct bounce_conf *c)
 	m->meta.arrived_us = clock_now(c->clock);
 	/* RFC 6531 3.2: an address beyond ASCII travels with SMTPUTF8 or not at all. */
 	m->meta.flags = QUEUE_MESSAGE_DSN | (is_ascii(sender) ? 0 : QUEUE_MESSAGE_UTF8 | QUEUE_MESSAGE_8BIT);
+	/* RFC 6710 4.6 */
+	m->meta.priority = job->message->meta.priority;
+	m->meta.klass = job->message->meta.klass;
 	m->meta.sender = message_keep(m, NULL, 0);
 	m->meta.job = message_keep(m, job->message->meta.job.ptr, job->message->meta.job.len);
 	m->meta.user = message_keep(m, job->message->meta.user.ptr, job->message->meta.user.len);
@@ -239,6 +258,9 @@ bounce_write(struct job *job, const struct bounce_conf *c)
 	d.to = slice(of->meta.sender);
 	d.envid = slice(of->meta.envid);
 	d.arrival = of->meta.arrived_us / 1000000;
+	d.deliver_by = message_deliver_by(&of->meta) / 1000000;
+	d.hold_until = of->meta.release_us / 1000000;
+	d.hold_for_s = of->meta.hold_s;
 	d.now = now_us / 1000000;
 	d.ret = of->body[0].len > 0 ? (enum smtp_ret)of->meta.ret : SMTP_RET_HDRS;
 	job->dsn = envelope(job, c);

@@ -70,10 +70,10 @@ is_blank(struct smtp_slice line)
 static void
 check_machine_line(struct smtp_slice line)
 {
-	static const char *const fields[] = {
-		"Content-Type: ", "Content-Description: ", "Original-Envelope-Id: ", "Reporting-MTA: ",
-		"Arrival-Date: ", "Original-Recipient: ", "Final-Recipient: ", "Action: ", "Status: ",
-		"Remote-MTA: ", "Diagnostic-Code: ", "Last-Attempt-Date: ", "Will-Retry-Until: "};
+	static const char *const fields[] = {"Content-Type: ", "Content-Description: ",
+		"Original-Envelope-Id: ", "Reporting-MTA: ", "Arrival-Date: ", "Original-Recipient: ",
+		"Final-Recipient: ", "Action: ", "Status: ", "Remote-MTA: ", "Diagnostic-Code: ",
+		"Last-Attempt-Date: ", "Will-Retry-Until: ", "Deliver-By-Date: ", "Future-Release-Request: "};
 	bool is_known = line.len == 0 || line.ptr[0] == ' ';
 
 	REQUIRE(line.len == 0 || !is_blank(line));

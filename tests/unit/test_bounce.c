@@ -140,6 +140,92 @@ test_who_is_told(void **state)
 	}
 }
 
+/* RFC 2852: the time of BY= in reports, of a job handed out at fake_us(). */
+static const struct {
+	const char *name;
+	enum queue_verdict_kind kind;
+	int64_t expire_s, notice_s; /* from then, 0: none */
+	const char *caps;
+	unsigned notify;
+	bool is_traced;
+	const char *words; /* NULL: nobody is told */
+} timed[] = {
+	{"4.1.1: R, in time", QUEUE_VERDICT_DELIVERED, 60, 0, "", 0, false, NULL},
+	{"4.1.3: R, over", QUEUE_VERDICT_EXPIRED, -1, 0, "", 0, false,
+		"\r\nAction: failed\r\nStatus: 5.4.7\r\n"},
+	{"4.1.3: R, over, NOTIFY=DELAY", QUEUE_VERDICT_EXPIRED, -1, 0, "", DELAY, false, NULL},
+	{"4.1.3: N, over", QUEUE_VERDICT_LATER, 0, -1, "", 0, false,
+		"\r\nAction: delayed\r\nStatus: 4.4.7\r\n"},
+	{"4.1.3: N, over, NOTIFY=FAILURE", QUEUE_VERDICT_LATER, 0, -1, "", FAILURE, false, NULL},
+	{"4.1.4: T", QUEUE_VERDICT_DELIVERED, 60, 0, "DSN,DELIVERBY", 0, true, "\r\nAction: relayed\r\n"},
+	{"4.1.4: T, NOTIFY=FAILURE", QUEUE_VERDICT_DELIVERED, 60, 0, "DSN,DELIVERBY", FAILURE, true,
+		"\r\nAction: relayed\r\n"},
+	{"4.1.4: T, NOTIFY=NEVER", QUEUE_VERDICT_DELIVERED, 60, 0, "", NEVER, true, NULL},
+	{"4.1.4.2: N, a site that keeps it", QUEUE_VERDICT_DELIVERED, 0, 60, "DELIVERBY", 0, false, NULL},
+	{"4.1.4.2: N, a site that does not", QUEUE_VERDICT_DELIVERED, 0, 60, "PIPELINING,DSN", 0, false,
+		"\r\nAction: relayed\r\n"},
+	{"4.1.4.2: N, NOTIFY=FAILURE", QUEUE_VERDICT_DELIVERED, 0, 60, "", FAILURE, false,
+		"\r\nAction: relayed\r\n"},
+	{"4.1.4.2: N, NOTIFY=NEVER", QUEUE_VERDICT_DELIVERED, 0, 60, "", NEVER, false, NULL},
+	{"4.1.4.2: N, after that time", QUEUE_VERDICT_DELIVERED, 0, -1, "", 0, false, NULL},
+};
+
+static void
+test_deliver_by(void **state)
+{
+	for (size_t i = 0; i < sizeof(timed) / sizeof(timed[0]); i++) {
+		struct job *job = job_of(1, "s@x.test");
+		struct queue_message *m = &job->message->meta;
+
+		job->started_us = fake_us(NULL);
+		m->arrived_us = job->started_us - INT64_C(3600000000);
+		m->expire_us = timed[i].expire_s != 0 ? job->started_us + timed[i].expire_s * 1000000 : 0;
+		m->notice_us = timed[i].notice_s != 0 ? job->started_us + timed[i].notice_s * 1000000 : 0;
+		m->flags = timed[i].is_traced ? QUEUE_MESSAGE_TRACE : 0;
+		settle(job, 0, timed[i].kind, timed[i].notify, "451 4.7.1 later");
+		snprintf(job->rcpts[0].esc, sizeof(job->rcpts[0].esc), "%s",
+			timed[i].kind == QUEUE_VERDICT_EXPIRED ? "5.4.7" : "4.7.1");
+		if (timed[i].kind == QUEUE_VERDICT_LATER)
+			job->rcpts[0].verdict.set_flags = QUEUE_RCPT_DELAY_SENT;
+		snprintf(job->caps, sizeof(job->caps), "%s", timed[i].caps);
+		if (bounce_is_wanted(job) != (timed[i].words != NULL))
+			fail_msg("%s", timed[i].name);
+		if (timed[i].words != NULL) {
+			assert_true(bounce_write(job, &bounce));
+			if (!dsn_has(job, timed[i].words) ||
+				!dsn_has(job, "\r\nArrival-Date: Sun, 01 Nov 2026 11:00:00 +0000\r\n"
+					      "Deliver-By-Date: Sun, 01 Nov 2026 1"))
+				fail_msg("%s: %.*s", timed[i].name, (int)job->dsn->body[0].len,
+					(const char *)job->dsn->body[0].ptr);
+		}
+		job_free(job);
+	}
+}
+
+/* RFC 6710 4.6: a report is as urgent as what it is about; RFC 4865 5.1.2: and tells when that was to go. */
+static void
+test_report_is_like_its_message(void **state)
+{
+	struct job *job = job_of(1, "s@x.test");
+	struct queue_message *m = &job->message->meta;
+
+	m->priority = -4;
+	m->klass = QUEUE_CLASS_BULK;
+	m->release_us = fake_us(NULL);
+	m->hold_s = 60;
+	settle(job, 0, QUEUE_VERDICT_FAILED, 0, "550 5.1.1 no");
+	assert_true(bounce_write(job, &bounce));
+	assert_int_equal(job->dsn->meta.priority, -4);
+	assert_int_equal(job->dsn->meta.klass, QUEUE_CLASS_BULK);
+	assert_int_equal(job->dsn->meta.release_us, 0);
+	assert_true(dsn_has(job, "\r\nFuture-Release-Request: for;60\r\n"));
+	m->hold_s = 0;
+	message_unref(job->dsn);
+	assert_true(bounce_write(job, &bounce));
+	assert_true(dsn_has(job, "\r\nFuture-Release-Request: until;2026-11-01T12:00:00Z\r\n"));
+	job_free(job);
+}
+
 static const struct {
 	const char *name, *sender;
 	uint8_t flags;
@@ -407,6 +493,8 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_who_is_told),
+		cmocka_unit_test(test_deliver_by),
+		cmocka_unit_test(test_report_is_like_its_message),
 		cmocka_unit_test(test_to_whom),
 		cmocka_unit_test(test_some_of_a_job),
 		cmocka_unit_test(test_expired),

@@ -372,6 +372,44 @@ test_originals(void **state)
 	expect("RET=FULL", &d, "Hello\r\n.\r\n", "text/rfc822-headers");
 }
 
+/* RFC 2852 5 and RFC 4865 5.1.2: what was asked for stands in the machine part, with the arrival before it.
+ */
+static void
+test_what_was_asked_for(void **state)
+{
+	static const struct {
+		int64_t deliver_by, hold_until;
+		uint32_t hold_for_s;
+		const char *fields;
+	} cases[] = {
+		{0, 0, 0, ""},
+		{0, 0, 60, ""}, /* released at once: nothing was asked for */
+		{1792191660, 0, 0, "Deliver-By-Date: Fri, 16 Oct 2026 23:01:00 +0000\r\n"},
+		{0, 1792191660, 60, "Future-Release-Request: for;60\r\n"},
+		{0, 1792191660, 0, "Future-Release-Request: until;2026-10-16T23:01:00Z\r\n"},
+		{1792191720, 1792191660, 0,
+			"Deliver-By-Date: Fri, 16 Oct 2026 23:02:00 +0000\r\n"
+			"Future-Release-Request: until;2026-10-16T23:01:00Z\r\n"},
+	};
+
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		struct smtp_dsn d = dsn_of(&failed, 1);
+		char want[300], *text;
+		size_t len;
+
+		d.deliver_by = cases[i].deliver_by;
+		d.hold_until = cases[i].hold_until;
+		d.hold_for_s = cases[i].hold_for_s;
+		text = write_dsn(&d, &len);
+		snprintf(want, sizeof(want),
+			"\r\nArrival-Date: Fri, 16 Oct 2026 23:00:00 +0000\r\n%s\r\nOriginal-Recipient: ",
+			cases[i].fields);
+		if (strstr(text, want) == NULL)
+			fail_msg("%s: %s", cases[i].fields, text);
+		free(text);
+	}
+}
+
 int
 main(void)
 {
@@ -381,6 +419,7 @@ main(void)
 		cmocka_unit_test(test_D38_B25_replies),
 		cmocka_unit_test(test_addresses),
 		cmocka_unit_test(test_originals),
+		cmocka_unit_test(test_what_was_asked_for),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
