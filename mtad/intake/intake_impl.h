@@ -75,7 +75,7 @@ struct intake_session {
 	char client_ip[64];
 	char client_name[LIMITS_CLIENT_MAX];
 	char user_name[SMTP_CREDENTIAL_MAX + 8];
-	int message_priority;    /* of the one being received: what MAIL asked for and may */
+	bool has_priority;       /* the one being received: MAIL asked for it, and may */
 	unsigned rejected_count; /* since the last message taken */
 	int64_t login_by_us;     /* monotonic; who has no other right to be here must have logged in */
 	uint64_t timed_bytes;

@@ -243,25 +243,64 @@ choose_release(struct work *w, int64_t now_us, struct prepare_reply *out)
 	return refuse_control(out, &c, 554, why);
 }
 
-/* The class that MAIL made it stays unless the header has another: by name, else by number. */
+/* The next word outside comments; an empty one: there is none. */
+static struct smtp_slice
+next_word(struct smtp_slice *rest)
+{
+	struct smtp_slice word = {rest->ptr, 0};
+	size_t at = 0, comments = 0;
+
+	for (; at < rest->len; at++) {
+		char c = rest->ptr[at];
+		bool is_blank_here = c == ' ' || c == '\t' || c == '\r' || c == '\n';
+
+		if (word.len > 0 && (is_blank_here || c == '(' || c == ';'))
+			break;
+		if (c == '\\' && comments > 0 && at + 1 < rest->len)
+			at++;
+		else if (c == '(')
+			comments++;
+		else if (c == ')' && comments > 0)
+			comments--;
+		else if (comments == 0 && !is_blank_here && word.len++ == 0)
+			word.ptr = rest->ptr + at;
+	}
+	rest->ptr += at;
+	rest->len -= at;
+	return word;
+}
+
+/* RFC 6758 3.1 and 4: a single field counts, comments aside, and only where MAIL does not say it. */
+static bool
+choose_priority(struct work *w, struct prepare_reply *out)
+{
+	static const char *const names[] = {"MT-Priority"};
+	static const struct conf_list list = {names, 1};
+	bool is_single = count_field(w, SMTP_LIT("MT-Priority")) == 1;
+	struct smtp_slice rest, word;
+	struct control c;
+	const char *why;
+
+	if (!take_control(w, &list, &c) || !is_single || w->in->has_priority)
+		return true;
+	rest = (struct smtp_slice){c.value, c.len};
+	word = next_word(&rest);
+	if (next_word(&rest).len > 0)
+		word.len = 0;
+	return wish_priority(word, &w->m->meta, &why) || refuse_control(out, &c, 554, why);
+}
+
+/* A class by name counts before every number. */
 static bool
 choose_class(struct work *w, struct prepare_reply *out)
 {
-	static const char *const priority_names[] = {"MT-Priority"};
-	static const struct conf_list priority_list = {priority_names, 1};
-	struct control c, p;
-	bool has_class = take_control(w, &w->in->conf->class_headers, &c);
-	bool has_priority = take_control(w, &priority_list, &p);
-	int priority = 0;
+	struct control c;
 	const char *why;
 
-	if (has_priority && smtp_params_priority((struct smtp_slice){p.value, p.len}, &priority) < 0)
-		return refuse_control(out, &p, 554, "a priority is a whole number from -9 to 9");
-	if (has_priority)
-		w->m->meta.klass = wish_class_of_priority(priority);
-	if (has_class && !wish_class((struct smtp_slice){c.value, c.len}, &w->m->meta.klass, &why))
-		return refuse_control(out, &c, 554, why);
-	return true;
+	if (!take_control(w, &w->in->conf->class_headers, &c) ||
+		wish_class((struct smtp_slice){c.value, c.len}, &w->m->meta.klass, &why))
+		return true;
+	return refuse_control(out, &c, 554, why);
 }
 
 static void
@@ -291,31 +330,6 @@ may_write_from(const struct work *w)
 		count++;
 	}
 	return got == 0 && count > 0;
-}
-
-/* The next word outside comments; an empty one: there is none. */
-static struct smtp_slice
-next_word(struct smtp_slice *rest)
-{
-	struct smtp_slice word = {rest->ptr, 0};
-	size_t at = 0, comments = 0;
-
-	for (; at < rest->len; at++) {
-		char c = rest->ptr[at];
-		bool is_blank_here = c == ' ' || c == '\t' || c == '\r' || c == '\n';
-
-		if (word.len > 0 && (is_blank_here || c == '(' || c == ';'))
-			break;
-		if (c == '(')
-			comments++;
-		else if (c == ')' && comments > 0)
-			comments--;
-		else if (comments == 0 && !is_blank_here && word.len++ == 0)
-			word.ptr = rest->ptr + at;
-	}
-	rest->ptr += at;
-	rest->len -= at;
-	return word;
 }
 
 /* B15: Received fields of this host ("by" and its name), whoever wrote them. */
@@ -451,8 +465,8 @@ write_top(struct work *w, char *buf, size_t max)
 		n += write_client(in, buf + n, max - (size_t)n);
 	n += snprintf(
 		buf + n, max - (size_t)n, "by %s with %s id %s", in->conf->hostname, protocol(in), token);
-	if (in->priority != 0) /* RFC 6710: a clause of its own */
-		n += snprintf(buf + n, max - (size_t)n, " PRIORITY %d", in->priority);
+	if (w->m->meta.priority != 0) /* RFC 6710 4.1, 2 */
+		n += snprintf(buf + n, max - (size_t)n, " PRIORITY %d", w->m->meta.priority);
 	n += snprintf(buf + n, max - (size_t)n, ";\r\n\t%s\r\n", date);
 	if (!has_filled_field(w, SMTP_LIT("Date")))
 		n += snprintf(buf + n, max - (size_t)n, "Date: %s\r\n", date);
@@ -567,7 +581,7 @@ prepare_message(struct message *m, const struct prepare_input *in, struct prepar
 		return;
 	memset(w.removed, 0, w.header.count * sizeof(w.removed[0]));
 	if (!take_name(&w, &in->conf->job_headers, "job", &m->meta.job, out) || !choose_pool(&w, out) ||
-		!choose_release(&w, now_us, out) || !choose_class(&w, out))
+		!choose_release(&w, now_us, out) || !choose_priority(&w, out) || !choose_class(&w, out))
 		return;
 	drop_unwanted(&w);
 	set_flags(&w);
@@ -576,6 +590,5 @@ prepare_message(struct message *m, const struct prepare_input *in, struct prepar
 		return;
 	}
 	m->meta.arrived_us = now_us;
-	wish_settle(&m->meta, in->conf->delivery.expire);
 	m->meta.body_bytes = m->body[0].len + m->body[1].len + m->body[2].len;
 }

@@ -7,8 +7,8 @@
  *
  * Thread   the session's io thread.
  * Fails    with the reply the client gets.
- * Spec     RFC 5321 4.4 (Received), 6.3 (loops); RFC 6409 6, 8 (what a submission server may repair); RFC
- * 5322 3.6.
+ * Spec     RFC 5321 4.4 (Received), 6.3 (loops); RFC 6710 4.1 (its clause PRIORITY, unless that is 0); RFC
+ * 6409 6, 8 (what a submission server may repair); RFC 5322 3.6.
  */
 #include "base/clock.h"
 #include "conf/conf.h"
@@ -20,8 +20,8 @@ struct prepare_input {
 	const struct conf_listen *listen;
 	const struct conf_user *user; /* NULL: not logged in */
 	const struct clock *clock;
-	bool is_trusted; /* may name job, pool, class and time */
-	int priority;    /* that MAIL asked for and may; told in the trace field unless 0 */
+	bool is_trusted;   /* may name job, pool, class and time */
+	bool has_priority; /* MAIL asked for one, and may */
 	bool is_tls, is_esmtp, is_smtputf8;
 	struct smtp_slice helo;
 	const char *client_ip;

@@ -180,11 +180,11 @@ intake_offer_hold(struct intake_session *s)
 		s->smtp, is_trusted(s) ? WISH_HOLD_MAX_S : 0, clock_now(s->in->conf.clock) / 1000000);
 }
 
-/* Nobody fails for having asked, and RFC 6710 has a code for it. */
+/* RFC 6710 4.1: a priority of a client that is not trusted does not count. Nobody fails for having asked. */
 static void
 answer_mail(struct intake_session *s, const struct smtp_server_mail *mail)
 {
-	if (mail->priority != s->message_priority)
+	if (mail->priority != s->message->meta.priority)
 		smtp_server_answer(s->smtp, 250, "2.3.6", "0 is the priority of what this client sends");
 	else
 		smtp_server_answer(s->smtp, 250, "2.1.0", "Sender ok");
@@ -222,7 +222,11 @@ on_mail(struct intake_session *s, const struct smtp_server_mail *mail)
 		return;
 	}
 	m->meta = wishes;
-	m->meta.klass = wish_class_of_mail(mail, is_trusted(s), class_of_user(s));
+	m->meta.klass = class_of_user(s);
+	if ((s->has_priority = mail->has_priority && is_trusted(s))) {
+		m->meta.priority = (int8_t)mail->priority;
+		m->meta.klass = wish_class_of_priority(mail->priority);
+	}
 	m->meta.sender = message_keep(m, mail->sender.ptr, mail->sender.len);
 	m->meta.envid = message_keep(m, mail->envid.ptr, mail->envid.len);
 	m->meta.user = message_keep(m, user, strnlen(user, QUEUE_NAME_MAX));
@@ -233,7 +237,6 @@ on_mail(struct intake_session *s, const struct smtp_server_mail *mail)
 	}
 	s->message = m;
 	s->message_is_utf8 = mail->is_utf8;
-	s->message_priority = is_trusted(s) ? mail->priority : 0;
 	s->has_no_memory = false;
 	answer_mail(s, mail);
 }
@@ -321,7 +324,7 @@ on_end(struct intake_session *s)
 		return;
 	}
 	in.is_trusted = is_trusted(s);
-	in.priority = s->message_priority;
+	in.has_priority = s->has_priority;
 	in.is_tls = smtp_server_is_tls(s->smtp);
 	in.is_esmtp = smtp_server_is_esmtp(s->smtp);
 	in.is_smtputf8 = s->message_is_utf8;
@@ -804,10 +807,10 @@ log_received(const struct intake_session *s, const struct message *m)
 	if (!log_wants(s->in->conf.log, LOG_EVENT_received))
 		return;
 	log_event(s->in->conf.log, LOG_EVENT_received,
-		"msg=%llx client=%s user=%s job=%.*s size=%llu rcpts=%u signed=%s from=\"%s\"",
+		"msg=%llx client=%s user=%s job=%.*s size=%llu rcpts=%u priority=%d signed=%s from=\"%s\"",
 		(unsigned long long)m->meta.id, s->client_ip, s->user != NULL ? s->user->name : "",
 		(int)m->meta.job.len, (const char *)m->meta.job.ptr, (unsigned long long)m->meta.body_bytes,
-		m->rcpt_count, is_signed ? "yes" : "no",
+		m->rcpt_count, m->meta.priority /* RFC 6710 4.1, 3 */, is_signed ? "yes" : "no",
 		log_escape(sender, sizeof(sender), m->meta.sender.ptr, m->meta.sender.len));
 }
 

@@ -2,17 +2,20 @@
 /*
  * Times are kept as the moments they mean, from the first on: what was asked for as "in two hours" does not
  * begin anew when the message waits for the disk. Invariants: release_us is 0 or later than now and no
- * further than WISH_HOLD_MAX_S; expire_us is 0 or later than release_us.
+ * further than WISH_HOLD_MAX_S; expire_us and notice_us are 0 or later than release_us, where that is set.
  */
 #include "intake/wish.h"
 
 #include "conf/conf_value.h"
+#include "queue/message.h"
 #include "smtp_date.h"
+#include "smtp_params.h"
 
 #include <string.h>
 #include <strings.h>
 
-enum { URGENT_FROM = 3, BULK_FROM = -3 }; /* MIXER: 4 is urgent, 0 normal, -4 not urgent */
+/* RFC 6710, appendix B (MIXER): 4 is urgent, 0 normal, -4 not urgent; 5: what is between is rounded up. */
+enum { ABOVE_NORMAL = 1, NOT_URGENT = -4 };
 
 static const int64_t second_us = 1000000;
 
@@ -23,6 +26,7 @@ set_release(struct queue_message *m, int64_t release_us, int64_t now_us)
 	if (release_us - now_us > WISH_HOLD_MAX_S * second_us)
 		return false;
 	m->release_us = release_us > now_us ? release_us : 0;
+	m->hold_s = 0;
 	return true;
 }
 
@@ -32,9 +36,23 @@ hold(const struct smtp_server_mail *mail, int64_t now_us, struct queue_message *
 {
 	int64_t release_us = mail->hold_until * second_us;
 
+	if (!mail->has_hold)
+		return true;
 	if (mail->hold_for_s > 0)
 		release_us = now_us + mail->hold_for_s * second_us;
-	return !mail->has_hold || set_release(m, release_us, now_us);
+	if (!set_release(m, release_us, now_us))
+		return false;
+	m->hold_s = mail->hold_for_s;
+	return true;
+}
+
+/* RFC 4865 5.2.2. */
+static bool
+is_over_before_release(const struct queue_message *m)
+{
+	int64_t by_us = message_deliver_by(m);
+
+	return by_us != 0 && m->release_us != 0 && by_us <= m->release_us;
 }
 
 bool
@@ -47,14 +65,16 @@ wish_of_mail(
 		*out_why = "HOLDFOR and HOLDUNTIL go up to 30 days (2592000 seconds) ahead";
 		return false;
 	}
-	if (mail->by != SMTP_BY_NONE && m->release_us != 0 && by_us <= m->release_us) {
-		*out_why = "the time of BY is over before HOLDFOR or HOLDUNTIL lets the message go";
-		return false;
-	}
 	if (mail->by == SMTP_BY_RETURN)
 		m->expire_us = by_us;
 	else if (mail->by == SMTP_BY_NOTIFY)
 		m->notice_us = by_us > 0 ? by_us : 1;
+	if (is_over_before_release(m)) {
+		*out_why = "the time of BY is over before HOLDFOR or HOLDUNTIL lets the message go";
+		return false;
+	}
+	if (mail->by_trace)
+		m->flags |= QUEUE_MESSAGE_TRACE;
 	return true;
 }
 
@@ -99,20 +119,11 @@ wish_release(const char *value, int64_t now_us, struct queue_message *m, const c
 		*out_why = "write 2026-12-24T08:00:00+01:00, Thu, 24 Dec 2026 08:00:00 +0100 or after 2h";
 	else if (!set_release(m, release_us, now_us))
 		*out_why = "it goes up to 30 days ahead";
-	else if (m->expire_us != 0 && m->expire_us <= m->release_us)
+	else if (is_over_before_release(m))
 		*out_why = "the time of BY is over before it lets the message go";
 	else
 		return true;
 	return false;
-}
-
-void
-wish_settle(struct queue_message *m, int64_t age_us)
-{
-	int64_t from_us = m->release_us > m->arrived_us ? m->release_us : m->arrived_us;
-
-	if (m->expire_us - from_us >= age_us)
-		m->expire_us = 0;
 }
 
 bool
@@ -135,13 +146,21 @@ wish_class(struct smtp_slice value, enum queue_class *out, const char **out_why)
 enum queue_class
 wish_class_of_priority(int priority)
 {
-	if (priority >= URGENT_FROM)
+	if (priority >= ABOVE_NORMAL)
 		return QUEUE_CLASS_URGENT;
-	return priority <= BULK_FROM ? QUEUE_CLASS_BULK : QUEUE_CLASS_NORMAL;
+	return priority <= NOT_URGENT ? QUEUE_CLASS_BULK : QUEUE_CLASS_NORMAL;
 }
 
-enum queue_class
-wish_class_of_mail(const struct smtp_server_mail *mail, bool is_trusted, enum queue_class user_class)
+bool
+wish_priority(struct smtp_slice value, struct queue_message *m, const char **out_why)
 {
-	return is_trusted && mail->has_priority ? wish_class_of_priority(mail->priority) : user_class;
+	int priority;
+
+	if (smtp_params_priority(value, &priority) < 0) {
+		*out_why = "a priority is a whole number from -9 to 9";
+		return false;
+	}
+	m->priority = (int8_t)priority;
+	m->klass = wish_class_of_priority(priority);
+	return true;
 }

@@ -13,6 +13,7 @@ SITES = f'''
 site a {{ domains = {{ "a.test" }} }}
 site b {{ domains = {{ "b.test" }} {LATER} }}
 site x {{ domains = {{ "x.test" }} }}
+site d {{ domains = {{ "d.test" }} deliverby = yes  mt-priority = yes }}
 '''
 STRANGERS = 'listen strangers {{ address = {{ "127.0.0.1:{port}" }} trusted = no }}\n'
 
@@ -47,6 +48,13 @@ def row_of(w, rcpt):
 
 def stamp(seconds):
     return (datetime.datetime.now(datetime.timezone.utc) + datetime.timedelta(seconds=seconds)).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def reports(w, envid, seconds=20):
+    """What the sender was told of the message with that ENVID."""
+    def have():
+        return [m for m in w.mails() if f"Original-Envelope-Id: {envid}\r\n".encode() in m]
+    return wait_for("the report", have, seconds) if seconds else have()
 
 
 def arrival(w, rcpt, seconds=20):
@@ -175,16 +183,45 @@ def test_by_with_return(w, t):
     submit(t, "return@b.test", "BY=2;R ENVID=by-return")
     row = gives(w, "return@b.test", "b")
     assert row["dsnStatus"] == "5.4.7" and row["bounceCat"] == "message-expired" and "451 4.7.1 later" in row["dsnDiag"]
-    report = wait_for("the report", lambda: next((m for m in w.mails() if b"Original-Envelope-Id: by-return" in m), None))
-    assert b"Status: 5.4.7" in report and b"Action: failed" in report
+    report = reports(w, "by-return")[0]
+    assert b"Status: 5.4.7" in report and b"Action: failed" in report and b"\r\nDeliver-By-Date: " in report
 
 
 def test_by_with_notify(w, t):
     submit(t, "notify@b.test", "BY=1;N ENVID=by-notify")
-    report = wait_for("the notice", lambda: next((m for m in w.mails() if b"Original-Envelope-Id: by-notify" in m), None))
-    assert b"Action: delayed" in report
+    report = reports(w, "by-notify")[0]
+    assert b"Action: delayed" in report and b"Status: 4.4.7" in report and b"451 4.7.1 later" in report
     assert row_of(w, "notify@b.test") is not None
     assert not any(r["rcpt"] == "notify@b.test" and r["type"] == "b" for r in w.rows())
+
+
+# name: to whom, with which parameters, and whether the sender is told of the hand-over (RFC 2852 4.1.4)
+HANDED_OVER = {
+    "return": ("a.test", "BY=3600;R", False),
+    "notify": ("a.test", "BY=3600;N", True),
+    "notify_by_the_site": ("d.test", "BY=3600;N", False),
+    "traced": ("d.test", "BY=3600;RT", True),
+}
+
+
+@pytest.mark.parametrize("name", HANDED_OVER)
+def test_by_and_a_hand_over(w, t, name):
+    domain, params, is_told = HANDED_OVER[name]
+    submit(t, f"by-{name}@{domain}", f"{params} ENVID=by-over-{name}")
+    gives(w, f"by-{name}@{domain}")
+    if is_told:
+        assert b"Action: relayed" in reports(w, f"by-over-{name}")[0]
+    # What comes after it came to the site: no report is on its way any more.
+    submit(t, f"after-by-{name}@x.test")
+    gives(w, f"after-by-{name}@x.test")
+    assert len(reports(w, f"by-over-{name}", 0)) == is_told
+
+
+def test_a_report_tells_what_was_asked_for(w, t):
+    """RFC 4865 5.1.2."""
+    submit(t, "hold@b.test", "HOLDFOR=1 BY=3;R ENVID=hold-report")
+    report = reports(w, "hold-report")[0]
+    assert re.search(rb"\r\nArrival-Date: .*\r\nDeliver-By-Date: .*\r\nFuture-Release-Request: for;1\r\n\r\n", report)
 
 
 def test_by_is_never_longer_than_expire():
@@ -195,11 +232,12 @@ def test_by_is_never_longer_than_expire():
 
 
 CLASSES = {
-    "urgent": ("MT-PRIORITY=4", "", "urgent"),
-    "bulk": ("MT-PRIORITY=-3", "", "bulk"),
-    "normal": ("MT-PRIORITY=2", "", "normal"),
+    "urgent": ("MT-PRIORITY=1", "", "urgent"),
+    "bulk": ("MT-PRIORITY=-4", "", "bulk"),
+    "normal": ("MT-PRIORITY=-3", "", "normal"),
     "header": ("", "X-Mtad-Class: bulk\r\n", "bulk"),
-    "header_of_rfc": ("MT-PRIORITY=4", "MT-Priority: -4\r\n", "bulk"),
+    "header_of_rfc": ("", "MT-Priority: -4 (not urgent)\r\n", "bulk"),
+    "parameter_first": ("MT-PRIORITY=4", "MT-Priority: -4\r\n", "urgent"),
     "header_first": ("MT-PRIORITY=4", "X-Mtad-Class: bulk\r\nMT-Priority: 4\r\n", "bulk"),
 }
 
@@ -211,7 +249,7 @@ def test_class(w, t, name):
     shown = w.ctl("show", mid, "--json")["summary"]
     assert shown["class"] == wanted
     assert "X-Mtad-Class" not in shown["text"] and "MT-Priority" not in shown["text"]
-    priority = params.partition("=")[2]
+    priority = params.partition("=")[2] or (re.findall("MT-Priority: (-?[0-9])", headers) or [""])[0]
     assert (f"PRIORITY {priority};" in shown["text"]) == bool(priority)
 
 

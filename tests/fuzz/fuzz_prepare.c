@@ -166,7 +166,9 @@ check_wishes(const struct queue_message *meta, bool is_trusted)
 	require(meta->klass < QUEUE_CLASS_COUNT);
 	require(meta->release_us == 0 ||
 		(meta->release_us > now_us && meta->release_us <= now_us + INT64_C(30) * 86400000000));
-	require(is_trusted || (meta->release_us == 0 && meta->klass == QUEUE_CLASS_NORMAL));
+	require(is_trusted ||
+		(meta->release_us == 0 && meta->klass == QUEUE_CLASS_NORMAL && meta->priority == 0));
+	require(meta->priority >= -QUEUE_PRIORITY_MAX && meta->priority <= QUEUE_PRIORITY_MAX);
 }
 
 int

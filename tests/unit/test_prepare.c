@@ -380,8 +380,14 @@ static const struct {
 	{"a wrong class", "X-Mtad-Class: high\r\n", true,
 		"Field X-Mtad-Class: the classes are urgent, normal and bulk", 0, 0},
 	{"a priority", "MT-Priority: 0\r\n", true, NULL, 0, QUEUE_CLASS_NORMAL},
+	/* RFC 6758 3.1, 4a: "a single syntactically valid" one; 4: comments around it */
+	{"a priority and a comment", "MT-Priority: (very)\r\n (\\) 4) 0 (ultra)\r\n", true, NULL, 0,
+		QUEUE_CLASS_NORMAL},
+	{"two priorities", "MT-Priority: 0\r\nMT-Priority: 0\r\n", true, NULL, 0, QUEUE_CLASS_BULK},
+	{"two words", "MT-Priority: 0 0\r\n", true, "Field MT-Priority: a priority is", 0, 0},
+	{"a comment alone", "MT-Priority: (0)\r\n", true, "Field MT-Priority: a priority is", 0, 0},
 	{"a wrong priority", "MT-Priority: 10\r\n", true, "Field MT-Priority: a priority is", 0, 0},
-	{"the class by name counts", "MT-Priority: -4\r\nX-Mtad-Class: urgent\r\n", true, NULL, 0,
+	{"the class by name counts", "MT-Priority: 0\r\nX-Mtad-Class: urgent\r\n", true, NULL, 0,
 		QUEUE_CLASS_URGENT},
 };
 
@@ -411,7 +417,7 @@ test_wishes(void **state)
 	}
 }
 
-/* What MAIL asked for stays, unless a header says another time; and the settings have the last word. */
+/* What MAIL asked for stays, unless a header says another time. */
 static void
 test_wishes_of_mail(void **state)
 {
@@ -425,7 +431,7 @@ test_wishes_of_mail(void **state)
 		{"X-Schedule: after 30s\r\n", 60, 120, 30, 120, 0},
 		{"X-Schedule: after 2m\r\n", 60, 120, 0, 0, 554},
 		{"", 0, 4 * 86400 - 1, 0, 4 * 86400 - 1, 0},
-		{"", 0, 4 * 86400, 0, 0, 0},
+		{"", 0, 5 * 86400, 0, 5 * 86400, 0},
 		{"X-Schedule: after 1s\r\n", 0, 4 * 86400, 1, 4 * 86400, 0},
 	};
 	struct fixture *f = *state;
@@ -446,15 +452,38 @@ test_wishes_of_mail(void **state)
 	}
 }
 
-/* RFC 6710: a clause of the trace field. */
+/* RFC 6710 4.1, 2: a clause of the trace field, for what MAIL says (4), else the header (RFC 6758 3.1, 4a).
+ */
 static void
 test_priority_is_traced(void **state)
 {
+	static const struct {
+		const char *fields;
+		bool in_mail, is_trusted;
+		int8_t mail, want;
+	} cases[] = {
+		{"", true, true, -4, -4},
+		{"MT-Priority: 7\r\n", true, true, -4, -4},
+		{"MT-Priority: 7\r\n", true, true, 0, 0},
+		{"MT-Priority: high\r\n", true, true, 5, 5},
+		{"MT-Priority: 7\r\n", false, true, 0, 7},
+		{"MT-Priority: 7\r\n", false, false, 0, 0},
+	};
 	struct fixture *f = *state;
+	char text[200], want[80];
 
-	f->in.priority = -4;
-	assert_int_equal(prepare(f, "From: a@b.test\r\n" FULL "\r\n"), 0);
-	assert_non_null(strstr(f->all, " id 65f35c4cdf000abcd1234 PRIORITY -4;\r\n\tSun, 01 Nov"));
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		f->in.has_priority = cases[i].in_mail;
+		f->in.is_trusted = cases[i].is_trusted;
+		f->meta.priority = cases[i].mail;
+		snprintf(text, sizeof(text), "%sFrom: a@b.test\r\n" FULL "\r\n", cases[i].fields);
+		assert_int_equal(prepare(f, text), 0);
+		assert_int_equal(f->m->meta.priority, cases[i].want);
+		snprintf(want, sizeof(want), " id 65f35c4cdf000abcd1234 PRIORITY %d;\r\n\tSun, 01 Nov",
+			cases[i].want);
+		assert_int_equal(strstr(f->all, want) != NULL, cases[i].want != 0);
+		assert_null(strstr(f->all, "MT-Priority"));
+	}
 }
 
 static void

@@ -3,6 +3,8 @@
  */
 #include "intake/wish.h"
 
+#include "queue/message.h"
+
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -143,36 +145,14 @@ test_release(void **state)
 static void
 test_release_after_the_limit(void **state)
 {
-	struct queue_message m = {.expire_us = NOW + 3600 * S};
-	const char *why = NULL;
+	for (int by_notice = 0; by_notice < 2; by_notice++) {
+		struct queue_message m = {.id = 0};
+		const char *why = NULL;
 
-	assert_false(wish_release("after 1h", NOW, &m, &why));
-	assert_true(says(why, "BY"));
-	assert_true(wish_release("after 59m", NOW, &m, &why));
-}
-
-/* The operator's limit holds for those that ask for a longer one. */
-static void
-test_settle(void **state)
-{
-	static const struct {
-		int64_t release_us, expire_us, want_us;
-	} cases[] = {
-		{0, 0, 0},
-		{0, NOW + 4 * DAY - 1, NOW + 4 * DAY - 1},
-		{0, NOW + 4 * DAY, 0},
-		{0, NOW + 999999999 * S, 0},
-		{NOW + DAY, NOW + 5 * DAY - 1, NOW + 5 * DAY - 1},
-		{NOW + DAY, NOW + 5 * DAY, 0},
-	};
-
-	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
-		struct queue_message m = {.arrived_us = NOW,
-			.release_us = cases[i].release_us,
-			.expire_us = cases[i].expire_us};
-
-		wish_settle(&m, 4 * DAY);
-		assert_int_equal(m.expire_us, cases[i].want_us);
+		*(by_notice ? &m.notice_us : &m.expire_us) = NOW + 3600 * S;
+		assert_false(wish_release("after 1h", NOW, &m, &why));
+		assert_true(says(why, "BY"));
+		assert_true(wish_release("after 59m", NOW, &m, &why));
 	}
 }
 
@@ -208,21 +188,46 @@ test_class(void **state)
 	}
 }
 
+/* RFC 6710 5: a number between the levels of the profile (-4, 0, 4) is rounded up to the next, one above them
+ * down to the last. RFC 6710 7: none but these numbers. */
 static void
 test_priority(void **state)
 {
-	for (int p = -9; p <= 9; p++) {
-		const struct smtp_server_mail mail = {.has_priority = true, .priority = p};
-		enum queue_class want = p >= 3    ? QUEUE_CLASS_URGENT
-					: p <= -3 ? QUEUE_CLASS_BULK
+	for (int p = -12; p <= 12; p++) {
+		enum queue_class want = p > 0     ? QUEUE_CLASS_URGENT
+					: p <= -4 ? QUEUE_CLASS_BULK
 						  : QUEUE_CLASS_NORMAL;
+		struct queue_message m = {.klass = QUEUE_CLASS_COUNT};
+		const char *why = NULL;
+		char text[8];
+		int len = snprintf(text, sizeof(text), "%d", p);
+		bool ok = wish_priority((struct smtp_slice){text, (size_t)len}, &m, &why);
 
-		assert_int_equal(wish_class_of_priority(p), want);
-		assert_int_equal(wish_class_of_mail(&mail, true, QUEUE_CLASS_BULK), want);
-		assert_int_equal(wish_class_of_mail(&mail, false, QUEUE_CLASS_BULK), QUEUE_CLASS_BULK);
+		assert_int_equal(ok, p >= -9 && p <= 9);
+		assert_int_equal(m.klass, ok ? want : QUEUE_CLASS_COUNT);
+		assert_int_equal(m.priority, ok ? p : 0);
+		assert_true(ok || says(why, "from -9 to 9"));
+		assert_true(!ok || wish_class_of_priority(p) == want);
 	}
-	assert_int_equal(wish_class_of_mail(&(struct smtp_server_mail){.size = 0}, true, QUEUE_CLASS_URGENT),
-		QUEUE_CLASS_URGENT);
+}
+
+/* RFC 2852 4.1.4, RFC 4865 5.1.2: what reports and sites are told of it later. */
+static void
+test_what_is_told(void **state)
+{
+	const struct smtp_server_mail mail = {
+		.has_hold = true, .hold_for_s = 60, .by = SMTP_BY_NOTIFY, .by_s = 120, .by_trace = true};
+	struct queue_message m = {.flags = QUEUE_MESSAGE_8BIT};
+	const char *why;
+
+	assert_true(wish_of_mail(&mail, NOW, &m, &why));
+	assert_int_equal(m.flags, QUEUE_MESSAGE_8BIT | QUEUE_MESSAGE_TRACE);
+	assert_int_equal(m.hold_s, 60);
+	assert_int_equal(message_deliver_by(&m), NOW + 120 * S);
+	assert_true(wish_release("after 30s", NOW, &m, &why));
+	assert_int_equal(m.hold_s, 0);
+	m = (struct queue_message){.expire_us = 5};
+	assert_int_equal(message_deliver_by(&m), 5);
 }
 
 int
@@ -233,9 +238,9 @@ main(void)
 		cmocka_unit_test(test_notice_before_the_first_second),
 		cmocka_unit_test(test_release),
 		cmocka_unit_test(test_release_after_the_limit),
-		cmocka_unit_test(test_settle),
 		cmocka_unit_test(test_class),
 		cmocka_unit_test(test_priority),
+		cmocka_unit_test(test_what_is_told),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
