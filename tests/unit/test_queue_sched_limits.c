@@ -125,6 +125,16 @@ crash(struct paced *p)
 	}
 }
 
+/* Whose limits they are: of the source, its pool, all, the lanes, the site, the lane alone. */
+static const struct queue_limits **
+holder(struct paced *p, int whose)
+{
+	const struct queue_limits **const all[] = {&p->h.fake.sources[0].limits, &p->pools[0].limits,
+		&p->h.conf.limits, &p->h.policy.lane, &p->h.policy.site, &p->own.limits};
+
+	return all[whose];
+}
+
 /* Gates of sources, pools and of all are there before their notes are. */
 static void
 test_restart(void **state)
@@ -134,16 +144,7 @@ test_restart(void **state)
 
 	for (whose = 0; whose < 5; whose++) {
 		paced_init(&p, QUEUE_UNIT_MESSAGES, 2, DAY);
-		if (whose == 0)
-			p.h.fake.sources[0].limits = &p.limits;
-		if (whose == 1)
-			p.pools[0].limits = &p.limits;
-		if (whose == 2)
-			p.h.conf.limits = &p.limits;
-		if (whose == 3)
-			p.h.policy.lane = &p.limits;
-		if (whose == 4)
-			p.h.policy.site = &p.limits;
+		*holder(&p, whose) = &p.limits;
 		reload(&p);
 		p.h.site[2] = 2; /* d2 goes to the site of d1 */
 		p.h.conf.connections_total = 100;
@@ -267,12 +268,7 @@ test_share_of_connection(void **state)
 	for (whose = 0; whose < 3; whose++) {
 		paced_init(&p, QUEUE_UNIT_MESSAGES, 0, 0);
 		p.limits.connections = 1;
-		if (whose == 0)
-			p.h.fake.sources[0].limits = &p.limits;
-		if (whose == 1)
-			p.pools[0].limits = &p.limits;
-		if (whose == 2)
-			p.h.conf.limits = &p.limits;
+		*holder(&p, whose) = &p.limits;
 		reload(&p);
 		host_add(&p.h, 1);
 		o = expect(&p, QUEUE_ORDER_OPEN);
@@ -307,12 +303,7 @@ test_room_for_connection(void **state)
 	for (whose = 0; whose < 3; whose++) {
 		paced_init(&p, QUEUE_UNIT_MESSAGES, 0, 0);
 		p.limits.connections = 1;
-		if (whose == 0)
-			p.h.fake.sources[0].limits = &p.limits;
-		if (whose == 1)
-			p.pools[0].limits = &p.limits;
-		if (whose == 2)
-			p.h.conf.limits = &p.limits;
+		*holder(&p, whose) = &p.limits;
 		reload(&p);
 		deliver(&p, 1);
 		host_add(&p.h, 2);
@@ -345,22 +336,12 @@ test_fewer_connections(void **state)
 			queue_sched_session_ready(p.h.q, o[i].session, false);
 		}
 		p.limits.connections = 1;
-		if (whose == 0)
-			p.h.fake.sources[0].limits = &p.limits;
-		if (whose == 1)
-			p.pools[0].limits = &p.limits;
-		if (whose == 2)
-			p.h.conf.limits = &p.limits;
-		if (whose == 3)
-			p.h.policy.lane = &p.limits;
-		if (whose == 4)
-			p.h.policy.site = &p.limits;
+		if (whose < 6)
+			*holder(&p, whose) = &p.limits;
+		else
+			p.own.connections = 1;
 		if (whose >= 5)
 			p.h.conf.lane = on_lane;
-		if (whose == 5)
-			p.own.limits = &p.limits;
-		if (whose == 6)
-			p.own.connections = 1;
 		reload(&p);
 		for (i = 0; i < 3; i++)
 			host_add(&p.h, 1);
