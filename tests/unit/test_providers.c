@@ -11,7 +11,7 @@
 #include <cmocka.h>
 
 #include "route/site.h"
-#include "shape/rules.h"
+#include "rules_fixture.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -334,16 +334,6 @@ static const struct {
 	{"", "452 4.2.2 Mailbox full", ""},
 	{"", "451 4.3.0 Temporary failure, please try again later", ""},
 };
-
-static struct smtp_reply
-read_reply(struct smtp_reply_parser *p, const char *lines)
-{
-	struct smtp_reply reply = {0};
-
-	if (!rules_read(lines, strnlen(lines, 2000), p, &reply))
-		fail_msg("no reply: %s", lines);
-	return reply;
-}
 
 static int
 setup(void **state)

@@ -7,7 +7,7 @@
 #include <cmocka.h>
 
 #include "conf_fixture.h"
-#include "shape/rules.h"
+#include "rules_fixture.h"
 
 #include <pthread.h>
 #include <stdlib.h>
@@ -16,16 +16,6 @@
 #define MINUTE (INT64_C(60) * 1000000)
 #define ANY    RULES_PROVIDER_ANY
 #define NONE   RULES_PROVIDER_NONE
-
-static struct smtp_reply
-read_reply(struct smtp_reply_parser *p, const char *lines)
-{
-	struct smtp_reply reply = {0};
-
-	if (!rules_read(lines, strnlen(lines, 2000), p, &reply))
-		fail_msg("no reply: %s", lines);
-	return reply;
-}
 
 /* The names of the rules that hold, joined by blanks. */
 static void
