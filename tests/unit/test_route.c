@@ -3,6 +3,7 @@
 #include "route/route.h"
 
 #include "base/log.h"
+#include "skewed_clock.h"
 #include "test_route_server.h"
 
 #include <event2/event.h>
@@ -16,38 +17,16 @@
 #define SUMMARY_MAX  4096
 #define RESULT_TEXTS 16
 
-static const int64_t second_us = 1000000;
-
 /* Everything a test needs; one for the whole file, cleared between tests. */
 static struct lab {
 	struct server server, second;
 	struct event_base *base;
 	const struct conf *conf;
 	struct route *route;
-	struct clock clock;
-	int64_t skew_us; /* how far the clock is ahead */
 	FILE *log_file;
 	struct log *log;
 	char file[64];
 } lab;
-
-static int64_t
-fake_wall(void *arg)
-{
-	return clock_now(clock_real()) + lab.skew_us;
-}
-
-static int64_t
-fake_mono(void *arg)
-{
-	return clock_mono(clock_real()) + lab.skew_us;
-}
-
-static uint32_t
-fake_random(void *arg)
-{
-	return clock_random(clock_real());
-}
 
 static const struct conf *
 load(const char *text)
@@ -186,10 +165,9 @@ static void
 lab_open(const struct conf *take_conf)
 {
 	lab.conf = take_conf;
-	lab.skew_us = 0;
-	lab.clock = (struct clock){fake_wall, fake_mono, fake_random, NULL};
+	skew_us = 0;
 	lab.base = event_base_new();
-	lab.route = route_create(lab.base, &lab.clock, lab.conf, lab.log);
+	lab.route = route_create(lab.base, &skewed_clock, lab.conf, lab.log);
 	assert_non_null(lab.route);
 }
 
@@ -477,23 +455,23 @@ test_C21_order(void **state)
 	uint16_t order[8];
 
 	for (int i = 0; i < 3000; i++) {
-		assert_int_equal(route_order(r, &lab.clock, CONF_FAMILY_ANY, order, 8), 3);
+		assert_int_equal(route_order(r, &skewed_clock, CONF_FAMILY_ANY, order, 8), 3);
 		first[r->addresses[order[0]].host]++;
 	}
 	for (int i = 0; i < 3; i++)
 		assert_in_range(first[i], 800, 1200);
-	assert_int_equal(route_order(r, &lab.clock, CONF_FAMILY_ANY, order, 2), 2);
-	assert_int_equal(route_order(r, &lab.clock, CONF_FAMILY_V6, order, 8), 0);
+	assert_int_equal(route_order(r, &skewed_clock, CONF_FAMILY_ANY, order, 2), 2);
+	assert_int_equal(route_order(r, &skewed_clock, CONF_FAMILY_V6, order, 8), 0);
 	route_unref(r);
 
 	r = ask("two.test");
 	for (int i = 0; i < 100; i++) {
-		assert_int_equal(route_order(r, &lab.clock, CONF_FAMILY_PREFER_V6, order, 8), 3);
+		assert_int_equal(route_order(r, &skewed_clock, CONF_FAMILY_PREFER_V6, order, 8), 3);
 		assert_int_equal(r->addresses[order[0]].any.sa_family, AF_INET6);
 		assert_int_equal(r->addresses[order[2]].host, 1);
-		assert_int_equal(route_order(r, &lab.clock, CONF_FAMILY_PREFER_V4, order, 8), 3);
+		assert_int_equal(route_order(r, &skewed_clock, CONF_FAMILY_PREFER_V4, order, 8), 3);
 		assert_int_equal(r->addresses[order[0]].any.sa_family, AF_INET);
-		assert_int_equal(route_order(r, &lab.clock, CONF_FAMILY_V4, order, 8), 2);
+		assert_int_equal(route_order(r, &skewed_clock, CONF_FAMILY_V4, order, 8), 2);
 	}
 	route_unref(r);
 }
@@ -518,7 +496,7 @@ test_C22_ttl(void **state)
 
 	for (size_t i = 0; i < sizeof(holds) / sizeof(holds[0]); i++) {
 		struct route_result *r = ask(holds[i].domain);
-		int64_t left_us = r->expire_us - clock_now(&lab.clock);
+		int64_t left_us = r->expire_us - clock_now(&skewed_clock);
 
 		print_message("  %s %ld s\n", holds[i].domain, (long)(left_us / second_us));
 		assert_in_range(left_us, (holds[i].min_s - 2) * second_us, (holds[i].max_s + 1) * second_us);
@@ -563,23 +541,23 @@ test_C31_refresh(void **state)
 	expect("one.test", "HOSTS mx1.one.test | mx1.one.test/10: 5.5.5.1 2525");
 	lab.server.zone = "one.test 300 MX 10 mx9.one.test\nmx9.one.test 300 A 5.5.5.99\n";
 	expect("one.test", "HOSTS mx1.one.test | mx1.one.test/10: 5.5.5.1 2525");
-	lab.skew_us = 700 * second_us;
+	skew_us = 700 * second_us;
 	expect("one.test", "HOSTS mx9.one.test | mx9.one.test/10: 5.5.5.99 2525");
 	lab.server.mood = MOOD_SERVFAIL;
-	lab.skew_us += 700 * second_us;
+	skew_us += 700 * second_us;
 	expect("one.test", "HOSTS mx9.one.test | mx9.one.test/10: 5.5.5.99 2525");
 	expect("nx.test", "WAIT 4.4.3");
-	lab.skew_us += 4000 * second_us;
+	skew_us += 4000 * second_us;
 	expect("one.test", "WAIT 4.4.3");
 	lab.server.mood = MOOD_NONE;
 	expect("one.test", "WAIT 4.4.3"); /* remembered for dns-retry */
-	lab.skew_us += 6 * second_us;
+	skew_us += 6 * second_us;
 	expect("one.test", "HOSTS mx9.one.test | mx9.one.test/10: 5.5.5.99 2525");
 	lab.server.zone = "other.test 300 A 5.5.5.1\n";
-	lab.skew_us += 400 * second_us;
+	skew_us += 400 * second_us;
 	expect("one.test", "FAIL 5.1.2"); /* a clear no is believed at once */
 	lab.server.mood = MOOD_SERVFAIL;
-	lab.skew_us += 400 * second_us;
+	skew_us += 400 * second_us;
 	expect("one.test", "WAIT 4.4.3"); /* and an old no is not */
 }
 

@@ -2,6 +2,7 @@
 /* dns and resolver: which resolver is asked when, what is remembered, and that all of it stays bounded. */
 #include "route/dns.h"
 #include "route/resolver_servers.h"
+#include "skewed_clock.h"
 #include "test_route_server.h"
 
 #include <event2/event.h>
@@ -11,38 +12,16 @@
 
 #include <cmocka.h>
 
-static const int64_t second_us = 1000000;
-
 static struct lab {
 	struct server first, second;
 	struct event_base *base;
 	const struct conf *conf;
 	struct dns *dns;
-	struct clock clock;
-	int64_t skew_us;
 	unsigned open; /* answers still to come */
 	enum dns_answer_kind last;
 	char last_why[DOMAIN_MAX];
 	char file[64], resolv[64];
 } lab;
-
-static int64_t
-fake_wall(void *arg)
-{
-	return clock_now(clock_real()) + lab.skew_us;
-}
-
-static int64_t
-fake_mono(void *arg)
-{
-	return clock_mono(clock_real()) + lab.skew_us;
-}
-
-static uint32_t
-fake_random(void *arg)
-{
-	return clock_random(clock_real());
-}
 
 static void
 write_file(const char *path, const char *text)
@@ -68,11 +47,10 @@ lab_open_timeout(const char *servers, const char *more, const char *timeout)
 	write_file(lab.file, text);
 	lab.conf = conf_load(lab.file, stderr);
 	assert_non_null(lab.conf);
-	lab.skew_us = 0;
+	skew_us = 0;
 	lab.open = 0;
-	lab.clock = (struct clock){fake_wall, fake_mono, fake_random, NULL};
 	lab.base = event_base_new();
-	lab.dns = dns_create(lab.base, &lab.clock, lab.conf, NULL, lab.resolv);
+	lab.dns = dns_create(lab.base, &skewed_clock, lab.conf, NULL, lab.resolv);
 	assert_non_null(lab.dns);
 }
 
@@ -243,7 +221,7 @@ test_C5_all_silent(void **state)
 	s = ask("d.zone");
 	assert_int_equal(s.kind, DNS_FAULT);
 	assert_int_equal(lab.first.query_count + lab.second.query_count, 2);
-	lab.skew_us = 6 * second_us;
+	skew_us = 6 * second_us;
 	lab.first.mood = MOOD_NONE;
 	assert_int_equal(ask("d.zone").kind, DNS_NXDOMAIN);
 	assert_int_equal(ask("e.zone").kind, DNS_NXDOMAIN);
@@ -271,7 +249,7 @@ first_is_dead(void)
 		assert_true(s[i].took_us < 250000);
 	}
 	assert_int_equal(lab.first.query_count, 0);
-	lab.skew_us += 31 * second_us;
+	skew_us += 31 * second_us;
 	for (int i = 0; i < 40; i++) {
 		snprintf(name, sizeof(name), "c%d.zone", i);
 		begin(&s[i], name);
@@ -289,7 +267,7 @@ test_C6_first_silent(void **state)
 	first_is_dead();
 	assert_int_equal(lab.first.query_count, 1); /* the probe */
 	lab.first.mood = MOOD_NONE;
-	lab.skew_us += 31 * second_us;
+	skew_us += 31 * second_us;
 	(void)ask("d.zone");
 	assert_int_equal(lab.first.query_count, 2);
 	lab.second.query_count = 0;
@@ -430,7 +408,7 @@ test_C25_C26_resolv_conf(void **state)
 	write_file(lab.resolv, text);
 	(void)ask("a.zone");
 	assert_int_equal(lab.second.query_count, 0); /* looked at every 10 s */
-	lab.skew_us += 11 * second_us;
+	skew_us += 11 * second_us;
 	(void)ask("b.zone");
 	assert_int_equal(lab.second.query_count, 1);
 	assert_int_equal(lab.first.query_count, 2);
@@ -498,7 +476,7 @@ test_C35_window(void **state)
 
 	lab.first.mood = MOOD_REFUSED;
 	for (int i = 0; i < 10; i++) {
-		lab.skew_us += 2 * second_us;
+		skew_us += 2 * second_us;
 		snprintf(name, sizeof(name), "r%d.zone", i);
 		assert_int_equal(ask(name).kind, DNS_FAULT);
 	}
