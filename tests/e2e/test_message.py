@@ -35,16 +35,8 @@ def w():
         yield world
 
 
-@pytest.fixture
-def t(w):
-    with Talk(w.port) as talk:
-        talk.hello()
-        yield talk
-
-
 def submit(t, message, rcpt, pattern="250", options=""):
-    t.say(f"MAIL FROM:<s@sender.test>{options}", "250")
-    t.say(f"RCPT TO:<{rcpt}>", "250")
+    t.envelope("s@sender.test", [rcpt], options)
     return t.data(re.sub(rb"(?m)^\.", b"..", message) + b".\r\n", pattern)
 
 
@@ -280,22 +272,22 @@ def test_B7_line_ends_in_what_mtactl_says():
 
 def test_B8_8_bit_body_to_a_site_without_8bitmime(w, t):
     message = "From: <s@x.test>\r\nX-Case: b8@ascii.test;\r\nContent-Type: text/plain; charset=utf-8\r\n\r\nGrüße\r\n".encode()
-    submit(t, message, "b8@ascii.test", options=" BODY=8BITMIME")
+    submit(t, message, "b8@ascii.test", options="BODY=8BITMIME")
     row = wait_for("an end", lambda: next((r for r in w.rows() if r["rcpt"] == "b8@ascii.test" and r["type"] in "db"), None))
     mails = [m for m in w.mails() if b"b8@ascii.test;" in m and b"report-type" not in m]
     if row["type"] == "b":
         assert row["dsnStatus"] == "5.6.3" and not mails
     else:
         assert all(b < 128 for b in mails[0])
-    assert "Grüße".encode() in arrived(w, t, b"From: <s@x.test>\r\n\r\n" + "Grüße\r\n".encode(), "b8@a.test", " BODY=8BITMIME")
+    assert "Grüße".encode() in arrived(w, t, b"From: <s@x.test>\r\n\r\n" + "Grüße\r\n".encode(), "b8@a.test", "BODY=8BITMIME")
 
 
 def test_B9_raw_8_bit_header(w, t):
     """As it came to a site that takes 8 bits; back to the sender from one that does not; the log stays ASCII."""
     message = "From: Jörg <s@sender.test>\r\nSubject: 日本語 \x80\r\n".encode() + b"X-Odd: \xff\xfe\r\n\r\nhello\r\n"
-    mail = arrived(w, t, message, "b9@a.test", " BODY=8BITMIME")
+    mail = arrived(w, t, message, "b9@a.test", "BODY=8BITMIME")
     assert mail.endswith(message) and dkim_ok(mail, KEYS, 0) and opendkim_ok(mail, KEYS)
-    submit(t, message, "b9@ascii.test", options=" BODY=8BITMIME")
+    submit(t, message, "b9@ascii.test", options="BODY=8BITMIME")
     assert gives(w, "b9@ascii.test", "b")["dsnStatus"] == "5.6.3"
     assert not [a for a in w.arrived() if a["rcpt"] == "b9@ascii.test"]
     assert w.log_text().isascii()
@@ -366,7 +358,7 @@ BROKEN = {
 @pytest.mark.parametrize("name", BROKEN)
 def test_B11_broken_mime_passes_untouched(w, t, name):
     message = BROKEN[name] if BROKEN[name].endswith(b"\r\n") else BROKEN[name] + b"\r\n"
-    mail = arrived(w, t, message, f"b11-{name}@a.test", " BODY=8BITMIME")
+    mail = arrived(w, t, message, f"b11-{name}@a.test", "BODY=8BITMIME")
     assert mail.endswith(message) and dkim_ok(mail, KEYS, 0) and opendkim_ok(mail, KEYS)
 
 
@@ -403,7 +395,7 @@ HEADERS = {"plain": b"From: <s@sender.test>\r\nTo: <r@a.test>\r\nSubject: hi\r\n
 def test_B18_signatures_verify(w, t, body, header):
     rcpt = f"{body}-{header}@a.test"
     message = HEADERS[header] + b"\r\n" + BODIES[body]
-    mail = arrived(w, t, message, rcpt, " BODY=8BITMIME")
+    mail = arrived(w, t, message, rcpt, "BODY=8BITMIME")
     assert mail.endswith(message), "the message was changed"
     assert fields(mail)[:2] == [b"DKIM-Signature"] * 2
     assert dkim_ok(mail, KEYS, 0) and dkim_ok(mail, KEYS, 1) and opendkim_ok(mail, KEYS)

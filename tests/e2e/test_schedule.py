@@ -27,17 +27,9 @@ def w():
         yield world
 
 
-@pytest.fixture
-def t(w):
-    with Talk(w.port) as talk:
-        talk.hello()
-        yield talk
-
-
 def submit(t, rcpt, params="", headers="", pattern="250"):
     """The id of the message, or the refusal of it."""
-    t.say(f"MAIL FROM:<s@x.test> {params}", "250")
-    t.say(f"RCPT TO:<{rcpt}>", "250")
+    t.envelope(rcpts=[rcpt], params=params)
     reply = t.data(headers.encode() + MAIL, pattern)
     return reply.split()[-1] if reply.startswith("250") else reply
 

@@ -102,8 +102,8 @@ class Talk:
     def hello(self):
         return self.say("EHLO client.test", "250")
 
-    def envelope(self, sender="s@x.test", rcpts=("r@a.test",)):
-        self.say(f"MAIL FROM:<{sender}>", "250")
+    def envelope(self, sender="s@x.test", rcpts=("r@a.test",), params=""):
+        self.say(f"MAIL FROM:<{sender}> {params}".rstrip(), "250")
         for rcpt in rcpts:
             self.say(f"RCPT TO:<{rcpt}>", "250")
 
