@@ -102,15 +102,6 @@ struct queue_lane *sched_lane_of_names(
 void sched_lane_learned(
 	struct queue_sched *q, struct queue_lane *lane, struct queue_blob profile, int64_t until_us);
 
-/* queue_sched_note.c */
-void sched_note_want(struct queue_sched *q, struct queue_noting *n);
-/* True: *out is an order to write a note. */
-bool sched_note_next(struct queue_sched *q, struct queue_order *out);
-/* What the note would say at this moment, nothing asked for ahead; valid until the next; empty: nothing. */
-struct queue_blob sched_note_gate_now(struct queue_sched *q, const struct sched_gate *g);
-struct queue_blob sched_note_lane_now(struct queue_sched *q, const struct queue_lane *lane);
-struct queue_blob sched_note_guard_now(struct queue_sched *q, const struct sched_guard *g);
-
 /* queue_sched_limits.c */
 struct queue_blob sched_source_name(const struct queue_sched *q, uint32_t source);
 bool sched_limits_apply(struct queue_sched *q);

@@ -190,6 +190,16 @@ void sched_gate_noted(struct queue_sched *q, struct sched_gate *g, bool failed);
 struct sched_gate *sched_gate_restore(struct queue_sched *q, enum queue_level level, struct queue_blob a,
 	struct queue_blob b, uint32_t meters);
 
+/* --- queue_sched_note.c --- */
+
+void sched_note_want(struct queue_sched *q, struct queue_noting *n);
+/* True: *out is an order to write a note. */
+bool sched_note_next(struct queue_sched *q, struct queue_order *out);
+/* What the note would say at this moment, nothing asked for ahead; valid until the next; empty: nothing. */
+struct queue_blob sched_note_gate_now(struct queue_sched *q, const struct sched_gate *g);
+struct queue_blob sched_note_lane_now(struct queue_sched *q, const struct queue_lane *lane);
+struct queue_blob sched_note_guard_now(struct queue_sched *q, const struct sched_guard *g);
+
 /* --- queue_sched_way.c --- */
 
 void sched_way_kick(struct queue_sched *q, struct sched_way *way, bool at_front);
