@@ -107,6 +107,7 @@ show_cell(void *arg, struct queue_map_node *n)
 		.user = {s->names, s->user_len},
 		.job = {s->names + s->user_len, s->job_len},
 		.sender = {s->names + s->user_len + s->job_len, s->sender_len},
+		.from_domain = {s->names + s->user_len + s->job_len + s->sender_len, s->from_len},
 		.pool = cell->pool > 0 ? w->q->conf.pools[cell->pool].name : none,
 		.source = sticky > 0 ? sched_source_name(w->q, sticky - 1) : none,
 		.klass = (enum queue_class)s->klass,

@@ -25,6 +25,7 @@ struct queue_due_view {
 struct queue_cell_view {
 	struct queue_blob domain, site;      /* site: empty when not routed */
 	struct queue_blob user, job, sender; /* sender: the domain of the envelope sender */
+	struct queue_blob from_domain;       /* that warms up; the sender's where From was not known */
 	struct queue_blob pool;              /* it was asked to go by; empty: none */
 	struct queue_blob source;            /* it has to go from; empty: any of its pool */
 	enum queue_class klass;

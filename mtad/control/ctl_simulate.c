@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * All that mtactl needs to try another configuration on the present queue: the settings in force, pauses, how
- * fast sites answer, what is queued, and what limits and lanes know.
+ * All that mtactl needs to try another configuration on the present queue: the settings in force, pauses and
+ * sources that are down, limits set by hand, users out of their sandbox, how fast sites answer, what is
+ * queued, and what limits and lanes know.
  *
  * The trying is mtactl's: it takes time and memory, and nothing that goes wrong there may touch mail. Rows
  * have one member each, which says what they are; those of a kind stand together, in the order above.
@@ -11,7 +12,10 @@
 #include "base/descriptors.h"
 #include "conf/conf_copy.h"
 #include "queue/dispatch.h"
+#include "queue/operate.h"
+#include "queue/users.h"
 #include "queue_sched_snapshot.h"
+#include "shape/source.h"
 #include "smtp_base64.h"
 
 #include <stdio.h>
@@ -27,6 +31,7 @@ enum {
 
 struct snapshot {
 	struct queue_walk sites, cells, records;
+	size_t users; /* done */
 };
 
 static void
@@ -47,9 +52,10 @@ on_pause(void *arg, const struct queue_pause_view *v)
 	const char *source = dispatch_source_name(r->app->dispatch, v->source);
 
 	row(r, "pause",
-		json_pack("{s:i,s:o,s:o,s:I}", "kind", (int)v->kind, "name",
-			v->kind == QUEUE_PAUSE_SOURCE ? json_string(source) : ctl_blob(v->name), "reason",
-			ctl_blob(v->reason), "until_us", (json_int_t)v->until_us));
+		json_pack("{s:i,s:o,s:o,s:o,s:I}", "kind", (int)v->kind, "name",
+			v->kind == QUEUE_PAUSE_SOURCE ? json_string(source) : ctl_blob(v->name), "site",
+			ctl_blob(v->site), "reason", ctl_blob(v->reason), "until_us",
+			(json_int_t)v->until_us));
 	return true;
 }
 
@@ -85,6 +91,7 @@ on_cell(void *arg, const struct queue_cell_view *v)
 		ctl_blob(v->sender), "pool", ctl_blob(v->pool), "source", ctl_blob(v->source), "class",
 		(int)v->klass, "strict", (int)v->is_strict, "rejected", (int)v->is_rejected);
 
+	(void)json_object_set_new(o, "from_domain", ctl_blob(v->from_domain));
 	(void)json_object_set_new(o, "ready", json_integer(ctl_number(v->ready + v->leased)));
 	(void)json_object_set_new(o, "held", json_integer(ctl_number(v->held)));
 	(void)json_object_set_new(o, "due", dues(v->due));
@@ -95,14 +102,70 @@ on_cell(void *arg, const struct queue_cell_view *v)
 	return true;
 }
 
-static void
-on_record(void *arg, struct queue_blob value)
+/* Bytes of any kind. */
+static json_t *
+in_base64(struct queue_blob value)
 {
 	char text[SMTP_BASE64_LEN(RECORD_MAX)];
 	int len = smtp_base64_encode((struct smtp_slice){value.ptr, value.len}, text, sizeof(text));
 
-	if (len >= 0)
-		row(arg, "record", json_stringn(text, (size_t)len));
+	return len >= 0 ? json_stringn(text, (size_t)len) : NULL;
+}
+
+static void
+on_record(void *arg, struct queue_blob value)
+{
+	json_t *text = in_base64(value);
+
+	if (text != NULL)
+		row(arg, "record", text);
+}
+
+/* As the spool has it. */
+static void
+note(struct ctl_request *r, struct queue_blob name, struct queue_blob value)
+{
+	json_t *take_name = in_base64(name), *take_value = in_base64(value);
+
+	if (take_name != NULL && take_value != NULL)
+		row(r, "note", json_pack("{s:o,s:o}", "name", take_name, "value", take_value));
+}
+
+static void
+on_override(struct ctl_request *r, const struct override *o)
+{
+	char key[OVERRIDE_NOTE_MAX + 1], record[OVERRIDE_RECORD_MAX];
+	size_t key_len = override_write_key(o, key);
+
+	note(r, (struct queue_blob){key, key_len},
+		(struct queue_blob){record, override_write_record(o, record)});
+}
+
+static void
+on_user(struct ctl_request *r, const struct conf_user *user)
+{
+	char name[sizeof(SANDBOX_NOTES) + SANDBOX_USER_MAX];
+	uint8_t value[SANDBOX_NOTE_MAX];
+	struct user_state state;
+	int len = snprintf(name, sizeof(name), SANDBOX_NOTES "%s", user->name);
+
+	dispatch_user_state(r->app->dispatch, user, &state);
+	if (state.lift != NULL && len > 0 && (size_t)len < sizeof(name))
+		note(r, (struct queue_blob){name, (size_t)len},
+			(struct queue_blob){value, sandbox_encode(state.lift, value)});
+}
+
+/* A source that is down stays so: nobody knows for how long. */
+static void
+on_source(struct ctl_request *r, uint32_t source, const char *name)
+{
+	struct source_view v;
+
+	dispatch_source_view(r->app->dispatch, source, &v);
+	if (v.state == SOURCE_DOWN)
+		row(r, "pause",
+			json_pack("{s:i,s:s,s:s,s:I}", "kind", (int)QUEUE_PAUSE_SOURCE, "name", name,
+				"reason", "it is down", "until_us", (json_int_t)INT64_MAX));
 }
 
 static bool
@@ -116,10 +179,13 @@ step(struct ctl_request *r)
 {
 	struct queue_sched *q = dispatch_sched(r->app->dispatch);
 	int64_t until_us = clock_mono(r->app->clock) + CTL_SLICE_US;
+	const struct conf *conf = dispatch_current_conf(r->app->dispatch);
 	struct snapshot *s = r->state;
 
 	while (!s->records.is_end) {
-		if (!s->sites.is_end)
+		if (s->users < conf->user_count)
+			on_user(r, &conf->users[s->users++]);
+		else if (!s->sites.is_end)
 			queue_sched_walk_sites(q, &s->sites, on_site, r);
 		else if (!s->cells.is_end)
 			queue_sched_walk_cells(q, &s->cells, on_cell, r);
@@ -130,10 +196,8 @@ step(struct ctl_request *r)
 	}
 	ctl_summary(
 		r, json_pack("{s:I,s:s,s:I,s:I,s:b}", "now_us", (json_int_t)clock_now(r->app->clock),
-			   "configuration", dispatch_current_conf(r->app->dispatch)->file, "connections_now",
-			   (json_int_t)descriptors_share(
-				   dispatch_current_conf(r->app->dispatch)->connections_total)
-				   .outbound,
+			   "configuration", conf->file, "connections_now",
+			   (json_int_t)descriptors_share(conf->connections_total).outbound,
 			   "connections_possible", (json_int_t)descriptors_share(CONNECTIONS_MAX).outbound,
 			   "recovering", (int)dispatch_is_recovering(r->app->dispatch)));
 	return true;
@@ -142,7 +206,15 @@ step(struct ctl_request *r)
 static bool
 first_step(struct ctl_request *r)
 {
+	const struct overrides *overrides = dispatch_overrides(r->app->dispatch);
+	const char *source;
+	size_t i;
+
 	queue_sched_each_pause(dispatch_sched(r->app->dispatch), on_pause, r);
+	for (i = 0; (source = dispatch_source_name(r->app->dispatch, (uint32_t)i))[0] != '\0'; i++)
+		on_source(r, (uint32_t)i, source);
+	for (i = 0; i < overrides->count; i++)
+		on_override(r, &overrides->items[i]);
 	r->run = step;
 	return false;
 }

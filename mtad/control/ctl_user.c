@@ -192,9 +192,10 @@ user_row(struct ctl_request *r, const struct conf_user *u)
 	dispatch_user_state(r->app->dispatch, u, &state);
 	queue_sched_user_view(sched_of(r), text(u->name), clock_now(r->app->clock), &v);
 	o = json_pack("{s:o,s:s,s:I,s:s,s:s,s:s}", "user", ctl_blob(text(u->name)), "state",
-		states[state.kind], "since_us", (json_int_t)(state.lift != NULL ? state.lift->at_us : 0),
-		"by", state.lift != NULL ? state.lift->who : "", "reason",
-		state.lift != NULL ? state.lift->reason : "", "over_quota",
+		states[state.kind], "since_us",
+		(json_int_t)(state.kind == USER_LIFTED ? state.lift->at_us : 0), "by",
+		state.kind == USER_LIFTED ? state.lift->who : "", "reason",
+		state.kind == USER_LIFTED ? state.lift->reason : "", "over_quota",
 		u->over_quota == CONF_OVER_QUOTA_REFUSE ? "refuse" : "hold");
 	set_quotas(r, u, &v, o);
 	set_mail(r, u, o);

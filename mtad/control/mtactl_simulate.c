@@ -31,6 +31,7 @@ enum {
 	NOW = 0,
 	THEN = 1,
 	KEY_MAX = 8192,
+	KNOWN_MAX = 4096, /* of a record or note */
 };
 #define DAY_US              (INT64_C(86400) * 1000000)
 #define TRANSACTION_DEFAULT INT64_C(300000)
@@ -59,7 +60,7 @@ struct gathered {
 	json_t *sites;             /* times by name */
 	json_t *paused;            /* domains */
 	json_t *group_of, *row_of; /* numbers by key, by site */
-	json_t *pauses, *records;
+	json_t *pauses, *records, *notes;
 	struct group *groups;
 	struct row *rows;
 	size_t group_count, group_max, row_count, row_max;
@@ -142,12 +143,12 @@ group_key(const struct gathered *g, const json_t *cell, const char *site, const 
 	const char *domain = mtactl_text(cell, "domain");
 	bool is_alone = json_object_get(g->paused, domain) != NULL;
 
-	return snprintf(key, KEY_MAX, "%s %s %p %p %s|%s|%s|%lld|%s|%s|%d|%s", site, then,
+	return snprintf(key, KEY_MAX, "%s %s %p %p %s|%s|%s|%s|%lld|%s|%s|%d|%s", site, then,
 		       block_of(g->conf[NOW], domain), block_of(g->conf[THEN], domain),
 		       mtactl_text(cell, "user"), mtactl_text(cell, "job"), mtactl_text(cell, "sender"),
-		       (long long)mtactl_integer(cell, "class"), mtactl_text(cell, "pool"),
-		       mtactl_text(cell, "source"), (int)mtactl_is_true(cell, "strict"),
-		       is_alone ? domain : "") < KEY_MAX;
+		       mtactl_text(cell, "from_domain"), (long long)mtactl_integer(cell, "class"),
+		       mtactl_text(cell, "pool"), mtactl_text(cell, "source"),
+		       (int)mtactl_is_true(cell, "strict"), is_alone ? domain : "") < KEY_MAX;
 }
 
 static void
@@ -287,6 +288,8 @@ take_row(void *arg, json_t *row)
 		take_cell(g, value);
 	else if ((value = json_object_get(row, "record")) != NULL)
 		(void)json_array_append(g->records, value);
+	else if ((value = json_object_get(row, "note")) != NULL)
+		(void)json_array_append(g->notes, value);
 }
 
 static bool
@@ -300,7 +303,8 @@ gathered_init(struct gathered *g)
 	g->row_of = json_object();
 	g->pauses = json_array();
 	g->records = json_array();
-	return g->text != NULL && g->records != NULL;
+	g->notes = json_array();
+	return g->text != NULL && g->notes != NULL;
 }
 
 static void
@@ -322,6 +326,7 @@ gathered_fini(struct gathered *g)
 	json_decref(g->row_of);
 	json_decref(g->pauses);
 	json_decref(g->records);
+	json_decref(g->notes);
 	conf_unref(g->conf[NOW]);
 	conf_unref(g->conf[THEN]);
 }
@@ -401,6 +406,7 @@ add_group(const struct gathered *g, struct simulate_queue *s, const struct group
 		.user = member(from->cell, "user"),
 		.job = member(from->cell, "job"),
 		.sender = member(from->cell, "sender"),
+		.from_domain = member(from->cell, "from_domain"),
 		.pool = member(from->cell, "pool"),
 		.source = member(from->cell, "source"),
 		.sites = {[NOW] = {row->site, strnlen(row->site, SITE_NAME_MAX)},
@@ -419,27 +425,44 @@ add_group(const struct gathered *g, struct simulate_queue *s, const struct group
 	return simulate_add_group(s, &to);
 }
 
+/* False: too long, or not base64. */
+static bool
+from_base64(const json_t *text, char bytes[KNOWN_MAX], struct queue_blob *out)
+{
+	int len = smtp_base64_decode(
+		(struct smtp_slice){json_string_value(text), json_string_length(text)}, bytes, KNOWN_MAX);
+
+	*out = (struct queue_blob){bytes, len > 0 ? (size_t)len : 0};
+	return len >= 0;
+}
+
 static bool
 add_known(const struct gathered *g, struct simulate_queue *s)
 {
+	char bytes[KNOWN_MAX], name_bytes[KNOWN_MAX];
+	struct queue_blob value, name;
 	const json_t *v;
-	char bytes[4096];
 	size_t i;
-	int len;
 
 	json_array_foreach(g->pauses, i, v)
 	{
 		const struct simulate_pause p = {(enum queue_pause_kind)mtactl_integer(v, "kind"),
-			member(v, "name"), member(v, "reason"), mtactl_integer(v, "until_us")};
+			member(v, "name"), member(v, "reason"), mtactl_integer(v, "until_us"),
+			member(v, "site")};
 
 		if (p.kind < QUEUE_PAUSE_KINDS && !simulate_add_pause(s, &p))
 			return false;
 	}
 	json_array_foreach(g->records, i, v)
 	{
-		len = smtp_base64_decode((struct smtp_slice){json_string_value(v), json_string_length(v)},
-			bytes, sizeof(bytes));
-		if (len >= 0 && !simulate_add_record(s, (struct queue_blob){bytes, (size_t)len}))
+		if (from_base64(v, bytes, &value) && !simulate_add_record(s, value))
+			return false;
+	}
+	json_array_foreach(g->notes, i, v)
+	{
+		if (from_base64(json_object_get(v, "name"), name_bytes, &name) &&
+			from_base64(json_object_get(v, "value"), bytes, &value) &&
+			!simulate_add_note(s, name, value))
 			return false;
 	}
 	return true;
@@ -624,13 +647,10 @@ print_assumptions(const struct mtactl *m, const json_t *answer)
 	const json_t *s = json_object_get(answer, "summary");
 	char a[32], b[32], c[32];
 
-	printf("%sAssumed: no mail comes in, none expires; sites take all they are offered, as fast as of "
-	       "late "
-	       "(%s of %s\nwere measured; the others as the mean, or in %lld ms a message); deferred mail "
-	       "goes at "
-	       "its next attempt;\npauses, warm-ups, used-up limits and what lanes have learned hold as they "
-	       "are "
-	       "now.%s\n",
+	printf("%sAssumed: no mail comes in, none expires; sites take all they are offered, as fast as of\n"
+	       "late (%s of %s were measured; the others as the mean, or in %lld ms a message);\n"
+	       "deferred mail goes at its next attempt; pauses, sources that are down, limits set by\n"
+	       "hand, warm-ups, used-up limits and what lanes have learned hold as they are now.%s\n",
 		mtactl_dim(m), mtactl_count(a, sizeof(a), mtactl_integer(s, "measured")),
 		mtactl_count(b, sizeof(b), mtactl_integer(s, "sites")), (long long)TRANSACTION_DEFAULT / 1000,
 		mtactl_plain(m));

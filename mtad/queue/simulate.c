@@ -9,6 +9,8 @@
  */
 #include "queue/simulate_impl.h"
 
+#include "queue/operate.h"
+
 #include <assert.h>
 #include <stdlib.h>
 #include <string.h>
@@ -54,21 +56,29 @@ simulate_create(int64_t now_us)
 	return s;
 }
 
+static void
+records_free(struct simulate_records *list)
+{
+	size_t i;
+
+	for (i = 0; i < list->count; i++)
+		free(list->items[i].bytes);
+	free(list->items);
+}
+
 void
 simulate_destroy(struct simulate_queue **sp)
 {
 	struct simulate_queue *s = *sp;
-	size_t i;
 
 	*sp = NULL;
 	if (s == NULL)
 		return;
-	for (i = 0; i < s->record_count; i++)
-		free(s->records[i].bytes);
+	records_free(&s->records);
+	records_free(&s->notes);
 	free(s->groups);
 	free(s->rows);
 	free(s->pauses);
-	free(s->records);
 	free(s);
 }
 
@@ -124,22 +134,38 @@ simulate_add_pause(struct simulate_queue *s, const struct simulate_pause *p)
 	return true;
 }
 
-bool
-simulate_add_record(struct simulate_queue *s, struct queue_blob value)
+/* A copy of it, at the end of a list. */
+static bool
+keep(struct simulate_records *list, struct queue_blob name, struct queue_blob value)
 {
-	struct simulate_record *grown = grow(s->records, s->record_count, &s->record_max, sizeof(*grown));
+	struct simulate_record *grown = grow(list->items, list->count, &list->max, sizeof(*grown));
 
 	if (grown == NULL)
 		return false;
-	s->records = grown;
-	grown += s->record_count;
-	if ((grown->bytes = malloc(value.len + 1)) == NULL)
+	list->items = grown;
+	grown += list->count;
+	if ((grown->bytes = malloc(name.len + value.len + 1)) == NULL)
 		return false;
-	grown->len = value.len;
+	if (name.len > 0)
+		memcpy(grown->bytes, name.ptr, name.len);
 	if (value.len > 0)
-		memcpy(grown->bytes, value.ptr, value.len);
-	s->record_count++;
+		memcpy(grown->bytes + name.len, value.ptr, value.len);
+	grown->name_len = name.len;
+	grown->len = value.len;
+	list->count++;
 	return true;
+}
+
+bool
+simulate_add_record(struct simulate_queue *s, struct queue_blob value)
+{
+	return keep(&s->records, (struct queue_blob){"", 0}, value);
+}
+
+bool
+simulate_add_note(struct simulate_queue *s, struct queue_blob name, struct queue_blob value)
+{
+	return keep(&s->notes, name, value);
 }
 
 /* --- events --- */
@@ -202,9 +228,9 @@ add_message(struct model *m, struct model_group *g)
 	struct queue_sched_rcpt rcpts[RCPTS_A_MESSAGE_MAX];
 	struct queue_message meta = {.id = ++m->last_id,
 		.arrived_us = m->now_us,
-		.expire_us = INT64_MAX,
 		.body_bytes = of->bytes,
 		.sender = of->sender,
+		.from_domain = of->from_domain,
 		.user = of->user,
 		.job = of->job,
 		.klass = of->klass};
@@ -350,14 +376,13 @@ order_close(struct model *m, const struct queue_order *o)
 	free(s);
 }
 
-/* All of it is gone from the queue, delivered or not. */
-static void
-settle(struct model *m, struct queue_lease *l, enum queue_verdict_kind kind)
+/* Out of the schedule; returns the group it was of. */
+static struct model_group *
+end_lease(struct model *m, struct queue_lease *l, enum queue_verdict_kind kind)
 {
 	const struct queue_verdict v = {.kind = kind, .signal = QUEUE_SIGNAL_ANSWERED};
 	uint32_t count = queue_lease_rcpt_count(l), i;
 	struct model_group *g = queue_lease_body(l);
-	struct model_row *row = &m->rows[g->of->row];
 	struct queue_settled out;
 
 	for (i = 0; i < count; i++) {
@@ -366,6 +391,28 @@ settle(struct model *m, struct queue_lease *l, enum queue_verdict_kind kind)
 			g->queued--;
 	}
 	queue_sched_lease_done(m->q, l, m->now_us);
+	return g;
+}
+
+/* Too old by the settings: a simulation asks how long it would take, so it waits on as if it were fresh. */
+static void
+order_expire(struct model *m, struct queue_lease *l)
+{
+	uint32_t count = queue_lease_rcpt_count(l);
+	struct model_group *g = end_lease(m, l, QUEUE_VERDICT_EXPIRED);
+
+	g->left += count;
+	feed(m, g);
+}
+
+/* All of it is gone from the queue, delivered or not. */
+static void
+settle(struct model *m, struct queue_lease *l, enum queue_verdict_kind kind)
+{
+	uint32_t count = queue_lease_rcpt_count(l);
+	struct model_group *g = end_lease(m, l, kind);
+	struct model_row *row = &m->rows[g->of->row];
+
 	assert(row->left >= count);
 	row->left -= count;
 	m->left -= count;
@@ -419,9 +466,11 @@ carry_out_one(struct model *m)
 	case QUEUE_ORDER_CLOSE:
 		order_close(m, &o);
 		return true;
-	case QUEUE_ORDER_REJECT:
 	case QUEUE_ORDER_EXPIRE:
-		settle(m, o.lease, QUEUE_VERDICT_EXPIRED);
+		order_expire(m, o.lease);
+		return true;
+	case QUEUE_ORDER_REJECT:
+		settle(m, o.lease, QUEUE_VERDICT_FAILED);
 		return true;
 	case QUEUE_ORDER_NOTE:
 		queue_sched_noted(m->q, o.noting, false, m->now_us);
@@ -457,12 +506,15 @@ go(struct model *m)
 		next_us = queue_sched_wake_us(m->q);
 		if (event_next_us(m) < next_us)
 			next_us = event_next_us(m);
+		if (m->overrides->next_us < next_us)
+			next_us = m->overrides->next_us;
 		if (next_us <= m->now_us && event_next_us(m) > m->now_us)
 			next_us = m->now_us + 1;
 		if (next_us > run->until_us)
 			return;
 		simulate_sample(m, next_us);
 		m->now_us = next_us > m->now_us ? next_us : m->now_us;
+		simulate_settings_tick(m);
 		while (event_next_us(m) <= m->now_us && !m->lacks_memory) {
 			struct model_event e = event_take(m);
 
@@ -492,25 +544,30 @@ static bool
 restore(struct model *m)
 {
 	const struct simulate_queue *s = m->s;
+	static const struct queue_blob nothing = {"", 0};
+	char at_site[DISPATCH_PAUSE_NAME_MAX + 1 + SIMULATE_NAME_MAX];
 	uint32_t source;
 	size_t i;
-	int err;
 
-	for (i = 0; i < s->record_count; i++)
-		if (queue_sched_restore(m->q, (struct queue_blob){s->records[i].bytes, s->records[i].len},
-			    m->now_us) == QUEUE_ENOMEM)
+	for (i = 0; i < s->records.count; i++) {
+		const struct simulate_record *r = &s->records.items[i];
+
+		if (queue_sched_restore(m->q, (struct queue_blob){r->bytes, r->len}, m->now_us) ==
+			QUEUE_ENOMEM)
 			return false;
+	}
 	for (i = 0; i < s->pause_count; i++) {
 		const struct simulate_pause *p = &s->pauses[i];
+		struct queue_blob name = p->kind == QUEUE_PAUSE_SOURCE ? nothing : p->name;
 
+		if (p->site.len > 0 && name.len + 1 + p->site.len <= sizeof(at_site))
+			name = dispatch_at_site(at_site, sizeof(at_site), name, p->site);
 		source = 0;
 		if (p->kind == QUEUE_PAUSE_SOURCE &&
 			!pace_source_number(m->settings.pace, p->name.ptr, p->name.len, &source))
 			continue;
-		err = queue_sched_pause(m->q, p->kind,
-			p->kind == QUEUE_PAUSE_SOURCE ? (struct queue_blob){"", 0} : p->name, source,
-			p->until_us, p->reason, m->now_us);
-		if (err == QUEUE_ENOMEM)
+		if (queue_sched_pause(m->q, p->kind, name, source, p->until_us, p->reason, m->now_us) ==
+			QUEUE_ENOMEM)
 			return false;
 	}
 	return true;
@@ -520,21 +577,20 @@ static bool
 init(struct model *m)
 {
 	const struct simulate_queue *s = m->s;
-	struct queue_sched_conf sc = {.random = on_random,
+	uint32_t share = (uint32_t)(MESSAGES_MAX / (s->group_count + 1));
+
+	m->sched_conf = (struct queue_sched_conf){.random = on_random,
 		.body_unref = on_body_unref,
 		.arg = m,
 		.connections_total = m->run->connections_total};
-	uint32_t share = (uint32_t)(MESSAGES_MAX / (s->group_count + 1));
-
 	m->random = SEED;
 	m->now_us = m->sampled_us = s->now_us;
 	m->depth = share < DEPTH_MIN ? DEPTH_MIN : share > DEPTH_MAX ? DEPTH_MAX : share;
 	m->groups = calloc(s->group_count + 1, sizeof(m->groups[0]));
 	m->rows = calloc(s->row_count + 1, sizeof(m->rows[0]));
 	m->routes = calloc(s->group_count + 1, sizeof(m->routes[0]));
-	return m->groups != NULL && m->rows != NULL && m->routes != NULL &&
-	       settings_init(&m->settings, m->run->conf) && settings_apply(&m->settings, m->run->conf, &sc) &&
-	       queue_sched_create(&sc, &m->q) == QUEUE_OK && restore(m);
+	return m->groups != NULL && m->rows != NULL && m->routes != NULL && simulate_settings_init(m) &&
+	       queue_sched_create(&m->sched_conf, &m->q) == QUEUE_OK && restore(m);
 }
 
 static bool
@@ -614,7 +670,7 @@ fini(struct model *m)
 		free(m->rows[i].reasons);
 	if (m->q != NULL)
 		queue_sched_destroy(&m->q);
-	settings_fini(&m->settings);
+	simulate_settings_fini(m);
 	free(m->groups);
 	free(m->rows);
 	free(m->routes);

@@ -6,7 +6,7 @@
  * from event to event, and sites that take everything in a time they are known for
  *
  * A site answers each transaction after its time, accepts every recipient, and knows no limits but those of
- * the configuration and what the records say. No mail comes in, none expires, what is held stays.
+ * the configuration and what records and notes say. No mail comes in, none expires, what is held stays.
  *
  * Owner    the caller. Memory: a message of a group is made when its turn is near, so it is bounded by groups
  *          and not by recipients. Thread: any, one at a time for each queue.
@@ -26,7 +26,7 @@ enum {
 /* Recipients that are alike. Text is borrowed until the queue is destroyed. */
 struct simulate_group {
 	uint32_t row; /* of the result they count for */
-	struct queue_blob domain, user, job, sender, pool, source;
+	struct queue_blob domain, user, job, sender, from_domain, pool, source;
 	struct queue_blob sites[SIMULATE_SIDES];
 	enum queue_class klass;
 	bool is_strict;
@@ -44,6 +44,7 @@ struct simulate_pause {
 	enum queue_pause_kind kind;
 	struct queue_blob name, reason; /* name: of sources too */
 	int64_t until_us;
+	struct queue_blob site; /* there alone; empty: everywhere */
 };
 
 struct simulate_queue;
@@ -53,6 +54,8 @@ bool simulate_add_group(struct simulate_queue *s, const struct simulate_group *g
 bool simulate_add_row(struct simulate_queue *s, const struct simulate_row *r);
 bool simulate_add_pause(struct simulate_queue *s, const struct simulate_pause *p);
 bool simulate_add_record(struct simulate_queue *s, struct queue_blob value); /* of queue_sched_walk_records */
+/* As the spool has it: a limit set by hand (OVERRIDE_NOTES), a user out of its sandbox (SANDBOX_NOTES). */
+bool simulate_add_note(struct simulate_queue *s, struct queue_blob name, struct queue_blob value);
 
 struct simulate_run {
 	const struct conf *conf;

@@ -2,24 +2,28 @@
 #ifndef MTAD_QUEUE_SIMULATE_IMPL_H
 #define MTAD_QUEUE_SIMULATE_IMPL_H
 /*
- * simulate_impl - what simulate.c (the queue and its run) and simulate_reason.c (what limits it) share; for
- * them alone
+ * simulate_impl - what simulate.c (the queue and its run), simulate_settings.c (what it runs by) and
+ * simulate_reason.c (what limits it) share; for them alone
  */
 #include "queue/settings.h"
 #include "queue/simulate.h"
 
 struct simulate_record {
-	void *bytes;
-	size_t len;
+	char *bytes;          /* of the name, of notes, then of the value */
+	size_t name_len, len; /* len: of the value */
+};
+struct simulate_records {
+	struct simulate_record *items;
+	size_t count, max;
 };
 struct simulate_queue {
 	int64_t now_us;
 	struct simulate_group *groups;
 	struct simulate_row *rows;
 	struct simulate_pause *pauses;
-	struct simulate_record *records;
-	size_t group_count, row_count, pause_count, record_count;
-	size_t group_max, row_max, pause_max, record_max;
+	struct simulate_records records, notes;
+	size_t group_count, row_count, pause_count;
+	size_t group_max, row_max, pause_max;
 };
 
 /* Of a run. */
@@ -39,7 +43,9 @@ struct model {
 	struct settings settings; /* first: the schedule's callbacks get it */
 	const struct simulate_queue *s;
 	const struct simulate_run *run;
+	struct queue_sched_conf sched_conf;
 	struct queue_sched *q;
+	struct overrides *overrides; /* the settings have the same */
 	struct model_group *groups;
 	struct model_row *rows;
 	struct model_route *routes; /* sorted by domain */
@@ -53,6 +59,13 @@ struct model {
 	uint32_t depth, random;
 	bool lacks_memory;
 };
+
+/* simulate_settings.c: the configuration of the run, and what notes say of it, into m->sched_conf. False: no
+ * memory; fini is due whatever it says. */
+bool simulate_settings_init(struct model *m);
+void simulate_settings_fini(struct model *m);
+/* Limits set by hand whose time is over are the configuration's again. */
+void simulate_settings_tick(struct model *m);
 
 /* simulate_reason.c: the clock is about to jump to next_us; what mail waits for until then is noted now and
  * then. */

@@ -28,9 +28,9 @@ void
 dispatch_user_state(struct dispatch *d, const struct conf_user *user, struct user_state *out)
 {
 	*out = (struct user_state){.kind = USER_EXEMPT};
+	out->lift = sandbox_lifted(pace_sandbox(d->settings.pace), name_of(user));
 	if (user->sandbox.count == 0)
 		return;
-	out->lift = sandbox_lifted(pace_sandbox(d->settings.pace), name_of(user));
 	out->kind = out->lift != NULL ? USER_LIFTED : USER_SANDBOX;
 }
 

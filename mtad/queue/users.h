@@ -11,7 +11,8 @@
 
 struct user_state {
 	enum { USER_SANDBOX, USER_LIFTED, USER_EXEMPT } kind;
-	const struct sandbox_lift *lift; /* LIFTED; valid until the next change */
+	/* Not NULL when it is LIFTED, or would be were it not EXEMPT; valid until the next change. */
+	const struct sandbox_lift *lift;
 };
 void dispatch_user_state(struct dispatch *d, const struct conf_user *user, struct user_state *out);
 /* Whether this limit of a user's recipients is its sandbox's. */

@@ -142,3 +142,15 @@ def test_mail_is_not_touched(w):
     after = w.ctl("queue", "--json")["rows"]
     assert [(r["domain"], r["ready"], r["waiting"]) for r in before] == [(r["domain"], r["ready"], r["waiting"]) for r in after]
     assert sum(r["type"] == "d" for r in w.rows()) == 3
+
+
+def test_what_an_operator_has_set_holds_in_both(w):
+    before = simulate(w, other(w))[0]["big"]["now"]
+    w.ctl("set", "site", "big", "rate=1/d", "--for", "90d")
+    try:
+        big = simulate(w, other(w, ("rate = 2/d", "rate = 100/d")))[0]["big"]
+    finally:
+        w.ctl("unset", "site", "big")
+    assert before["end"] == big["now"]["end"] == big["then"]["end"] == "empty"
+    assert big["now"]["empty_us"] >= before["empty_us"] + 2 * DAY
+    assert big["then"]["empty_us"] > 4 * DAY  # today's one goes at once, for the 2 a day are not used up there

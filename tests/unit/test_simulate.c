@@ -10,6 +10,8 @@
 #include "conf_fixture.h"
 #include "queue/simulate.h"
 #include "queue_names.h"
+#include "shape/override.h"
+#include "shape/sandbox.h"
 
 /* The first minute of a day, of an hour and of a minute. */
 #define NOW (INT64_C(20000) * DAY)
@@ -72,8 +74,8 @@ static const struct {
 		SIMULATE_EMPTY, QUEUE_WHY_RATE},
 	{"one connection", ONE "domain \"*\" { connections = 1 messages-per-connection = 0 }\n", 1000, 100000,
 		100 * SEC, 102 * SEC, SIMULATE_EMPTY, QUEUE_WHY_BUSY},
-	{"a user's rate", ONE "user shop { password-file = secrets/shop rate = 100/h }\n", 250, 10000,
-		2 * HOUR, 3 * HOUR, SIMULATE_EMPTY, QUEUE_WHY_RATE},
+	{"a user's rate", ONE "user shop { password-file = secrets/shop rate = 100/h sandbox = off }\n", 250,
+		10000, 2 * HOUR, 3 * HOUR, SIMULATE_EMPTY, QUEUE_WHY_RATE},
 	{"a source's rate", "source a { rate = 100/d }\npool default { sources = { a } }\n", 250, 10000,
 		2 * DAY, 3 * DAY, SIMULATE_EMPTY, QUEUE_WHY_RATE},
 	{"not in seven days", ONE "domain \"*\" { rate = 10/d }\n", 1000, 10000, 0, 0, SIMULATE_LATER,
@@ -145,6 +147,42 @@ test_waiting(void **state)
 	conf_unref(c);
 }
 
+/* What an operator has set holds in any configuration: a limit for its time, here instead of 1,000 an hour,
+ * and that a user is out of its sandbox. */
+static void
+test_set_by_hand(void **state)
+{
+	struct override o = {.level = QUEUE_LEVEL_SITE, .made_us = NOW, .until_us = NOW + HOUR};
+	const struct sandbox_lift lift = {.at_us = NOW};
+	const struct conf *c = must_load(*state, HOST ONE "domain \"*\" { site-rate = 1000/h }\n"
+							  "user shop { password-file = secrets/shop }\n");
+	char key[OVERRIDE_NOTE_MAX + 1], record[OVERRIDE_RECORD_MAX];
+	uint8_t value[SANDBOX_NOTE_MAX];
+	struct conf_why why;
+
+	assert_true(override_take_name(&o, "", "mx.d.example", &why));
+	assert_true(override_take_value(&o, "rate", "10/h", &why));
+	for (int lifted = 0; lifted < 2; lifted++) {
+		struct simulate_queue *s = queue_of(500, 10000);
+		struct simulate_result r;
+		size_t len = override_write_key(&o, key);
+
+		assert_true(simulate_add_note(s, (struct queue_blob){key, len},
+			(struct queue_blob){record, override_write_record(&o, record)}));
+		if (lifted == 1)
+			assert_true(simulate_add_note(s, blob_of(SANDBOX_NOTES "shop"),
+				(struct queue_blob){value, sandbox_encode(&lift, value)}));
+		r = run_until(s, c, 0, 1000000);
+		assert_int_equal(r.end, SIMULATE_EMPTY);
+		if (lifted == 1)
+			assert_in_range(r.empty_us, HOUR, HOUR + MINUTE);
+		else /* 200 a day, so the third has the rest */
+			assert_in_range(r.empty_us, 2 * DAY, 2 * DAY + HOUR);
+		simulate_destroy(&s);
+	}
+	conf_unref(c);
+}
+
 static void
 test_pauses(void **state)
 {
@@ -156,6 +194,10 @@ test_pauses(void **state)
 		{{QUEUE_PAUSE_DOMAIN, {"d.example", 9}, {"", 0}, NOW + HOUR}, HOUR, SIMULATE_EMPTY},
 		{{QUEUE_PAUSE_SOURCE, {"a", 1}, {"", 0}, NOW + HOUR}, HOUR, SIMULATE_EMPTY},
 		{{QUEUE_PAUSE_USER, {"shop", 4}, {"asked", 5}, INT64_MAX}, 0, SIMULATE_LATER},
+		{{QUEUE_PAUSE_USER, {"shop", 4}, {"asked", 5}, INT64_MAX, {"mx.d.example", 12}}, 0,
+			SIMULATE_LATER},
+		{{QUEUE_PAUSE_USER, {"shop", 4}, {"asked", 5}, INT64_MAX, {"elsewhere", 9}}, 0,
+			SIMULATE_EMPTY},
 		{{QUEUE_PAUSE_DOMAIN, {"other.example", 13}, {"", 0}, INT64_MAX}, 0, SIMULATE_EMPTY},
 		{{QUEUE_PAUSE_SOURCE, {"gone", 4}, {"", 0}, INT64_MAX}, 0, SIMULATE_EMPTY},
 	};
@@ -228,8 +270,8 @@ int
 main(void)
 {
 	const struct CMUnitTest tests[] = {TEST(test_reckoned_by_hand),
-		TEST(test_same_configuration_same_answer), TEST(test_waiting), TEST(test_pauses),
-		TEST(test_cut), TEST(test_recipients_a_message)};
+		TEST(test_same_configuration_same_answer), TEST(test_waiting), TEST(test_set_by_hand),
+		TEST(test_pauses), TEST(test_cut), TEST(test_recipients_a_message)};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
