@@ -45,8 +45,14 @@ local_is_shortage(int err)
 }
 
 bool
+local_is_no_route(int err)
+{
+	return err == ENETUNREACH || err == EHOSTUNREACH;
+}
+
+bool
 local_is_fault(int err)
 {
-	return local_is_shortage(err) || err == EADDRNOTAVAIL || err == EACCES || err == EPERM ||
-	       err == EAFNOSUPPORT || err == ENETUNREACH || err == EHOSTUNREACH || err == ENETDOWN;
+	return local_is_shortage(err) || local_is_no_route(err) || err == EADDRNOTAVAIL || err == EACCES ||
+	       err == EPERM || err == EAFNOSUPPORT || err == ENETDOWN;
 }

@@ -14,6 +14,9 @@
 int local_probe(const struct sockaddr *address);
 /* The errno of a probe that could not be made: it says nothing about the address. */
 bool local_is_shortage(int err);
+/* What connect() said at once: this machine knows no way to that address. It may have none for good, as one
+ * without IPv6 has. */
+bool local_is_no_route(int err);
 /* What socket(), bind() or connect() said at once is a matter of this machine, not of the peer. */
 bool local_is_fault(int err);
 #endif

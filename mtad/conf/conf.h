@@ -11,7 +11,6 @@
  */
 #include "conf/conf_rule.h"
 #include "conf/conf_types.h"
-
 #include "queue_hours.h"
 
 #include <netinet/in.h>
@@ -22,8 +21,10 @@
 
 /* What is sent at most; 0 connections and empty rates: no limit. */
 struct conf_limits {
-#define CONF_LIMITS CONF_FIELD
+#define CONF_LIMITS         CONF_FIELD
+#define CONF_CONNECT_LIMITS CONF_FIELD /* of sources and pools alone */
 #include "conf.def"
+#undef CONF_CONNECT_LIMITS
 #undef CONF_LIMITS
 };
 

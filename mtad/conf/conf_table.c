@@ -47,16 +47,20 @@ static const struct conf_row guard_rows[] = {
 #undef CONF_GUARD
 };
 static const struct conf_row source_rows[] = {
-#define CONF_SOURCE(...) ROW(conf_source, __VA_ARGS__)
-#define CONF_LIMITS(...) LIMIT(conf_source, __VA_ARGS__)
+#define CONF_SOURCE(...)         ROW(conf_source, __VA_ARGS__)
+#define CONF_LIMITS(...)         LIMIT(conf_source, __VA_ARGS__)
+#define CONF_CONNECT_LIMITS(...) LIMIT(conf_source, __VA_ARGS__)
 #include "conf/conf.def"
+#undef CONF_CONNECT_LIMITS
 #undef CONF_LIMITS
 #undef CONF_SOURCE
 };
 static const struct conf_row pool_rows[] = {
-#define CONF_POOL(...)   ROW(conf_pool, __VA_ARGS__)
-#define CONF_LIMITS(...) LIMIT(conf_pool, __VA_ARGS__)
+#define CONF_POOL(...)           ROW(conf_pool, __VA_ARGS__)
+#define CONF_LIMITS(...)         LIMIT(conf_pool, __VA_ARGS__)
+#define CONF_CONNECT_LIMITS(...) LIMIT(conf_pool, __VA_ARGS__)
 #include "conf/conf.def"
+#undef CONF_CONNECT_LIMITS
 #undef CONF_LIMITS
 #undef CONF_POOL
 };

@@ -48,6 +48,7 @@ struct deliver_session {
 	bool has_told_421;   /* the reply that ended it is in the verdict of a recipient */
 	bool is_helo_only;   /* this connection is the second to the address, which broke on EHLO */
 	bool is_sites_fault; /* an address of the site failed */
+	bool is_short;       /* what it lacked may be there at any moment: an address, a port, a descriptor */
 	bool is_hindered; /* this machine lacked what one of them needed: a local address, a port, a route */
 	enum smtp_client_phase timed_phase; /* where the session was when its timer was set */
 	uint32_t timed_replies;

@@ -164,10 +164,12 @@ close_connection(struct deliver_session *s)
 }
 
 /* The only end. What still waits was not tried here: it goes back, penalised only if no address of the site
- * worked. */
+ * worked. Without a route the site is not to blame, but for the mail it is an attempt: its sender has to be
+ * told some day. */
 static void
 session_end(struct deliver_session *s, const char *why)
 {
+	bool is_attempt = !s->was_ready && (s->is_sites_fault || (s->is_hindered && !s->is_short));
 	char escaped[400];
 	struct outbound *o = s->o;
 	unsigned i;
@@ -176,7 +178,7 @@ session_end(struct deliver_session *s, const char *why)
 	s->state = SS_ENDED;
 	for (i = 0; i < TRANSFERS; i++)
 		assert(s->transfers[i].job == NULL);
-	answer_waiting(s, s->was_ready || !s->is_sites_fault ? &not_tried : &s->failed, why);
+	answer_waiting(s, is_attempt ? &s->failed : &not_tried, why);
 	if (s->was_ready)
 		log_event(s->d->conf.log, LOG_EVENT_session_down, "site=%s host=%s peer=%s why=\"%s\"",
 			o->route->site, s->host, s->peer_ip,
@@ -628,6 +630,7 @@ not_dialled(struct deliver_session *s, int err)
 	if (!s->is_sites_fault)
 		remember_failure(s, silent_failure(CLASS_CONNECTION), strerror(err));
 	s->is_hindered = true;
+	s->is_short = s->is_short || !local_is_no_route(err);
 	if (!dial_is_without_v6(s, err))
 		s->o->local_error = err;
 }

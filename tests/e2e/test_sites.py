@@ -350,9 +350,10 @@ def test_D41_many_dead_hosts():
     # Of one thread: each learns for itself.
     with running(script, settings="io-threads = 1\n", delivery="hosts-max = 3  retry = { 1s }") as w:
         w.send("s@x.test", ["r@a.test"])
-        gives(w, "r@a.test", "t")
+        first = wait_for("an attempt", lambda: [r for r in w.rows() if r["type"] in "td"])[0]
         tried = re.findall(r"session_failed .* peer=(\S+) ", w.log_text())
-        assert len(tried) == 3 and len(set(tried)) == 3
+        # The last of an attempt is drawn: one time in ten it is the one that lives.
+        assert len(tried) == len(set(tried)) == 3 - (first["type"] == "d")
         gives(w, "r@a.test", "d", seconds=60)
         tried = re.findall(r"session_failed .* peer=(\S+) ", w.log_text())
         assert len(set(tried)) >= len(tried) - 3, tried

@@ -34,7 +34,7 @@ stream spring { jobs = { spring }
 }
 """
 REASON = {"why", "level", "name", "source", "site", "pool", "block", "unit", "limit", "per_us", "since_us", "until_us", "reason",
-          "sandbox"}
+          "sandbox", "at_site"}
 
 
 def line_of(w, text):
@@ -173,7 +173,7 @@ def test_streams(w):
     queued = w.ctl("status", "--json")["summary"]["recipients"]
     assert sum(r["recipients"] for r in rows.values()) == queued
     assert w.ctl("streams", "--user", "nobody", "--json")["rows"] == []
-    assert re.search(r"(?m)^- +spring +normal +1 +2 +- +- +-  limit 1 recipient/d of stream +\d+[hms]$", w.ctl("streams"))
+    assert re.search(r"(?m)^- +spring +normal +1 +1 +2 +- +- +-  limit 1 recipient/d of stream +\d+[hms]$", w.ctl("streams"))
 
 
 def test_limits(w):

@@ -144,7 +144,7 @@ class World:
 
     def write_config(self):
         (self.dir / "mtad.conf").write_text(f"""
-hostname = mta.sender.test
+hostname = mta.sender.test{"" if "sandbox" in self.settings else "  sandbox = off"}
 spool-dir = "{self.dir}/spool"
 control-socket = "{self.dir}/control"
 accounting-file = "{self.dir}/acct.csv"
@@ -153,7 +153,6 @@ dns-servers = {{ {self.dns_servers} }}
 tls-ca-file = "{self.ca_file}"
 log-level = debug
 {"" if "io-threads" in self.settings else "io-threads = 2"}
-{"" if "sandbox" in self.settings else "sandbox = off"}
 {self.settings}
 listen submission {{
     address = {{ "127.0.0.1:{self.port}" }}

@@ -20,9 +20,9 @@ static const char limits[] = HOST
 	"15B/s }\n"
 	"pool p { sources = a  connections = 21  connect-rate = 22/s  rate = 23/s  recipient-rate = 24/s  "
 	"byte-rate = 25B/s }\n"
-	"stream s { connections = 41  connect-rate = 42/s  rate = 43/s  recipient-rate = 44/s  byte-rate = "
+	"stream s { connections = 41  rate = 43/s  recipient-rate = 44/s  byte-rate = "
 	"45B/s }\n"
-	"user u { password-file = secrets/shop  connections = 31  connect-rate = 32/s  rate = 33/s  "
+	"user u { password-file = secrets/shop  connections = 31  rate = 33/s  "
 	"recipient-rate = 34/s  byte-rate = 35B/s  accept-rate = 36/s }\n"
 	"provider big { mx = *.big.test  connections = 51  connect-rate = 52/s  rate = { 53/s, 5300/h }  "
 	"recipient-rate = 54/s  byte-rate = 55B/s\n"
@@ -43,7 +43,6 @@ static void
 are_from(const struct conf_limits *l, int64_t first)
 {
 	assert_int_equal(l->connections, first);
-	is_one(&l->connect_rate, first + 1, S_US);
 	is_one(&l->rate, first + 2, S_US);
 	is_one(&l->recipient_rate, first + 3, S_US);
 	is_one(&l->byte_rate, first + 4, S_US);
@@ -72,7 +71,9 @@ test_limits(void **state)
 	is_one(&c->byte_rate_total, INT64_C(2) << 40, 86400 * S_US);
 	assert_int_equal(c->rates_count, CONF_RATES_COUNT_DELIVERIES);
 	are_from(&c->sources[0].limits, 11);
+	is_one(&c->sources[0].limits.connect_rate, 12, S_US);
 	are_from(&c->pools[0].limits, 21);
+	is_one(&c->pools[0].limits.connect_rate, 22, S_US);
 	are_from(&c->users[0].limits, 31);
 	are_from(&c->streams[0].limits, 41);
 	assert_int_equal(c->users[0].accept_rate.count, 36);
