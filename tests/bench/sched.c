@@ -2,9 +2,9 @@
 /*
  * bench-sched: what a decision of the schedule costs, with few sites and with many, busy and idle
  *
- * Busy: every site has ready mail; each order is carried out at once. Limits are there at every level and do
- * not bind, or (paced) each lane is at its rate and waits for it. Idle: every site has a deferred recipient
- * that is tried again each five minutes.
+ * Busy: every site has ready mail, and all its lanes and sessions are there; each order is carried out at
+ * once. Limits are there at every level and do not bind, or (paced) each lane is at its rate and waits for
+ * it. Idle: every site has a deferred recipient that is tried again each five minutes.
  */
 #include "queue_sched.h"
 
@@ -13,7 +13,12 @@
 #include <string.h>
 #include <time.h>
 
-enum { SOURCES = 4, ORDERS = 400000, BODY_BYTES = 30000 };
+enum {
+	SOURCES = 4,
+	FIRST_ORDERS = 2 * SOURCES, /* of a site: they find its route, make its lanes and open sessions */
+	ORDERS = 400000,
+	BODY_BYTES = 30000
+};
 #define SEC   INT64_C(1000000)
 #define HOUR  (3600 * SEC)
 #define START (INT64_C(1700000000) * SEC)
@@ -215,14 +220,13 @@ static void
 busy(uint32_t sites, int64_t lane_rate, const char *what)
 {
 	struct bench *b = bench_create(sites, lane_rate);
-	uint32_t per_site = ORDERS / sites + 4, i;
+	uint32_t per_site = ORDERS / sites + FIRST_ORDERS + 4, i;
 	uint64_t from;
 	int64_t ns;
 
 	for (i = 0; i < sites * per_site; i++)
 		add(b, i % sites, 0);
-	/* The first of each site finds its route and opens its lanes. */
-	while (b->orders < sites * UINT64_C(2))
+	while (b->orders < (uint64_t)sites * FIRST_ORDERS)
 		if (!carry_out(b, QUEUE_VERDICT_DELIVERED))
 			b->now_us = queue_sched_wake_us(b->q);
 	from = b->orders;
