@@ -72,6 +72,14 @@ def program(name):
     raise FileNotFoundError(f"{name} is not built in {BUILD}: cmake --build --preset release, or set MTAD_BUILD")
 
 
+def whole_lines(path):
+    """Of a file that grows: the last line may be half written."""
+    if not path.exists():
+        return []
+    with open(path, newline="") as f:
+        return [line.rstrip("\r\n") for line in f if line.endswith("\n")]
+
+
 class World:
     def __init__(self, settings="", delivery="", listen="", blocks=""):
         """settings: top level; delivery: inside domain "*"; listen: inside the listener; blocks: further blocks."""
@@ -127,10 +135,7 @@ class World:
         """The simulator's ledger: a list of dicts."""
         names = ("time", "site", "from", "rcpt", "id", "bytes", "body_bytes", "crc", "connection", "message", "tls",
                  "client", "outcome")
-        path = self.dir / "arrived.tsv"
-        if not path.exists():
-            return []
-        return [dict(zip(names, line.split("\t"))) for line in path.read_text().splitlines()]
+        return [dict(zip(names, line.split("\t"))) for line in whole_lines(self.dir / "arrived.tsv")]
 
     def stats(self):
         """The simulator's counts, half a second old at most."""
@@ -223,17 +228,10 @@ domain "*" {{
 
     def rows(self):
         """The accounting file so far."""
-        path = self.dir / "acct.csv"
-        if not path.exists():
-            return []
-        with open(path, newline="") as f:
-            return list(csv.DictReader(f))
+        return list(csv.DictReader(whole_lines(self.dir / "acct.csv")))
 
     def events(self):
-        path = self.dir / "acct.jsonl"
-        if not path.exists():
-            return []
-        return [json.loads(line) for line in path.read_text().splitlines()]
+        return [json.loads(line) for line in whole_lines(self.dir / "acct.jsonl")]
 
     def wait_row(self, seconds=20, **wanted):
         """The first accounting record whose fields hold these texts; type= must be equal."""
