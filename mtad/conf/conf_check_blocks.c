@@ -4,6 +4,7 @@
 
 #include "base/domain.h"
 #include "base/local.h"
+#include "queue_types.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
@@ -27,6 +28,20 @@ check_senders(struct conf_loader *l, int kind, size_t n, struct conf_list *sende
 	senders->items = items;
 }
 
+/* By its name a user is found again in the spool, and its streams are called "user/job/class". */
+static void
+check_user_name(struct conf_loader *l, size_t n, const char *name)
+{
+	struct conf_place at = l->blocks[CONF_KIND_USER][n]->at;
+
+	if (strnlen(name, QUEUE_NAME_MAX + 1) > QUEUE_NAME_MAX)
+		conf_error(&l->report, at, "user \"%.60s...\": a name has at most %d bytes", name,
+			QUEUE_NAME_MAX);
+	else if (strchr(name, '/') != NULL)
+		conf_error(&l->report, at,
+			"user \"%.60s\": a name has no slash, which stands between user and job", name);
+}
+
 void
 conf_check_users(struct conf_loader *l)
 {
@@ -46,6 +61,7 @@ conf_check_users(struct conf_loader *l)
 			if (u->password_hash[0] != '\0')
 				conf_check_password_hash(l, at, u->password_file, u->password_hash);
 		}
+		check_user_name(l, n, u->name);
 		check_senders(l, CONF_KIND_USER, n, &u->senders);
 		conf_check_pool_name(l, conf_place_of(l, CONF_KIND_USER, n, "pool"), u->pool);
 		if (conf_raw_find(l->blocks[CONF_KIND_USER][n], k, "sandbox") == NULL)

@@ -471,6 +471,15 @@ static const struct {
 		"mtad.conf:2: bad/empty: its first line is empty\n"},
 	{"no file", HOST "user u { password-file = bad/nix }",
 		"mtad.conf:2: bad/nix cannot be opened: No such file or directory\n"},
+	{"a user with a slash", HOST "user a/b { password-file = secrets/shop }",
+		"mtad.conf:2: user \"a/b\": a name has no slash, which stands between user and job\n"},
+	{"a long user",
+		HOST
+		"user a123456789012345678901234567890123456789012345678901234567890123456789012345678901234"
+		"567890123456789012345678901234567890123456789 { password-file = secrets/shop }",
+		"mtad.conf:2: user \"a12345678901234567890123456789012345678901234567890123456789...\": a "
+		"name has at "
+		"most 128 bytes\n"},
 	{"no password-file", HOST "user u { }", "mtad.conf:2: user \"u\" has no password-file\n"},
 	/* includes (G5) */
 	{"missing include", HOST "include(\"inc/nix.conf\")",
