@@ -2,22 +2,12 @@
 """Guards: who sends too much to addresses that do not exist is stopped, alone, until an operator says so."""
 import re
 
-from tools import Talk, gives, running, wait_for
+from tools import gives, running, submit, wait_for
 
 SCRIPT = '''
 site a { domains = { "a.test" } rule { on = rcpt match = "no*" reply = "550 5.1.1 no such user" } }
 site back { domains = { "x.test" } }
 '''
-
-
-def submit(w, rcpts, user="shop"):
-    with Talk(w.port) as t:
-        t.hello()
-        t.auth(user, "secret")
-        for rcpt in rcpts:
-            t.say("MAIL FROM:<s@x.test>", "250")
-            t.say(f"RCPT TO:<{rcpt}>", "250")
-            t.data(b"From: <s@x.test>\r\n\r\nhello\r\n.\r\n")
 
 
 def ends(w, part):

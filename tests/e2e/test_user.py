@@ -3,19 +3,9 @@
 import re
 import time
 
-from tools import A_TEST, Talk, running, wait_for
+from tools import A_TEST, Talk, running, submit, wait_for
 
 DAY_US = 86400 * 10**6
-
-
-def submit(w, rcpts, user="shop"):
-    with Talk(w.port) as t:
-        t.hello()
-        t.auth(user, "secret")
-        for rcpt in rcpts:
-            t.say("MAIL FROM:<s@x.test>", "250")
-            t.say(f"RCPT TO:<{rcpt}>", "250")
-            t.data(b"From: <s@x.test>\r\n\r\nhello\r\n.\r\n")
 
 
 def delivered(w, part=""):

@@ -124,6 +124,16 @@ class Talk:
         return self.say("AUTH PLAIN " + base64.b64encode(f"\0{user}\0{password}".encode()).decode(), pattern)
 
 
+def submit(w, rcpts, user="shop"):
+    """As a user, a message to each."""
+    with Talk(w.port) as t:
+        t.hello()
+        t.auth(user, "secret")
+        for rcpt in rcpts:
+            t.envelope(rcpts=[rcpt])
+            t.data(b"From: <s@x.test>\r\n\r\nhello\r\n.\r\n")
+
+
 @functools.cache
 def sanitizer():
     """Of the daemon: "a", "t" or "" (address, thread, none)."""

@@ -69,6 +69,25 @@ test_with_sessions(void **state)
 	host_fini(&h);
 }
 
+/* A pool of the sources 1 and 2, and a message that source 1 has tried. */
+static void
+begin_sticky(struct host *h, enum queue_verdict_kind kind)
+{
+	static const struct queue_pool_member members[] = {{1, 1}, {2, 1}};
+	struct queue_order o;
+
+	host_init(h);
+	h->fake.pool.members = members;
+	h->fake.pool.member_count = 2;
+	queue_sched_reconfigured(h->q, &h->conf, h->now_us);
+	host_add(h, 1);
+	o = host_expect(h, QUEUE_ORDER_OPEN);
+	assert_int_equal(o.source, 1);
+	queue_sched_session_ready(h->q, o.session, false);
+	host_settle(h, o.lease, kind);
+	host_close(h, o.session, false, 0);
+}
+
 /* Mail that was greylisted takes another source meanwhile and its own again afterwards; what ended
  * uncertainly waits for its own, until it is too old. */
 static void
@@ -78,22 +97,12 @@ test_sticky_mail(void **state)
 		enum queue_verdict_kind kind;
 		bool takes_other;
 	} kinds[] = {{QUEUE_VERDICT_LATER, true}, {QUEUE_VERDICT_UNCERTAIN, false}};
-	struct queue_pool_member members[2] = {{1, 1}, {2, 1}};
 	struct queue_order o;
 	struct host h;
 	size_t i;
 
 	for (i = 0; i < 2; i++) {
-		host_init(&h);
-		h.fake.pool.members = members;
-		h.fake.pool.member_count = 2;
-		queue_sched_reconfigured(h.q, &h.conf, h.now_us);
-		host_add(&h, 1);
-		o = host_expect(&h, QUEUE_ORDER_OPEN);
-		assert_int_equal(o.source, 1);
-		queue_sched_session_ready(h.q, o.session, false);
-		host_settle(&h, o.lease, kinds[i].kind);
-		host_close(&h, o.session, false, 0);
+		begin_sticky(&h, kinds[i].kind);
 		queue_sched_source_down(h.q, 1, true, h.now_us);
 		h.now_us += 6 * MINUTE;
 		o = host_next(&h);
@@ -122,22 +131,11 @@ test_sticky_mail(void **state)
 static void
 test_pause_ends(void **state)
 {
-	struct queue_pool_member members[2] = {{1, 1}, {2, 1}};
-	struct queue_order o;
 	struct host h;
 	int lifted;
 
 	for (lifted = 0; lifted < 2; lifted++) {
-		host_init(&h);
-		h.fake.pool.members = members;
-		h.fake.pool.member_count = 2;
-		queue_sched_reconfigured(h.q, &h.conf, h.now_us);
-		host_add(&h, 1);
-		o = host_expect(&h, QUEUE_ORDER_OPEN);
-		assert_int_equal(o.source, 1);
-		queue_sched_session_ready(h.q, o.session, false);
-		host_settle(&h, o.lease, QUEUE_VERDICT_LATER);
-		host_close(&h, o.session, false, 0);
+		begin_sticky(&h, QUEUE_VERDICT_LATER);
 		assert_int_equal(queue_sched_pause(h.q, QUEUE_PAUSE_SOURCE, blob_of(""), 1, h.now_us + MINUTE,
 					 blob_of(""), h.now_us),
 			QUEUE_OK);
