@@ -40,7 +40,7 @@ enum {
 	QUEUE_REPLY_MAX = 512,   /* bytes kept of the last reply of a recipient */
 	QUEUE_NAME_MAX = 128,    /* user, job, pool, source, host names */
 	QUEUE_RCPTS_MAX = 65536, /* recipients of one message (16 bits on disk) */
-	QUEUE_EVENT_MAX = 4096,
+	QUEUE_EVENT_MAX = 5120,
 	QUEUE_BODY_PIECES = 3,
 	QUEUE_PRIORITY_MAX = 9, /* and -9 the least */
 };

@@ -368,7 +368,7 @@ is_dns_server(const char *text)
 static void
 check_lists(struct conf_loader *l)
 {
-	static const char *const records[] = {"d", "b", "t", "r", "rb"};
+	static const char *const records[] = {"d", "b", "t", "r", "rb", "f", "u"};
 	const struct conf *c = l->conf;
 
 	for (size_t i = 0; i < c->accounting_records.count; i++) {
@@ -378,7 +378,7 @@ check_lists(struct conf_loader *l)
 			is_known |= strncmp(records[n], c->accounting_records.items[i], 3) == 0;
 		if (!is_known)
 			conf_error(&l->report, conf_place_of(l, CONF_KIND_TOP, 0, "accounting-records"),
-				"\"%.60s\" is no record; there are d, b, t, r and rb",
+				"\"%.60s\" is no record; there are d, b, t, r, rb, f and u",
 				c->accounting_records.items[i]);
 	}
 	for (size_t i = 0; i < c->dns_servers.count; i++)

@@ -1,18 +1,21 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Format 1: version byte, fixed part, then each text as 16-bit length and bytes, in the order of the table.
+ * Format 2: version byte, fixed part, then each text as 16-bit length and bytes, in the order of the table.
  * The table serves both directions, so they cannot disagree. Integers are little-endian as the machine has
- * them (the spool is not portable between architectures anyway).
+ * them (the spool is not portable between architectures anyway). Format 1 had no class, and ended before
+ * message_id.
  */
 #include "report/event.h"
+
+#include "base/bounce_class.h"
 
 #include <stddef.h>
 #include <string.h>
 
-enum { EVENT_VERSION = 1, TEXT_KEEP = 512 };
+enum { EVENT_VERSION = 2, TEXT_KEEP = 512 };
 
 struct fixed {
-	uint8_t version, type, is_uncertain, reserved;
+	uint8_t version, type, is_uncertain, bounce_class;
 	uint16_t code, attempts, n;
 	uint16_t text_count;
 	uint64_t id, message_bytes;
@@ -37,8 +40,11 @@ static const size_t texts[] = {
 	offsetof(struct event, tls),
 	offsetof(struct event, caps),
 	offsetof(struct event, site),
+	offsetof(struct event, message_id),
+	offsetof(struct event, headers),
+	offsetof(struct event, feedback),
 };
-enum { TEXT_COUNT = sizeof(texts) / sizeof(texts[0]) };
+enum { TEXT_COUNT = sizeof(texts) / sizeof(texts[0]), TEXT_COUNT_1 = TEXT_COUNT - 3 };
 
 int
 event_encode(const struct event *e, void *buf, size_t buf_max)
@@ -46,6 +52,7 @@ event_encode(const struct event *e, void *buf, size_t buf_max)
 	struct fixed f = {.version = EVENT_VERSION,
 		.type = (uint8_t)e->type,
 		.is_uncertain = e->is_uncertain,
+		.bounce_class = e->bounce_class,
 		.code = e->code,
 		.attempts = e->attempts,
 		.n = e->n,
@@ -86,12 +93,14 @@ event_decode(struct queue_blob bytes, struct event *out)
 	if (bytes.len < sizeof(f))
 		return QUEUE_EDAMAGED;
 	memcpy(&f, from, sizeof(f));
-	if (f.version != EVENT_VERSION)
+	if (f.version != EVENT_VERSION && f.version != 1)
 		return QUEUE_EVERSION;
-	if (f.type >= EVENT_TYPE_COUNT || f.text_count != TEXT_COUNT)
+	if (f.type >= EVENT_TYPE_COUNT || f.bounce_class >= BOUNCE_CLASS_COUNT ||
+		f.text_count != (f.version == 1 ? TEXT_COUNT_1 : TEXT_COUNT))
 		return QUEUE_EDAMAGED;
 	*out = (struct event){.type = (enum event_type)f.type,
 		.is_uncertain = f.is_uncertain != 0,
+		.bounce_class = f.bounce_class,
 		.code = f.code,
 		.attempts = f.attempts,
 		.n = f.n,
@@ -100,7 +109,7 @@ event_decode(struct queue_blob bytes, struct event *out)
 		.logged_us = f.logged_us,
 		.queued_us = f.queued_us,
 		.next_us = f.next_us};
-	for (i = 0; i < TEXT_COUNT; i++) {
+	for (i = 0; i < f.text_count; i++) {
 		if (bytes.len - used < sizeof(len))
 			return QUEUE_EDAMAGED;
 		memcpy(&len, from + used, sizeof(len));

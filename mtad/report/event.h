@@ -6,26 +6,29 @@
  *
  * The spool thread encodes it into the transaction that made it true; the report thread decodes it into CSV,
  * JSON and a log line. The encoding is versioned and length-checked; the outbox may hold events of an older
- * version after an upgrade.
+ * version after an upgrade, and those are read too.
  */
 #include "base/mailbox.h"
 #include "queue_types.h"
 
 enum event_type {
-	EVENT_DELIVERED, /* d */
-	EVENT_BOUNCED,   /* b: failed for good, by the site or by us */
-	EVENT_EXPIRED,   /* b with bounceCat message-expired */
-	EVENT_DROPPED,   /* b with bounceCat admin: removed by an operator, no bounce mail */
-	EVENT_TRANSIENT, /* t */
-	EVENT_RECEIVED,  /* r */
-	EVENT_REMOTE,    /* rb */
+	EVENT_DELIVERED,   /* d */
+	EVENT_BOUNCED,     /* b: failed for good, by the site or by us */
+	EVENT_EXPIRED,     /* b with bounceCat message-expired */
+	EVENT_DROPPED,     /* b with bounceCat admin: removed by an operator, no bounce mail */
+	EVENT_TRANSIENT,   /* t */
+	EVENT_RECEIVED,    /* r */
+	EVENT_REMOTE,      /* rb: a report that came back later */
+	EVENT_COMPLAINT,   /* f: a feedback report of the recipient's provider */
+	EVENT_UNSUBSCRIBE, /* u: the recipient wants no more mail of this stream */
 	EVENT_TYPE_COUNT,
 };
 
 struct event {
 	enum event_type type;
-	bool is_uncertain; /* t: the site may have it */
-	uint16_t code;     /* SMTP reply code, 0: none */
+	bool is_uncertain;    /* t: the site may have it */
+	uint8_t bounce_class; /* enum bounce_class */
+	uint16_t code;        /* SMTP reply code, 0: none */
 	uint16_t attempts;
 	uint16_t n; /* of the recipient in the message */
 	queue_id id;
@@ -38,6 +41,9 @@ struct event {
 	struct queue_blob reply;    /* what the site said, or our words */
 	struct queue_blob category; /* bounceCat */
 	struct queue_blob host, peer_ip, local_ip, tls, caps, site;
+	struct queue_blob message_id; /* the message's Message-ID, without <> */
+	struct queue_blob headers;  /* fields of the message that are kept for records: "name:value\n" each */
+	struct queue_blob feedback; /* f: feedback-type of the report; u: "one-click", "mailto" */
 };
 
 /* Bytes written, or QUEUE_EINVAL when it does not fit (texts are cut first, so it does not happen with

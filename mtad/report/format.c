@@ -5,6 +5,8 @@
  */
 #include "report/format.h"
 
+#include "base/bounce_class.h"
+
 #include <jansson.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -21,7 +23,9 @@ static const struct {
 	[EVENT_DROPPED] = {"b", "dropped", "failed", LOG_EVENT_dropped},
 	[EVENT_TRANSIENT] = {"t", "deferred", "delayed", LOG_EVENT_deferred},
 	[EVENT_RECEIVED] = {"r", "received", "", LOG_EVENT_received},
-	[EVENT_REMOTE] = {"rb", "remote-bounce", "failed", LOG_EVENT_bounced},
+	[EVENT_REMOTE] = {"rb", "remote-bounce", "failed", LOG_EVENT_remote_bounce},
+	[EVENT_COMPLAINT] = {"f", "complaint", "", LOG_EVENT_complaint},
+	[EVENT_UNSUBSCRIBE] = {"u", "unsubscribe", "", LOG_EVENT_unsubscribe},
 };
 
 static const char columns[] =
@@ -209,6 +213,13 @@ json_blob(struct record *r, const char *key, struct queue_blob b)
 }
 
 static void
+json_text(struct record *r, const char *key, const char *text)
+{
+	if (text[0] != '\0')
+		json_add(r, key, json_string(text));
+}
+
+static void
 json_time(struct record *r, const char *key, int64_t us)
 {
 	time_t seconds = us / 1000000;
@@ -250,6 +261,9 @@ json_event(struct record *r, const struct event *e)
 	json_blob(r, "status", e->esc);
 	json_blob(r, "reply", e->reply);
 	json_blob(r, "category", e->category);
+	json_text(r, "class", bounce_class_name((enum bounce_class)e->bounce_class));
+	json_blob(r, "message_id", e->message_id);
+	json_blob(r, "feedback", e->feedback);
 	json_add(r, "code", json_integer(e->code));
 	json_add(r, "attempts", json_integer(e->attempts));
 	json_add(r, "bytes", json_integer((json_int_t)e->message_bytes));

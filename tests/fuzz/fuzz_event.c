@@ -49,7 +49,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		check_line(line, format_csv(&e, line, sizeof(line)));
 		check_line(line, format_json(&e, line, sizeof(line)));
 		n = event_encode(&e, buf, sizeof(buf));
-		require(n > 0 && (size_t)n <= size);
+		require(n > 0 && (size_t)n <= size + 6); /* format 1 has three texts fewer */
 		require(event_decode((struct queue_blob){buf, (size_t)n}, &again) == QUEUE_OK);
 		require(again.type == e.type && again.id == e.id && again.next_us == e.next_us);
 		require(is_same(e.sender, again.sender) && is_same(e.reply, again.reply) &&

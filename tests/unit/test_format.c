@@ -113,6 +113,8 @@ static const struct {
 	{EVENT_TRANSIENT, "t", "delayed"},
 	{EVENT_RECEIVED, "r", ""},
 	{EVENT_REMOTE, "rb", "failed"},
+	{EVENT_COMPLAINT, "f", ""},
+	{EVENT_UNSUBSCRIBE, "u", ""},
 };
 
 static void
