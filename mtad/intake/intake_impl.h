@@ -2,10 +2,10 @@
 #ifndef MTAD_INTAKE_INTAKE_IMPL_H
 #define MTAD_INTAKE_INTAKE_IMPL_H
 /*
- * intake_impl - what the two halves of intake share: accept.c (settings, sockets, how a session begins) and
- * session.c (the conversation, and how it ends)
+ * intake_impl - what the parts of intake share: accept.c (settings, sockets, how a session begins), session.c
+ * (the conversation, and how it ends) and login.c (passwords)
  *
- * Owner    intake.h. Thread: its io thread's. Included by these two files only.
+ * Owner    intake.h. Thread: its io thread's. Included by these files only.
  */
 #include "base/tls.h"
 #include "base/wire.h"
@@ -14,6 +14,8 @@
 #include "intake/limits.h"
 #include "intake/rcpt_set.h"
 #include "smtp_server.h"
+
+#include <assert.h>
 
 struct event;
 
@@ -88,12 +90,28 @@ mono(const struct intake_session *s)
 	return clock_mono(s->in->conf.clock);
 }
 
+static inline struct intake_session *
+intake_session_of(void *arg)
+{
+	struct intake_session *s = arg;
+
+	assert(s->magic == INTAKE_MAGIC);
+	return s;
+}
+
 /* accept.c */
 void intake_settings_unref(struct intake_settings *st);
 /* A counted session has ended. */
 void intake_session_uncount(const struct intake_session *s);
 /* session.c: who may choose when its mail goes, is told so by EHLO from now on. */
 void intake_offer_hold(struct intake_session *s);
+/* session.c: goes on after an answer: output, then what was kept. */
+void intake_session_pump(struct intake_session *s);
+/* login.c */
+void intake_on_auth(struct intake_session *s, const struct smtp_server_fact *fact);
+void intake_on_password(struct intake *in, struct password *p);
+/* login.c: counts a failure of the address, and writes its line. */
+unsigned intake_count_login_failure(struct intake_session *s, const char *why, const char *user);
 /* session.c: frees the session unless a letter is out; then its return does. */
 void intake_session_free_if_over(struct intake_session *s);
 extern const struct wire_ops intake_wire_ops;

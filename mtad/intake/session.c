@@ -26,21 +26,9 @@ enum {
 	MEMORY_PERCENT_MAX = 100,
 	DATA_BLOCK_BYTES =
 		4096, /* progress that renews the data timer: a floor under the receiving rate (A10) */
-	LOGIN_FAILURES_MAX = 20, /* of one address in ten minutes: then refused unseen (A19) */
-	USER_FAILURES_MAX = 50,  /* of one user, from where it is not known: then no password is right */
-	LOGIN_DELAY_MAX_S = 8,
 	REJECTED_LINES_MAX = 10, /* of commands, between two messages taken: a client cannot fill the log */
 	SAID_MAX = 200,          /* of a client's line in the log */
 };
-
-static struct intake_session *
-session_of(void *arg)
-{
-	struct intake_session *s = arg;
-
-	assert(s->magic == INTAKE_MAGIC);
-	return s;
-}
 
 /* --- the end --- */
 
@@ -345,204 +333,6 @@ on_end(struct intake_session *s)
 	send_to_spool(s);
 }
 
-/* --- log-in --- */
-
-static void pump(struct intake_session *s);
-
-static bool
-may_try_password(const struct intake_session *s)
-{
-	return limits_login_failures(s->in->conf.limits, s->client_name, mono(s)) < LOGIN_FAILURES_MAX;
-}
-
-static void
-refuse_password(struct intake_session *s)
-{
-	log_event(
-		s->in->conf.log, LOG_EVENT_login_failed, "client=%s why=\"too many failures\"", s->client_ip);
-	smtp_server_answer(s->smtp, 421, "4.7.0", "Too many failed log-ins, try again later");
-}
-
-static struct password *
-take_password(struct intake_session *s)
-{
-	struct password *p = s->password;
-
-	s->password = NULL;
-	s->waiting = WAIT_NOTHING;
-	return p;
-}
-
-static void
-hash(struct intake *in, struct password *p)
-{
-	in->is_hashing = true;
-	worker_post(in->conf.signs[in->next_sign++ % in->conf.sign_count], &p->letter);
-}
-
-/*
- * One password of this thread is hashed at a time: it takes as long as hundreds of signatures, and a crowd
- * that guesses must not keep the sign threads from the mail. In their turn those are refused unseen whose
- * address has used up its failures meanwhile, so that guessing at once is no way around the limit.
- */
-static void
-hash_next(struct intake *in)
-{
-	while (!in->is_hashing && in->passwords != NULL) {
-		struct password *p = (struct password *)in->passwords;
-		struct intake_session *s = p->session;
-
-		if ((in->passwords = p->letter.next) == NULL)
-			in->passwords_end = &in->passwords;
-		if (s->wire != NULL && may_try_password(s)) {
-			hash(in, p);
-			return;
-		}
-		explicit_bzero(p->secret, sizeof(p->secret));
-		free(take_password(s));
-		if (s->wire == NULL)
-			intake_session_free_if_over(s);
-		else {
-			refuse_password(s);
-			pump(s);
-		}
-	}
-}
-
-static void
-on_auth(struct intake_session *s, const struct smtp_server_fact *fact)
-{
-	struct intake *in = s->in;
-	struct password *p;
-
-	if (!may_try_password(s)) {
-		refuse_password(s);
-		return;
-	}
-	if (fact->user.len > SMTP_CREDENTIAL_MAX || fact->password.len > SMTP_CREDENTIAL_MAX ||
-		memchr(fact->password.ptr, '\0', fact->password.len) != NULL ||
-		(p = calloc(1, sizeof(*p))) == NULL) {
-		smtp_server_answer(s->smtp, 535, "5.7.8", "Authentication failed");
-		return;
-	}
-	p->letter.kind = LETTER_PASSWORD;
-	p->reply_to = in->conf.io;
-	p->session = s;
-	p->conf = s->settings->conf;
-	memcpy(p->user, fact->user.ptr, fact->user.len);
-	memcpy(p->secret, fact->password.ptr, fact->password.len);
-	s->password = p;
-	s->waiting = WAIT_PASSWORD;
-	wire_deadline(s->wire, 0);
-	/* Without a second look: another thread may have counted one more failure since the first, and
-	 * hash_next() would end the session under the callers of this. */
-	if (!in->is_hashing) {
-		hash(in, p);
-		return;
-	}
-	*in->passwords_end = &p->letter;
-	in->passwords_end = &p->letter.next;
-}
-
-static void
-on_delay_over(evutil_socket_t fd, short what, void *arg)
-{
-	struct intake_session *s = session_of(arg);
-
-	s->waiting = WAIT_NOTHING;
-	smtp_server_answer(s->smtp, 535, "5.7.8", "Authentication failed");
-	pump(s);
-}
-
-/* Counts a failure of the address, and writes its line. */
-static unsigned
-count_failure(struct intake_session *s, const char *why, const char *user)
-{
-	unsigned failures = limits_login_failed(s->in->conf.limits, s->client_name, mono(s));
-	char escaped[SMTP_CREDENTIAL_MAX * 4];
-
-	log_event(s->in->conf.log, LOG_EVENT_login_failed, "client=%s failures=%u why=\"%s\" user=\"%s\"",
-		s->client_ip, failures, why,
-		log_escape(escaped, sizeof(escaped), user, strnlen(user, SMTP_CREDENTIAL_MAX)));
-	return failures;
-}
-
-/* A wrong password costs a growing wait, for this session only; the failures of the address count for all
- * (A19). */
-static void
-login_failed(struct intake_session *s, const char *why, const char *user)
-{
-	unsigned failures = count_failure(s, why, user);
-	struct timeval tv = {failures < LOGIN_DELAY_MAX_S ? failures : LOGIN_DELAY_MAX_S, 0};
-
-	if (s->delay == NULL)
-		s->delay = event_new(worker_base(s->in->conf.io), -1, 0, on_delay_over, s);
-	if (s->delay == NULL || s->in->is_stopping) {
-		smtp_server_answer(s->smtp, 535, "5.7.8", "Authentication failed");
-		return;
-	}
-	s->waiting = WAIT_DELAY;
-	event_add(s->delay, &tv);
-}
-
-/*
- * Many addresses may guess the password of one user (A19). They end at a bound of the user's own, which does
- * not hold for the addresses it logged in from lately, so that nobody can keep it out of where it is at home.
- * Who is out is told what a wrong password is told, and as late: neither the password nor the user shows.
- */
-static const char *
-why_not(struct intake_session *s, const struct password *p, const struct conf_user *user)
-{
-	struct limits *limits = s->in->conf.limits;
-	bool is_stranger = user != NULL && !limits_is_familiar(limits, s->user_name, s->client_name);
-	bool is_right = p->is_right && user != NULL;
-
-	if (is_stranger && limits_login_failures(limits, s->user_name, mono(s)) >= USER_FAILURES_MAX)
-		return is_right ? "too many failures of this user, although it was the password"
-				: "too many failures of this user";
-	if (is_stranger && !is_right)
-		(void)limits_login_failed(limits, s->user_name, mono(s));
-	return is_right ? NULL : "authentication failed";
-}
-
-static void
-on_password(struct intake_session *s)
-{
-	struct password *p = take_password(s);
-	const struct conf_user *user =
-		conf_user_find(s->settings->conf, p->user, strnlen(p->user, sizeof(p->user)));
-	const char *why;
-
-	if (s->wire == NULL) {
-		free(p);
-		intake_session_free_if_over(s);
-		return;
-	}
-	if (user != NULL)
-		snprintf(s->user_name, sizeof(s->user_name), "user %s", user->name);
-	if ((why = why_not(s, p, user)) != NULL)
-		login_failed(s, why, p->user);
-	else {
-		limits_login_worked(s->in->conf.limits, s->user_name, s->client_name, mono(s));
-		if (!limits_connect(s->in->conf.limits, s->user_name, user->connections_max, mono(s)))
-			smtp_server_answer(s->smtp, 454, "4.7.0", "Too many connections of this user");
-		else {
-			s->user = user;
-			s->quota = user->over_quota == CONF_OVER_QUOTA_REFUSE
-					   ? quota_of(s->in->conf.quotas,
-						     (struct queue_blob){
-							     user->name, strnlen(user->name, QUEUE_NAME_MAX)})
-					   : NULL;
-			intake_offer_hold(s);
-			log_event(s->in->conf.log, LOG_EVENT_login, "client=%s user=%s", s->client_ip,
-				user->name);
-			smtp_server_answer(s->smtp, 235, "2.7.0", "Authentication successful");
-		}
-	}
-	free(p);
-	pump(s);
-}
-
 /* --- the conversation --- */
 
 /* What the engine refused by itself. A login that failed has a line of its own; words that are no command
@@ -551,7 +341,7 @@ static void
 on_refused(struct intake_session *s, const struct smtp_server_refusal *r)
 {
 	if (r->is_login)
-		(void)count_failure(s, r->text, "");
+		(void)intake_count_login_failure(s, r->text, "");
 	if (r->is_end || (r->command.len > 0 && !r->is_login))
 		log_rejected(s, r);
 }
@@ -589,7 +379,7 @@ react(struct intake_session *s, enum smtp_server_event event, const struct smtp_
 		start_tls(s, leftover);
 		return false;
 	case SMTP_SERVER_AUTH:
-		on_auth(s, fact);
+		intake_on_auth(s, fact);
 		return true;
 	case SMTP_SERVER_MAIL:
 		on_mail(s, &fact->mail);
@@ -712,9 +502,8 @@ converse(struct intake_session *s, struct smtp_slice *in)
 	return true;
 }
 
-/* Goes on after an answer: output, then what was kept. */
-static void
-pump(struct intake_session *s)
+void
+intake_session_pump(struct intake_session *s)
 {
 	struct smtp_slice none = {"", 0};
 
@@ -728,13 +517,13 @@ on_bytes(void *arg, const char *bytes, size_t len)
 {
 	struct smtp_slice in = {bytes, len};
 
-	return converse(session_of(arg), &in) ? len - in.len : len;
+	return converse(intake_session_of(arg), &in) ? len - in.len : len;
 }
 
 static int
 on_pull(void *arg, struct iovec *iov, int iov_max)
 {
-	struct smtp_slice out = smtp_server_output(session_of(arg)->smtp);
+	struct smtp_slice out = smtp_server_output(intake_session_of(arg)->smtp);
 
 	if (out.len == 0)
 		return 0;
@@ -745,7 +534,7 @@ on_pull(void *arg, struct iovec *iov, int iov_max)
 static void
 on_sent(void *arg, size_t bytes)
 {
-	struct intake_session *s = session_of(arg);
+	struct intake_session *s = intake_session_of(arg);
 
 	smtp_server_drained(s->smtp, bytes);
 	if (s->is_conversing)
@@ -759,7 +548,7 @@ on_sent(void *arg, size_t bytes)
 static void
 on_tls(void *arg)
 {
-	struct intake_session *s = session_of(arg);
+	struct intake_session *s = intake_session_of(arg);
 
 	smtp_server_tls_started(s->smtp);
 	wire_deadline(s->wire, s->listen->command_timeout);
@@ -782,7 +571,7 @@ say_last_words(struct intake_session *s)
 static void
 on_down(void *arg, enum wire_down why, const char *detail)
 {
-	struct intake_session *s = session_of(arg);
+	struct intake_session *s = intake_session_of(arg);
 
 	if (why == WIRE_TIMEOUT && !s->is_closing) {
 		smtp_server_close(s->smtp, "4.4.2", "Timeout, closing connection");
@@ -856,7 +645,7 @@ on_accepted(struct intake_session *s)
 	} else
 		refuse_accept(s);
 	message_unref(m);
-	pump(s);
+	intake_session_pump(s);
 }
 
 void
@@ -864,12 +653,10 @@ intake_on_letter(struct intake *in, struct letter *l)
 {
 	switch ((enum letter_kind)l->kind) {
 	case LETTER_ACCEPTED:
-		on_accepted(session_of((char *)l - offsetof(struct intake_session, accept.letter)));
+		on_accepted(intake_session_of((char *)l - offsetof(struct intake_session, accept.letter)));
 		return;
 	case LETTER_PASSWORD:
-		in->is_hashing = false;
-		hash_next(in);
-		on_password(session_of(((struct password *)l)->session));
+		intake_on_password(in, (struct password *)l);
 		return;
 	default:
 		assert(!"a letter intake does not take");
@@ -895,6 +682,6 @@ intake_stop(struct intake *in, bool cut)
 			(wire_ssl(s->wire) != NULL && !smtp_server_is_tls(s->smtp)))
 			session_close(s);
 		else if (s->waiting == WAIT_NOTHING)
-			pump(s);
+			intake_session_pump(s);
 	}
 }
