@@ -234,7 +234,8 @@ struct queue_sched_stats {
 };
 void queue_sched_stats(const struct queue_sched *q, struct queue_sched_stats *out);
 
-/* What operators do and see; in a file of its own only for its length. */
+/* What operators do and see, and what comes back; in files of their own only for their length. */
 #include "queue_sched_admin.h"
+#include "queue_sched_feedback.h"
 #include "queue_sched_user.h"
 #endif

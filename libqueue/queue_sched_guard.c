@@ -87,19 +87,6 @@ first_name(const struct sched_guard *g)
 }
 
 static struct queue_blob
-stream_key(const struct sched_stream *s, char buf[NAME_MAX_BYTES])
-{
-	int rest;
-
-	if (s->user_len > 0)
-		memcpy(buf, s->names, s->user_len);
-	buf[s->user_len] = '\0';
-	rest = snprintf(buf + s->user_len + 1, NAME_MAX_BYTES - s->user_len - 1U, "%.*s/%s", (int)s->job_len,
-		s->names + s->user_len, queue_class_text((enum queue_class)s->klass));
-	return (struct queue_blob){buf, s->user_len + 1U + (size_t)rest};
-}
-
-static struct queue_blob
 single_key(struct queue_blob name, char buf[NAME_MAX_BYTES])
 {
 	size_t len = name.len < SCHED_NAME_MAX ? name.len : SCHED_NAME_MAX;
@@ -108,6 +95,17 @@ single_key(struct queue_blob name, char buf[NAME_MAX_BYTES])
 		memcpy(buf, name.ptr, len);
 	buf[len] = '\0';
 	return (struct queue_blob){buf, len + 1};
+}
+
+static struct queue_blob
+stream_key(struct queue_blob user, struct queue_blob job, enum queue_class klass, char buf[NAME_MAX_BYTES])
+{
+	struct queue_blob first = single_key(user, buf);
+	int job_len = (int)(job.len < SCHED_NAME_MAX ? job.len : SCHED_NAME_MAX);
+	int rest = snprintf(buf + first.len, NAME_MAX_BYTES - first.len, "%.*s/%s", job_len,
+		(const char *)job.ptr, queue_class_text(klass));
+
+	return (struct queue_blob){buf, first.len + (size_t)rest};
 }
 
 /* As pauses have it: "user/job/class", or the one name. */
@@ -149,7 +147,10 @@ attach_stream(struct queue_sched *q, struct sched_stream *s, bool make)
 	/* Mail without a user is nobody's; its streams are told apart by job. */
 	if (user.len > 0)
 		attach(q, &s->user->guard, QUEUE_PAUSE_USER, single_key(user, buf), make);
-	attach(q, &s->guard, QUEUE_PAUSE_STREAM, stream_key(s, buf), make);
+	attach(q, &s->guard, QUEUE_PAUSE_STREAM,
+		stream_key(user, (struct queue_blob){s->names + s->user_len, s->job_len},
+			(enum queue_class)s->klass, buf),
+		make);
 }
 
 void
@@ -239,10 +240,11 @@ changed(struct queue_sched *q, struct sched_guard *g, const struct queue_guard_c
 	want_note(q, g);
 }
 
+/* sent_us 0: now. */
 static void
-feed(struct queue_sched *q, struct sched_guard *g, enum queue_guard_outcome outcome)
+feed(struct queue_sched *q, struct sched_guard *g, enum queue_guard_outcome outcome, int64_t sent_us)
 {
-	struct queue_guard_fact fact = {.outcome = outcome, .count = 1};
+	struct queue_guard_fact fact = {.outcome = outcome, .count = 1, .sent_us = sent_us};
 	struct queue_guard_change change;
 	struct queue_guard_conf c;
 
@@ -281,14 +283,47 @@ sched_guards_settled(struct queue_sched *q, const struct queue_lease *l, struct 
 	attach_stream(q, s, true);
 	if (is_stopped(s->user->guard))
 		return;
-	feed(q, s->user->guard, outcome);
+	feed(q, s->user->guard, outcome, 0);
 	if (is_stopped(s->user->guard))
 		return;
-	feed(q, s->guard, outcome);
+	feed(q, s->guard, outcome, 0);
 	if (source->guard == NULL)
 		attach(q, &source->guard, QUEUE_PAUSE_SOURCE,
 			single_key(sched_source_name(q, l->session->lane->source), buf), true);
-	feed(q, source->guard, outcome);
+	feed(q, source->guard, outcome, 0);
+}
+
+/* Its guard, made if it has none; without a reference, as nothing of it need be queued. */
+static struct sched_guard *
+guard_get(struct queue_sched *q, enum queue_pause_kind kind, struct queue_blob key)
+{
+	struct sched_guard *g = guard_find(q, kind, key);
+
+	return g != NULL ? g : guard_create(q, kind, key);
+}
+
+void
+sched_guards_fed_back(struct queue_sched *q, const struct queue_feedback *f)
+{
+	enum queue_guard_outcome outcome =
+		f->kind == QUEUE_FEEDBACK_COMPLAINT ? QUEUE_GUARD_COMPLAINED : QUEUE_GUARD_BOUNCED;
+	struct sched_guard *user = NULL;
+	char buf[NAME_MAX_BYTES];
+
+	if (q->conf.guard == NULL)
+		return;
+	if (f->user.len > 0)
+		user = guard_get(q, QUEUE_PAUSE_USER, single_key(f->user, buf));
+	if (is_stopped(user))
+		return;
+	feed(q, user, outcome, f->sent_us);
+	if (is_stopped(user))
+		return;
+	if (f->user.len > 0 || f->job.len > 0)
+		feed(q, guard_get(q, QUEUE_PAUSE_STREAM, stream_key(f->user, f->job, f->klass, buf)), outcome,
+			f->sent_us);
+	if (f->source.len > 0)
+		feed(q, guard_get(q, QUEUE_PAUSE_SOURCE, single_key(f->source, buf)), outcome, f->sent_us);
 }
 
 /* --- what it does --- */

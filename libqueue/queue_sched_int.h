@@ -159,6 +159,7 @@ int64_t sched_warm_room(struct queue_sched *q, struct sched_gate *g);
 /* Makes *slot, which is NULL, a reference to g, where they are counted; unless g counts nothing now. */
 void sched_warm_lease(struct queue_sched *q, struct sched_gate **slot, struct sched_gate *g, uint32_t rcpts);
 void sched_warm_settle(struct queue_sched *q, struct sched_gate *g, enum queue_warmup_outcome outcome);
+void sched_warm_complained(struct queue_sched *q, const struct queue_feedback *f);
 bool sched_warm_wants_note(const struct sched_gate *g);
 /* It is that of a sender domain. */
 bool sched_warm_is_of_sender(const struct sched_gate *g);
@@ -179,6 +180,7 @@ struct queue_lease *sched_lease_from(struct queue_sched *q, struct sched_cell *c
 void sched_stream_find_guards(struct queue_sched *q, struct sched_stream *s);
 void sched_guard_leave(struct sched_guard **slot);
 /* A recipient of a session's lease comes back. */
+void sched_guards_fed_back(struct queue_sched *q, const struct queue_feedback *f);
 void sched_guards_settled(struct queue_sched *q, const struct queue_lease *l, struct sched_stream *s,
 	const struct queue_verdict *v);
 /* What guards have come to takes effect: limits and pauses. */

@@ -204,6 +204,38 @@ sched_flow_count(struct sched_flow *f, int64_t by)
 		f->warm_gate->demand = (uint32_t)(f->warm_gate->demand + by);
 }
 
+/* --- complaints --- */
+
+static void
+complained(struct queue_sched *q, struct queue_blob group, struct queue_blob name)
+{
+	struct sched_gate *g = sched_gate_find(q, QUEUE_LEVEL_WARMUP, group, name);
+
+	if (g == NULL || g->plan == NULL)
+		return;
+	tick(q, g);
+	queue_warmup_complain(g->warm, 1);
+	want_note(q, g);
+	sched_gate_changed(q, g);
+}
+
+void
+sched_warm_complained(struct queue_sched *q, const struct queue_feedback *f)
+{
+	struct queue_blob group = {"", 0}, name = {"", 0};
+
+	for (uint32_t i = 0; q->conf.warmup != NULL && i < q->conf.source_count; i++) {
+		struct queue_blob source = q->conf.sources[i].name;
+
+		if (sched_name_is(f->source.ptr, f->source.len, source) &&
+			q->conf.warmup(q->conf.arg, i, f->site, &group) != NULL)
+			complained(q, group, source);
+	}
+	if (q->conf.sender_warmup != NULL && f->from_domain.len > 0 &&
+		q->conf.sender_warmup(q->conf.arg, f->from_domain, f->site, &name, &group) != NULL)
+		complained(q, group, name);
+}
+
 /* --- settings and notes --- */
 
 /* A provider's first site has its name; all other sites are one group. So the group can be asked for as a

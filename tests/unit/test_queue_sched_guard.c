@@ -409,10 +409,62 @@ test_a_reload(void **state)
 	host_fini(&g.h);
 }
 
+/* Long after its mail has left the queue, or while the rest of it waits. */
+static void
+test_feedback(void **state)
+{
+	static const struct {
+		const char *name;
+		struct queue_feedback f;
+		int count;
+		enum queue_guard_level user, stream, source;
+	} cases[] = {
+		{"complaints", {.kind = QUEUE_FEEDBACK_COMPLAINT, .user = {"u1", 2}, .job = {"j1", 2}}, 12,
+			QUEUE_GUARD_STOP, QUEUE_GUARD_SLOW, QUEUE_GUARD_OK},
+		{"few of them", {.kind = QUEUE_FEEDBACK_COMPLAINT, .user = {"u1", 2}, .job = {"j1", 2}}, 4,
+			QUEUE_GUARD_OK, QUEUE_GUARD_OK, QUEUE_GUARD_OK},
+		{"of mail that was sent too long ago",
+			{.kind = QUEUE_FEEDBACK_COMPLAINT, .user = {"u1", 2}, .job = {"j1", 2}, .sent_us = 1},
+			12, QUEUE_GUARD_OK, QUEUE_GUARD_OK, QUEUE_GUARD_OK},
+		{"about a source", {.kind = QUEUE_FEEDBACK_COMPLAINT, .source = {"source7", 7}}, 12,
+			QUEUE_GUARD_OK, QUEUE_GUARD_OK, QUEUE_GUARD_SLOW},
+		{"about nobody we know", {.kind = QUEUE_FEEDBACK_COMPLAINT}, 12, QUEUE_GUARD_OK,
+			QUEUE_GUARD_OK, QUEUE_GUARD_OK},
+		{"of somebody who has sent nothing", {.kind = QUEUE_FEEDBACK_COMPLAINT, .user = {"u2", 2}},
+			12, QUEUE_GUARD_OK, QUEUE_GUARD_OK, QUEUE_GUARD_OK},
+		{"bad addresses", {.kind = QUEUE_FEEDBACK_BAD_ADDRESS, .user = {"u1", 2}, .job = {"j1", 2}},
+			170, QUEUE_GUARD_STOP, QUEUE_GUARD_SLOW, QUEUE_GUARD_OK},
+	};
+
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		struct guarded g;
+
+		guarded_init(&g);
+		send(&g, 1000, "u1", "j1");
+		assert_int_equal(kept(&g), 0);
+		for (int n = 0; n < cases[i].count; n++)
+			queue_sched_feedback(g.h.q, &cases[i].f, g.h.now_us);
+		if (g.change[QUEUE_PAUSE_USER].to != cases[i].user ||
+			g.change[QUEUE_PAUSE_STREAM].to != cases[i].stream ||
+			g.change[QUEUE_PAUSE_SOURCE].to != cases[i].source)
+			fail_msg("%s: user %s, stream %s, source %s", cases[i].name,
+				queue_guard_level_text(g.change[QUEUE_PAUSE_USER].to),
+				queue_guard_level_text(g.change[QUEUE_PAUSE_STREAM].to),
+				queue_guard_level_text(g.change[QUEUE_PAUSE_SOURCE].to));
+		send(&g, 10, "u1", "j1");
+		assert_int_equal(kept(&g), cases[i].user == QUEUE_GUARD_STOP ? 10 : 0);
+		/* What nobody refers to goes when it knows nothing any more. */
+		g.h.now_us += 40 * (int64_t)DAY;
+		run(&g);
+		host_fini(&g.h);
+	}
+}
+
 int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_feedback),
 		cmocka_unit_test(test_what_counts),
 		cmocka_unit_test(test_a_user_is_stopped_alone),
 		cmocka_unit_test(test_a_stream_is_stopped_alone),

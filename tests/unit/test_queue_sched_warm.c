@@ -674,10 +674,54 @@ test_sender_why(void **state)
 	host_fini(&w.h);
 }
 
+static bool
+sum_complaints(void *arg, const struct queue_warmup_view *v)
+{
+	*(int64_t *)arg += v->warmup->complained;
+	return true;
+}
+
+/* A complaint counts where the mail had counted: the new source, the new sender, this group of sites. */
+static void
+test_complaints(void **state)
+{
+	static const struct {
+		const char *source, *site, *from;
+		int64_t want;
+	} cases[] = {
+		{"source1", "site1", "", 1},
+		{"source1", "site99", "", 0}, /* a group that has had no mail */
+		{"source2", "site1", "", 0},  /* is not new */
+		{"", "site1", "new.test", 1},
+		{"source1", "site1", "news.new.test", 2},
+		{"source1", "site1", "old.test", 1},
+		{"", "", "", 0},
+	};
+
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		struct queue_feedback f = {.source = blob_of(cases[i].source),
+			.site = blob_of(cases[i].site),
+			.from_domain = blob_of(cases[i].from)};
+		int64_t sum = 0;
+		struct warm w;
+
+		warm_init(&w, 1);
+		w.senders[0] = "new.test";
+		add_from(&w, 5, "new.test", QUEUE_CLASS_NORMAL);
+		run_until(&w, MIDNIGHT + HOUR);
+		queue_sched_feedback(w.h.q, &f, w.h.now_us);
+		queue_sched_each_warmup(w.h.q, sum_complaints, &sum);
+		if (sum != cases[i].want)
+			fail_msg("case %zu: %d", i, (int)sum);
+		host_fini(&w.h);
+	}
+}
+
 int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_complaints),
 		cmocka_unit_test(test_days),
 		cmocka_unit_test(test_overflow),
 		cmocka_unit_test(test_groups),
