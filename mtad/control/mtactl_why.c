@@ -104,22 +104,23 @@ print_counts(const struct mtactl *m, const json_t *s)
 }
 
 static void
-show_destination(const struct mtactl *m, const json_t *answer, struct mtactl_about *about)
+show_destination(const struct mtactl *m, const json_t *answer, const struct mtactl_about *about)
 {
+	struct mtactl_about here = *about;
 	const json_t *s = json_object_get(answer, "summary"), *row;
 	char filter[700], number[32];
 	size_t i;
 
 	snprintf(filter, sizeof(filter), "--%s %s", about->domain[0] != '\0' ? "domain" : "site",
 		about->domain[0] != '\0' ? about->domain : mtactl_text(s, "site"));
-	about->filter = filter;
+	here.filter = filter;
 	print_counts(m, s);
 	json_array_foreach(mtactl_rows(answer), i, row)
 	{
 		int at = printf("%*s%s: ", INDENT, "",
 			mtactl_count(number, sizeof(number), mtactl_integer(row, "recipients")));
 
-		print_reason(m, row, about, at);
+		print_reason(m, row, &here, at);
 	}
 	if (json_array_size(mtactl_rows(answer)) == 0)
 		printf("%*sno mail waits for it\n", INDENT, "");
@@ -141,8 +142,9 @@ has_pace(const json_t *row)
 }
 
 static void
-show_rcpt(const struct mtactl *m, const json_t *row, struct mtactl_about *about, const char *id)
+show_rcpt(const struct mtactl *m, const json_t *row, const struct mtactl_about *about, const char *id)
 {
+	struct mtactl_about here = *about;
 	int64_t attempts = mtactl_integer(row, "attempts");
 	const char *rcpt = mtactl_text(row, "rcpt"), *at = strrchr(rcpt, '@');
 	char filter[64], address[400];
@@ -150,19 +152,19 @@ show_rcpt(const struct mtactl *m, const json_t *row, struct mtactl_about *about,
 	snprintf(filter, sizeof(filter), "%s/%lld", id, (long long)mtactl_integer(row, "n"));
 	snprintf(address, sizeof(address), "%s", rcpt);
 	mtactl_clean(address);
-	about->filter = filter;
-	about->domain = at != NULL ? at + 1 : "";
+	here.filter = filter;
+	here.domain = at != NULL ? at + 1 : "";
 	printf("  %s%s%s", mtactl_bold(m), address, mtactl_plain(m));
 	if (attempts > 0)
 		printf("  %lld attempt%s", (long long)attempts, attempts == 1 ? "" : "s");
 	printf("\n%*s", INDENT, "");
-	print_reason(m, row, about, INDENT);
+	print_reason(m, row, &here, INDENT);
 	if (has_pace(row))
 		print_empty(m, row, INDENT);
 }
 
 static void
-show_message(const struct mtactl *m, const json_t *answer, struct mtactl_about *about)
+show_message(const struct mtactl *m, const json_t *answer, const struct mtactl_about *about)
 {
 	const json_t *s = json_object_get(answer, "summary"), *row;
 	int64_t all = mtactl_integer(s, "recipients");
