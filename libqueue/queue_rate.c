@@ -255,7 +255,7 @@ queue_meter_ask(struct queue_meter *m, int64_t now_us, bool is_waiting)
 		ahead = at_most(max, m->step);
 		/* Who waits shows that the step was too short. */
 		if (is_waiting && is_out)
-			m->step = (uint16_t)at_most(max, 2 * m->step);
+			m->step = (uint16_t)at_most(max, INT64_C(2) * m->step);
 	}
 	m->asked = at_most(m->rate.count, (m->used > m->written ? m->used : m->written) + ahead);
 	return m->asked > m->written;

@@ -209,7 +209,7 @@ judge(const struct queue_warmup *w, const struct queue_warmup_plan *plan, struct
 	if (w->is_warm)
 		return QUEUE_WARMUP_WARM;
 	worst = worst_rate(w, plan, d);
-	if (worst >= 1000 * BACK_FACTOR)
+	if (worst >= INT64_C(1000) * BACK_FACTOR)
 		return QUEUE_WARMUP_BACK;
 	if (worst >= 1000)
 		return QUEUE_WARMUP_ILL;

@@ -149,7 +149,7 @@ rule_in(const struct rule *r, int year)
 	int64_t day = timegm(&first) / DAY_S, end = timegm(&next) / DAY_S;
 
 	/* Day 0 was a Thursday. */
-	day += (r->weekday - (day + 4) % 7 + 7) % 7 + 7 * (r->week - 1);
+	day += (r->weekday - (day + 4) % 7 + 7) % 7 + INT64_C(7) * (r->week - 1);
 	if (day >= end)
 		day -= 7;
 	return day * DAY_S + r->at_s;
@@ -198,7 +198,7 @@ put_rules(struct changes *c, struct queue_blob line, int64_t after_s)
 /* --- the file --- */
 
 struct header {
-	uint32_t isut, isstd, leap, times, types, chars;
+	size_t isut, isstd, leap, times, types, chars;
 };
 
 static uint64_t
@@ -216,9 +216,9 @@ read_header(const uint8_t *p, size_t left, struct header *out)
 {
 	if (left < HEADER || memcmp(p, "TZif", 4) != 0 || p[4] < '2')
 		return false;
-	*out = (struct header){(uint32_t)big_endian(p + COUNTS, 4), (uint32_t)big_endian(p + COUNTS + 4, 4),
-		(uint32_t)big_endian(p + COUNTS + 8, 4), (uint32_t)big_endian(p + COUNTS + 12, 4),
-		(uint32_t)big_endian(p + COUNTS + 16, 4), (uint32_t)big_endian(p + COUNTS + 20, 4)};
+	*out = (struct header){big_endian(p + COUNTS, 4), big_endian(p + COUNTS + 4, 4),
+		big_endian(p + COUNTS + 8, 4), big_endian(p + COUNTS + 12, 4), big_endian(p + COUNTS + 16, 4),
+		big_endian(p + COUNTS + 20, 4)};
 	return out->times < FILE_MAX && out->types > 0 && out->types <= 256 && out->chars < FILE_MAX &&
 	       out->leap == 0 && out->isut <= out->types && out->isstd <= out->types;
 }
@@ -237,13 +237,13 @@ put_block(struct changes *c, const struct header *h, const uint8_t *p, int64_t *
 
 	*out_last_s = INT64_MIN;
 	put(c, 0, (int32_t)big_endian(types, 4));
-	for (uint32_t i = 0; i < h->times; i++) {
+	for (size_t i = 0; i < h->times; i++) {
 		if (index[i] >= h->types) {
 			c->is_bad = true;
 			return;
 		}
 		*out_last_s = (int64_t)big_endian(p + i * 8, 8);
-		put(c, *out_last_s, (int32_t)big_endian(types + index[i] * 6, 4));
+		put(c, *out_last_s, (int32_t)big_endian(types + (size_t)index[i] * 6, 4));
 	}
 }
 

@@ -15,7 +15,7 @@
 #include <string.h>
 
 #define SECOND_US INT64_C(1000000)
-#define DAY_US    (24 * 3600 * SECOND_US)
+#define DAY_US    (INT64_C(24) * 3600 * SECOND_US)
 #define HITS_MAX  100000
 #define WORD_MAX  65536 /* no word of a file is longer */
 

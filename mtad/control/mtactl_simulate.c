@@ -678,15 +678,15 @@ show(const struct mtactl *m, json_t *answer)
 		{"LIMITED THEN BY", "then", write_limit, false, 16, false}};
 	const json_t *s = json_object_get(answer, "summary");
 	json_t *rows = json_copy(json_object_get(answer, "rows"));
+	int64_t more = mtactl_integer(s, "sites") - (int64_t)json_array_size(rows);
 
 	if (mtactl_integer(s, "sites") == 0) {
 		puts("nothing waits that could be sent");
 	} else {
 		(void)json_array_append(rows, json_object_get(answer, "total"));
 		MTACTL_TABLE(m, columns, rows, mtactl_integer(s, "days"));
-		if (mtactl_integer(s, "sites") > (int64_t)json_array_size(rows) - 1)
-			printf("%s... and %lld more (--top 0 shows all)%s\n", mtactl_dim(m),
-				(long long)(mtactl_integer(s, "sites") - (int64_t)json_array_size(rows) + 1),
+		if (more > 0)
+			printf("%s... and %lld more (--top 0 shows all)%s\n", mtactl_dim(m), (long long)more,
 				mtactl_plain(m));
 	}
 	print_assumptions(m, answer);

@@ -619,14 +619,14 @@ begin(struct model *m)
 		struct model_row *row = &m->rows[of->row];
 		struct model_group *g = &m->groups[i];
 		uint64_t all = of->ready;
-		uint8_t b;
+		int b;
 
 		*g = (struct model_group){.of = of, .next = row->groups, .left = of->ready};
 		row->groups = g;
 		m->routes[i] = (struct model_route){of->domain, of->sites[m->run->side]};
 		for (b = 0; b < QUEUE_DUE_BUCKETS; b++) {
 			all += of->due[b].rcpts;
-			await_due(m, g, b, 0);
+			await_due(m, g, (uint8_t)b, 0);
 		}
 		row->left += all;
 		m->left += all;
