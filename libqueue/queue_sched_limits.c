@@ -158,6 +158,7 @@ sched_limits_leased(
 	struct sched_gate *gates[SCHED_GATES];
 	int i;
 
+	assert(s != NULL);
 	sched_gates_of(q, lane, l->pool, cell, gates);
 	l->taken_us = q->now_us;
 	for (i = 0; i < SCHED_GATES; i++) {
@@ -211,6 +212,7 @@ sched_limits_settled(struct queue_sched *q, struct queue_lease *l, const struct 
 	struct sched_gate *gates[SCHED_GATES];
 	int i;
 
+	assert(s != NULL);
 	sched_gates_of(q, l->session->lane, l->pool, cell, gates);
 	l->counted += counts;
 	for (i = 0; i < SCHED_WARMUPS; i++)

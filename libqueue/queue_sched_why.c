@@ -46,7 +46,8 @@ tally_fade(struct sched_tally *t, int64_t now_us)
 	int64_t seconds = now_us > t->at_us ? (now_us - t->at_us) / SECOND_US : 0;
 	int i;
 
-	if (t->at_us == 0 || t->at_us > now_us || seconds > TALLY_HALVINGS_MAX * TALLY_HALF_LIFE) {
+	if (t->at_us == 0 || t->at_us > now_us ||
+		seconds > INT64_C(1) * TALLY_HALVINGS_MAX * TALLY_HALF_LIFE) {
 		*t = (struct sched_tally){
 			t->at_us > now_us ? t->rcpts : 0, t->at_us > now_us ? t->seconds : 0, now_us};
 		return;
@@ -193,6 +194,7 @@ is_shut(const struct queue_sched *q, const struct sched_gate *g, enum sched_want
 {
 	if (sched_gate_lets(q, g, want, is_urgent))
 		return false;
+	assert(g != NULL); /* where no gate is, all may go */
 	gate_reason(q, g, want, is_urgent, out);
 	return true;
 }

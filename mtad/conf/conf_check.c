@@ -271,21 +271,18 @@ static void
 check_deliveries(struct conf_loader *l)
 {
 	struct conf *c = l->conf;
-	const struct conf_domain *all = NULL;
 	struct conf_delivery merged;
 	int64_t star = conf_index_find(&l->owner->domains, "", 0);
 
-	if (star >= 0)
-		all = &c->domains[star];
-	if (all != NULL) {
-		c->delivery = all->delivery;
+	if (star >= 0) {
+		c->delivery = c->domains[star].delivery;
 		conf_check_pool_name(
-			l, conf_place_of(l, CONF_KIND_DOMAIN, (size_t)star, "pool"), all->delivery.pool);
+			l, conf_place_of(l, CONF_KIND_DOMAIN, (size_t)star, "pool"), c->delivery.pool);
 		check_delivery(l, l->blocks[CONF_KIND_DOMAIN][star]->at, &c->delivery);
 	}
 	c->delivery.is_set = (UINT64_C(1) << conf_delivery_row_count) - 1;
 	for (size_t n = 0; n < c->domain_count; n++) {
-		if (&c->domains[n] == all)
+		if ((int64_t)n == star)
 			continue;
 		conf_check_pool_name(
 			l, conf_place_of(l, CONF_KIND_DOMAIN, n, "pool"), c->domains[n].delivery.pool);

@@ -8,6 +8,7 @@
 #include "base/domain.h"
 #include "queue_warmup.h"
 
+#include <assert.h>
 #include <inttypes.h>
 #include <string.h>
 
@@ -58,6 +59,7 @@ find_plan(struct conf_loader *l, const struct conf_index *names, const char *nam
 	int64_t n = conf_index_find(names, name, strnlen(name, NAME_BYTES));
 	struct conf_warmup *made;
 
+	assert(c->warmups != NULL); /* without a block there are the defaults */
 	if (n >= 0)
 		return &c->warmups[n];
 	if (curve == NULL)

@@ -7,6 +7,7 @@
 #include "conf/conf_copy.h"
 #include "conf/conf_load.h"
 
+#include <assert.h>
 #include <string.h>
 
 enum { WORD_MAX_BYTES = 65536 };
@@ -93,12 +94,16 @@ write_rows(FILE *out, const struct conf_block_kind *k, void *block)
 
 	for (size_t n = 0; (row = conf_kind_row(k, n)) != NULL; n++) {
 		const void *field = conf_kind_field(k, n, block);
-		bool is_delivery = n >= k->row_count;
+		bool is_said;
 
-		if (is_left_out(row) || (is_delivery && (d->is_set >> (n - k->row_count) & 1) == 0) ||
-			(!is_delivery && is_unset(row, field)))
-			continue;
-		write_setting(out, row, field);
+		if (n < k->row_count) {
+			is_said = !is_unset(row, field);
+		} else {
+			assert(d != NULL);
+			is_said = (d->is_set >> (n - k->row_count) & 1) != 0;
+		}
+		if (is_said && !is_left_out(row))
+			write_setting(out, row, field);
 	}
 }
 

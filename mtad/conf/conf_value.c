@@ -19,7 +19,7 @@
 #define WHY(w, ...) snprintf((w)->text, sizeof((w)->text), __VA_ARGS__)
 
 #define RATE_WINDOW_MIN_US INT64_C(1000000)
-#define RATE_WINDOW_MAX_US (31 * 86400 * INT64_C(1000000))
+#define RATE_WINDOW_MAX_US (INT64_C(31) * 86400 * 1000000)
 
 struct unit {
 	const char *word;
@@ -214,18 +214,18 @@ conf_value_rate(enum conf_type type, const char *text, struct conf_rate *out, st
 	const struct rate_kind *k = &rate_kinds[type];
 	size_t len = strcspn(text, "/");
 	const char *window = text[len] == '/' ? text + len + 1 : "";
-	bool is_zero = strncmp(text, "0", 2) == 0;
-	int64_t count, per_us;
+	bool is_zero = strncmp(text, "0", 2) == 0, has_window = window[0] != '\0';
+	int64_t count = 0, per_us = 0;
 	char number[64];
 
 	snprintf(number, sizeof(number), "%.*s", (int)(len < 64 ? len : 63), text);
-	if (window[0] != '\0' && !k->parse(number, &count, w))
+	if (has_window && !k->parse(number, &count, w))
 		return false;
-	if (is_zero || (window[0] != '\0' && count == 0))
+	if (is_zero || (has_window && count == 0))
 		WHY(w, "\"%.60s\" %s", text, k->zero);
-	else if (window[0] != '\0' && window[strspn(window, "0123456789")] == '\0')
+	else if (has_window && window[strspn(window, "0123456789")] == '\0')
 		WHY(w, "\"%.60s\": the window has no unit; write %s", text, k->example);
-	else if (window[0] == '\0' || !rate_window(window, &per_us))
+	else if (!has_window || !rate_window(window, &per_us))
 		WHY(w, "\"%.60s\" is no rate; write %s", text, k->example);
 	else if (count > k->most)
 		WHY(w, "\"%.60s\" is too large; at most %s", text, k->most_text);

@@ -5,6 +5,7 @@
 #include "control/ctl_proto.h"
 #include "control/mtactl.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -180,5 +181,6 @@ mtactl_ask_each(struct mtactl *m, json_t *take_request, mtactl_each_row *each, v
 {
 	const struct taker t = {.each = each, .arg = arg};
 
+	assert(each != NULL);
 	return ask(m, take_request, &t, out_exit);
 }
