@@ -65,7 +65,7 @@ add_tick(struct chart_scale *s, double v)
 void
 chart_scale_init(struct chart_scale *s, const struct chart_picture *p)
 {
-	double least = 0, most = 0, step;
+	double least = 0, most = 0, step, v;
 
 	assert(p->count > 0);
 	for (size_t i = 0; i < p->count; i++)
@@ -85,11 +85,14 @@ chart_scale_init(struct chart_scale *s, const struct chart_picture *p)
 	s->high = ladder_above(most);
 	if (s->high < 4 * s->low)
 		s->high = 10 * s->low;
-	for (double v = s->low; v <= s->high * (1 + 1e-9); v = ladder_above(v * 1.01)) {
+	/* Each is at least 1.01 times the one before: it ends. */
+	v = s->low;
+	while (v <= s->high * (1 + 1e-9)) {
 		double ten = log10(v);
 
 		if (s->high / s->low < 200 || fabs(ten - round(ten)) < 1e-6)
 			add_tick(s, v);
+		v = ladder_above(v * 1.01);
 	}
 }
 
@@ -117,12 +120,13 @@ chart_label_step(size_t least)
 const char *
 chart_day_text(int32_t day, char buf[16])
 {
-	static const char months[] = "JanFebMarAprMayJunJulAugSepOctNovDec";
+	static const char months[12][4] = {
+		"Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"};
 	time_t at = (time_t)day * 86400;
 	struct tm tm;
 
 	gmtime_r(&at, &tm);
-	snprintf(buf, 16, "%.3s %d", months + 3 * (tm.tm_mon % 12), tm.tm_mday % 100);
+	snprintf(buf, 16, "%s %d", months[tm.tm_mon % 12], tm.tm_mday % 100);
 	return buf;
 }
 

@@ -68,8 +68,8 @@ void
 mtactl_limit(char *buf, size_t max, const json_t *row, bool with_unit)
 {
 	bool is_bytes = is(row, "unit", "bytes"), is_named = with_unit && !is_bytes;
-	const char *unit = is_named ? mtactl_text(row, "unit") : "";
-	int unit_len = (int)strnlen(unit, 20) - (is_named && mtactl_integer(row, "limit") == 1);
+	const char *unit = mtactl_text(row, "unit");
+	int unit_len = is_named ? (int)strnlen(unit, 20) - (mtactl_integer(row, "limit") == 1) : 0;
 	char number[32], per[32];
 
 	if (is_bytes)
