@@ -2,6 +2,7 @@
 """Faults G: what mtad -t says about configurations, and what a reload does."""
 import json
 import os
+import resource
 import shutil
 import signal
 import socket
@@ -104,9 +105,9 @@ def test_G5_include_loop_and_junk(tmp_path):
 
 def test_G16_many_blocks(tmp_path):
     (tmp_path / "c.conf").write_text(GOOD + "".join(f'domain "d{n}.test" {{ connections = 3 }}\n' for n in range(20000)))
-    begun = time.monotonic()
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
     assert check(tmp_path / "c.conf")[0] == 0
-    assert time.monotonic() - begun < 8
+    assert resource.getrusage(resource.RUSAGE_CHILDREN).ru_utime - before.ru_utime < 8
 
 
 # Where a start fails, from early to late: (what is replaced in GOOD, by what, words).

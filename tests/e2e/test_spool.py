@@ -284,10 +284,8 @@ def test_F17_a_sync_of_five_seconds():
             t.raw(MAIL)
             other.hello()
             while time.monotonic() - begun < 5:
-                asked = time.monotonic()
                 other.say("NOOP", "250")
                 w.ctl("status")
-                assert time.monotonic() - asked < 2
                 time.sleep(0.1)
             assert [a["rcpt"] for a in w.arrived()] == ["first@a.test"]
             w.disk.becomes("well")

@@ -14,7 +14,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from clock import Clock
-from tools import A_TEST, MAIL, Talk, certificate, free_port, gives, implicit_tls, program, running, wait_for
+from tools import A_TEST, MAIL, Talk, certificate, cpu_seconds, free_port, gives, implicit_tls, program, running, wait_for
 from world import World
 
 HABITS = {
@@ -402,7 +402,7 @@ def test_D42_one_family_works(works):
     with running(script, delivery=f"family = {family}") as w:
         Peer(lambda peer, connection: peer.talk(connection, NORMAL), works, w.site_port)
         w.send("", ["r@a.test"])
-        assert gives(w, seconds=5)["dlvDestinationIp"] == works
+        assert gives(w)["dlvDestinationIp"] == works
         assert not [r for r in w.rows() if r["type"] == "t"]
 
 
@@ -421,9 +421,9 @@ def test_D6_endless_lines_do_not_renew_the_timer(at):
     with running(blocks=peer.route(), delivery="command-timeout = 1s  retry = { 1h }") as w:
         w.send("", ["r@a.test"])
         if at == "EHLO":
-            wait_for("HELO instead", lambda: "HELO" in peer.heard, 3)
+            wait_for("HELO instead", lambda: "HELO" in peer.heard)
         else:
-            assert f"timeout in {at.lower()}" in gives(w, "r@a.test", "t", 3)["dsnDiag"]
+            assert f"timeout in {at.lower()}" in gives(w, "r@a.test", "t")["dsnDiag"]
 
 
 def over_tls(serve, version=None, ehlo="250-peer\r\n250 STARTTLS\r\n"):
@@ -785,10 +785,10 @@ def test_E8_endless_chains(policy, length, padding):
     def before(w):
         peer.context.load_cert_chain(chain(w.dir, length, padding))
     with running(before=before, blocks=peer.route(), delivery=f"tls = {policy}  retry = {{ 1h }}") as w:
-        begun = time.monotonic()
+        before = cpu_seconds(w)
         w.send("", ["r@a.test"])
         row = gives(w, "r@a.test", "d" if policy == "may" else "t")
-        assert time.monotonic() - begun < 10
+        assert cpu_seconds(w) - before < 5
         assert policy == "may" or row["dsnStatus"] == "4.7.5", row
 
 
@@ -822,10 +822,10 @@ def test_E8_a_key_of_16384_bits():
         peer.context.load_cert_chain(w.ca_file, key)
         w.blocks = f'route peer {{ domains = {{ "*" }} hosts = {{ "peer.test:{peer.port}" }} }}'
     with running('record "peer.test" { a = "127.0.0.1" }', before=before, delivery="tls = verify  retry = { 1h }") as w:
-        begun = time.monotonic()
+        before = cpu_seconds(w)
         w.send("", ["r@a.test"])
         gives(w)
-        assert time.monotonic() - begun < 10
+        assert cpu_seconds(w) - before < 5
 
 
 def test_E9_client_certificate_asked_for():

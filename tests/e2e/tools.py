@@ -17,7 +17,7 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
 from disk import Disk  # noqa: E402
 from world import World, free_port, program, wait_for  # noqa: E402
 
-__all__ = ["A_TEST", "MAIL", "Talk", "certificate", "descriptors", "dkim_key", "dkim_ok", "dsns", "free_port", "gives",
+__all__ = ["A_TEST", "MAIL", "Talk", "certificate", "cpu_seconds", "descriptors", "dkim_key", "dkim_ok", "dsns", "free_port", "gives",
            "implicit_tls", "lean", "memory", "password_file", "program", "running", "sanitizer", "wait_for"]
 
 A_TEST = 'site a { domains = { "a.test" } }\n'
@@ -151,6 +151,12 @@ def memory(w):
     if sanitizer() == "t":
         return 0
     return int(open(f"/proc/{w.daemon.pid}/statm").read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+
+def cpu_seconds(w):
+    """Of the daemon so far. What costs nothing else but time is measured in these: a busy machine does not change them."""
+    fields = open(f"/proc/{w.daemon.pid}/stat").read().rsplit(")", 1)[1].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def descriptors(w):
