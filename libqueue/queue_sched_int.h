@@ -4,17 +4,15 @@
 /*
  * queue_sched_int - what the files queue_sched*.c call of each other
  *
- *   queue_sched.c        create, add, settle, evict: the life of messages and recipients
- *   queue_sched_place.c  find, make and free the objects; the one place that moves a recipient; routes
- *   queue_sched_time.c   the clock and its jumps, timers, expiry
- *   queue_sched_order.c  next(): sessions and lanes      queue_sched_lease.c  leases
- *   queue_sched_way.c    whose turn it is      queue_sched_gate.c  limits and who waits for them
- *   queue_sched_limits.c the limits of the objects, from the settings
- *   queue_sched_warm.c   warm-ups        queue_sched_guard.c  guards      queue_sched_user.c  quotas
- *   queue_sched_health.c what lanes learn      queue_sched_note.c  what the disk knows
- *   queue_sched_pause.c  pauses      queue_sched_admin.c  filters      queue_sched_view.c  tables
- *   queue_sched_why.c    what mail waits for, and how fast it goes
- *   queue_sched_snapshot.c   what is queued and known, for a simulation
+ *   queue_sched.c      create, add, settle, evict      _place.c  find, make and free the objects; routes
+ *   _cell.c   the one place that moves a recipient     _way.c  whose turn it is
+ *   _order.c  next()      _session.c  lanes and sessions      _lease.c  leases
+ *   _time.c   the clock and its jumps, timers, expiry      _pause.c  pauses
+ *   _gate.c   limits and who waits for them      _limits.c  those of the objects, from the settings
+ *   _warm.c   warm-ups      _guard.c  guards      _user.c  quotas      _feedback.c  what comes back
+ *   _health.c what lanes learn      _note.c  what the disk knows
+ *   _admin.c  filters      _view.c  tables      _why.c  what mail waits for, and how fast it goes
+ *   _snapshot.c  what is queued and known, for a simulation
  */
 #include "queue_sched_objects.h"
 
@@ -33,6 +31,8 @@ struct sched_domain *sched_domain_find(const struct queue_sched *q, struct queue
 struct sched_domain *sched_domain_get(struct queue_sched *q, struct queue_blob name);
 void sched_domain_set_policy(struct queue_sched *q, struct sched_domain *d);
 void sched_domain_want(struct queue_sched *q, struct sched_domain *d);
+/* It is empty: kept for its route, but not for long. */
+void sched_domain_linger(struct queue_sched *q, struct sched_domain *d);
 void sched_domain_free(struct queue_sched *q, struct sched_domain *d);
 struct sched_site *sched_site_find(const struct queue_sched *q, struct queue_blob name);
 struct sched_site *sched_site_get(struct queue_sched *q, struct queue_blob name); /* NULL: no memory */
@@ -42,6 +42,8 @@ struct queue_lane *sched_lane_get(struct queue_sched *q, struct sched_site *site
 void sched_option_attach(struct sched_option *o, struct queue_lane *lane);
 void sched_option_detach(struct queue_sched *q, struct sched_option *o);
 void sched_lane_release(struct queue_sched *q, struct queue_lane *lane);
+
+/* queue_sched_cell.c */
 struct sched_cell *sched_cell_get(struct queue_sched *q, struct sched_domain *d, struct sched_stream *s,
 	uint32_t pool, uint32_t sticky);
 void sched_cell_release(struct queue_sched *q, struct sched_cell *cell);
@@ -67,7 +69,7 @@ void sched_start_timed(struct sched_rcpt *r);
 /* True: *out is an order. *out_more: there is more to do at this time. */
 bool sched_timers(struct queue_sched *q, struct queue_order *out, bool *out_more);
 
-/* queue_sched_order.c */
+/* queue_sched_session.c */
 void sched_lane_able(struct queue_sched *q, struct queue_lane *lane, bool at_front);
 void sched_lane_rests(struct queue_sched *q, struct queue_lane *lane);
 void sched_lane_unstarve(struct queue_sched *q, struct queue_lane *lane);

@@ -2,8 +2,8 @@
 #ifndef LIBQUEUE_QUEUE_SCHED_TURN_H
 #define LIBQUEUE_QUEUE_SCHED_TURN_H
 /*
- * queue_sched_turn - whose mail goes next on a way: flows and parties (queue_sched_way.c); for the files
- * queue_sched*.c only
+ * queue_sched_turn - whose mail goes next on a way: flows and parties (queue_sched_way.c), and what can take
+ * it: lanes and their sessions (queue_sched_session.c); for the files queue_sched*.c only
  */
 #include "queue_sched_pace.h"
 
@@ -62,4 +62,26 @@ struct sched_flow *sched_flow_other(struct queue_sched *q, struct sched_way *way
 /* True when it is the turn of the urgent, if there is both. */
 bool sched_way_prefers_urgent(const struct sched_way *way);
 void sched_flow_served(struct queue_sched *q, struct sched_flow *f, uint32_t rcpts);
+
+/* Which sources its mail may go by: the one it must use again, those of the pool it names, those of the pool
+ * its domain goes by. */
+struct sched_choice sched_cell_choice(const struct queue_sched *q, const struct sched_cell *cell);
+/* Its flow towards a site, made if need be; NULL: no memory. */
+struct sched_flow *sched_cell_flow(
+	struct queue_sched *q, struct sched_site *site, const struct sched_cell *cell);
+void sched_cell_set_flow(struct queue_sched *q, struct sched_cell *cell, struct sched_flow *flow);
+
+/* Among those who can take mail now, or not until something changes it. */
+bool sched_lane_is_able(const struct queue_lane *lane, bool is_urgent);
+/* It is paused, or its source or site is at an end. */
+bool sched_lane_is_halted(const struct queue_lane *lane);
+/* It waits for a gate or, without one, for an event. */
+void sched_lane_waits(struct queue_sched *q, struct queue_lane *lane, struct sched_gate *g,
+	enum sched_want want, bool is_urgent);
+/* It waits for one of connections_total. */
+void sched_lane_starve(struct queue_sched *q, struct queue_lane *lane);
+/* It has sent as much as one may. */
+bool sched_session_is_spent(const struct queue_session *s);
+/* There are too many, or somebody without any session needs the connection more. */
+bool sched_session_should_yield(struct queue_sched *q, const struct queue_session *s);
 #endif
