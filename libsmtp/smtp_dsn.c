@@ -163,23 +163,38 @@ put_header(struct smtp_out *o, const struct smtp_dsn *d)
 	PUT(o, "\"\r\n\r\n");
 }
 
+struct smtp_slice
+smtp_dsn_action_word(enum smtp_dsn_action action)
+{
+	static const struct smtp_slice words[] = {
+		[SMTP_DSN_FAILED] = SMTP_LIT("failed"),
+		[SMTP_DSN_DELAYED] = SMTP_LIT("delayed"),
+		[SMTP_DSN_RELAYED] = SMTP_LIT("relayed"),
+		[SMTP_DSN_DELIVERED] = SMTP_LIT("delivered"),
+		[SMTP_DSN_EXPANDED] = SMTP_LIT("expanded"),
+		[SMTP_DSN_NO_ACTION] = SMTP_LIT(""),
+	};
+
+	assert((size_t)action < sizeof(words) / sizeof(words[0]));
+	return words[action];
+}
+
 /* --- the part for people --- */
 
 static const struct {
-	struct smtp_slice intro, report_word;
+	struct smtp_slice intro;
 	uint8_t class_digit;
 } actions[] = {
 	[SMTP_DSN_FAILED] =
-		{SMTP_LIT("It could not be delivered to the following, and will not be tried again:"),
-			SMTP_LIT("failed"), 5},
+		{SMTP_LIT("It could not be delivered to the following, and will not be tried again:"), 5},
 	[SMTP_DSN_DELAYED] =
 		{SMTP_LIT("It has not been delivered to the following yet. You need not do anything;\r\n"
 			  "delivery is tried further:"),
-			SMTP_LIT("delayed"), 4},
+			4},
 	[SMTP_DSN_RELAYED] =
 		{SMTP_LIT("It was handed over for the following to another mail server, which may not\r\n"
 			  "report what it does with it:"),
-			SMTP_LIT("relayed"), 2},
+			2},
 };
 
 enum { ACTION_COUNT = sizeof(actions) / sizeof(actions[0]) };
@@ -299,10 +314,12 @@ static void
 put_status(struct smtp_out *o, const struct smtp_dsn_rcpt *r)
 {
 	struct smtp_esc esc = r->status;
-	uint8_t class_digit = actions[r->action].class_digit;
+	uint8_t class_digit;
 
+	assert((int)r->action < ACTION_COUNT);
+	class_digit = actions[r->action].class_digit;
 	PUT(o, "Action: ");
-	put(o, actions[r->action].report_word);
+	put(o, smtp_dsn_action_word(r->action));
 	PUT(o, "\r\nStatus: ");
 	/* A "failed" with a 4.x.x status is legal: it expired while a temporary failure lasted. */
 	smtp_out_number(o, esc.class_digit != 0 ? esc.class_digit : class_digit, 1);

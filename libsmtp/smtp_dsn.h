@@ -23,6 +23,10 @@ enum smtp_dsn_action {
 	SMTP_DSN_FAILED,
 	SMTP_DSN_DELAYED,
 	SMTP_DSN_RELAYED, /* handed to a site that may not tell (RFC 3461 5.2.2, RFC 2852 4.1.4) */
+	/* Only read (smtp_dsn_read), never written: */
+	SMTP_DSN_DELIVERED,
+	SMTP_DSN_EXPANDED,  /* delivered to a list, which goes on with it */
+	SMTP_DSN_NO_ACTION, /* missing, or not of RFC 3464 2.3.3 */
 };
 
 struct smtp_dsn_rcpt {
@@ -54,6 +58,8 @@ struct smtp_dsn {
 	size_t rcpt_count;
 };
 
+/* "failed" ...; empty for SMTP_DSN_NO_ACTION. */
+struct smtp_slice smtp_dsn_action_word(enum smtp_dsn_action action);
 /* Bytes smtp_dsn_write will need. */
 size_t smtp_dsn_size(const struct smtp_dsn *d);
 /* Header and body, CRLF line ends. Returns the length. */

@@ -281,6 +281,8 @@ holds_message(const struct smtp_mime_part *part)
 	       (smtp_mime_is(part, SMTP_LIT("message"), SMTP_LIT("rfc822")) ||
 		       smtp_mime_is(part, SMTP_LIT("message"), SMTP_LIT("global")) ||
 		       smtp_mime_is(part, SMTP_LIT("text"), SMTP_LIT("rfc822-headers")) ||
+		       /* Not in any RFC, but old reporters write it. */
+		       smtp_mime_is(part, SMTP_LIT("text"), SMTP_LIT("rfc822-header")) ||
 		       smtp_mime_is(part, SMTP_LIT("message"), SMTP_LIT("global-headers")));
 }
 
@@ -441,6 +443,25 @@ smtp_mime_find(const struct smtp_mime *m, struct smtp_slice type, struct smtp_sl
 {
 	for (int i = from; i < m->count; i++)
 		if (smtp_mime_is(&m->parts[i], type, subtype))
+			return i;
+	return -1;
+}
+
+bool
+smtp_mime_is_inside(const struct smtp_mime *m, int part)
+{
+	assert(part >= 0 && part < m->count);
+	for (int i = m->parts[part].parent; i >= 0; i = m->parts[i].parent)
+		if (holds_message(&m->parts[i]))
+			return true;
+	return false;
+}
+
+int
+smtp_mime_message(const struct smtp_mime *m)
+{
+	for (int i = 1; i < m->count; i++)
+		if (m->parts[i].parent == i - 1 && holds_message(&m->parts[i - 1]))
 			return i;
 	return -1;
 }

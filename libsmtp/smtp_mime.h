@@ -56,6 +56,10 @@ void smtp_mime_read(struct smtp_mime *m, struct smtp_slice mail);
 bool smtp_mime_is(const struct smtp_mime_part *part, struct smtp_slice type, struct smtp_slice subtype);
 /* The first such part from index `from` on; -1: none. */
 int smtp_mime_find(const struct smtp_mime *m, struct smtp_slice type, struct smtp_slice subtype, int from);
+/* Is it in a message that the mail holds? Its own parts are none of the mail's words. */
+bool smtp_mime_is_inside(const struct smtp_mime *m, int part);
+/* The message, or the header of one, that the mail returns or forwards: the child that is it; -1: none. */
+int smtp_mime_message(const struct smtp_mime *m);
 
 /* The line at the front of *in without its end; *in moves behind it. False: no bytes are left. */
 bool smtp_mime_line(struct smtp_slice *in, struct smtp_slice *out_line);

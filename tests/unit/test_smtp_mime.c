@@ -147,6 +147,21 @@ test_find(void **state)
 	assert_int_equal(smtp_mime_find(&mime, SMTP_LIT("text"), SMTP_LIT("plain"), 2), -1);
 }
 
+/* The first message that the mail holds, and what belongs to it. */
+static void
+test_message(void **state)
+{
+	smtp_mime_read(&mime, SMTP_LIT(MULTI "--b\r\n\r\n1\r\n--b\r\nContent-Type: message/rfc822\r\n\r\n"
+					     "Content-Type: multipart/x; boundary=c\r\n\r\n--c\r\n\r\n2\r\n"
+					     "--b\r\nContent-Type: text/rfc822-header\r\n\r\nA: b\r\n--b--"));
+	assert_int_equal(mime.count, 7);
+	assert_int_equal(smtp_mime_message(&mime), 3);
+	for (int i = 0; i < mime.count; i++)
+		assert_int_equal(smtp_mime_is_inside(&mime, i), i == 3 || i == 4 || i == 6);
+	smtp_mime_read(&mime, SMTP_LIT("A: b\r\n\r\nx"));
+	assert_int_equal(smtp_mime_message(&mime), -1);
+}
+
 /* More parts, and deeper ones, than there is room for: what fits is listed, what follows is still found. */
 static void
 test_limits(void **state)
@@ -243,6 +258,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_parts),
 		cmocka_unit_test(test_find),
+		cmocka_unit_test(test_message),
 		cmocka_unit_test(test_limits),
 		cmocka_unit_test(test_parameters),
 		cmocka_unit_test(test_facts),
