@@ -72,7 +72,7 @@ _mtactl()
 		words=("${COMP_WORDS[@]}") cword=$COMP_CWORD
 		cur=${COMP_WORDS[COMP_CWORD]} prev=${COMP_WORDS[COMP_CWORD-1]}
 	}
-	local looks='status queue sites why lanes sources streams limits list show pauses audit explain rules simulate'
+	local looks='status queue sites why lanes sources streams limits list show pauses audit explain rules feedback simulate'
 	local changes='retry hold release bounce delete'
 	local others='pause resume set unset clear reload stop rotate dkim passwd warmup user help version'
 	local filters='--domain --site --sender --user --job --held --waiting'
@@ -151,6 +151,15 @@ _mtactl()
 			COMPREPLY=($(compgen -W 'test list' -- "$cur"))
 		else
 			COMPREPLY=($(compgen -W '--provider --domain --mx --phase --file --json' -- "$cur"))
+		fi ;;
+	feedback)
+		if ((cword == at + 1)); then
+			COMPREPLY=($(compgen -W 'read' -- "$cur"))
+		elif [[ $cur == -* ]]; then
+			COMPREPLY=($(compgen -W '--json' -- "$cur"))
+		else
+			compopt -o filenames 2>/dev/null
+			COMPREPLY=($(compgen -f -- "$cur"))
 		fi ;;
 	simulate)
 		if [[ $cur == -* ]]; then

@@ -9,6 +9,7 @@
 #include "conf/conf_report.h"
 
 #include <getopt.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -106,6 +107,8 @@ static const struct command {
 		true, mtactl_explain},
 	{"rules", "", " test REPLY | rules list", "what replies lead to", OPT_RULES, 2, false, true,
 		mtactl_rules},
+	{"feedback", "", " read FILE ...", "what mails that came back say", 0, INT_MAX, false, true,
+		mtactl_feedback},
 	{"retry", "change", " FILTER", "try again now", CHANGE, 1, true, false, mtactl_change},
 	{"hold", "", " FILTER", "keep back", CHANGE, 1, true, false, mtactl_change},
 	{"release", "", " FILTER", "end a hold", CHANGE, 1, true, false, mtactl_change},

@@ -162,6 +162,8 @@ int mtactl_warmup_plan(struct mtactl *m, int argc, char **argv);
 int mtactl_explain(struct mtactl *m, const struct mtactl_options *o);
 /* rules list, rules test (mtactl_rules.c): 0 when a rule holds, 1 when none does. */
 int mtactl_rules(struct mtactl *m, const struct mtactl_options *o);
+/* feedback read: what mails that came back say (mtactl_feedback.c); 1 when one was not understood. */
+int mtactl_feedback(struct mtactl *m, const struct mtactl_options *o);
 /* The queue of the daemon under another configuration (mtactl_simulate.c). */
 int mtactl_simulate(struct mtactl *m, const struct mtactl_options *o);
 #endif

@@ -2,8 +2,8 @@
 /*
  * The standard forms are tried first, in the order in which they can be told apart: a feedback report has a
  * part that nothing else has, the form of Hotmail a field that nothing else has, a delivery report its part.
- * Parts that go by a wrong name are known by their fields. What is in a returned message is never looked at
- * as a report: the mail that bounced may have been a bounce itself.
+ * Parts that go by a wrong name are known by their fields. What is in the message that came back is not
+ * looked at as a report: the mail that bounced may have been a bounce itself.
  */
 #include "feedback/read.h"
 
@@ -152,6 +152,24 @@ put_original(struct finding_original *o, struct smtp_slice header)
 		smtp_mime_header(header, SMTP_LIT("List-Unsubscribe")));
 }
 
+/* Is the recipient listed? Reports may name one twice, who counts once. */
+static bool
+has_rcpt(const struct finding *f, const char *address, enum finding_kind kind)
+{
+	for (uint16_t i = 0; i < f->rcpt_count; i++)
+		if (f->rcpts[i].kind == kind && strcmp(f->rcpts[i].address, address) == 0)
+			return true;
+	return false;
+}
+
+/* Not when there is none at all. */
+static bool
+is_redacted(const char *address)
+{
+	return address[0] != '\0' &&
+	       smtp_arf_is_redacted((struct smtp_slice){address, strnlen(address, FINDING_ADDRESS_MAX)});
+}
+
 /* --- feedback reports --- */
 
 static enum finding_kind
@@ -168,6 +186,19 @@ kind_of_feedback(enum smtp_arf_type type)
 		/* RFC 5965 7.3: "other" is feedback nobody sends about mail he liked. */
 		return FINDING_COMPLAINT;
 	}
+}
+
+static void
+put_complainer(struct finding *f, struct smtp_slice value)
+{
+	struct finding_rcpt *rcpt;
+	char address[FINDING_ADDRESS_MAX];
+
+	finding_put_address(address, sizeof(address), value);
+	if (has_rcpt(f, address, f->kind) || (rcpt = finding_add(f, f->kind)) == NULL)
+		return;
+	memcpy(rcpt->address, address, sizeof(address));
+	rcpt->is_redacted = is_redacted(address);
 }
 
 static void
@@ -200,15 +231,8 @@ put_feedback(struct finding *f, const struct smtp_arf *a)
 			a->domains[i]);
 		domains_len = strnlen(f->reported_domain, sizeof(f->reported_domain));
 	}
-	for (int i = 0; i < a->rcpt_count; i++) {
-		struct finding_rcpt *rcpt = finding_add(f, f->kind);
-
-		if (rcpt == NULL)
-			break;
-		finding_put_address(rcpt->address, sizeof(rcpt->address), a->rcpts[i]);
-		rcpt->is_redacted = smtp_arf_is_redacted(
-			(struct smtp_slice){rcpt->address, strnlen(rcpt->address, sizeof(rcpt->address))});
-	}
+	for (int i = 0; i < a->rcpt_count; i++)
+		put_complainer(f, a->rcpts[i]);
 }
 
 static bool
@@ -260,11 +284,18 @@ put_rcpt(struct finding *f, const struct smtp_dsn_group *g)
 	char text[FINDING_TEXT_MAX];
 	bool is_cut = false;
 	struct smtp_slice diagnostic = {text, smtp_dsn_read_text(g->diagnostic, text, sizeof(text), &is_cut)};
+	char address[FINDING_ADDRESS_MAX];
 	struct finding_rcpt *rcpt;
+	enum finding_kind kind;
 
 	if (status.class_digit == 0)
 		status = smtp_dsn_read_status(diagnostic);
-	rcpt = finding_add(f, kind_of_rcpt(action, status));
+	kind = kind_of_rcpt(action, status);
+	finding_put_address(address, sizeof(address),
+		g->final_recipient.len > 0 ? g->final_recipient : g->original_recipient);
+	if (address[0] != '\0' && has_rcpt(f, address, kind))
+		return;
+	rcpt = finding_add(f, kind);
 	if (rcpt == NULL)
 		return;
 	rcpt->action = action;
@@ -272,11 +303,8 @@ put_rcpt(struct finding *f, const struct smtp_dsn_group *g)
 	rcpt->code = smtp_dsn_read_code(diagnostic);
 	finding_put(rcpt->text, sizeof(rcpt->text), diagnostic);
 	finding_put_address(rcpt->original, sizeof(rcpt->original), g->original_recipient);
-	finding_put_address(rcpt->address, sizeof(rcpt->address),
-		g->final_recipient.len > 0 ? g->final_recipient : g->original_recipient);
-	rcpt->is_redacted =
-		rcpt->address[0] != '\0' && smtp_arf_is_redacted((struct smtp_slice){rcpt->address,
-						    strnlen(rcpt->address, sizeof(rcpt->address))});
+	memcpy(rcpt->address, address, sizeof(address));
+	rcpt->is_redacted = is_redacted(address);
 	diagnostic.len = smtp_dsn_read_text(g->remote_mta, text, sizeof(text), &is_cut);
 	finding_put(rcpt->remote_mta, sizeof(rcpt->remote_mta), diagnostic);
 }
@@ -330,8 +358,8 @@ is_enough(const struct finding *f)
 	return true;
 }
 
-const struct finding *
-feedback_read(struct feedback_reader *r, struct smtp_slice mail)
+static void
+read_standard(struct feedback_reader *r, struct smtp_slice mail)
 {
 	struct finding *f = &r->finding;
 
@@ -341,6 +369,37 @@ feedback_read(struct feedback_reader *r, struct smtp_slice mail)
 	put_original(&f->original, returned_header(r));
 	if (!read_feedback(r))
 		(void)read_delivery(r);
+}
+
+/*
+ * Gateways that look into mail put a report into a mail of their own, as postmasters do who forward one. The
+ * message in a mail is therefore taken for the report when it says that it is one, and the mail does not.
+ */
+static bool
+has_report_inside(const struct smtp_mime *m, struct smtp_slice *out_report)
+{
+	int i = smtp_mime_message(m);
+	const struct smtp_mime_part *report = &m->parts[i > 0 ? i : 0];
+
+	if (i < 0 || m->parts[0].report_type.len > 0 || report->report_type.len == 0)
+		return false;
+	out_report->ptr = report->header.ptr;
+	out_report->len = (size_t)(report->body.ptr + report->body.len - report->header.ptr);
+	return true;
+}
+
+const struct finding *
+feedback_read(struct feedback_reader *r, struct smtp_slice mail)
+{
+	struct finding *f = &r->finding;
+	struct smtp_slice inside;
+
+	read_standard(r, mail);
+	if (f->kind == FINDING_UNKNOWN && has_report_inside(&r->mime, &inside)) {
+		read_standard(r, inside);
+		if (f->kind == FINDING_UNKNOWN)
+			read_standard(r, mail);
+	}
 	if (!is_enough(f) && r->other != NULL)
 		r->other(r->arg, mail, &r->mime, f);
 	return f;
