@@ -273,17 +273,22 @@ set_facts(struct smtp_mime_part *part)
 
 /* --- the walk --- */
 
-/* Does the body hold a message, or the header of one, that can be read where it stands? */
+bool
+smtp_mime_is_message(const struct smtp_mime_part *part)
+{
+	return smtp_mime_is(part, SMTP_LIT("message"), SMTP_LIT("rfc822")) ||
+	       smtp_mime_is(part, SMTP_LIT("message"), SMTP_LIT("global")) ||
+	       smtp_mime_is(part, SMTP_LIT("text"), SMTP_LIT("rfc822-headers")) ||
+	       /* Not in any RFC, but old reporters write it. */
+	       smtp_mime_is(part, SMTP_LIT("text"), SMTP_LIT("rfc822-header")) ||
+	       smtp_mime_is(part, SMTP_LIT("message"), SMTP_LIT("global-headers"));
+}
+
+/* Can the message be read where it stands? */
 static bool
 holds_message(const struct smtp_mime_part *part)
 {
-	return part->encoding == SMTP_MIME_IDENTITY &&
-	       (smtp_mime_is(part, SMTP_LIT("message"), SMTP_LIT("rfc822")) ||
-		       smtp_mime_is(part, SMTP_LIT("message"), SMTP_LIT("global")) ||
-		       smtp_mime_is(part, SMTP_LIT("text"), SMTP_LIT("rfc822-headers")) ||
-		       /* Not in any RFC, but old reporters write it. */
-		       smtp_mime_is(part, SMTP_LIT("text"), SMTP_LIT("rfc822-header")) ||
-		       smtp_mime_is(part, SMTP_LIT("message"), SMTP_LIT("global-headers")));
+	return part->encoding == SMTP_MIME_IDENTITY && smtp_mime_is_message(part);
 }
 
 /* A part begins at `at`, inside `parent`, and is the current one then; unless there is no room. */

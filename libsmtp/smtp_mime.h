@@ -29,8 +29,7 @@ enum smtp_mime_encoding {
 
 /*
  * Parts stand in the order in which they begin; the first is the mail itself. A multipart has its parts as
- * children, a message/rfc822, message/global, text/rfc822-headers or message/global-headers that is not
- * encoded has one child: the message that is in it.
+ * children, a message (smtp_mime_is_message) that is not encoded has one child: what is in it.
  */
 struct smtp_mime_part {
 	int16_t parent;                      /* index; -1: the mail itself */
@@ -56,6 +55,8 @@ void smtp_mime_read(struct smtp_mime *m, struct smtp_slice mail);
 bool smtp_mime_is(const struct smtp_mime_part *part, struct smtp_slice type, struct smtp_slice subtype);
 /* The first such part from index `from` on; -1: none. */
 int smtp_mime_find(const struct smtp_mime *m, struct smtp_slice type, struct smtp_slice subtype, int from);
+/* message/rfc822, message/global, or the header alone: text/rfc822-headers, message/global-headers. */
+bool smtp_mime_is_message(const struct smtp_mime_part *part);
 /* Is it in a message that the mail holds? Its own parts are none of the mail's words. */
 bool smtp_mime_is_inside(const struct smtp_mime *m, int part);
 /* The message, or the header of one, that the mail returns or forwards: the child that is it; -1: none. */

@@ -411,7 +411,9 @@ is_address(const char *p, const char *close)
 {
 	size_t len = (size_t)(close - p);
 
-	return memchr(p, '@', len) != NULL && memchr(p, '=', len) == NULL && memchr(p, ' ', len) == NULL;
+	/* The bound keeps this linear, too: the text behind the '<' is read again. */
+	return len <= SMTP_ADDRESS_MAX && memchr(p, '@', len) != NULL && memchr(p, '=', len) == NULL &&
+	       memchr(p, ' ', len) == NULL;
 }
 
 /* The '<' at p: returns where to read on. */

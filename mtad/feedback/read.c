@@ -59,12 +59,12 @@ body_of(struct feedback_reader *r, const struct smtp_mime_part *part)
 	return (struct smtp_slice){r->part, len};
 }
 
-/* Those that are words of this mail, and no container. */
+/* Those that are words of this mail: no container, and not what came back. */
 static bool
 is_own_leaf(const struct smtp_mime *m, int i)
 {
 	return !smtp_mime_is(&m->parts[i], SMTP_LIT("multipart"), SMTP_LIT("")) &&
-	       (i + 1 == m->count || m->parts[i + 1].parent != i) && !smtp_mime_is_inside(m, i);
+	       !smtp_mime_is_message(&m->parts[i]) && !smtp_mime_is_inside(m, i);
 }
 
 /*
@@ -110,9 +110,7 @@ returned_header(struct feedback_reader *r)
 	for (i = 0; i < m->count; i++) {
 		const struct smtp_mime_part *part = &m->parts[i];
 
-		if (!smtp_mime_is(part, SMTP_LIT("message"), SMTP_LIT("rfc822")) &&
-			!smtp_mime_is(part, SMTP_LIT("message"), SMTP_LIT("global")) &&
-			!smtp_mime_is(part, SMTP_LIT("text"), SMTP_LIT("rfc822-headers")))
+		if (!smtp_mime_is_message(part))
 			continue;
 		len = smtp_mime_decode(part->body, part->encoding, r->header, sizeof(r->header), &is_cut);
 		smtp_mime_read(&r->returned, (struct smtp_slice){r->header, len});

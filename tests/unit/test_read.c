@@ -82,6 +82,11 @@ static const struct {
 		"Content-Type: multipart/report; report-type=delivery-status; boundary=c\r\n\r\n--c\r\n"
 		"Content-Type: message/rfc822\r\n\r\n" REPORT("delivery-status") STATUS "\r\n" ONE HEADERS,
 		"unknown: |  "},
+	{"not even when it is encoded",
+		"Content-Type: multipart/report; report-type=delivery-status; boundary=c\r\n\r\n--c\r\n"
+		"Content-Type: message/rfc822\r\nContent-Transfer-Encoding: quoted-printable\r\n\r\n" ONE
+		"\r\n--c--\r\n",
+		"unknown: |  "},
 	{"a report that was forwarded",
 		"Content-Type: multipart/mixed; boundary=c\r\n\r\n--c\r\n"
 		"Content-Type: message/rfc822\r\n\r\n" REPORT("delivery-status") STATUS "\r\n" ONE HEADERS,
