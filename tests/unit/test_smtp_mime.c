@@ -91,6 +91,12 @@ static const struct {
 		"-1:multipart/mixed 0:text/plain{one}"},
 	{"longer than the boundary", SMTP_LIT(MULTI "--b\r\n\r\none\r\n--bc\r\n--b--\r\n"),
 		"-1:multipart/mixed 0:text/plain{one<|--bc}"},
+	{"shorter than the boundary", SMTP_LIT("Content-Type: multipart/mixed; boundary=bcdef\r\n\r\n--bc"),
+		"-1:multipart/mixed!{--bc}"},
+	{"a message without a body, and words behind the end",
+		SMTP_LIT(MULTI "--b\r\nContent-Type: message/rfc822\r\n--b--\r\nContent-Type: "
+			       "a/b\r\n\r\n--b\r\n\r\nx"),
+		"-1:multipart/mixed 0:message/rfc822 1:text/plain{} 0:text/plain{x}"},
 	{"no boundary named",
 		SMTP_LIT("Content-Type: multipart/mixed\r\n\r\n-- \r\n--x\r\n\r\none\r\n--x--\r\n"),
 		"-1:multipart/mixed 0:text/plain{one}"},
