@@ -14,7 +14,7 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { FORMAT = 1 };
+enum { FORMAT = 2 };
 
 #define KEY_FORMAT QUEUE_KEY_WORD("format")
 #define KEY_STATE  QUEUE_KEY_WORD("state")
@@ -108,9 +108,18 @@ count_the_books(struct queue_lmdb_tx *tx)
 	return queue_format_write_state(tx, &st);
 }
 
+/* Format 1 had fewer tables; open_tables() has made them. */
+static int
+add_tables(struct queue_lmdb_tx *tx)
+{
+	assert(tx->is_write);
+	return 0;
+}
+
 /* upgrades[n] makes format n + 1 of format n. */
 static int (*const upgrades[FORMAT])(struct queue_lmdb_tx *tx) = {
 	[0] = count_the_books,
+	[1] = add_tables,
 };
 
 static int

@@ -35,6 +35,7 @@ static const struct {
 	[QUEUE_TABLE_EVENT] = {"event", MDB_INTEGERKEY},
 	[QUEUE_TABLE_NOTE] = {"note", 0},
 	[QUEUE_TABLE_QUARANTINE] = {"quarantine", 0},
+	[QUEUE_TABLE_ISSUED] = {"issued", 0},
 };
 
 struct queue_lmdb {

@@ -16,8 +16,8 @@
 
 enum {
 	VERSION = 1, /* of every kind but one */
-	VERSION_MESSAGE = 3,
-	MESSAGE_FIXED = 8 * 5 + 4 * 3 + 4,
+	VERSION_MESSAGE = 4,
+	MESSAGE_FIXED = 8 * 5 + 4 * 4 + 4,
 	RCPT_FIXED = 2 * 2 + 2 + 8 * 2,
 	STATE_NUMBERS = 4 + 1 + QUEUE_END_COUNT + 3,
 	MESSAGE_TEXTS = 6,
@@ -154,6 +154,7 @@ queue_record_encode_message(
 	p = queue_bytes_write(p, m->ret, 1);
 	p = queue_bytes_write(p, (uint64_t)m->klass, 1);
 	p = queue_bytes_write(p, m->flags, 1);
+	p = queue_bytes_write(p, m->nonce, 4);
 	p = write_text(p, m->sender, QUEUE_ADDRESS_MAX);
 	p = write_text(p, m->user, QUEUE_NAME_MAX);
 	p = write_text(p, m->job, QUEUE_NAME_MAX);
@@ -193,6 +194,8 @@ queue_record_decode_message(
 	m.ret = (uint8_t)queue_bytes_read(&r, 1);
 	klass = queue_bytes_read(&r, 1);
 	m.flags = (uint8_t)queue_bytes_read(&r, 1);
+	if (version > 3)
+		m.nonce = (uint32_t)queue_bytes_read(&r, 4);
 	m.sender = read_text(&r, QUEUE_ADDRESS_MAX);
 	m.user = read_text(&r, QUEUE_NAME_MAX);
 	m.job = read_text(&r, QUEUE_NAME_MAX);

@@ -62,11 +62,11 @@ sched_lease_free(struct queue_sched *q, struct queue_lease *l)
 }
 
 static uint32_t
-transaction_max(const struct sched_rcpt *r)
+transaction_max(struct sched_rcpt *r)
 {
 	uint32_t max = r->cell->domain->policy->rcpts_per_transaction;
 
-	return max > 0 ? max : 1;
+	return max > 0 && !sched_message_of(r)->is_verp ? max : 1;
 }
 
 static bool

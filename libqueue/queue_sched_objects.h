@@ -49,6 +49,7 @@ struct sched_message {
 	void *body;
 	uint32_t rcpt_count, live, ready, leases; /* live: not ended */
 	uint32_t body_bytes;                      /* at most */
+	bool is_verp;                             /* one recipient a transaction */
 	struct sched_rcpt rcpts[];
 };
 

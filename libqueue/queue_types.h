@@ -70,6 +70,7 @@ struct queue_message {
 	uint8_t ret;         /* smtp_ret as given by the client */
 	uint8_t flags;       /* QUEUE_MESSAGE_... */
 	uint32_t rcpt_count; /* recipients at accept */
+	uint32_t nonce;      /* part of the tokens that were issued for it (queue_issued.h); 0: none were */
 };
 enum {
 	QUEUE_MESSAGE_8BIT = 1,
@@ -77,6 +78,7 @@ enum {
 	QUEUE_MESSAGE_DSN = 4,       /* a notification we wrote ourselves */
 	QUEUE_MESSAGE_NO_BOUNCE = 8, /* its user wants accounting only, no bounce mail */
 	QUEUE_MESSAGE_TRACE = 16,    /* its sender wants to hear of each hand-over */
+	QUEUE_MESSAGE_VERP = 32,     /* each recipient has a return path of its own: one a transaction */
 };
 
 /* One recipient as stored. `n` is its number in the message, from 0. */

@@ -170,6 +170,7 @@ static const struct queue_message sample_message = {
 	.klass = QUEUE_CLASS_BULK,
 	.flags = QUEUE_MESSAGE_8BIT | QUEUE_MESSAGE_DSN,
 	.rcpt_count = 65536,
+	.nonce = 0x89abcdef,
 };
 static const struct queue_rcpt sample_rcpt = {
 	.n = 65535,
@@ -319,7 +320,7 @@ test_versions(void **state)
 	assert_int_equal(decode_exact(&samples[3], samples[3].len, KEY), QUEUE_EDAMAGED);
 }
 
-enum { RELEASE_AT = 16, NOTICE_AT = 32, PRIORITY_AT = 44, CLASS_AT = 62 }; /* in a message record */
+enum { RELEASE_AT = 16, NOTICE_AT = 32, PRIORITY_AT = 44, CLASS_AT = 62, NONCE_AT = 64 }; /* in a message record */
 
 /* Takes the bytes from..to out of it. */
 static void
@@ -333,7 +334,7 @@ cut_out(struct sample *s, size_t from, size_t to)
 static void
 test_message_of_older_versions(void **state)
 {
-	for (int version = 1; version < 3; version++) {
+	for (int version = 1; version < 4; version++) {
 		struct sample samples[4], old;
 		uint64_t number = KEY;
 		struct queue_message m;
@@ -341,8 +342,11 @@ test_message_of_older_versions(void **state)
 
 		make_samples(samples);
 		old = samples[0];
-		old.len -= 2 + sample_message.from_domain.len; /* the last */
-		cut_out(&old, NOTICE_AT + 8, PRIORITY_AT + 1);
+		cut_out(&old, NONCE_AT, NONCE_AT + 4);
+		if (version < 3) {
+			old.len -= 2 + sample_message.from_domain.len; /* the last */
+			cut_out(&old, NOTICE_AT + 8, PRIORITY_AT + 1);
+		}
 		if (version == 1) {
 			cut_out(&old, NOTICE_AT, NOTICE_AT + 8);
 			cut_out(&old, RELEASE_AT, RELEASE_AT + 8);
@@ -354,9 +358,10 @@ test_message_of_older_versions(void **state)
 			0);
 		assert_int_equal(m.release_us, version == 1 ? 0 : sample_message.release_us);
 		assert_int_equal(m.notice_us, version == 1 ? 0 : sample_message.notice_us);
-		assert_int_equal(m.hold_s, 0);
-		assert_int_equal(m.priority, 0);
-		assert_int_equal(m.from_domain.len, 0);
+		assert_int_equal(m.hold_s, version < 3 ? 0 : sample_message.hold_s);
+		assert_int_equal(m.priority, version < 3 ? 0 : sample_message.priority);
+		assert_int_equal(m.from_domain.len, version < 3 ? 0 : sample_message.from_domain.len);
+		assert_int_equal(m.nonce, 0);
 		assert_int_equal(m.arrived_us, sample_message.arrived_us);
 		assert_int_equal(m.expire_us, sample_message.expire_us);
 		assert_int_equal(m.klass, sample_message.klass);
@@ -418,6 +423,7 @@ test_round_trip(void **state)
 	assert_int_equal(m.ret, sample_message.ret);
 	assert_int_equal(m.klass, sample_message.klass);
 	assert_int_equal(m.flags, sample_message.flags);
+	assert_int_equal(m.nonce, sample_message.nonce);
 	assert_blob(m.sender, sample_message.sender);
 	assert_blob(m.user, sample_message.user);
 	assert_blob(m.job, sample_message.job);

@@ -139,6 +139,35 @@ test_batch_limit(void **state)
 	host_fini(&h);
 }
 
+/* With a return path of its own each recipient goes alone, whatever its site takes. */
+static void
+test_verp_goes_one_by_one(void **state)
+{
+	struct queue_message m = {.id = 1, .arrived_us = START, .flags = QUEUE_MESSAGE_VERP};
+	struct queue_sched_rcpt rcpts[] = {{.domain = {"d1", 2}}, {.n = 1, .domain = {"d1", 2}},
+		{.n = 2, .domain = {"d2", 2}}};
+	struct queue_session *s;
+	struct queue_lease *l;
+	struct queue_order o;
+	struct host h;
+
+	host_init(&h);
+	h.policy.connections = 1;
+	h.site[1] = h.site[2] = 1;
+	assert_int_equal(queue_sched_add(h.q, &m, rcpts, 3, NULL, START), QUEUE_OK);
+	s = open_ready(&h, false, &l);
+	for (int i = 0; i < 2; i++) {
+		assert_int_equal(queue_lease_rcpt_count(l), 1);
+		host_settle(&h, l, QUEUE_VERDICT_DELIVERED);
+		o = host_expect(&h, QUEUE_ORDER_GIVE);
+		assert_ptr_equal(o.session, s);
+		l = o.lease;
+	}
+	assert_int_equal(queue_lease_rcpt_count(l), 1);
+	host_settle(&h, l, QUEUE_VERDICT_DELIVERED);
+	host_fini(&h);
+}
+
 /* What one transaction deferred comes back as one transaction. */
 static void
 test_deferred_together(void **state)
@@ -866,6 +895,7 @@ main(void)
 		cmocka_unit_test(test_add_refused),
 		cmocka_unit_test(test_batch_over_domains_of_a_site),
 		cmocka_unit_test(test_batch_limit),
+		cmocka_unit_test(test_verp_goes_one_by_one),
 		cmocka_unit_test(test_deferred_together),
 		cmocka_unit_test(test_overlap),
 		cmocka_unit_test(test_session_ends),

@@ -356,16 +356,16 @@ test_F19_newer_format(void **state)
 	struct backdoor b;
 
 	enter(f, &b);
-	set_format(&b, 2);
+	set_format(&b, 3);
 	leave(&b);
 	assert_int_equal(queue_store_open(&f->conf, &f->store), QUEUE_EVERSION);
 	assert_null(f->store);
-	assert_string_equal(f->why, "the spool has format 2, this program knows up to 1");
+	assert_string_equal(f->why, "the spool has format 3, this program knows up to 2");
 	/* It was left as it is: the program that wrote it goes on. */
 	OK(queue_lmdb_open(f->dir, UINT64_C(1) << 30, false, &b.words, &b.lmdb));
 	OK(queue_lmdb_begin(b.lmdb, true, &b.tx));
 	OK(queue_lmdb_open_table(&b.tx, QUEUE_TABLE_CTL, false));
-	set_format(&b, 1);
+	set_format(&b, 2);
 	leave(&b);
 	start(f);
 	check_load(f, id, 100, 1);
