@@ -76,8 +76,7 @@ read_entry(struct queue_lmdb_tx *tx, struct queue_blob key, uint8_t *out_used, s
 	if (payload.len < USED_BYTES || payload.len > PAYLOAD_MAX)
 		return QUEUE_EDAMAGED;
 	*out_used = *(const uint8_t *)payload.ptr;
-	*out_value = (struct queue_blob){
-		(const uint8_t *)payload.ptr + USED_BYTES, payload.len - USED_BYTES};
+	*out_value = (struct queue_blob){(const uint8_t *)payload.ptr + USED_BYTES, payload.len - USED_BYTES};
 	return 0;
 }
 

@@ -26,8 +26,8 @@ QUEUE_MUST_USE int queue_issued_put(struct queue_store *s, struct queue_blob key
  * QUEUE_ENOTFOUND: it was not issued, or is over; QUEUE_EDAMAGED, QUEUE_EVERSION: it cannot be read. */
 QUEUE_MUST_USE int queue_issued_use(
 	struct queue_store *s, struct queue_blob key, uint8_t bits, uint8_t *out_before);
-/* Step 14, entries with a key less than `before` go, the oldest first, QUEUE_ISSUED_SWEEP_MAX of them at most.
- * How many, or an error. */
+/* Step 14, entries with a key less than `before` go, the oldest first, QUEUE_ISSUED_SWEEP_MAX of them at
+ * most. How many, or an error. */
 QUEUE_MUST_USE int queue_issued_sweep(struct queue_store *s, struct queue_blob before);
 
 /* One short read transaction. Copies at most buf_max bytes of the value, returns its length. */

@@ -25,6 +25,7 @@ on_letter(void *arg, struct letter *l)
 	switch ((enum letter_kind)l->kind) {
 	case LETTER_ACCEPTED:
 	case LETTER_PASSWORD:
+	case LETTER_FEEDBACK_DONE:
 		intake_on_letter(io->intake, l);
 		return;
 	case LETTER_CALL:
@@ -66,7 +67,8 @@ bool
 io_connect(struct io *io, const struct io_peers *peers)
 {
 	const struct intake_conf ic = {io->worker, io->conf.clock, io->conf.log, io->conf.memory,
-		io->conf.limits, peers->spool, peers->signs, peers->sign_count, io->conf.quotas};
+		io->conf.limits, peers->spool, peers->signs, peers->sign_count, io->conf.quotas,
+		io->conf.store};
 	const struct deliver_conf dc = {
 		io->worker, peers->queue, io->conf.clock, io->conf.log, io->conf.memory, io->conf.store};
 

@@ -28,11 +28,19 @@ struct conf_limits {
 #undef CONF_LIMITS
 };
 
+/* How recipients answer; -1: this block does not say. */
+struct conf_feedback {
+#define CONF_FEEDBACK CONF_FIELD
+#include "conf.def"
+#undef CONF_FEEDBACK
+};
+
 /* Where a block stands, for messages: "mtad.conf:12". */
 struct conf_listen {
 	const char *name, *at;
 	struct conf_endpoints endpoints; /* parsed address */
 	struct conf_networks nets;       /* parsed networks */
+	struct conf_networks proxy_nets; /* parsed proxies */
 #define CONF_LISTEN CONF_FIELD
 #include "conf.def"
 #undef CONF_LISTEN
@@ -41,6 +49,7 @@ struct conf_user {
 	const char *name, *at;
 	const char *password_hash; /* read from password_file */
 	struct conf_limits limits;
+	struct conf_feedback feedback;
 #define CONF_USER CONF_FIELD
 #include "conf.def"
 #undef CONF_USER
@@ -50,6 +59,7 @@ struct conf_stream {
 	const char *name, *at;
 	unsigned class_set; /* bit n: enum conf_class n; all of them when none is named */
 	struct conf_limits limits;
+	struct conf_feedback feedback;
 #define CONF_STREAM CONF_FIELD
 #include "conf.def"
 #undef CONF_STREAM
@@ -93,6 +103,7 @@ struct conf_pool {
 	const uint32_t *source_index;  /* sources.count of them */
 	const uint32_t *source_weight; /* as many; 1..CONF_WEIGHT_MAX */
 	struct conf_limits limits;
+	struct conf_feedback feedback;
 #define CONF_POOL CONF_FIELD
 #include "conf.def"
 #undef CONF_POOL
@@ -186,6 +197,7 @@ struct conf {
 	size_t guard_count;
 	struct conf_guard guard;       /* guard "*" over the defaults */
 	struct conf_delivery delivery; /* domain "*" over the defaults: everything set */
+	const char *token_secrets[2];  /* read from token_secret_file and token_secret_previous; "": none */
 #define CONF_GLOBAL CONF_FIELD
 #include "conf.def"
 #undef CONF_GLOBAL

@@ -448,6 +448,7 @@ conf_check(struct conf_loader *l)
 	conf_check_sources(l);
 	conf_check_warmups(l);
 	conf_check_pools(l);
+	conf_check_feedback(l);
 	check_dkims(l);
 	check_domains(l);
 	check_providers(l);

@@ -29,6 +29,8 @@ void conf_check_rates(struct conf_loader *l);
 void conf_check_streams(struct conf_loader *l);
 /* conf_check_listen.c */
 void conf_check_listens(struct conf_loader *l);
+/* conf_check_feedback.c; after users, streams and pools */
+void conf_check_feedback(struct conf_loader *l);
 /* conf_check_guard.c */
 void conf_check_guards(struct conf_loader *l);
 /* conf_check_hours.c: before deliveries are laid over each other. */

@@ -79,6 +79,22 @@ check_networks(struct conf_loader *l, size_t block, struct conf_listen *listen)
 }
 
 static void
+check_proxies(struct conf_loader *l, size_t block, struct conf_listen *listen)
+{
+	struct conf_network *nets = conf_arena_alloc(&l->owner->arena, listen->proxies.count * sizeof(*nets));
+	size_t count = 0;
+	struct conf_why why;
+
+	for (size_t i = 0; i < listen->proxies.count; i++)
+		if (conf_value_network(listen->proxies.items[i], &nets[count], &why))
+			count++;
+		else
+			conf_error(&l->report, conf_place_of(l, CONF_KIND_LISTEN, block, "proxies"), "%s",
+				why.text);
+	listen->proxy_nets = (struct conf_networks){nets, count};
+}
+
+static void
 check_endpoints(struct conf_loader *l, size_t block, struct conf_listen *listen)
 {
 	struct conf_endpoint *list =
@@ -170,6 +186,23 @@ check_auth(struct conf_loader *l, size_t block, struct conf_listen *listen)
 	}
 }
 
+/* HTTP knows no STARTTLS, and a link that nobody can check is of no use. */
+static void
+check_unsubscribe(struct conf_loader *l, size_t block, const struct conf_listen *listen)
+{
+	struct conf_place tls = conf_place_of(l, CONF_KIND_LISTEN, block, "tls");
+
+	if (listen->tls == CONF_LISTEN_TLS_REQUIRED ||
+		(listen->tls == CONF_LISTEN_TLS_MAY && listen->certificate[0] != '\0'))
+		conf_error(&l->report, tls,
+			"of an unsubscribe listener tls is none (behind a web server) or implicit");
+	if (l->conf->token_secret_file[0] == '\0')
+		conf_error(&l->report, l->blocks[CONF_KIND_LISTEN][block]->at,
+			"listen \"%.60s\" takes unsubscriptions, but there is no token-secret-file to check "
+			"them with",
+			listen->name);
+}
+
 /* Two sockets of one address can share it (SO_REUSEPORT), and then chance would choose the listener. */
 static void
 check_unique_endpoints(struct conf_loader *l)
@@ -200,15 +233,25 @@ add_default_listen(struct conf_loader *l)
 	static const char *const addresses[] = {"127.0.0.1:587", "[::1]:587"};
 	struct conf *c = l->conf;
 	struct conf_raw_block *raw = conf_arena_alloc(&l->scratch, sizeof(*raw));
+	size_t n = c->listen_count;
 
 	/* conf_fill has put the defaults behind the last block of each kind. */
 	raw->at = (struct conf_place){c->file, 0};
 	raw->title = "submission";
-	l->blocks[CONF_KIND_LISTEN][0] = raw;
-	l->raw.counts[CONF_KIND_LISTEN] = c->listen_count = 1;
-	c->listens[0].name = raw->title;
-	c->listens[0].at = c->file;
-	c->listens[0].address = (struct conf_list){addresses, 2};
+	l->blocks[CONF_KIND_LISTEN][n] = raw;
+	l->raw.counts[CONF_KIND_LISTEN] = c->listen_count = n + 1;
+	c->listens[n].name = raw->title;
+	c->listens[n].at = c->file;
+	c->listens[n].address = (struct conf_list){addresses, 2};
+}
+
+static bool
+has_submission(const struct conf *c)
+{
+	for (size_t n = 0; n < c->listen_count; n++)
+		if (c->listens[n].kind == CONF_LISTEN_SUBMISSION)
+			return true;
+	return false;
 }
 
 void
@@ -217,7 +260,7 @@ conf_check_listens(struct conf_loader *l)
 	struct conf *c = l->conf;
 	struct conf_index names;
 
-	if (c->listen_count == 0)
+	if (!has_submission(c))
 		add_default_listen(l);
 	conf_check_names(l, CONF_KIND_LISTEN, &names);
 	for (size_t n = 0; n < c->listen_count; n++) {
@@ -225,8 +268,12 @@ conf_check_listens(struct conf_loader *l)
 
 		check_endpoints(l, n, listen);
 		check_networks(l, n, listen);
+		check_proxies(l, n, listen);
 		check_tls(l, n, listen);
-		check_auth(l, n, listen);
+		if (listen->kind == CONF_LISTEN_UNSUBSCRIBE)
+			check_unsubscribe(l, n, listen);
+		else
+			check_auth(l, n, listen);
 		conf_check_pool_name(l, conf_place_of(l, CONF_KIND_LISTEN, n, "pool"), listen->pool);
 	}
 	check_unique_endpoints(l);

@@ -188,6 +188,17 @@ diff_kind(struct diff *d, int kind)
 	}
 }
 
+static void
+diff_token_secrets(struct diff *d)
+{
+	static const char *const words[] = {
+		"the token-secret is another", "the token-secret before that is another"};
+
+	for (size_t i = 0; i < 2; i++)
+		if (strncmp(d->from->token_secrets[i], d->to->token_secrets[i], NAME_MAX_BYTES) != 0)
+			say(d, "", words[i], true);
+}
+
 /* Of sources only who is first matters. */
 static void
 diff_first_source(struct diff *d)
@@ -208,6 +219,7 @@ conf_diff(const struct conf *from, const struct conf *to, FILE *out)
 	for (int kind = CONF_KIND_TOP + 1; kind < CONF_KIND_COUNT; kind++)
 		diff_kind(&d, kind);
 	diff_first_source(&d);
+	diff_token_secrets(&d);
 	diff_delivery(&d, "domain \"*\": ", &from->delivery, &to->delivery);
 	conf_arena_fini(&d.arena);
 	return d.restart_count;

@@ -16,6 +16,9 @@
 	{#field, CONF_TYPE_##type, fallback, min, max, CONF_##when, doc, offsetof(struct part, field)},
 #define LIMIT(part, field, type, fallback, min, max, when, doc)                                              \
 	{#field, CONF_TYPE_##type, fallback, min, max, CONF_##when, doc, offsetof(struct part, limits.field)},
+#define FEEDBACK(part, field, type, fallback, min, max, when, doc)                                           \
+	{#field, CONF_TYPE_##type, fallback, min, max, CONF_##when, doc,                                     \
+		offsetof(struct part, feedback.field)},
 
 static const struct conf_row global_rows[] = {
 #define CONF_GLOBAL(...) ROW(conf, __VA_ARGS__)
@@ -28,16 +31,20 @@ static const struct conf_row listen_rows[] = {
 #undef CONF_LISTEN
 };
 static const struct conf_row user_rows[] = {
-#define CONF_USER(...)   ROW(conf_user, __VA_ARGS__)
-#define CONF_LIMITS(...) LIMIT(conf_user, __VA_ARGS__)
+#define CONF_USER(...)     ROW(conf_user, __VA_ARGS__)
+#define CONF_LIMITS(...)   LIMIT(conf_user, __VA_ARGS__)
+#define CONF_FEEDBACK(...) FEEDBACK(conf_user, __VA_ARGS__)
 #include "conf/conf.def"
+#undef CONF_FEEDBACK
 #undef CONF_LIMITS
 #undef CONF_USER
 };
 static const struct conf_row stream_rows[] = {
-#define CONF_STREAM(...) ROW(conf_stream, __VA_ARGS__)
-#define CONF_LIMITS(...) LIMIT(conf_stream, __VA_ARGS__)
+#define CONF_STREAM(...)   ROW(conf_stream, __VA_ARGS__)
+#define CONF_LIMITS(...)   LIMIT(conf_stream, __VA_ARGS__)
+#define CONF_FEEDBACK(...) FEEDBACK(conf_stream, __VA_ARGS__)
 #include "conf/conf.def"
+#undef CONF_FEEDBACK
 #undef CONF_LIMITS
 #undef CONF_STREAM
 };
@@ -59,7 +66,9 @@ static const struct conf_row pool_rows[] = {
 #define CONF_POOL(...)           ROW(conf_pool, __VA_ARGS__)
 #define CONF_LIMITS(...)         LIMIT(conf_pool, __VA_ARGS__)
 #define CONF_CONNECT_LIMITS(...) LIMIT(conf_pool, __VA_ARGS__)
+#define CONF_FEEDBACK(...)       FEEDBACK(conf_pool, __VA_ARGS__)
 #include "conf/conf.def"
+#undef CONF_FEEDBACK
 #undef CONF_CONNECT_LIMITS
 #undef CONF_LIMITS
 #undef CONF_POOL
@@ -134,10 +143,12 @@ FITS(COUNT(route_rows));
 const struct conf_block_kind conf_kinds[CONF_KIND_COUNT] = {
 	[CONF_KIND_TOP] =
 		{.word = "", .title = "", .doc = "", .rows = global_rows, .row_count = COUNT(global_rows)},
-	[CONF_KIND_LISTEN] = {ROWS(listen_rows), KIND(listen, "NAME",
-							 "Where applications hand their mail in. Without any "
-							 "such block there is one, named submission, at "
-							 "127.0.0.1:587 and [::1]:587.")},
+	[CONF_KIND_LISTEN] = {ROWS(listen_rows),
+		KIND(listen, "NAME",
+			"Where applications hand their mail in, or recipients "
+			"unsubscribe. Without any block for submission there "
+			"is one, named submission, at 127.0.0.1:587 and "
+			"[::1]:587.")},
 	[CONF_KIND_USER] = {ROWS(user_rows),
 		KIND(user, "NAME", "An account that may log in to submit mail.")},
 	[CONF_KIND_STREAM] = {ROWS(stream_rows),

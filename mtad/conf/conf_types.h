@@ -76,6 +76,13 @@ enum conf_log_level { CONF_LOG_ERROR, CONF_LOG_WARN, CONF_LOG_INFO, CONF_LOG_DEB
 enum conf_bare_lf { CONF_BARE_LF_REFUSE, CONF_BARE_LF_NORMALISE };
 enum conf_class { CONF_CLASS_NORMAL, CONF_CLASS_URGENT, CONF_CLASS_BULK, CONF_CLASS_COUNT };
 enum conf_over_quota { CONF_OVER_QUOTA_HOLD, CONF_OVER_QUOTA_REFUSE };
+enum conf_listen_kind { CONF_LISTEN_SUBMISSION, CONF_LISTEN_UNSUBSCRIBE };
+enum conf_return_path { CONF_RETURN_PATH_KEEP, CONF_RETURN_PATH_VERP, CONF_RETURN_PATH_UNSET = -1 };
+enum conf_list_unsubscribe {
+	CONF_LIST_UNSUBSCRIBE_NO,
+	CONF_LIST_UNSUBSCRIBE_YES,
+	CONF_LIST_UNSUBSCRIBE_UNSET = -1
+};
 enum conf_rates_count { CONF_RATES_COUNT_ATTEMPTS, CONF_RATES_COUNT_DELIVERIES };
 
 /* Fields from conf.def. CHOICE is an int: the index in its list (-1: unset, where "" is the default). */

@@ -6,6 +6,7 @@
 #include "deliver/transfer.h"
 
 #include "deliver/outbound.h"
+#include "feedback/token.h"
 
 #include <assert.h>
 #include <stdio.h>
@@ -73,6 +74,23 @@ fill_by(struct smtp_client_mail *mail, const struct queue_message *m, int64_t no
 	mail->by_trace = (m->flags & QUEUE_MESSAGE_TRACE) != 0;
 }
 
+/* Accounting, bounces of our own and the schedule know the application's sender; sites see this one. Where a
+ * reload has taken the domain or the secret away, they see the application's again. */
+static struct smtp_slice
+return_path(struct transfer *t)
+{
+	const struct queue_message *m = &t->job->message->meta;
+	const struct conf *c = t->job->outbound != NULL ? t->job->outbound->conf : NULL;
+	struct token token;
+
+	if ((m->flags & QUEUE_MESSAGE_VERP) == 0 || m->nonce == 0 || c == NULL ||
+		c->return_path_domain[0] == '\0' || c->token_secrets[0][0] == '\0')
+		return slice(m->sender);
+	assert(t->job->rcpt_count == 1);
+	token = token_of(TOKEN_RETURN_PATH, m, t->job->rcpts[0].n);
+	return (struct smtp_slice){t->return_path, (size_t)token_return_path(c, &token, t->return_path)};
+}
+
 static void
 fill_mail(struct transfer *t, int64_t now_us)
 {
@@ -80,7 +98,7 @@ fill_mail(struct transfer *t, int64_t now_us)
 	struct smtp_client_mail *mail = &t->mail;
 	unsigned i;
 
-	mail->sender = slice(m->meta.sender);
+	mail->sender = return_path(t);
 	mail->rcpts = t->rcpts;
 	mail->rcpt_count = t->job->rcpt_count;
 	for (i = 0; i < QUEUE_BODY_PIECES; i++)

@@ -17,6 +17,7 @@ struct transfer {
 	struct job *job; /* NULL: free */
 	struct smtp_client_mail mail;
 	struct smtp_client_rcpt *rcpts;
+	char return_path[SMTP_ADDRESS_MAX + 1]; /* of the mail, where it has one of its own */
 	uint32_t refused; /* recipients answered at RCPT so far: the site took the others before them */
 };
 

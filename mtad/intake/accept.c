@@ -174,27 +174,41 @@ intake_session_uncount(const struct intake_session *s)
 }
 
 static void
-refuse_connection(int fd, const struct conf *conf)
+refuse_connection(int fd, const struct conf_listen *l, const struct conf *conf)
 {
 	char line[SMTP_DOMAIN_MAX + 64];
 	int n = snprintf(
 		line, sizeof(line), "421 4.3.2 %s Too many connections, try again later\r\n", conf->hostname);
 
 	/* Cheaply: if the line does not fit into an empty socket buffer, the client does without. */
-	(void)!send(fd, line, (size_t)n, MSG_NOSIGNAL | MSG_DONTWAIT);
+	if (l->kind == CONF_LISTEN_SUBMISSION)
+		(void)!send(fd, line, (size_t)n, MSG_NOSIGNAL | MSG_DONTWAIT);
 	close(fd);
+}
+
+/* What talks to the client. False: no memory. */
+static bool
+give_engine(struct intake_session *s, const struct sockaddr_storage *peer)
+{
+	static const struct smtp_alloc alloc = {alloc_get, alloc_put, NULL};
+
+	if (s->listen->kind == CONF_LISTEN_UNSUBSCRIBE)
+		return unsubscribe_create(s, peer);
+	if ((s->smtp = smtp_server_create(&alloc, &s->settings->engine[s->listen_index])) == NULL)
+		return false;
+	intake_offer_hold(s);
+	return true;
 }
 
 static void
 begin(const struct accepter *a, int fd, const struct sockaddr_storage *peer)
 {
-	static const struct smtp_alloc alloc = {alloc_get, alloc_put, NULL};
 	struct intake_session *s = calloc(1, sizeof(*s));
 	struct intake *in = a->in;
 	size_t listen = a->listen;
 
 	if (s == NULL) {
-		refuse_connection(fd, a->settings->conf);
+		refuse_connection(fd, &a->settings->conf->listens[listen], a->settings->conf);
 		return;
 	}
 	s->magic = INTAKE_MAGIC;
@@ -212,16 +226,16 @@ begin(const struct accepter *a, int fd, const struct sockaddr_storage *peer)
 	describe_client(s, peer);
 	s->in_networks = is_in_networks(s->listen, peer);
 	s->is_counted = within_limits(s);
-	s->smtp = s->is_counted ? smtp_server_create(&alloc, &s->settings->engine[listen]) : NULL;
-	if (s->smtp == NULL) {
+	if (!s->is_counted || !give_engine(s, peer)) {
 		log_event(in->conf.log, LOG_EVENT_client_refused, "client=%s listen=%s", s->client_ip,
 			s->listen->name);
-		refuse_connection(fd, s->settings->conf);
+		refuse_connection(fd, s->listen, s->settings->conf);
 		intake_session_free_if_over(s);
 		return;
 	}
-	intake_offer_hold(s);
-	if ((s->wire = wire_create(worker_base(in->conf.io), fd, &intake_wire_ops, s)) == NULL) {
+	s->wire = wire_create(
+		worker_base(in->conf.io), fd, s->smtp != NULL ? &intake_wire_ops : &unsubscribe_wire_ops, s);
+	if (s->wire == NULL) {
 		intake_session_free_if_over(s);
 		return;
 	}
@@ -232,7 +246,10 @@ begin(const struct accepter *a, int fd, const struct sockaddr_storage *peer)
 	else
 		wire_send(s->wire);
 	s->login_by_us = mono(s) + s->listen->command_timeout;
-	wire_deadline(s->wire, s->listen->command_timeout);
+	if (s->smtp != NULL)
+		wire_deadline(s->wire, s->listen->command_timeout);
+	else
+		wire_deadline(s->wire, UNSUBSCRIBE_REQUEST_US);
 }
 
 /* Without room for the timer the loop spins, which is better than never to accept again. */

@@ -3,7 +3,7 @@
 #define MTAD_INTAKE_INTAKE_IMPL_H
 /*
  * intake_impl - what the parts of intake share: accept.c (settings, sockets, how a session begins), session.c
- * (the conversation, and how it ends) and login.c (passwords)
+ * (the conversation, and how it ends), login.c (passwords) and unsubscribe.c (that of a browser)
  *
  * Owner    intake.h. Thread: its io thread's. Included by these files only.
  */
@@ -20,6 +20,8 @@
 struct event;
 
 #define INTAKE_MAGIC 0x494e544bu
+
+enum { UNSUBSCRIBE_REQUEST_US = 30000000 }; /* for a whole request, however it comes */
 
 /* One configuration as the sessions of this thread see it. */
 struct intake_settings {
@@ -65,8 +67,9 @@ struct intake_session {
 	size_t listen_index;
 	struct wire *wire; /* NULL: the client has gone, a letter is still out */
 	struct smtp_server *smtp;
-	struct message *message;  /* being received */
-	struct rcpt_set rcpt_set; /* of it */
+	struct unsubscribe *unsubscribe; /* of an unsubscribe listener, in place of smtp */
+	struct message *message;         /* being received */
+	struct rcpt_set rcpt_set;        /* of it */
 	struct accept accept;
 	struct password *password;
 	struct event *delay;
@@ -115,4 +118,11 @@ unsigned intake_count_login_failure(struct intake_session *s, const char *why, c
 /* session.c: frees the session unless a letter is out; then its return does. */
 void intake_session_free_if_over(struct intake_session *s);
 extern const struct wire_ops intake_wire_ops;
+/* session.c: the client has gone, or is to go. */
+void intake_session_close(struct intake_session *s);
+/* unsubscribe.c: what such a session has. False: no memory. */
+bool unsubscribe_create(struct intake_session *s, const struct sockaddr_storage *peer);
+/* FEEDBACK_DONE */
+void unsubscribe_on_letter(struct letter *l);
+extern const struct wire_ops unsubscribe_wire_ops;
 #endif

@@ -7,6 +7,7 @@
 #include "intake/prepare.h"
 
 #include "base/domain.h"
+#include "feedback/issue.h"
 #include "intake/auth.h"
 #include "intake/wish.h"
 #include "smtp_date.h"
@@ -18,7 +19,7 @@
 #include <string.h>
 
 enum {
-	TOP_MAX = 2048,
+	TOP_MAX = 2048 + ISSUE_FIELDS_MAX,
 	DATE_MAX = 64,
 	HELO_MAX = 128,
 	/* Two hosts that send mail to each other stop after this many rounds and not after SMTP_HOPS_MAX. A
@@ -501,15 +502,45 @@ copy_header(struct work *w)
 	return copy;
 }
 
+/* Bounces of bounces have no way back (RFC 5321 4.5.5), whatever is wanted. */
 static bool
-lay_out(struct work *w)
+choose_return_path(struct work *w, const struct conf_feedback *wanted)
 {
+	struct queue_message *m = &w->m->meta;
+
+	if (wanted->return_path != CONF_RETURN_PATH_VERP || m->sender.len == 0)
+		return false;
+	m->flags |= QUEUE_MESSAGE_VERP;
+	return true;
+}
+
+/* Where there are several recipients a link could not say whose it is; and who has written one means it. */
+static bool
+choose_unsubscribe(struct work *w, const struct conf_feedback *wanted, struct prepare_reply *out)
+{
+	if (wanted->list_unsubscribe != CONF_LIST_UNSUBSCRIBE_YES ||
+		smtp_header_find(&w->header, SMTP_LIT("List-Unsubscribe"), 0) >= 0 ||
+		smtp_header_find(&w->header, SMTP_LIT("List-Unsubscribe-Post"), 0) >= 0)
+		return false;
+	out->lacks_unsubscribe = w->m->rcpt_count > 1;
+	return !out->lacks_unsubscribe;
+}
+
+static bool
+lay_out(struct work *w, struct prepare_reply *out)
+{
+	const struct conf_feedback wanted = issue_wanted(w->in->conf, &w->m->meta);
+	bool is_verp = choose_return_path(w, &wanted), is_listed = choose_unsubscribe(w, &wanted, out);
 	struct message *m = w->m;
 	char top[TOP_MAX];
-	int n = write_top(w, top, sizeof(top));
+	int n = write_top(w, top, sizeof(top) - ISSUE_FIELDS_MAX);
 
 	if (n < 0)
 		return false;
+	if (is_verp || is_listed)
+		issue_begin(&m->meta, clock_random(w->in->clock));
+	if (is_listed)
+		n += issue_fields(w->in->conf, &m->meta, m->rcpts[0].n, top + n);
 	m->body[0] = message_keep(m, top, (size_t)n);
 	if (w->removed_count == 0)
 		m->body[1] = (struct queue_blob){w->all.ptr, w->all.len};
@@ -577,6 +608,7 @@ prepare_message(struct message *m, const struct prepare_input *in, struct prepar
 	w.all = without_mailbox_line((struct smtp_slice){m->buffer, m->buffer_len});
 	w.removed_count = 0;
 	out->code = 0;
+	out->lacks_unsubscribe = false;
 	if (!check_header(&w, out))
 		return;
 	memset(w.removed, 0, w.header.count * sizeof(w.removed[0]));
@@ -585,10 +617,10 @@ prepare_message(struct message *m, const struct prepare_input *in, struct prepar
 		return;
 	drop_unwanted(&w);
 	set_flags(&w);
-	if (!lay_out(&w) || !keep_from_domain(&w)) {
+	m->meta.arrived_us = now_us;
+	if (!lay_out(&w, out) || !keep_from_domain(&w)) {
 		refuse(out, 452, "4.3.1", "Out of memory");
 		return;
 	}
-	m->meta.arrived_us = now_us;
 	m->meta.body_bytes = m->body[0].len + m->body[1].len + m->body[2].len;
 }

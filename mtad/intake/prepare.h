@@ -31,9 +31,12 @@ struct prepare_reply {
 	int code; /* 0: ready */
 	const char *esc;
 	char text[200];
+	bool lacks_unsubscribe; /* ready, without the fields that list-unsubscribe asks for: several
+				   recipients */
 };
 
 /* m->buffer holds what was received; m->meta has what MAIL asked for (wish.h). Fills m->body, flags, job,
- * pool and the domain of From, and what the header asks for. */
+ * pool and the domain of From, and what the header asks for; a message that gets tokens (feedback/token.h)
+ * has a nonce. */
 void prepare_message(struct message *m, const struct prepare_input *in, struct prepare_reply *out);
 #endif

@@ -61,11 +61,12 @@ intake_session_free_if_over(struct intake_session *s)
 	intake_settings_unref(s->settings);
 	s->magic = 0;
 	free(s->password);
+	free(s->unsubscribe);
 	free(s);
 }
 
-static void
-session_close(struct intake_session *s)
+void
+intake_session_close(struct intake_session *s)
 {
 	log_event(s->in->conf.log, LOG_EVENT_client_closed, "client=%s", s->client_ip);
 	if (s->waiting == WAIT_DELAY)
@@ -330,6 +331,11 @@ on_end(struct intake_session *s)
 		refuse(s, "DATA", reply.code, reply.esc, reply.text);
 		return;
 	}
+	if (reply.lacks_unsubscribe)
+		log_event(s->in->conf.log, LOG_EVENT_unsubscribe_left_out,
+			"client=%s user=%s job=%.*s rcpts=%u", s->client_ip,
+			in.user != NULL ? in.user->name : "", (int)s->message->meta.job.len,
+			(const char *)s->message->meta.job.ptr, s->message->rcpt_count);
 	send_to_spool(s);
 }
 
@@ -354,7 +360,7 @@ start_tls(struct intake_session *s, size_t leftover)
 	if (leftover > 0 || wire_start_tls_server(s->wire, s->settings->tls[s->listen_index])) {
 		log_event(s->in->conf.log, LOG_EVENT_rejected,
 			"client=%s command=STARTTLS text=\"bytes behind STARTTLS\"", s->client_ip);
-		session_close(s);
+		intake_session_close(s);
 		return;
 	}
 	s->is_conversing = false;
@@ -488,7 +494,7 @@ converse(struct intake_session *s, struct smtp_slice *in)
 		 smtp_server_output(s->smtp).len == 0);
 	s->is_conversing = false;
 	if (is_over(s)) {
-		session_close(s);
+		intake_session_close(s);
 		return false;
 	}
 	if (s->is_closing)
@@ -540,7 +546,7 @@ on_sent(void *arg, size_t bytes)
 	if (s->is_conversing)
 		return;
 	if (is_over(s))
-		session_close(s);
+		intake_session_close(s);
 	else if (s->waiting == WAIT_NOTHING && smtp_server_output(s->smtp).len == 0)
 		wire_resume(s->wire); /* kept input that waited for room for its replies */
 }
@@ -579,7 +585,7 @@ on_down(void *arg, enum wire_down why, const char *detail)
 		log_event(s->in->conf.log, LOG_EVENT_client_closed, "client=%s why=timeout state=%s",
 			s->client_ip, smtp_server_state_name(s->smtp));
 	}
-	session_close(s);
+	intake_session_close(s);
 }
 
 const struct wire_ops intake_wire_ops = {NULL, on_tls, on_bytes, on_pull, on_sent, on_down};
@@ -655,6 +661,9 @@ intake_on_letter(struct intake *in, struct letter *l)
 	case LETTER_ACCEPTED:
 		on_accepted(intake_session_of((char *)l - offsetof(struct intake_session, accept.letter)));
 		return;
+	case LETTER_FEEDBACK_DONE:
+		unsubscribe_on_letter(l);
+		return;
 	case LETTER_PASSWORD:
 		intake_on_password(in, (struct password *)l);
 		return;
@@ -678,9 +687,9 @@ intake_stop(struct intake *in, bool cut)
 			continue; /* it gets its answer, then 421 */
 		/* In the middle of a handshake nothing can be said, and the engine waits for its end; and who
 		 * guessed wrong is not waited for. */
-		if (cut || s->waiting == WAIT_DELAY ||
+		if (cut || s->waiting == WAIT_DELAY || s->smtp == NULL ||
 			(wire_ssl(s->wire) != NULL && !smtp_server_is_tls(s->smtp)))
-			session_close(s);
+			intake_session_close(s);
 		else if (s->waiting == WAIT_NOTHING)
 			intake_session_pump(s);
 	}

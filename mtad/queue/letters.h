@@ -30,13 +30,15 @@ enum letter_kind {
 	LETTER_BOUNCE, /* queue -> sign  struct job: load its message if missing, write the bounce mail, then
 			  on to the spool */
 	LETTER_RECORD, /* queue, sign -> spool  struct job: settle on disk */
-	LETTER_RECORDED,    /* spool -> queue  the same, done */
-	LETTER_HOLD,        /* queue -> spool  struct hold_batch: recipients held or released */
-	LETTER_NOTE,        /* queue -> spool  struct note: small durable state */
-	LETTER_NOTED,       /* spool -> queue  the same, if it asked for it: it is on disk */
-	LETTER_SPOOL_STATE, /* spool -> queue  struct spool_state */
-	LETTER_EVENTS,      /* spool -> report  struct event_batch (report/event.h) */
-	LETTER_REPORTED,    /* report -> spool  struct reported (report/event.h) */
+	LETTER_RECORDED,      /* spool -> queue  the same, done */
+	LETTER_FEEDBACK,      /* io -> spool  struct feedback (queue/feedback.h): put on record */
+	LETTER_FEEDBACK_DONE, /* spool -> io  the same, result filled */
+	LETTER_HOLD,          /* queue -> spool  struct hold_batch: recipients held or released */
+	LETTER_NOTE,          /* queue -> spool  struct note: small durable state */
+	LETTER_NOTED,         /* spool -> queue  the same, if it asked for it: it is on disk */
+	LETTER_SPOOL_STATE,   /* spool -> queue  struct spool_state */
+	LETTER_EVENTS,        /* spool -> report  struct event_batch (report/event.h) */
+	LETTER_REPORTED,      /* report -> spool  struct reported (report/event.h) */
 };
 
 /* Run in the receiver's thread. The struct is the sender's again as soon as `run` has posted or signalled it

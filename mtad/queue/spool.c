@@ -7,6 +7,7 @@
  */
 #include "queue/spool.h"
 
+#include "queue/feedback.h"
 #include "queue/job.h"
 #include "queue/message.h"
 #include "report/event.h"
@@ -16,7 +17,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { RETRY_SECONDS = 1, FORGET_SECONDS = 3600, EVENTS_FIRST_BYTES = 65536 };
+enum { RETRY_SECONDS = 1, SWEEP_SECONDS = 60, FORGET_SECONDS = 3600, EVENTS_FIRST_BYTES = 65536 };
 
 struct list {
 	struct letter *head, *tail;
@@ -24,7 +25,7 @@ struct list {
 
 /* What goes into one commit. */
 struct batch {
-	struct list jobs, accepts, changes;
+	struct list jobs, accepts, feedbacks, changes;
 	size_t messages, bytes;
 };
 
@@ -35,14 +36,15 @@ struct spool {
 	const struct conf *conf;
 	struct queue_store *store;
 	const struct clock *clock;
-	struct event *retry_timer, *space_timer, *forget_timer;
+	struct event *retry_timer, *space_timer, *forget_timer, *sweep_timer;
 	struct event *more; /* work is left for the next turn of the loop */
-	struct list jobs, accepts;
+	struct list jobs, accepts, feedbacks;
 	struct list changes;        /* holds and notes: kept like jobs until a commit has them */
 	struct reported *reported;  /* the newest report not yet in the store */
 	struct event_batch *events; /* of the open transaction */
 	size_t events_max;
 	bool record_received;
+	bool is_sweeping; /* there may be issued tokens that are over */
 	bool is_failed, is_full;
 	_Atomic uint64_t pending_jobs, commits, accepted, settled, holds_written, failed_commits;
 	_Atomic bool failed_view, full_view;
@@ -143,6 +145,7 @@ event_of_message(struct event *e, const struct message *m)
 	e->pool = m->meta.pool;
 }
 
+/* What is kept of recipients besides themselves. */
 static int
 write_received(struct spool *s, const struct message *m)
 {
@@ -156,7 +159,10 @@ write_received(struct spool *s, const struct message *m)
 		e.n = m->rcpts[i].n;
 		e.rcpt = m->rcpts[i].address;
 		e.orcpt = m->rcpts[i].orcpt;
-		err = write_event(s, &e);
+		if (m->meta.nonce != 0)
+			err = feedback_issue(s->store, m->meta.nonce, &e);
+		if (err == QUEUE_OK && s->record_received)
+			err = write_event(s, &e);
 	}
 	return err;
 }
@@ -249,7 +255,7 @@ put(struct spool *s, struct message *m)
 {
 	int err = queue_store_put(s->store, &m->meta, m->rcpts, m->rcpt_count, m->body);
 
-	return err == QUEUE_OK && s->record_received ? write_received(s, m) : err;
+	return err == QUEUE_OK && (s->record_received || m->meta.nonce != 0) ? write_received(s, m) : err;
 }
 
 /* INTERNALS step 5. A second job of the same message finds it gone. */
@@ -343,6 +349,18 @@ answer(struct accept *a, int result, const char *why)
 	worker_post(a->reply_to, &a->letter);
 }
 
+static void
+answer_feedback(struct feedback *f, int result)
+{
+	if (f->reply_to == NULL) {
+		free(f);
+		return;
+	}
+	f->result = result;
+	f->letter.kind = LETTER_FEEDBACK_DONE;
+	worker_post(f->reply_to, &f->letter);
+}
+
 static bool
 has_room(const struct batch *b, uint32_t rcpts)
 {
@@ -381,6 +399,10 @@ choose(struct spool *s, struct batch *b)
 		rcpts += m->rcpt_count;
 		list_add(&b->accepts, l);
 	}
+	for (rcpts = 0; rcpts < SPOOL_BATCH_CHANGES && (l = list_take(&s->feedbacks)) != NULL;) {
+		rcpts += ((const struct feedback *)l)->count;
+		list_add(&b->feedbacks, l);
+	}
 	for (rcpts = 0; rcpts < SPOOL_BATCH_CHANGES && (l = list_take(&s->changes)) != NULL;) {
 		rcpts += change_size(l);
 		list_add(&b->changes, l);
@@ -416,6 +438,18 @@ write_change(struct spool *s, const struct letter *l)
 	return err == QUEUE_EINVAL ? QUEUE_OK : err; /* it would be refused for ever, and all mail with it */
 }
 
+/* INTERNALS step 6, with 13. */
+static int
+write_feedback(struct spool *s, struct feedback *f)
+{
+	int err = QUEUE_OK;
+
+	for (uint32_t i = 0; i < f->count && err == QUEUE_OK; i++)
+		if ((err = feedback_use(s->store, &f->items[i])) == QUEUE_OK && !f->items[i].is_repeat)
+			err = write_event(s, &f->items[i].event);
+	return err;
+}
+
 /* Everything between begin and commit. */
 static int
 write_batch(struct spool *s, const struct batch *b)
@@ -435,9 +469,15 @@ write_batch(struct spool *s, const struct batch *b)
 		if (a->result != QUEUE_OK && !is_refusal(a->result))
 			return a->result;
 	}
+	for (l = b->feedbacks.head; l != NULL; l = l->next)
+		if ((err = write_feedback(s, (struct feedback *)l)) < 0)
+			return err;
 	for (l = b->changes.head; l != NULL; l = l->next)
 		if ((err = write_change(s, l)) < 0)
 			return err;
+	if (s->is_sweeping &&
+		(err = feedback_sweep(s->store, s->conf, clock_now(s->clock), &s->is_sweeping)) < 0)
+		return err;
 	if (s->reported != NULL) {
 		struct queue_blob state = {s->reported->state, s->reported->state_len};
 
@@ -457,6 +497,8 @@ refuse_all(struct spool *s)
 
 	while ((l = list_take(&s->accepts)) != NULL)
 		answer((struct accept *)l, QUEUE_EIO, refusal_words(QUEUE_EIO));
+	while ((l = list_take(&s->feedbacks)) != NULL)
+		answer_feedback((struct feedback *)l, QUEUE_EIO);
 }
 
 static void
@@ -545,6 +587,8 @@ tell(struct spool *s, struct batch *b)
 			was_full = true;
 		answer(a, a->result, refusal_words(a->result));
 	}
+	while ((l = list_take(&b->feedbacks)) != NULL)
+		answer_feedback((struct feedback *)l, QUEUE_OK);
 	if (s->events != NULL && s->events->len > 0) {
 		s->events->letter.kind = LETTER_EVENTS;
 		worker_post(s->report, &s->events->letter);
@@ -572,6 +616,8 @@ take_back(struct spool *s, struct batch *b, int err)
 	list_put_back(&s->changes, &b->changes);
 	while ((l = list_take(&b->accepts)) != NULL)
 		answer((struct accept *)l, err, refusal_words(err));
+	while ((l = list_take(&b->feedbacks)) != NULL)
+		answer_feedback((struct feedback *)l, err);
 	atomic_fetch_add(&s->failed_commits, 1);
 }
 
@@ -628,8 +674,8 @@ commit_some(struct spool *s)
 static bool
 has_work(const struct spool *s)
 {
-	return s->jobs.head != NULL || s->accepts.head != NULL || s->changes.head != NULL ||
-	       s->reported != NULL;
+	return s->jobs.head != NULL || s->accepts.head != NULL || s->feedbacks.head != NULL ||
+	       s->changes.head != NULL || s->reported != NULL || s->is_sweeping;
 }
 
 /* One commit. The next in the next turn of the loop, after the letters that came meanwhile: an event that
@@ -652,6 +698,15 @@ is_busy(void *arg)
 	struct spool *s = arg;
 
 	return !s->is_failed && has_work(s);
+}
+
+static void
+on_sweep(evutil_socket_t fd, short what, void *arg)
+{
+	struct spool *s = arg;
+
+	s->is_sweeping = true;
+	on_batch(s);
 }
 
 static void
@@ -701,6 +756,9 @@ on_letter(void *arg, struct letter *l)
 		atomic_fetch_add(&s->pending_jobs, 1);
 		list_add(&s->jobs, l);
 		return;
+	case LETTER_FEEDBACK:
+		list_add(&s->feedbacks, l);
+		return;
 	case LETTER_HOLD:
 	case LETTER_NOTE:
 		list_add(&s->changes, l);
@@ -742,7 +800,7 @@ spool_create(const struct spool_conf *conf)
 		.on_letter = on_letter,
 		.on_batch = on_batch,
 		.is_busy = is_busy};
-	const struct timeval forget = {FORGET_SECONDS, 0};
+	const struct timeval forget = {FORGET_SECONDS, 0}, sweeps = {SWEEP_SECONDS, 0};
 	struct spool *s = calloc(1, sizeof(*s));
 
 	if (s == NULL)
@@ -757,7 +815,9 @@ spool_create(const struct spool_conf *conf)
 		(s->more = event_new(worker_base(s->worker), -1, 0, on_more, s)) == NULL ||
 		(s->space_timer = event_new(worker_base(s->worker), -1, 0, on_space, s)) == NULL ||
 		(s->forget_timer = event_new(worker_base(s->worker), -1, EV_PERSIST, on_forget, s)) == NULL ||
-		event_add(s->forget_timer, &forget) != 0)
+		event_add(s->forget_timer, &forget) != 0 ||
+		(s->sweep_timer = event_new(worker_base(s->worker), -1, EV_PERSIST, on_sweep, s)) == NULL ||
+		event_add(s->sweep_timer, &sweeps) != 0)
 		spool_destroy(&s);
 	return s;
 }
@@ -799,7 +859,7 @@ spool_destroy(struct spool **sp)
 		job_free((struct job *)l);
 	while ((l = list_take(&s->changes)) != NULL)
 		free(l);
-	assert(s->accepts.head == NULL);
+	assert(s->accepts.head == NULL && s->feedbacks.head == NULL);
 	if (s->retry_timer != NULL)
 		event_free(s->retry_timer);
 	if (s->more != NULL)
@@ -808,6 +868,8 @@ spool_destroy(struct spool **sp)
 		event_free(s->space_timer);
 	if (s->forget_timer != NULL)
 		event_free(s->forget_timer);
+	if (s->sweep_timer != NULL)
+		event_free(s->sweep_timer);
 	worker_destroy(&s->worker);
 	free(s->reported);
 	free(s->events);

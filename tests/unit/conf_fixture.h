@@ -89,13 +89,14 @@ static inline void
 put_secrets(const struct folder *f, const char *below)
 {
 	static const char *const keys[] = {"keys/example.com.s2026.pem", "keys/shop.pem", "keys/club.pem",
-		"keys/k", "tls/mta1.pem", "tls/mta1.key", "secrets/smarthost", "secrets/intranet"};
+		"keys/k", "secrets/tokens", "secrets/tokens.old", "tls/mta1.pem", "tls/mta1.key",
+		"secrets/smarthost", "secrets/intranet"};
 	static const char *const hashes[] = {"secrets/shop", "secrets/club"};
 	char path[256];
 
 	for (size_t i = 0; i < sizeof(keys) / sizeof(keys[0]); i++) {
 		snprintf(path, sizeof(path), "%s%s", below, keys[i]);
-		put_text(f, path, "secret\nsecond line\n", 0600);
+		put_text(f, path, "a-secret-of-at-least-32-characters\nsecond line\n", 0600);
 	}
 	for (size_t i = 0; i < sizeof(hashes) / sizeof(hashes[0]); i++) {
 		snprintf(path, sizeof(path), "%s%s", below, hashes[i]);

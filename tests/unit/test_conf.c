@@ -425,7 +425,7 @@ test_routes(void **state)
 	assert_string_equal(r->host_list[2].name, "192.0.2.1");
 	assert_int_equal(r->host_list[2].port, 0);
 	assert_true(r->host_list[2].preference > r->host_list[1].preference);
-	assert_string_equal(r->password, "secret");
+	assert_string_equal(r->password, "a-secret-of-at-least-32-characters");
 	assert_int_equal(r->tls, CONF_TLS_VERIFY);
 	r = conf_route_find(c, "a.intern.example", 16);
 	assert_string_equal(r->name, "local");

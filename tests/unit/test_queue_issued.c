@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Tokens that went out: kept with what they were used for, taken away by age, and nothing else ever changes them. */
+/* Tokens that went out: kept with what they were used for, taken away by age, and nothing else ever changes
+ * them. */
 #include "queue_issued.h"
 
 #include <setjmp.h>
@@ -145,8 +146,8 @@ test_sweep(void **state)
 	OK(queue_store_commit(f->store));
 	assert_int_equal(count_of(f), 5);
 	check(f, COUNT - 5, 0, "somebody@y.example");
-	assert_int_equal(queue_issued_get(f->store, key_of(COUNT - 6, buf), (uint8_t *)buf, buf, 0),
-		QUEUE_ENOTFOUND);
+	assert_int_equal(
+		queue_issued_get(f->store, key_of(COUNT - 6, buf), (uint8_t *)buf, buf, 0), QUEUE_ENOTFOUND);
 }
 
 /* Pages are filled: what a token costs is its own bytes and little more. */

@@ -320,7 +320,13 @@ test_versions(void **state)
 	assert_int_equal(decode_exact(&samples[3], samples[3].len, KEY), QUEUE_EDAMAGED);
 }
 
-enum { RELEASE_AT = 16, NOTICE_AT = 32, PRIORITY_AT = 44, CLASS_AT = 62, NONCE_AT = 64 }; /* in a message record */
+enum {
+	RELEASE_AT = 16,
+	NOTICE_AT = 32,
+	PRIORITY_AT = 44,
+	CLASS_AT = 62,
+	NONCE_AT = 64
+}; /* in a message record */
 
 /* Takes the bytes from..to out of it. */
 static void

@@ -144,8 +144,8 @@ static void
 test_verp_goes_one_by_one(void **state)
 {
 	struct queue_message m = {.id = 1, .arrived_us = START, .flags = QUEUE_MESSAGE_VERP};
-	struct queue_sched_rcpt rcpts[] = {{.domain = {"d1", 2}}, {.n = 1, .domain = {"d1", 2}},
-		{.n = 2, .domain = {"d2", 2}}};
+	struct queue_sched_rcpt rcpts[] = {
+		{.domain = {"d1", 2}}, {.n = 1, .domain = {"d1", 2}}, {.n = 2, .domain = {"d2", 2}}};
 	struct queue_session *s;
 	struct queue_lease *l;
 	struct queue_order o;
