@@ -27,6 +27,7 @@ def issuing(blocks="", settings="", listen="", script=A_TEST, before=None, **wor
     """mtad with a secret and both places for answers; w.web: the port of the unsubscribe listener."""
     def prepare(w):
         w.web = free_port()
+        w.settings = w.settings.replace("{ d, b, t, r }", "{ d, b, t, u }")
         w.settings += (f'token-secret-file = "{secret(w)}"\nreturn-path-domain = bounces.sender.test\n'
                        'unsubscribe-url = https://www.sender.test/u/\n'
                        'unsubscribe-mailto = unsubscribe@bounces.sender.test\n')
@@ -230,7 +231,7 @@ def test_the_page():
 
 def test_hostile_clients():
     with issuing(NEWS, listen="connections-max = 20") as w:
-        assert raw(w, b"GET / HTTP/1.1\nHost: x\n\n" + b"x" * 9000).startswith("HTTP/1.1 400 ")
+        assert raw(w, b"GET / HTTP/1.1\r\nHost: x\n\r\n\r\n").startswith("HTTP/1.1 400 ")
         assert raw(w, b"GET /" + b"x" * 9000).startswith("HTTP/1.1 414 ")
         assert raw(w, b"GET / HTTP/1.1\r\n" + b"x: y\r\n" * 2000).startswith("HTTP/1.1 431 ")
         assert raw(w, b"POST / HTTP/1.1\r\nContent-Length: 99999\r\n\r\n").startswith("HTTP/1.1 413 ")
