@@ -9,7 +9,7 @@
 #include <math.h>
 #include <time.h>
 
-enum { LABEL_WIDTH = 6, HEIGHT_MIN = 3, EIGHTHS = 8, WEEK = 7, DAY_WIDTH_MAX = 6 };
+enum { LABEL_WIDTH = 6, HEIGHT_MIN = 3, EIGHTHS = 8, WEEK = 7, DAY_HOURS = 24, DAY_WIDTH_MAX = 6 };
 
 /* --- axes --- */
 
@@ -108,10 +108,16 @@ chart_scale_at(const struct chart_scale *s, double v)
 }
 
 size_t
-chart_label_step(size_t least)
+chart_label_step(const struct chart *c, size_t least)
 {
-	size_t step = least <= 1 ? 1 : least <= 2 ? 2 : WEEK;
+	static const uint8_t hours[] = {1, 2, 3, 6, 12, 24}; /* midnight is always among them */
+	size_t step = least <= 1 ? 1 : least <= 2 ? 2 : WEEK, i = 0;
 
+	if (c->is_hourly) {
+		while (i + 1 < sizeof(hours) && hours[i] < least)
+			i++;
+		step = hours[i];
+	}
 	while (step < least)
 		step *= 2;
 	return step;
@@ -127,6 +133,19 @@ chart_day_text(int32_t day, char buf[16])
 
 	gmtime_r(&at, &tm);
 	snprintf(buf, 16, "%s %d", months[tm.tm_mon % 12], tm.tm_mday % 100);
+	return buf;
+}
+
+const char *
+chart_label(const struct chart *c, size_t day, char buf[16])
+{
+	int32_t hour = c->first_day + (int32_t)day;
+
+	if (!c->is_hourly)
+		return chart_day_text(hour, buf);
+	if (hour % DAY_HOURS == 0)
+		return chart_day_text(hour / DAY_HOURS, buf);
+	snprintf(buf, 16, "%02d:00", hour % DAY_HOURS);
 	return buf;
 }
 
@@ -288,7 +307,7 @@ static void
 print_days(FILE *out, const struct plot *p)
 {
 	size_t per_label = p->days_per_column > 1 ? 9 * p->days_per_column : (size_t)(8 / p->day_width + 1);
-	size_t step = chart_label_step(per_label), tick = 0;
+	size_t step = chart_label_step(p->c, per_label), tick = 0;
 	char text[16];
 	int at = 0;
 
@@ -301,7 +320,7 @@ print_days(FILE *out, const struct plot *p)
 	}
 	fprintf(out, "\n%*s", LABEL_WIDTH + 2, "");
 	for (size_t day = 0; day < p->c->day_count; day += step) {
-		chart_day_text(p->c->first_day + (int32_t)day, text);
+		chart_label(p->c, day, text);
 		if (column_of(p, day) + 6 > p->columns && day > 0)
 			break;
 		at += fprintf(out, "%*s%s", column_of(p, day) - at, "", text);
@@ -337,7 +356,7 @@ print_marks(FILE *out, const struct plot *p)
 	fputc('\n', out);
 	for (size_t i = 0; i < c->mark_count; i++)
 		fprintf(out, "%*c  %-6s  %s\n", LABEL_WIDTH, mark_sign(i),
-			chart_day_text(c->first_day + (int32_t)c->marks[i].day, text), c->marks[i].text);
+			chart_label(c, c->marks[i].day, text), c->marks[i].text);
 }
 
 static void

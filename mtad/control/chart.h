@@ -2,7 +2,8 @@
 #ifndef MTAD_CONTROL_CHART_H
 #define MTAD_CONTROL_CHART_H
 /*
- * chart - named series of numbers over days, for a terminal and as a picture (SVG); several below each other
+ * chart - named series of numbers over days or hours, for a terminal and as a picture (SVG); several below
+ * each other
  *
  * Owner    the caller; everything is borrowed for the call. Memory: none. Thread: any.
  * Fails    never; what goes wrong with writing is the stream's to tell.
@@ -32,7 +33,8 @@ struct chart_mark {
 };
 struct chart {
 	const char *name;                  /* of this one among several; NULL: none */
-	int32_t first_day;                 /* since 1970 */
+	bool is_hourly;                    /* each "day" is an hour, the first one of a day's first */
+	int32_t first_day;                 /* since 1970; is_hourly: in hours */
 	size_t day_count;                  /* 1 to CHART_DAYS_MAX */
 	const struct chart_series *series; /* bars first: lines are drawn over them */
 	size_t series_count;

@@ -18,5 +18,7 @@ void chart_scale_init(struct chart_scale *s, const struct chart_picture *p);
 /* 0 at the foot of the axis, 1 at its top. */
 double chart_scale_at(const struct chart_scale *s, double v);
 /* Days from one label of the day axis to the next, when one needs the room of so many days. */
-size_t chart_label_step(size_t least);
+size_t chart_label_step(const struct chart *c, size_t least);
+/* "Nov 30"; of hours "06:00", and the day at midnight. */
+const char *chart_label(const struct chart *c, size_t day, char buf[16]);
 #endif

@@ -97,7 +97,7 @@ y_of(const struct panel *p, double v)
 static void
 print_axes(FILE *out, const struct panel *p)
 {
-	size_t step = chart_label_step((size_t)(LABEL_ROOM * p->c->day_count / PLOT_WIDTH) + 1);
+	size_t step = chart_label_step(p->c, (size_t)(LABEL_ROOM * p->c->day_count / PLOT_WIDTH) + 1);
 	char text[16];
 
 	for (size_t i = 0; i < p->scale->tick_count; i++) {
@@ -114,7 +114,7 @@ print_axes(FILE *out, const struct panel *p)
 		fprintf(out, "<line class=\"axis\" x1=\"%.1f\" x2=\"%.1f\" y1=\"%d\" y2=\"%d\"/>", x, x,
 			p->foot, p->foot + 5);
 		fprintf(out, "<text class=\"pale mid\" x=\"%.1f\" y=\"%d\">%s</text>\n", x, p->foot + 21,
-			chart_day_text(p->c->first_day + (int32_t)day, text));
+			chart_label(p->c, day, text));
 	}
 }
 
@@ -133,7 +133,7 @@ print_bars(FILE *out, const struct panel *p, size_t s)
 			"<rect class=\"f%zu\" x=\"%.1f\" y=\"%.1f\" width=\"%.1f\" "
 			"height=\"%.1f\"><title>%s: %s ",
 			s, x_of(p->c, (double)d) + width * 0.1, y, width * 0.8, p->foot - y,
-			chart_day_text(p->c->first_day + (int32_t)d, day), chart_number_text(v, number));
+			chart_label(p->c, d, day), chart_number_text(v, number));
 		print_text(out, p->c->series[s].name);
 		fputs("</title></rect>\n", out);
 	}
@@ -221,7 +221,7 @@ print_marks(FILE *out, const struct panel *p)
 		print_sign(out, x, p->top - 10, i + 1);
 		print_sign(out, at + 8, y, i + 1);
 		fprintf(out, "<text class=\"ink\" x=\"%d\" y=\"%d\">%s: ", at + 24, y + 4,
-			chart_day_text(p->c->first_day + (int32_t)mark->day, day));
+			chart_label(p->c, mark->day, day));
 		print_text(out, mark->text);
 		fputs("</text>\n", out);
 	}

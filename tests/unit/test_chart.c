@@ -61,6 +61,13 @@ static const struct chart charts[] = {
 	{.name = "nothing", .first_day = 20787, .day_count = 12, .series = empty, .series_count = 2},
 	{.first_day = 20787, .day_count = 12, .series = flat, .series_count = 3},
 	{.first_day = 20787, .day_count = 1, .series = empty, .series_count = 2},
+	{.is_hourly = true,
+		.first_day = 20787 * 24 + 18,
+		.day_count = 12,
+		.series = flat,
+		.series_count = 3,
+		.marks = marks,
+		.mark_count = 1},
 };
 
 static const struct {
@@ -78,6 +85,8 @@ static const struct {
 	{"small numbers, two lines", 3, 1, false, {80, 8, false, true}},
 	{"one day of nothing", 4, 1, false, {80, 4, false, true}},
 	{"one day of nothing, log", 4, 1, true, {80, 4, false, true}},
+	{"hours, and midnight among them", 5, 1, false, {80, 4, false, true}},
+	{"hours, a label for several", 5, 1, false, {40, 4, false, true}},
 };
 
 static void
