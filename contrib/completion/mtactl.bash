@@ -72,7 +72,7 @@ _mtactl()
 		words=("${COMP_WORDS[@]}") cword=$COMP_CWORD
 		cur=${COMP_WORDS[COMP_CWORD]} prev=${COMP_WORDS[COMP_CWORD-1]}
 	}
-	local looks='status queue sites why lanes sources streams limits list show pauses audit explain rules feedback simulate'
+	local looks='status queue sites why lanes sources streams limits list show pauses audit explain rules feedback simulate report history'
 	local changes='retry hold release bounce delete'
 	local others='pause resume set unset clear reload stop rotate dkim passwd warmup user help version'
 	local filters='--domain --site --sender --user --job --held --waiting'
@@ -83,7 +83,7 @@ _mtactl()
 	for ((i = 1; i < cword; i++)); do
 		case ${words[i]} in
 		-c|--socket) mtactl+=("${words[i]}" "${words[i+1]}"); ((i++)) ;;
-		--domain|--site|--sender|--user|--job|--limit|--by|--reason|--for|--selector|--algorithm|--out|--level|--provider|--mx|--phase|--file|--source) ((i++)) ;;
+		--domain|--site|--sender|--user|--job|--limit|--by|--reason|--for|--selector|--algorithm|--out|--level|--provider|--mx|--phase|--file|--source|--from|--to) ((i++)) ;;
 		--curve|--volumes|--volume|--providers|--start|--svg|--top|--days) ((i++)) ;;
 		-*) ;;
 		*) command=${words[i]} at=$i; break ;;
@@ -92,7 +92,12 @@ _mtactl()
 
 	case $prev in
 	-c|--socket|--out|--file|--svg) compopt -o filenames 2>/dev/null; COMPREPLY=($(compgen -f -- "$cur")); return ;;
-	--by) COMPREPLY=($(compgen -W 'domain site state' -- "$cur")); return ;;
+	--by)
+		local keys='domain site state'
+		[[ $command == report ]] && keys='job stream provider site source user class domain day hour'
+		COMPREPLY=($(compgen -W "$keys" -- "$cur"))
+		return ;;
+	--from|--to) COMPREPLY=($(compgen -W "1h 12h 1d 7d $(date -u +%F)" -- "$cur")); return ;;
 	--curve) COMPREPLY=($(compgen -W 'gentle steady brisk' -- "$cur")); return ;;
 	--volumes|--volume|--providers|--start) return ;;
 	--algorithm) COMPREPLY=($(compgen -W 'rsa2048 rsa4096 ed25519' -- "$cur")); return ;;
@@ -165,6 +170,22 @@ _mtactl()
 		if [[ $cur == -* ]]; then
 			COMPREPLY=($(compgen -W '--top --days --json' -- "$cur"))
 		elif ((cword == at + 1)); then
+			compopt -o filenames 2>/dev/null
+			COMPREPLY=($(compgen -f -- "$cur"))
+		fi ;;
+	report)
+		if [[ $cur == -* ]]; then
+			COMPREPLY=($(compgen -W '--by --from --to --job --user --domain --site --source --limit --csv --svg --plain --json' -- "$cur"))
+		else
+			compopt -o filenames 2>/dev/null
+			COMPREPLY=($(compgen -f -- "$cur"))
+		fi ;;
+	history)
+		if [[ $cur == -* ]]; then
+			COMPREPLY=($(compgen -W '--limit --json' -- "$cur"))
+		elif ((cword == at + 1)); then
+			COMPREPLY=($(compgen -W "$(_mtactl_ask rcpt list) $(_mtactl_ask id list)" -- "$cur"))
+		else
 			compopt -o filenames 2>/dev/null
 			COMPREPLY=($(compgen -f -- "$cur"))
 		fi ;;

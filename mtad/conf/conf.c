@@ -158,13 +158,16 @@ conf_load_copy(const char *file, const char *bytes, size_t len, FILE *out)
 }
 
 char *
-conf_control_socket(const char *file, FILE *out)
+conf_path(const char *file, const char *setting, FILE *out)
 {
+	const struct conf_block_kind *top = &conf_kinds[CONF_KIND_TOP];
+	int row = conf_kind_row_find(top, setting);
 	FILE *nowhere = fopen("/dev/null", "we");
 	struct conf_loader l;
 	bool is_known;
 	char *path;
 
+	assert(row >= 0 && conf_kind_row(top, (size_t)row)->type == CONF_TYPE_PATH);
 	if (nowhere == NULL || access(file, R_OK) != 0) {
 		fprintf(out, "%s: cannot be opened: %s\n", file, strerror(errno));
 		if (nowhere != NULL)
@@ -173,13 +176,12 @@ conf_control_socket(const char *file, FILE *out)
 	}
 	conf_loader_init(&l, file, nowhere);
 	conf_parse_file(&l.raw, &l.scratch, file, &l.report);
-	is_known =
-		l.report.error_count == 0 || conf_place_of(&l, CONF_KIND_TOP, 0, "control-socket").line > 0;
+	is_known = l.report.error_count == 0 || conf_place_of(&l, CONF_KIND_TOP, 0, setting).line > 0;
 	conf_fill(&l);
 	if (!is_known) /* the default might be another daemon's */
-		fprintf(out, "%s: has errors, mtad -t says them, and no control-socket that can be read\n",
-			file);
-	path = is_known ? strdup(l.conf->control_socket) : NULL;
+		fprintf(out, "%s: has errors, mtad -t says them, and no %s that can be read\n", file,
+			setting);
+	path = is_known ? strdup(*(const char **)conf_kind_field(top, (size_t)row, l.conf)) : NULL;
 	conf_loader_fini(&l);
 	fclose(nowhere);
 	return path;

@@ -206,9 +206,9 @@ struct conf {
 /* Errors and warnings go to `out` line by line ("mtad.conf:7: unknown setting \"retries\" in domain; did you
  * mean \"retry\"?"). NULL when there was an error; then nothing was changed anywhere. */
 const struct conf *conf_load(const char *file, FILE *out);
-/* The control-socket that `file` names, to be freed, whatever else is wrong in the file: a daemon that runs
- * is to be asked just then, by people who cannot read its keys. NULL: it cannot be known; said to `out`. */
-char *conf_control_socket(const char *file, FILE *out);
+/* A PATH of the top level ("control-socket"), to be freed, whatever else is wrong in the file: a daemon that
+ * runs is to be asked just then, and its keys need not be readable. NULL: not known; said to `out`. */
+char *conf_path(const char *file, const char *setting, FILE *out);
 const struct conf *conf_ref(const struct conf *c);
 void conf_unref(const struct conf *c);
 /* What differs, one line each ("domain \"*\": retry 5m 15m -> 10m (now)", "spool-dir: ... (needs a

@@ -16,7 +16,7 @@
 #include <sys/ioctl.h>
 #include <unistd.h>
 
-enum { WIDTH_DEFAULT = 120, HELP_COLUMN = 34 };
+enum { WIDTH_DEFAULT = 120, HELP_COLUMN = 34, FILES_MAX = 100000 };
 
 /* --- options --- */
 
@@ -40,6 +40,7 @@ enum {
 	OPT_WARMUP = 1 << 16,
 	OPT_YES = 1 << 17,
 	OPT_SIMULATE = 1 << 18,
+	OPT_REPORT = 1 << 19,
 	LOOK = OPT_LIMIT | OPT_WATCH,
 	CHANGE = OPT_FILTER | OPT_ALL | OPT_ASK,
 };
@@ -52,19 +53,22 @@ static const struct {
 	{"help", 'h', no_argument, OPT_GLOBAL}, {"version", 'V', no_argument, OPT_GLOBAL},
 	{"by", 'b', required_argument, OPT_BY}, {"limit", 'l', required_argument, OPT_LIMIT},
 	{"body", 'B', no_argument, OPT_BODY}, {"watch", 'w', no_argument, OPT_WATCH},
-	{"domain", 'D', required_argument, OPT_FILTER | OPT_RULES},
+	{"domain", 'D', required_argument, OPT_FILTER | OPT_RULES | OPT_REPORT},
 	{"site", 'T', required_argument, OPT_FILTER | OPT_SITE},
 	{"sender", 'F', required_argument, OPT_FILTER},
-	{"user", 'U', required_argument, OPT_FILTER | OPT_USER}, {"job", 'J', required_argument, OPT_FILTER},
-	{"held", 'H', no_argument, OPT_FILTER}, {"waiting", 'W', no_argument, OPT_FILTER},
-	{"all", 'A', no_argument, OPT_ALL}, {"yes", 'y', no_argument, OPT_ASK | OPT_YES},
-	{"dry-run", 'd', no_argument, OPT_ASK}, {"reason", 'R', required_argument, OPT_REASON},
-	{"for", 'O', required_argument, OPT_FOR}, {"no-wait", 'N', no_argument, OPT_NO_WAIT},
+	{"user", 'U', required_argument, OPT_FILTER | OPT_USER},
+	{"job", 'J', required_argument, OPT_FILTER | OPT_REPORT}, {"held", 'H', no_argument, OPT_FILTER},
+	{"waiting", 'W', no_argument, OPT_FILTER}, {"all", 'A', no_argument, OPT_ALL},
+	{"yes", 'y', no_argument, OPT_ASK | OPT_YES}, {"dry-run", 'd', no_argument, OPT_ASK},
+	{"reason", 'R', required_argument, OPT_REASON}, {"for", 'O', required_argument, OPT_FOR},
+	{"no-wait", 'N', no_argument, OPT_NO_WAIT},
 	{"provider", 'P', required_argument, OPT_RULES | OPT_WARMUP},
 	{"mx", 'M', required_argument, OPT_RULES}, {"phase", 'p', required_argument, OPT_RULES},
 	{"file", 'f', required_argument, OPT_RULES}, {"level", 'E', required_argument, OPT_LEVEL},
 	{"source", 's', required_argument, OPT_SOURCE}, {"history", 'Y', no_argument, OPT_WARMUP},
-	{"svg", 'g', required_argument, OPT_WARMUP}, {"plain", 'L', no_argument, OPT_WARMUP},
+	{"svg", 'g', required_argument, OPT_WARMUP | OPT_REPORT},
+	{"plain", 'L', no_argument, OPT_WARMUP | OPT_REPORT}, {"from", 'r', required_argument, OPT_REPORT},
+	{"to", 'o', required_argument, OPT_REPORT}, {"csv", 'C', no_argument, OPT_REPORT},
 	{"top", 't', required_argument, OPT_SIMULATE}, {"days", 'a', required_argument, OPT_SIMULATE}};
 enum { OPTIONS = sizeof(options) / sizeof(options[0]) };
 
@@ -132,6 +136,11 @@ static const struct command {
 		mtactl_simulate},
 	{"user", "", " [show|lift|sandbox NAME]", "quotas; in and out of the sandbox", OPT_REASON, 2, false,
 		false, mtactl_user},
+	{"report", "past", " [--by KEY] [FILE ...]", "what became of mail, added up",
+		OPT_REPORT | OPT_BY | OPT_LIMIT | OPT_SITE | OPT_USER | OPT_SOURCE, FILES_MAX, false, true,
+		mtactl_report},
+	{"history", "", " ADDRESS|ID [FILE ...]", "what became of one recipient", OPT_LIMIT, FILES_MAX, false,
+		true, mtactl_history},
 	{"reload", "daemon", "", "read the configuration again", 0, 0, false, false, mtactl_look},
 	{"stop", "", " [--no-wait]", "end, and wait for the end", OPT_NO_WAIT, 0, false, false, mtactl_stop},
 	{"rotate", "", "", "begin new accounting files", 0, 0, false, false, mtactl_look},
@@ -170,6 +179,10 @@ usage(FILE *out)
 	      "ACT     hold, release, skip, restart, finish: [--reason TEXT] [--yes]; without one, what to "
 	      "show:\n"
 	      "        [--source S] [--provider P] [--history] [--svg FILE] [--plain]\n"
+	      "KEY     job, stream, provider, site, source, user, class, domain, day, hour;\n"
+	      "        report: [--from TIME] [--to TIME] [--job J] [--user U] [--domain D] [--site S]\n"
+	      "        [--source S] [--limit N] [--csv] [--svg FILE] [--plain];\n"
+	      "        TIME: 2026-11-01, \"2026-11-01 14:30\" (UTC), 12h ago; FILE: accounting files\n"
 	      "CONFIG  a configuration file: [--top N] [--days N]\n"
 	      "PLAN    [--curve NAME | --volumes A,B,C] [--volume N] [--providers P=40%,...] [--start DATE]\n"
 	      "        [--svg FILE] [--plain]\n"
@@ -263,19 +276,6 @@ take_limit(struct mtactl_options *o, const char *name, const char *word)
 	return true;
 }
 
-static bool
-take_by(struct mtactl_options *o, const char *word)
-{
-	char words[80];
-
-	o->by = word;
-	if (is_one_of(word, by_name))
-		return true;
-	fprintf(stderr, "mtactl: --by takes domain, site or state%s\n",
-		hint(words, sizeof(words), word, "", by_name));
-	return false;
-}
-
 static void
 take_filter(struct mtactl_options *o, const char *name, const char *value)
 {
@@ -298,7 +298,8 @@ take_option(struct mtactl *m, struct mtactl_options *o, size_t i)
 	case 'd':
 		return o->dry_run = true;
 	case 'b':
-		return take_by(o, optarg);
+		o->by = optarg;
+		return true;
 	case 'l':
 	case 't':
 		return take_limit(o, options[i].name, optarg);
@@ -319,6 +320,14 @@ take_option(struct mtactl *m, struct mtactl_options *o, size_t i)
 	case 'R':
 		o->reason = optarg;
 		return true;
+	case 'r':
+		o->from = optarg;
+		return true;
+	case 'o':
+		o->to = optarg;
+		return true;
+	case 'C':
+		return o->csv = true;
 	case 'O':
 		o->duration = optarg;
 		return true;
@@ -355,6 +364,25 @@ looks_like_id(const char *word)
 	return word[strspn(word, "0123456789abcdefABCDEF/")] == '\0';
 }
 
+/* What is added up by depends on the command. */
+static bool
+check_by(const struct command *c, struct mtactl_options *o)
+{
+	bool is_report = c->run == mtactl_report;
+	char words[80];
+
+	if (o->by == NULL)
+		o->by = is_report ? "all" : "domain";
+	else if (!is_one_of(o->by, is_report ? mtactl_report_by : by_name)) {
+		fprintf(stderr, "mtactl: --by takes %s%s\n",
+			is_report ? "job, stream, provider, site, source, user, class, domain, day or hour"
+				  : "domain, site or state",
+			hint(words, sizeof(words), o->by, "", is_report ? mtactl_report_by : by_name));
+		return false;
+	}
+	return true;
+}
+
 /* The words behind the command. */
 static bool
 check_words(const struct command *c, struct mtactl_options *o)
@@ -383,6 +411,11 @@ check_words(const struct command *c, struct mtactl_options *o)
 	}
 	if (strcmp(c->name, "show") == 0 && (o->word_count == 0 || json_object_get(o->filter, "n") != NULL)) {
 		fputs("mtactl: show which message? Give its id\n", stderr);
+		return false;
+	}
+	if (c->run == mtactl_history && o->word_count == 0) {
+		fputs("mtactl: history of what? Give an address, a message's ID or ID/N, or a Message-ID\n",
+			stderr);
 		return false;
 	}
 	if (c->run == mtactl_pause_or_resume && o->word_count > 0 && !is_one_of(o->words[0], kind_name)) {
@@ -415,7 +448,7 @@ find_socket(struct mtactl *m)
 {
 	if (m->socket != NULL)
 		return true;
-	m->socket = m->found_socket = conf_control_socket(m->conf_file, stderr);
+	m->socket = m->found_socket = conf_path(m->conf_file, "control-socket", stderr);
 	if (m->socket == NULL)
 		fputs("mtactl: name another configuration with -c FILE, or the socket with --socket PATH\n",
 			stderr);
@@ -446,7 +479,7 @@ run(struct mtactl *m, struct mtactl_options *o, unsigned given[OPTIONS], int arg
 			fprintf(stderr, "mtactl: %s takes no --%s\n", c->name, options[i].name);
 			return 2;
 		}
-	if (!check_words(c, o) || (!c->is_local && !find_socket(m)))
+	if (!check_by(c, o) || !check_words(c, o) || (!c->is_local && !find_socket(m)))
 		return 2;
 	return c->run(m, o);
 }
@@ -544,7 +577,7 @@ int
 main(int argc, char **argv)
 {
 	struct mtactl m = {.conf_file = "/etc/mtad/mtad.conf"};
-	struct mtactl_options o = {.by = "domain", .limit = -1, .filter = json_object()};
+	struct mtactl_options o = {.limit = -1, .filter = json_object()};
 	int code;
 
 	look_at_terminal(&m);

@@ -25,9 +25,9 @@ struct mtactl {
 /* What the command line says behind the command. */
 struct mtactl_options {
 	const char *command;
-	const char *by, *reason, *duration, *svg, *days;
+	const char *by, *reason, *duration, *svg, *days, *from, *to;
 	int64_t limit; /* -1: not given */
-	bool body, watch, yes, dry_run, no_wait, plain;
+	bool body, watch, yes, dry_run, no_wait, plain, csv;
 	json_t *filter; /* fields of the request */
 	int count;      /* of filters given */
 	char **words;   /* what is no option, behind the command */
@@ -151,6 +151,19 @@ struct chart_picture;
 /* file: "-" is standard output; an exit code. */
 int mtactl_chart_save(const char *file, const struct chart_picture *p);
 void mtactl_chart_print(const struct mtactl *m, const struct chart_picture *p, int height, bool is_plain);
+
+/* --- accounting files --- */
+
+struct records_list;
+/* Those named, else those of the configuration; then *out_path, when it is wanted, is the one that grows
+ * (free it). False: there are none, and that was said. (mtactl_files.c) */
+bool mtactl_accounting_files(
+	const struct mtactl *m, char **words, int count, struct records_list *out, char **out_path);
+/* What they say of a time, added up (mtactl_report.c). */
+int mtactl_report(struct mtactl *m, const struct mtactl_options *o);
+const char *mtactl_report_by(size_t i); /* "job" ...; NULL behind the last */
+/* What they say of an address or message (mtactl_history.c). */
+int mtactl_history(struct mtactl *m, const struct mtactl_options *o);
 
 /* --- local work (mtactl_local.c): exit codes --- */
 

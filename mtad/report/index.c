@@ -377,6 +377,20 @@ read_heads(struct records *r, const struct view *v)
 	index_found_free(&heads);
 }
 
+/* A record that has two of the keys is found once. */
+static void
+sort_offsets(struct index_found *f)
+{
+	size_t kept = 0;
+
+	if (f->count > 0)
+		qsort(f->offsets, f->count, sizeof(*f->offsets), by_offset);
+	for (size_t i = 0; i < f->count; i++)
+		if (kept == 0 || f->offsets[i] != f->offsets[kept - 1])
+			f->offsets[kept++] = f->offsets[i];
+	f->count = kept;
+}
+
 /* Whether an index is worth its making: what it does not cover takes longer to read. */
 static bool
 is_worth(const struct records *r, const struct view *v)
@@ -408,8 +422,7 @@ index_find(
 	}
 	if (v.bytes != NULL && search_all(&v, keys, key_count, out)) {
 		out->covered = v.head.covered;
-		if (out->count > 0)
-			qsort(out->offsets, out->count, sizeof(*out->offsets), by_offset);
+		sort_offsets(out);
 	} else
 		index_found_free(out);
 	view_close(&v);

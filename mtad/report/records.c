@@ -273,33 +273,69 @@ has_plain(const char *folder, const char *name)
 	return access(path, F_OK) == 0;
 }
 
+/* A file, and when it was written to last: packing leaves that as it was. */
+struct candidate {
+	char *path;
+	int64_t mtime_ns;
+};
+struct candidates {
+	struct candidate *files;
+	size_t count;
+};
+
 static int
-by_name(const void *a, const void *b)
+by_time(const void *a, const void *b)
 {
-	return strcmp(*(char *const *)a, *(char *const *)b);
+	const struct candidate *x = a, *y = b;
+
+	if (x->mtime_ns != y->mtime_ns)
+		return x->mtime_ns < y->mtime_ns ? -1 : 1;
+	return strcmp(x->path, y->path);
 }
 
 static bool
-add_path(struct records_list *l, const char *folder, const char *name)
+add_path(struct candidates *l, const char *folder, const char *name)
 {
-	char **grown, *path;
+	struct candidate *grown;
+	struct stat st;
+	char *path;
 
 	if (l->count == FILES_MAX)
 		return false;
 	if ((l->count & (l->count - 1)) == 0) { /* 0, 1, 2, 4 ... */
-		grown = realloc(l->paths, (l->count > 0 ? 2 * l->count : 1) * sizeof(*grown));
+		grown = realloc(l->files, (l->count > 0 ? 2 * l->count : 1) * sizeof(*grown));
 		if (grown == NULL)
 			return false;
-		l->paths = grown;
+		l->files = grown;
 	}
 	if (asprintf(&path, "%s%s", folder, name) < 0)
 		return false;
-	l->paths[l->count++] = path;
+	if (stat(path, &st) != 0)
+		memset(&st, 0, sizeof(st));
+	l->files[l->count++] = (struct candidate){
+		path, (int64_t)st.st_mtim.tv_sec * INT64_C(1000000000) + st.st_mtim.tv_nsec};
 	return true;
 }
 
+/* The list out of the candidates, of which nothing is left. */
 static bool
-add_rotated(struct records_list *l, const char *folder, const char *base)
+take_paths(struct candidates *c, bool ok, struct records_list *out)
+{
+	struct records_list l = {ok ? calloc(c->count, sizeof(*l.paths)) : NULL, c->count};
+
+	for (size_t i = 0; i < c->count; i++)
+		if (l.paths != NULL)
+			l.paths[i] = c->files[i].path;
+		else
+			free(c->files[i].path);
+	free(c->files);
+	if (l.paths != NULL)
+		*out = l;
+	return l.paths != NULL;
+}
+
+static bool
+add_rotated(struct candidates *l, const char *folder, const char *base)
 {
 	size_t base_len = strnlen(base, PATH_BYTES);
 	struct dirent *entry;
@@ -320,24 +356,20 @@ bool
 records_list(const char *path, struct records_list *out, char *why, size_t why_max)
 {
 	const char *slash = strrchr(path, '/');
-	struct records_list l = {NULL, 0};
+	struct candidates c = {NULL, 0};
 	char folder[PATH_BYTES];
 	bool ok;
 
 	snprintf(folder, sizeof(folder), "%.*s", slash != NULL ? (int)(slash + 1 - path) : 0, path);
 	errno = ENOMEM;
-	ok = add_rotated(&l, folder, slash != NULL ? slash + 1 : path);
-	if (ok && l.count > 0)
-		qsort(l.paths, l.count, sizeof(*l.paths), by_name);
-	if (ok && (access(path, F_OK) == 0 || l.count == 0))
-		ok = add_path(&l, "", path);
-	if (!ok) {
+	ok = add_rotated(&c, folder, slash != NULL ? slash + 1 : path);
+	if (ok && c.count > 0)
+		qsort(c.files, c.count, sizeof(*c.files), by_time);
+	if (ok && (access(path, F_OK) == 0 || c.count == 0))
+		ok = add_path(&c, "", path);
+	if (!ok)
 		snprintf(why, why_max, "%s: %s", path, strerror(errno));
-		records_list_free(&l);
-		return false;
-	}
-	*out = l;
-	return true;
+	return take_paths(&c, ok, out) && ok;
 }
 
 void

@@ -45,8 +45,8 @@ const struct stat *records_stat(const struct records *r);
 bool records_is_compressed(const struct records *r);
 void records_stats(const struct records *r, struct records_stats *out);
 
-/* The file at `path` and those that were rotated away from it, by us or by logrotate, by name, the growing
- * one last: path.20261130-120000, path-20261130, path.1, each with or without ".gz". */
+/* The file at `path` and those that were rotated away from it, by us or by logrotate, the oldest first:
+ * path.20261130-120000, path-20261130, path.1, each with or without ".gz". */
 struct records_list {
 	char **paths;
 	size_t count;

@@ -458,6 +458,8 @@ COMPLETED = {"mtactl st": {"status", "stop", "streams"}, "mtactl queue --b": {"-
              "mtactl unset all m": set(), "mtactl unset lane a b m": {"messages-per-connection"}, "mtactl set all --f": {"--for"},
              "mtactl set all --for e": {"ever"},
              "mtactl warmup re": {"release", "restart"}, "mtactl warmup hold a --r": {"--reason"},
+             "mtactl report --by do": {"domain"}, "mtactl report --by st": {"stream"}, "mtactl report --cs": {"--csv"},
+             "mtactl history x --l": {"--limit"},
              "mtactl warmup --hi": {"--history"}, "mtactl warmup hold @new.test --r": {"--reason"}, "mtactl warmup plan --curve b": {"brisk"}}
 
 

@@ -643,18 +643,25 @@ test_control_socket(void **state)
 	snprintf(path, sizeof(path), "%s/socket.conf", f->path);
 	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
 		put_text(f, "socket.conf", rows[i].text, 0600);
-		socket = conf_control_socket(path, out);
+		socket = conf_path(path, "control-socket", out);
 		assert_non_null(socket);
 		assert_string_equal(socket, rows[i].want);
 		free(socket);
 	}
 	fflush(out);
 	assert_string_equal(said, "");
-	assert_null(conf_control_socket("/nowhere/mtad.conf", out));
+	/* Not said in a file with errors: it might be in the line that is wrong. */
+	assert_null(conf_path(path, "accounting-json", out));
+	put_text(f, "socket.conf", "accounting-json = /x/y.jsonl\n", 0600);
+	socket = conf_path(path, "accounting-json", out);
+	assert_string_equal(socket, "/x/y.jsonl");
+	free(socket);
+	assert_null(conf_path("/nowhere/mtad.conf", "control-socket", out));
 	put_text(f, "socket.conf", "control-socket = /x/y\ndomain * {\n", 0600);
-	assert_null(conf_control_socket(path, out));
+	assert_null(conf_path(path, "control-socket", out));
 	fclose(out);
-	assert_memory_equal(said, "/nowhere/mtad.conf: cannot be opened: No such file or directory\n", 64);
+	assert_non_null(strstr(said, "and no accounting-json that can be read\n"));
+	assert_non_null(strstr(said, "/nowhere/mtad.conf: cannot be opened: No such file or directory\n"));
 	assert_non_null(strstr(said, "socket.conf: has errors, mtad -t says them, and no control-socket"));
 	free(said);
 }

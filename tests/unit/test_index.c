@@ -94,6 +94,25 @@ look(struct folder *f, const char *name, uint64_t key, const char *address, int6
 	return count;
 }
 
+/* Lines with one of the keys. */
+static int
+look_all(struct folder *f, const char *name, const uint64_t *keys, size_t key_count)
+{
+	struct records *r = records_create();
+	struct index_found found;
+	struct record rec;
+	char why[200];
+	int count = 0;
+
+	assert_true(records_open(r, path_of(f, name), why, sizeof(why)));
+	index_find(r, f->path, keys, key_count, &found);
+	for (size_t i = 0; i < found.count; i++)
+		count += records_at(r, found.offsets[i], &rec);
+	index_found_free(&found);
+	records_destroy(&r);
+	return count;
+}
+
 static int
 look_for(struct folder *f, const char *name, const char *address, int64_t *out_sum, uint64_t *out_covered)
 {
@@ -118,6 +137,8 @@ size_of(struct folder *f, const char *name)
 static void
 test_finds(void **state)
 {
+	const uint64_t twice[] = {
+		index_key(INDEX_MESSAGE, "2ee", 3), index_key(INDEX_RCPT, "person.750@x.test", 17)};
 	struct folder *f = *state;
 	int64_t sum;
 	uint64_t covered;
@@ -133,6 +154,7 @@ test_finds(void **state)
 	assert_int_equal(look(f, "a", index_key(INDEX_MESSAGE_ID, "<M2@x.test>", 11), NULL, &sum, NULL), 4);
 	assert_int_equal(look(f, "a", index_key(INDEX_MESSAGE, "2EE", 3), NULL, &sum, NULL), 1);
 	assert_int_equal(sum, 0x2ee);
+	assert_int_equal(look_all(f, "a", twice, 2), 12);
 	/* Kinds do not mix. */
 	assert_int_equal(look(f, "a", index_key(INDEX_RCPT, "2ee", 3), NULL, &sum, NULL), 0);
 }

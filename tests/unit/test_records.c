@@ -13,6 +13,9 @@
 
 #include "records_fixture.h"
 
+#include <fcntl.h>
+#include <sys/stat.h>
+
 #define COUNT(a) (sizeof(a) / sizeof((a)[0]))
 #define A        "d,2026-11-01 12:00:00,a@x.test\n"
 #define B        "b,2026-11-01 12:00:01,b@x.test\n"
@@ -167,15 +170,19 @@ test_list(void **state)
 		"acct.csv.20261101-120000-1", "acct.csv.20261031-120000.gz", "acct.csv.20261101-120000.gz",
 		"acct.csv-20261101", "acct.csv.1", "acct.csv.2.gz", "acct.csv.20261101-120000.idx",
 		"acct.csv.moved", "acct.csv.bz2", "acct.csv.1.old.gz", "acct.jsonl", "acct.csv2"};
-	static const char *const wanted[] = {"acct.csv-20261101", "acct.csv.1", "acct.csv.2.gz",
+	/* In the order of their names, but for the one that was written to first. */
+	static const char *const wanted[] = {"acct.csv.2.gz", "acct.csv-20261101", "acct.csv.1",
 		"acct.csv.20261031-120000.gz", "acct.csv.20261101-120000", "acct.csv.20261101-120000-1",
 		"acct.csv"};
+	static const struct timespec same[] = {{1000, 0}, {1000, 0}}, before[] = {{999, 0}, {999, 0}};
 	struct folder *f = *state;
 	struct records_list l;
 	char why[200];
 
 	for (size_t i = 0; i < COUNT(names); i++)
-		put(f, names[i], "", 0);
+		assert_int_equal(utimensat(AT_FDCWD, put(f, names[i], "", 0),
+					 strcmp(names[i], wanted[0]) == 0 ? before : same, 0),
+			0);
 	assert_true(records_list(path_of(f, "acct.csv"), &l, why, sizeof(why)));
 	assert_int_equal(l.count, COUNT(wanted));
 	for (size_t i = 0; i < COUNT(wanted); i++)
