@@ -216,10 +216,16 @@ key_of(struct reading *r, const struct record *rec, char buf[KEY_BYTES])
 	}
 }
 
+/* Only what failed has a class; what is received has no way to go yet. */
 static bool
-has_class(const struct record *rec)
+has_key(const struct reading *r, const struct record *rec)
 {
-	return rec->type == RECORD_BOUNCED || rec->type == RECORD_TRANSIENT || rec->type == RECORD_REMOTE;
+	if (r->report.by == BY_CLASS)
+		return rec->type == RECORD_BOUNCED || rec->type == RECORD_TRANSIENT ||
+		       rec->type == RECORD_REMOTE;
+	if (r->report.by == BY_SOURCE || r->report.by == BY_SITE || r->report.by == BY_PROVIDER)
+		return rec->type != RECORD_RECEIVED;
+	return r->report.by != BY_ALL;
 }
 
 static bool
@@ -231,7 +237,7 @@ add_record(struct reading *r, const struct record *rec)
 	if (!is_wanted(r, rec))
 		return true;
 	r->report.used++;
-	if (r->report.by != BY_ALL && (r->report.by != BY_CLASS || has_class(rec))) {
+	if (has_key(r, rec)) {
 		key = key_of(r, rec, buf);
 		r->unnamed += key.len == 0;
 		if (key.len == 0)
@@ -298,16 +304,16 @@ static void
 take_notes(struct reading *r)
 {
 	struct records_stats stats;
-	char a[32], b[32];
+	char number[32];
 
 	records_stats(r->records, &stats);
 	if (stats.foreign > 0)
-		note(r, "%s lines are no records", mtactl_count(a, sizeof(a), (int64_t)stats.foreign));
-	if (r->unnamed > 0 && r->unnamed == r->report.used && r->report.by == BY_SITE)
-		note(r, "these records have no site: lines of JSON (accounting-json) do; or --by domain");
-	else if (r->unnamed > 0)
-		note(r, "%s of %s records have no %s", mtactl_count(a, sizeof(a), (int64_t)r->unnamed),
-			mtactl_count(b, sizeof(b), (int64_t)r->report.used), r->report.by_name);
+		note(r, "%s lines are no records",
+			mtactl_count(number, sizeof(number), (int64_t)stats.foreign));
+	if (r->unnamed > 0 && r->unnamed == r->report.used)
+		note(r, "these records have no %s%s", r->report.by_name,
+			r->report.by == BY_SITE ? ": lines of JSON (accounting-json) do; or --by domain"
+						: "");
 	if (r->report.summary->rest.counts[RECORD_RECEIVED] +
 			r->report.summary->rest.counts[RECORD_DELIVERED] +
 			r->report.summary->rest.counts[RECORD_BOUNCED] +

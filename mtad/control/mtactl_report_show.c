@@ -15,7 +15,7 @@ enum {
 	CHART_HEIGHT = 8,
 	HOURS_AS_HOURS = 7 * 24, /* a chart of more is one of days */
 	CLASSES_SHOWN = 12,
-	COLUMNS_MAX = 12,
+	COLUMNS_MAX = 16,
 };
 #define HOUR_US  INT64_C(3600000000)
 #define MEDIAN   0.5
@@ -238,6 +238,7 @@ choose_columns(
 		struct mtactl_column column;
 		const char *needs; /* NULL: always there */
 	} columns[] = {
+		{{"RECEIVED", "received", mtactl_write_number, true, 0, true}, "received"},
 		{{"SENT", "sent", mtactl_write_number, true, 0, false}, NULL},
 		{{"DELIVERED", "delivered", mtactl_write_number, true, 0, false}, NULL},
 		{{"", "delivered_rate", write_rate, true, 0, true}, NULL},

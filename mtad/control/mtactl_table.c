@@ -8,7 +8,7 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { CELL_MAX = 600, COLUMNS_MAX = 12, GAP = 2, CUT_MARK = '~' };
+enum { CELL_MAX = 600, COLUMNS_MAX = 16, GAP = 2, CUT_MARK = '~' };
 
 /* C0, DEL, and C1 (UTF-8: c2 and one of 80..9f), which some terminals obey too. */
 size_t
