@@ -502,7 +502,10 @@ show(struct history *h)
 		(void)mtactl_print_json(answer, h->o, 0);
 		json_decref(answer);
 	} else {
-		json_array_foreach(h->rows, i, row) print_row(h, row);
+		json_array_foreach(h->rows, i, row)
+		{
+			print_row(h, row);
+		}
 		if (!is_found)
 			print_nothing(h);
 		print_queued(h);

@@ -14,7 +14,7 @@ enum {
 	LINES_DEFAULT = 40,
 	CHART_HEIGHT = 8,
 	HOURS_AS_HOURS = 7 * 24, /* a chart of more is one of days */
-	CLASSES_SHOWN = 12,
+	CLASSES_SHOWN = 24,      /* all of ours */
 	COLUMNS_MAX = 16,
 };
 #define HOUR_US  INT64_C(3600000000)
@@ -288,7 +288,7 @@ print_head(const struct mtactl_report *r)
 	if (s->total.times.count > 0) {
 		span_text(texts[0], sizeof(texts[0]), summary_times_at(&s->total.times, MEDIAN));
 		span_text(texts[1], sizeof(texts[1]), summary_times_at(&s->total.times, NEAR_END));
-		printf("half of what was delivered was so within %s, 95%% within %s\n", texts[0], texts[1]);
+		printf("time to deliver: half within %s, 95%% within %s\n", texts[0], texts[1]);
 	}
 	putchar('\n');
 }
@@ -335,7 +335,7 @@ print_groups(const struct mtactl *m, const struct mtactl_options *o, const struc
 }
 
 static void
-print_classes(const struct mtactl *m, const struct mtactl_options *o, const json_t *summary)
+print_classes(const struct mtactl *m, const json_t *summary, size_t limit)
 {
 	static const struct mtactl_column columns[] = {
 		{"CLASS", "class", mtactl_write_text, false, 10, false},
@@ -344,8 +344,7 @@ print_classes(const struct mtactl *m, const struct mtactl_options *o, const json
 		{"REMOTE", "remote_bounces", mtactl_write_number, true, 0, true},
 		{"DEFERRED", "deferred", mtactl_write_number, true, 0, true},
 	};
-	json_t *rows = json_object_get(summary, "classes"),
-	       *shown = first_rows(rows, limit_of(o, CLASSES_SHOWN));
+	json_t *rows = json_object_get(summary, "classes"), *shown = first_rows(rows, limit);
 
 	if (json_array_size(shown) > 0) {
 		putchar('\n');
@@ -459,7 +458,10 @@ print_csv(const struct mtactl_report *r, const json_t *answer)
 	size_t i;
 
 	print_csv_row(r, NULL);
-	json_array_foreach(mtactl_rows(answer), i, row) print_csv_row(r, row);
+	json_array_foreach(mtactl_rows(answer), i, row)
+	{
+		print_csv_row(r, row);
+	}
 	if (r->by != BY_ALL)
 		return;
 	all = row_of(r, &r->summary->total, "all");
@@ -503,7 +505,8 @@ mtactl_report_show(const struct mtactl *m, const struct mtactl_options *o, const
 		print_head(r);
 		if (r->used > 0) {
 			print_groups(m, o, r, answer);
-			print_classes(m, o, json_object_get(answer, "summary"));
+			print_classes(m, json_object_get(answer, "summary"),
+				r->by == BY_CLASS ? limit_of(o, LINES_DEFAULT) : CLASSES_SHOWN);
 		}
 		if (is_drawn) {
 			putchar('\n');
