@@ -114,7 +114,7 @@ def test_by_time_and_filter(campaign):
     assert mtactl(w, "--json", "report", "--job", "job1", "--domain", "A.test")["summary"]["bounced"] == 4
     assert mtactl(w, "--json", "report", "--from", "1h")["summary"]["sent"] == 32
     assert mtactl(w, "--json", "report", "--to", "1h")["summary"]["sent"] == 0
-    moment = sorted(r["timeLogged"] for r in all_rows_packed(w))[40]
+    moment = max(r["timeLogged"] for r in all_rows_packed(w))  # greylisting lasts a second, so others were before
     parts = [mtactl(w, "--json", "report", option, moment[:19])["summary"]["records"] for option in ("--from", "--to")]
     assert min(parts) > 0 and sum(parts) == mtactl(w, "--json", "report")["summary"]["records"]
     assert "No records of that in 3 files" in mtactl(w, "report", "--job", "job9")
@@ -128,7 +128,8 @@ def all_rows_packed(w):
 
 def test_csv_is_read_by_programs(campaign):
     rows = list(csv.DictReader(io.StringIO(mtactl(campaign, "report", "--by", "job", "--csv"))))
-    assert [r["job"] for r in rows] == ["job1", "job0", "job2"] and rows[0]["bounce_rate"] == "0.500000"
+    assert rows[0]["job"] == "job1" and {r["job"] for r in rows[1:]} == {"job0", "job2"}
+    assert rows[0]["bounce_rate"] == "0.500000" and rows[0]["sent"] == "16"
     classes = list(rows[0])[list(rows[0]).index("p95_us") + 1:]
     assert sum(int(rows[0][c]) for c in classes) == 8
 
