@@ -36,7 +36,7 @@ enum bounce_class
 bounce_class_find(const char *name, size_t len)
 {
 	for (int c = BOUNCE_CLASS_NONE + 1; c < BOUNCE_CLASS_COUNT; c++)
-		if (strncmp(classes[c].name, name, len) == 0 && classes[c].name[len] == '\0')
+		if (strnlen(classes[c].name, len + 1) == len && memcmp(classes[c].name, name, len) == 0)
 			return (enum bounce_class)c;
 	return BOUNCE_CLASS_NONE;
 }

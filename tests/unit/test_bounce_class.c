@@ -31,6 +31,7 @@ unknown_names(void **state)
 	(void)state;
 	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
 		assert_int_equal(bounce_class_find(names[i], strnlen(names[i], 64)), BOUNCE_CLASS_NONE);
+	assert_int_equal(bounce_class_find("other\0other", 11), BOUNCE_CLASS_NONE);
 }
 
 static void
