@@ -139,15 +139,6 @@ struct conf_profile {
 #include "conf.def"
 #undef CONF_PROFILE
 };
-/* In the order of the files, which is that in which they are looked at. */
-struct conf_rule {
-	const char *name, *at;
-	struct conf_rule_when when;
-	struct conf_rule_actions actions;
-#define CONF_RULE CONF_FIELD
-#include "conf.def"
-#undef CONF_RULE
-};
 /* One host of a route, in order; equal `preference` means equal. */
 struct conf_route_host {
 	const char *name; /* host name or address text */
@@ -191,6 +182,8 @@ struct conf {
 	size_t profile_count;
 	struct conf_rule *rules;
 	size_t rule_count;
+	struct conf_bounce *bounces;
+	size_t bounce_count;
 	struct conf_route *routes;
 	size_t route_count;
 	struct conf_guard *guards;

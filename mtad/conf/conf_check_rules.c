@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Rules and profiles: small texts such as "lane 2h" and "3 in 10m" into numbers, so that nobody behind has to
- * parse anything, and expressions that PCRE2 takes. A rule that could never do anything is an error: it is a
- * mistake, and the operator believes to be protected by it.
+ * Rules, bounces and profiles: small texts such as "lane 2h" and "3 in 10m" into numbers, so that nobody
+ * behind has to parse anything, and expressions that PCRE2 takes. A rule that could never do anything is an
+ * error: it is a mistake, and the operator believes to be protected by it.
  *
  * Invariant: numbers are within the ranges conf_rule.h gives.
  */
@@ -12,6 +12,7 @@
 #include "smtp_client.h"
 
 #include <assert.h>
+#include <stdio.h>
 #include <string.h>
 
 #define SECOND_US INT64_C(1000000)
@@ -130,33 +131,33 @@ parse_pause(const char *text, int64_t pause_us[CONF_SCOPE_COUNT])
 	return false;
 }
 
-/* --- names --- */
+/* --- when it holds --- */
 
-struct rule_check {
+struct names {
+	struct conf_index providers, profiles;
+};
+/* Of a rule or a bounce. */
+struct when_check {
 	struct conf_loader *l;
-	size_t n; /* of the rule */
-	struct conf_rule *rule;
-	const struct conf_index *providers, *profiles;
+	int kind;
+	size_t n; /* of the block */
+	const struct names *names;
+	const struct conf_list *providers, *code, *esc, *phase, *text;
+	struct conf_rule_when *when;
 };
 
 static struct conf_place
-place(const struct rule_check *c, const char *setting)
+place(const struct when_check *c, const char *setting)
 {
-	return conf_place_of(c->l, CONF_KIND_RULE, c->n, setting);
-}
-
-static bool
-is_given(const struct rule_check *c, const char *setting)
-{
-	return conf_raw_find(c->l->blocks[CONF_KIND_RULE][c->n], &conf_kinds[CONF_KIND_RULE], setting) !=
-	       NULL;
+	return conf_place_of(c->l, c->kind, c->n, setting);
 }
 
 /* The index of the block that a rule names; -1: said. */
 static int64_t
-find_named(const struct rule_check *c, const char *setting, int kind, const char *name)
+find_named(const struct when_check *c, const char *setting, int kind, const char *name)
 {
-	const struct conf_index *index = kind == CONF_KIND_PROVIDER ? c->providers : c->profiles;
+	const struct conf_index *index =
+		kind == CONF_KIND_PROVIDER ? &c->names->providers : &c->names->profiles;
 	int64_t found = conf_index_find(index, name, strnlen(name, WORD_MAX));
 
 	if (found < 0)
@@ -164,12 +165,10 @@ find_named(const struct rule_check *c, const char *setting, int kind, const char
 	return found;
 }
 
-/* --- when it holds --- */
-
 static void
-check_rule_providers(struct rule_check *c)
+check_providers(struct when_check *c)
 {
-	const struct conf_list *names = &c->rule->providers;
+	const struct conf_list *names = c->providers;
 	uint32_t *index = conf_arena_alloc(&c->l->owner->arena, names->count * sizeof(*index));
 
 	for (size_t i = 0; i < names->count; i++) {
@@ -182,22 +181,23 @@ check_rule_providers(struct rule_check *c)
 		for (; at > 0 && index[at - 1] >= found; at--) {
 			if (index[at - 1] == found)
 				conf_error(&c->l->report, place(c, "providers"),
-					"provider \"%.60s\" is in this rule twice", names->items[i]);
+					"provider \"%.60s\" is in this %s twice", names->items[i],
+					conf_kinds[c->kind].word);
 			index[at] = index[at - 1];
 		}
 		index[at] = (uint32_t)found;
 	}
-	c->rule->when.provider_index = index;
+	c->when->provider_index = index;
 }
 
 static void
-check_rule_codes(struct rule_check *c)
+check_codes(struct when_check *c)
 {
-	const struct conf_list *code = &c->rule->code, *esc = &c->rule->enhanced, *phase = &c->rule->phase;
+	const struct conf_list *code = c->code, *esc = c->esc, *phase = c->phase;
 	struct conf_arena *a = &c->l->owner->arena;
 	struct conf_code_range *codes = conf_arena_alloc(a, code->count * sizeof(*codes));
 	struct conf_esc_mask *escs = conf_arena_alloc(a, esc->count * sizeof(*escs));
-	struct conf_rule_when *when = &c->rule->when;
+	struct conf_rule_when *when = c->when;
 
 	for (size_t i = 0; i < code->count; i++)
 		if (!parse_code(code->items[i], &codes[i]))
@@ -223,9 +223,9 @@ check_rule_codes(struct rule_check *c)
 }
 
 static void
-check_rule_text(struct rule_check *c)
+check_text(struct when_check *c)
 {
-	const struct conf_list *text = &c->rule->text;
+	const struct conf_list *text = c->text;
 
 	for (size_t i = 0; i < text->count; i++) {
 		char why[200];
@@ -240,7 +240,28 @@ check_rule_text(struct rule_check *c)
 	}
 }
 
-/* --- what it does --- */
+static void
+check_when(struct when_check *c)
+{
+	check_providers(c);
+	check_codes(c);
+	check_text(c);
+}
+
+/* --- what a rule does --- */
+
+struct rule_check {
+	struct when_check when;
+	struct conf_loader *l;
+	struct conf_rule *rule;
+};
+
+static bool
+is_given(const struct rule_check *c, const char *setting)
+{
+	return conf_raw_find(c->l->blocks[CONF_KIND_RULE][c->when.n], &conf_kinds[CONF_KIND_RULE], setting) !=
+	       NULL;
+}
 
 static void
 check_rule_slowing(struct rule_check *c)
@@ -250,22 +271,22 @@ check_rule_slowing(struct rule_check *c)
 	const struct conf_rule *rule = c->rule;
 
 	if (rule->count[0] != '\0' && !parse_count(rule->count, a))
-		conf_error(r, place(c, "count"),
+		conf_error(r, place(&c->when, "count"),
 			"\"%.60s\" is no count; write \"3 in 10m\" (from 2 to %d in 1s to 7d), or leave the "
 			"line out",
 			rule->count, HITS_MAX);
 	if (rule->profile[0] != '\0')
-		a->profile = (int32_t)find_named(c, "profile", CONF_KIND_PROFILE, rule->profile);
+		a->profile = (int32_t)find_named(&c->when, "profile", CONF_KIND_PROFILE, rule->profile);
 	a->slow_ppm = (int32_t)rule->slow;
 	for (size_t i = 0; i < rule->pause.count; i++)
 		if (!parse_pause(rule->pause.items[i], a->pause_us))
-			conf_error(r, place(c, "pause"),
+			conf_error(r, place(&c->when, "pause"),
 				"\"%.60s\" is no pause; write \"lane 2h\" (lane, site, source, stream or "
 				"sender, "
 				"each once; from 1s to 7d)",
 				rule->pause.items[i]);
 	if (rule->profile[0] == '\0' && rule->slow == 0 && is_given(c, "duration"))
-		conf_error(r, place(c, "duration"),
+		conf_error(r, place(&c->when, "duration"),
 			"duration is that of profile and slow; a pause has its own: pause = \"lane 2h\"");
 }
 
@@ -278,10 +299,10 @@ check_rule_recipient(struct rule_check *c)
 
 	a->retry_by_hint = strcmp(retry, "hint") == 0;
 	if (retry[0] != '\0' && !a->retry_by_hint && !parse_time(retry, DAY_US, &a->retry_us))
-		conf_error(r, place(c, "retry"), "\"%.60s\": write a time from 1s to 1d such as 15m, or hint",
-			retry);
+		conf_error(r, place(&c->when, "retry"),
+			"\"%.60s\": write a time from 1s to 1d such as 15m, or hint", retry);
 	if (c->rule->treat == CONF_TREAT_PERMANENT && (retry[0] != '\0' || c->rule->next_source))
-		conf_error(r, place(c, "treat"),
+		conf_error(r, place(&c->when, "treat"),
 			"treat = permanent ends the recipient: there is no attempt for retry and "
 			"next-source");
 }
@@ -305,13 +326,11 @@ check_rule(struct rule_check *c)
 		.treat = (enum conf_treat)rule->treat,
 		.next_source = rule->next_source,
 		.has_alert = rule->alert};
-	check_rule_providers(c);
-	check_rule_codes(c);
-	check_rule_text(c);
+	check_when(&c->when);
 	check_rule_slowing(c);
 	check_rule_recipient(c);
 	if (!does_something(rule))
-		conf_error(&c->l->report, c->l->blocks[CONF_KIND_RULE][c->n]->at,
+		conf_error(&c->l->report, c->l->blocks[CONF_KIND_RULE][c->when.n]->at,
 			"rule \"%.60s\" does nothing: give it profile, slow, pause, next-source, treat, "
 			"retry, "
 			"note, alert or last",
@@ -346,17 +365,56 @@ conf_check_profiles(struct conf_loader *l)
 	}
 }
 
+/* --- what a bounce means --- */
+
+static void
+check_bounce(struct when_check *c, struct conf_bounce *b)
+{
+	struct conf_report *r = &c->l->report;
+	char words[600] = "";
+	size_t len = 0;
+
+	check_when(c);
+	if (c->text->count + c->code->count + c->esc->count + c->phase->count == 0)
+		conf_error(r, c->l->blocks[CONF_KIND_BOUNCE][c->n]->at,
+			"bounce \"%.60s\" holds for everything: give it text, code, enhanced or phase",
+			b->name);
+	b->means = bounce_class_find(b->class, strnlen(b->class, WORD_MAX));
+	if (b->means != BOUNCE_CLASS_NONE)
+		return;
+	for (int i = BOUNCE_CLASS_NONE + 1; i < BOUNCE_CLASS_COUNT && len < sizeof(words); i++)
+		len += (size_t)snprintf(words + len, sizeof(words) - len, "%s%s", len > 0 ? ", " : "",
+			bounce_class_name((enum bounce_class)i));
+	if (b->class[0] == '\0')
+		conf_error(r, c->l->blocks[CONF_KIND_BOUNCE][c->n]->at,
+			"bounce \"%.60s\" has no class: give it one of %s", b->name, words);
+	else
+		conf_error(r, place(c, "class"), "\"%.60s\" is no class; there are %s", b->class, words);
+}
+
 void
 conf_check_rules(struct conf_loader *l)
 {
-	struct conf_index names, providers, profiles;
+	struct conf_index index;
+	struct names names;
 
-	conf_check_names(l, CONF_KIND_RULE, &names);
-	index_names(l, CONF_KIND_PROVIDER, &providers);
-	index_names(l, CONF_KIND_PROFILE, &profiles);
+	index_names(l, CONF_KIND_PROVIDER, &names.providers);
+	index_names(l, CONF_KIND_PROFILE, &names.profiles);
+	conf_check_names(l, CONF_KIND_RULE, &index);
 	for (size_t n = 0; n < l->conf->rule_count; n++) {
-		struct rule_check c = {l, n, &l->conf->rules[n], &providers, &profiles};
+		struct conf_rule *r = &l->conf->rules[n];
+		struct rule_check c = {{l, CONF_KIND_RULE, n, &names, &r->providers, &r->code, &r->enhanced,
+					       &r->phase, &r->text, &r->when},
+			l, r};
 
 		check_rule(&c);
+	}
+	conf_check_names(l, CONF_KIND_BOUNCE, &index);
+	for (size_t n = 0; n < l->conf->bounce_count; n++) {
+		struct conf_bounce *b = &l->conf->bounces[n];
+		struct when_check c = {l, CONF_KIND_BOUNCE, n, &names, &b->providers, &b->code, &b->enhanced,
+			&b->phase, &b->text, &b->when};
+
+		check_bounce(&c, b);
 	}
 }

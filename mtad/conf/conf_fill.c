@@ -10,7 +10,7 @@
 
 #include <string.h>
 
-_Static_assert(CONF_KIND_COUNT < 16, "kinds are few");
+_Static_assert(CONF_KIND_COUNT < 32, "kinds are few");
 
 /* The settings one block has seen: a second "=" for the same is an error wherever it stands. */
 struct seen {

@@ -2,10 +2,13 @@
 #ifndef MTAD_CONF_CONF_RULE_H
 #define MTAD_CONF_CONF_RULE_H
 /*
- * conf_rule - what the texts of a rule block mean: when it holds, and what it does then
+ * conf_rule - rule and bounce blocks: when they hold, and what a rule does then
  *
  * Owner    the configuration, filled by its checks. Memory: its arena. Thread: any, constant.
  */
+#include "base/bounce_class.h"
+#include "conf/conf_types.h"
+
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -55,6 +58,25 @@ struct conf_rule_actions {
 	bool retry_by_hint; /* as the reply itself asks for (shape/hint.h) */
 	bool next_source;   /* this recipient tries another source of its pool */
 	bool has_alert;
+};
+
+/* In the order of the files, which is that in which they are looked at. */
+struct conf_rule {
+	const char *name, *at;
+	struct conf_rule_when when;
+	struct conf_rule_actions actions;
+#define CONF_RULE CONF_FIELD
+#include "conf.def"
+#undef CONF_RULE
+};
+/* The same; the first that holds is the one. */
+struct conf_bounce {
+	const char *name, *at;
+	struct conf_rule_when when;
+	enum bounce_class means; /* what `class` names */
+#define CONF_BOUNCE CONF_FIELD
+#include "conf.def"
+#undef CONF_BOUNCE
 };
 
 /* Bits of enum smtp_client_phase for "greeting", "rcpt" ...; 0: no such word. */

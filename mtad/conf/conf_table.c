@@ -108,6 +108,11 @@ static const struct conf_row rule_rows[] = {
 #include "conf/conf.def"
 #undef CONF_RULE
 };
+static const struct conf_row bounce_rows[] = {
+#define CONF_BOUNCE(...) ROW(conf_bounce, __VA_ARGS__)
+#include "conf/conf.def"
+#undef CONF_BOUNCE
+};
 static const struct conf_row route_rows[] = {
 #define CONF_ROUTE(...) ROW(conf_route, __VA_ARGS__)
 #include "conf/conf.def"
@@ -132,6 +137,7 @@ FITS(COUNT(conf_delivery_rows));
 FITS(COUNT(provider_rows) + COUNT(conf_delivery_rows));
 FITS(COUNT(profile_rows));
 FITS(COUNT(rule_rows));
+FITS(COUNT(bounce_rows));
 FITS(COUNT(route_rows));
 
 #define ROWS(array) .rows = array, .row_count = COUNT(array)
@@ -216,6 +222,13 @@ const struct conf_block_kind conf_kinds[CONF_KIND_COUNT] = {
 			"included files behind the file that names them; each that holds does all it says, "
 			"unless one before it was the last. So a rule of your own stands before those that "
 			"came with mtad, and with last = yes replaces them for the replies it holds for.")},
+	[CONF_KIND_BOUNCE] = {ROWS(bounce_rows),
+		KIND(bounce, "NAME",
+			"What a reply of a site means: the class of a recipient that fails or waits. Of the "
+			"blocks that hold, the first in the order of the file is taken, included files "
+			"behind "
+			"the file that names them; where none holds, the codes decide. So one of your own "
+			"stands before those that came with mtad.")},
 	[CONF_KIND_ROUTE] = {ROWS(route_rows), KIND(route, "NAME",
 						       "A fixed way for some domains, or for all, instead of "
 						       "the MX records: a smarthost, an internal server.")},

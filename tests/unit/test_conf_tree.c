@@ -82,6 +82,9 @@ test_commented_file(void **state)
 	providers = read_tree_file("conf/providers.conf", &providers_len);
 	put_file(*state, "providers.conf", providers, providers_len, 0600);
 	free(providers);
+	providers = read_tree_file("conf/bounces.conf", &providers_len);
+	put_file(*state, "bounces.conf", providers, providers_len, 0600);
+	free(providers);
 	assert_non_null(text);
 	plain = must_load(*state, bytes);
 	empty = must_load(*state, "");
@@ -95,9 +98,10 @@ test_commented_file(void **state)
 	text[n] = '\0';
 	full = must_load(*state, text);
 	assert_int_equal(full->user_count + full->pool_count + full->dkim_count, 3);
-	assert_true(full->provider_count > 30 && full->rule_count > 60);
+	assert_true(full->provider_count > 30 && full->rule_count > 60 && full->bounce_count > 60);
 	assert_string_equal(full->providers[0].name, "example");
 	assert_string_equal(full->rules[0].name, "example-too-fast");
+	assert_string_equal(full->bounces[0].name, "example-no-such-user");
 	conf_unref(plain);
 	conf_unref(empty);
 	conf_unref(full);
