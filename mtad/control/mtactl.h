@@ -177,6 +177,8 @@ int mtactl_explain(struct mtactl *m, const struct mtactl_options *o);
 int mtactl_rules(struct mtactl *m, const struct mtactl_options *o);
 /* feedback read: what mails that came back say (mtactl_feedback.c); 1 when one was not understood. */
 int mtactl_feedback(struct mtactl *m, const struct mtactl_options *o);
+/* What replies mean (mtactl_classify.c). */
+int mtactl_classify(struct mtactl *m, const struct mtactl_options *o);
 /* The queue of the daemon under another configuration (mtactl_simulate.c). */
 int mtactl_simulate(struct mtactl *m, const struct mtactl_options *o);
 #endif

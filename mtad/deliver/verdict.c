@@ -18,6 +18,21 @@ set(struct verdict_output *out, enum queue_verdict_kind kind, enum verdict_class
 		snprintf(out->esc, sizeof(out->esc), "%s", esc);
 }
 
+/*
+ * The code decides (RFC 5321 4.2.1), not the class: what is permanent for the site is not asked again. One
+ * that says in words to come back slower is taken at its word, whatever its code ("550 Ip frequency
+ * limited").
+ */
+bool
+verdict_is_final(enum bounce_class c, uint16_t code)
+{
+	enum bounce_group group = bounce_class_group(c);
+
+	if (code == 0)
+		return group == BOUNCE_GROUP_SUPPRESS;
+	return code >= 500 && group != BOUNCE_GROUP_THROTTLE;
+}
+
 /* 452, and 552 where RFC 5321 4.5.3.1.10 asks to read it as 452: the site takes no more recipients in this
  * transaction. */
 static bool

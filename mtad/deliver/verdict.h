@@ -9,6 +9,7 @@
  * 4.2.1, RFC 3463 2); a rule of the configuration may know better. What a rule makes of the lane is for the
  * queue thread (queue/react.h), which is told the rules.
  */
+#include "base/bounce_class.h"
 #include "queue/job.h"
 #include "shape/rules.h"
 #include "smtp_client.h"
@@ -32,5 +33,7 @@ struct verdict_output {
 	struct job_rules rules; /* those that hold for the reply */
 };
 
+/* Whether a reply of this class and code (0: none) ends the recipient at once. */
+bool verdict_is_final(enum bounce_class c, uint16_t code);
 void verdict_decide(const struct verdict_input *in, struct verdict_output *out);
 #endif
