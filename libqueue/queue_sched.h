@@ -130,6 +130,12 @@ enum queue_signal {
 	QUEUE_SIGNAL_CROWDED,  /* or fewer connections */
 	QUEUE_SIGNAL_NONE,     /* nobody was asked */
 };
+/* What a LATER or FAILED is evidence of. */
+enum queue_blame {
+	QUEUE_BLAME_RECIPIENT, /* the address is no good: counts as bounced, for guards and warm-ups */
+	QUEUE_BLAME_US,        /* our address or its reputation: counts as blocked, for warm-ups */
+	QUEUE_BLAME_NOBODY,    /* this message, the site, the way: counts as neither */
+};
 struct queue_verdict {
 	enum queue_verdict_kind kind;
 	int64_t wait_us;         /* exact, without jitter; at most a day or the longest retry wait */
@@ -139,8 +145,8 @@ struct queue_verdict {
 	bool next_source;        /* LATER: the reply blames the address; the next attempt is from another */
 	/* LATER, FAILED, UNCERTAIN: what it says about the lane. */
 	enum queue_signal signal;
-	uint32_t keep;   /* SLOWER, CROWDED: per mille of the present speed; 0: as is usual */
-	bool is_blocked; /* LATER, FAILED: the reply blames our address or its reputation */
+	uint32_t keep;          /* SLOWER, CROWDED: per mille of the present speed; 0: as is usual */
+	enum queue_blame blame; /* LATER, FAILED */
 };
 /* What became of the recipient: for the store and the event. */
 struct queue_settled {

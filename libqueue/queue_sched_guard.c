@@ -276,7 +276,7 @@ sched_guards_settled(struct queue_sched *q, const struct queue_lease *l, struct 
 
 	if (q->conf.guard == NULL)
 		return;
-	if (v->kind == QUEUE_VERDICT_FAILED && !v->is_blocked && v->code != 0)
+	if (v->kind == QUEUE_VERDICT_FAILED && v->blame == QUEUE_BLAME_RECIPIENT && v->code != 0)
 		outcome = QUEUE_GUARD_BOUNCED;
 	else if (v->kind != QUEUE_VERDICT_DELIVERED)
 		return;

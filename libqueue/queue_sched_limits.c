@@ -175,8 +175,8 @@ sched_limits_leased(
 	sched_user_look(q, s->user);
 }
 
-/* What becomes of a place in the day of what is new. A reply that is about the recipient alone, greylisting
- * among them, says nothing of the source or sender domain. */
+/* What becomes of a place in the day of what is new. A reply that is about the recipient or the message
+ * alone, greylisting among them, says nothing of the source or sender domain. */
 static enum queue_warmup_outcome
 outcome_of(const struct queue_verdict *v)
 {
@@ -186,9 +186,11 @@ outcome_of(const struct queue_verdict *v)
 	case QUEUE_VERDICT_UNCERTAIN:
 		return QUEUE_WARMUP_UNCERTAIN;
 	case QUEUE_VERDICT_FAILED:
-		return v->is_blocked ? QUEUE_WARMUP_BLOCKED : QUEUE_WARMUP_BOUNCED;
+		if (v->blame == QUEUE_BLAME_NOBODY)
+			return QUEUE_WARMUP_UNTRIED;
+		return v->blame == QUEUE_BLAME_US ? QUEUE_WARMUP_BLOCKED : QUEUE_WARMUP_BOUNCED;
 	case QUEUE_VERDICT_LATER:
-		if (v->is_blocked)
+		if (v->blame == QUEUE_BLAME_US)
 			return QUEUE_WARMUP_BLOCKED;
 		return v->signal == QUEUE_SIGNAL_SLOWER || v->signal == QUEUE_SIGNAL_CROWDED
 			       ? QUEUE_WARMUP_DEFERRED

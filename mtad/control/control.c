@@ -9,6 +9,7 @@
 
 #include "control/ctl_proto.h"
 #include "control/ctl_request.h"
+#include "feedback/classify.h"
 #include "queue/dispatch.h"
 #include "queue_store.h"
 #include "report/report.h"
@@ -100,6 +101,7 @@ request_free(struct ctl_request *r)
 	json_decref(r->part);
 	json_decref(r->sums);
 	queue_loaded_free(&r->loaded);
+	classifier_unref(r->classifier);
 	ctl_walk_free(r->walk);
 	free(r->state);
 	free(r);

@@ -388,6 +388,7 @@ why_message_rows(struct ctl_request *r)
 		set(row, "attempts", json_integer(rcpt->attempts));
 		set(row, "last_us", json_integer((json_int_t)rcpt->last_us));
 		set(row, "reply", ctl_blob(rcpt->reply));
+		set(row, "class", ctl_class(r, rcpt->reply));
 		ctl_row(r, json_incref(row));
 	}
 	if (r->at < json_array_size(r->part))
@@ -443,6 +444,7 @@ why_message(struct ctl_request *r)
 	int64_t limit = ctl_arg_int(r, "limit", RCPTS_DEFAULT);
 	struct why_message *w = r->state;
 
+	ctl_keep_classifier(r);
 	w->r = r;
 	w->id = (queue_id)ctl_arg_int(r, "id", 0);
 	w->n = ctl_arg_int(r, "n", -1);

@@ -5,6 +5,8 @@
 #include "control/ctl_request.h"
 
 #include "base/domain.h"
+#include "feedback/classify.h"
+#include "queue/dispatch.h"
 #include "queue_store.h"
 
 #include <stdarg.h>
@@ -220,4 +222,24 @@ ctl_filter(struct ctl_request *r)
 		.waiting_only = json_is_true(json_object_get(r->args, "waiting"))};
 	take_sender(r);
 	return true;
+}
+
+void
+ctl_keep_classifier(struct ctl_request *r)
+{
+	if (r->classifier == NULL)
+		r->classifier = classifier_ref(dispatch_classifier(r->app->dispatch));
+}
+
+json_t *
+ctl_class(const struct ctl_request *r, struct queue_blob reply)
+{
+	struct classify_input in = {.provider = CLASSIFY_PROVIDER_ANY};
+	struct classify_result found;
+
+	if (reply.len == 0 || r->classifier == NULL)
+		return json_string("");
+	classify_read(reply.ptr, reply.len, &in);
+	classify(r->classifier, &in, &found);
+	return json_string(bounce_class_name(found.bounce_class));
 }

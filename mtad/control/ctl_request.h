@@ -23,6 +23,7 @@
 /* A portion: a slice of the queue thread's time, and rows. */
 enum { CTL_SLICE_US = 2000, CTL_ROWS = 256 };
 
+struct classifier;
 struct ctl_walk;
 struct queue_loaded;
 struct queue_reason;
@@ -54,16 +55,17 @@ struct ctl_request {
 	struct queue_filter filter;
 	struct queue_blob sender; /* when has_sender; empty: the null sender */
 	bool has_sender;
-	char domain[DOMAIN_MAX];     /* of the filter, normalised */
-	uint64_t done, busy;         /* recipients, so far */
-	uint64_t holds;              /* hold, release: the spool has to have written so many */
-	size_t at;                   /* rows sent */
-	struct ctl_walk *walk;       /* of ctl_walk(): freed with the request; so are: */
-	void *state;                 /* of a command that takes several steps */
-	json_t *part;                /* likewise: JSON of it */
-	json_t *sums;                /* likewise: rows by what they are about, while they are added up */
-	struct queue_loaded *loaded; /* likewise: a message */
-	bool is_pending;             /* run() has begun something that will post the request back itself */
+	char domain[DOMAIN_MAX];       /* of the filter, normalised */
+	uint64_t done, busy;           /* recipients, so far */
+	uint64_t holds;                /* hold, release: the spool has to have written so many */
+	size_t at;                     /* rows sent */
+	struct ctl_walk *walk;         /* of ctl_walk(): freed with the request; so are: */
+	void *state;                   /* of a command that takes several steps */
+	json_t *part;                  /* likewise: JSON of it */
+	json_t *sums;                  /* likewise: rows by what they are about, while they are added up */
+	struct queue_loaded *loaded;   /* likewise: a message */
+	struct classifier *classifier; /* likewise: a reference, of ctl_keep_classifier() */
+	bool is_pending;               /* run() has begun something that will post the request back itself */
 	char who[64];
 };
 
@@ -88,6 +90,10 @@ json_t *ctl_blob(struct queue_blob b);
 /* Jansson has no unsigned integers; nothing here is as large as that. */
 json_int_t ctl_number(uint64_t v);
 json_t *ctl_id(queue_id id);
+/* In the queue thread, for ctl_class() in another: the class of a reply by the configuration in force,
+ * whichever provider it is of; "" without a reply. */
+void ctl_keep_classifier(struct ctl_request *r);
+json_t *ctl_class(const struct ctl_request *r, struct queue_blob reply);
 /* NULL: it has ended. */
 const struct queue_rcpt *ctl_loaded_rcpt(const struct queue_loaded *loaded, uint16_t n);
 /* From args: all, id, n, domain, site, job, user, held, waiting, sender. False: an error was set: something

@@ -208,6 +208,7 @@ list_create(struct ctl_request *r, size_t max)
 {
 	struct list *list = r->state = malloc(sizeof(*list) + max * sizeof(list->entries[0]));
 
+	ctl_keep_classifier(r);
 	if (list != NULL)
 		*list = (struct list){.max = max};
 	return list;
@@ -255,6 +256,7 @@ list_row(struct ctl_request *r, const struct list_entry *e)
 	set(o, "bytes", json_integer((json_int_t)loaded->message.body_bytes));
 	set(o, "rcpt", ctl_blob(rcpt->address));
 	set(o, "reply", ctl_blob(rcpt->reply));
+	set(o, "class", ctl_class(r, rcpt->reply));
 	ctl_row(r, o);
 }
 
@@ -354,7 +356,7 @@ state_of(const struct list *list, uint16_t n)
 }
 
 static json_t *
-rcpt_object(const struct queue_rcpt *r, const char *state)
+rcpt_object(const struct ctl_request *request, const struct queue_rcpt *r, const char *state)
 {
 	json_t *o =
 		json_pack("{s:i,s:o,s:s,s:i,s:I,s:I,s:b,s:b}", "n", (int)r->n, "rcpt", ctl_blob(r->address),
@@ -363,6 +365,7 @@ rcpt_object(const struct queue_rcpt *r, const char *state)
 			"uncertain", (int)((r->flags & QUEUE_RCPT_UNCERTAIN) != 0));
 
 	set(o, "reply", ctl_blob(r->reply));
+	set(o, "class", ctl_class(request, r->reply));
 	set(o, "host", ctl_blob(r->host));
 	set(o, "source", ctl_blob(r->source));
 	return o;
@@ -390,7 +393,7 @@ show_rows(struct ctl_request *r)
 	while (r->at < loaded->rcpt_count && json_array_size(r->frames) < CTL_ROWS) {
 		const struct queue_rcpt *rcpt = &loaded->rcpts[r->at++];
 
-		ctl_row(r, rcpt_object(rcpt, state_of(r->state, rcpt->n)));
+		ctl_row(r, rcpt_object(r, rcpt, state_of(r->state, rcpt->n)));
 	}
 	if (r->at < loaded->rcpt_count)
 		return false;

@@ -575,6 +575,7 @@ show_message(const struct mtactl *m, const struct mtactl_options *o, const json_
 		{"LAST", "last_us", write_age, true, 0, false},
 		{"NEXT", "due_us", mtactl_write_until, true, 0, false},
 		{"HOST", "host", mtactl_write_text, false, 12, true},
+		{"MEANS", "class", mtactl_write_text, false, 0, true},
 		{"LAST REPLY", "reply", mtactl_write_text, false, 20, false}};
 	const json_t *s = json_object_get(answer, "summary");
 	char age[32], size[32];

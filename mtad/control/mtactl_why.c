@@ -157,6 +157,8 @@ show_rcpt(const struct mtactl *m, const json_t *row, const struct mtactl_about *
 	printf("  %s%s%s", mtactl_bold(m), address, mtactl_plain(m));
 	if (attempts > 0)
 		printf("  %lld attempt%s", (long long)attempts, attempts == 1 ? "" : "s");
+	if (mtactl_text(row, "class")[0] != '\0')
+		printf(", the last reply means %s", mtactl_text(row, "class"));
 	printf("\n%*s", INDENT, "");
 	print_reason(m, row, &here, INDENT);
 	if (has_pace(row))

@@ -17,7 +17,7 @@ enum { HOSTS_KNOWN = 2048, TLS_SESSIONS = 4096 };
 static void
 return_job(struct job *job, struct worker *queue, const char *esc, const char *why)
 {
-	job_answer_all(job, QUEUE_VERDICT_RETURN, CLASS_LOCAL, esc, 0, why);
+	job_answer_all(job, QUEUE_VERDICT_RETURN, BOUNCE_CLASS_SYSTEM_ERROR, esc, 0, why);
 	job->letter.kind = LETTER_JOB_DONE;
 	worker_post(queue, &job->letter);
 }

@@ -14,6 +14,7 @@ outbound_free(struct outbound *o)
 	if (o->route != NULL)
 		route_unref(o->route);
 	rules_unref(o->rules);
+	classifier_unref(o->classifier);
 	conf_unref(o->conf);
 	free(o);
 }

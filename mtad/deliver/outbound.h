@@ -13,6 +13,7 @@
  * thread's, the last ones the io thread's until `closed` is posted.
  */
 #include "conf/conf.h"
+#include "feedback/classify.h"
 #include "queue/job.h"
 #include "queue/letters.h"
 #include "queue_sched.h"
@@ -29,6 +30,7 @@ struct outbound {
 	struct queue_session *session;
 	const struct conf *conf;       /* reference */
 	struct rules *rules;           /* reference; of that configuration */
+	struct classifier *classifier; /* the same */
 	struct route_result *route;    /* reference */
 	struct conf_delivery settings; /* merged; lists point into conf */
 	uint32_t source;               /* index in conf->sources */

@@ -86,17 +86,18 @@ give_back(struct deliver_session *s, struct job *job)
 }
 
 static const struct verdict_output not_tried = {
-	.verdict = {.kind = QUEUE_VERDICT_RETURN}, .verdict_class = CLASS_LOCAL, .esc = "4.4.1"};
+	.verdict = {.kind = QUEUE_VERDICT_RETURN}, .bounce_class = BOUNCE_CLASS_SYSTEM_ERROR, .esc = "4.4.1"};
 
 /* An address failed and said nothing about it. */
 static struct verdict_output
-silent_failure(enum verdict_class verdict_class)
+silent_failure(enum bounce_class bounce_class)
 {
 	/* That the connection failed is said with its end. */
 	struct verdict_output v = {.verdict = {.kind = QUEUE_VERDICT_LATER, .signal = QUEUE_SIGNAL_NONE},
-		.verdict_class = verdict_class};
+		.bounce_class = bounce_class};
 
-	snprintf(v.esc, sizeof(v.esc), "%s", verdict_class == CLASS_TLS ? "4.7.5" : "4.4.1");
+	snprintf(
+		v.esc, sizeof(v.esc), "%s", bounce_class == BOUNCE_CLASS_PROTOCOL_ERRORS ? "4.7.5" : "4.4.1");
 	return v;
 }
 
@@ -111,7 +112,7 @@ answer_waiting(struct deliver_session *s, const struct verdict_output *v, const 
 		for (n = 0; n < v->rules.count; n++)
 			job_rules_add(&s->waiting[i]->rules, v->rules.items[n]);
 		for (n = 0; n < s->waiting[i]->rcpt_count; n++)
-			job_answer(s->waiting[i], n, &v->verdict, v->verdict_class, v->esc, text);
+			job_answer(s->waiting[i], n, &v->verdict, v->bounce_class, v->esc, text);
 		give_back(s, s->waiting[i]);
 	}
 	s->waiting_count = 0;
@@ -326,7 +327,7 @@ start_tls(struct deliver_session *s, size_t leftover)
 	SSL_SESSION *session;
 
 	if (ctx == NULL) {
-		address_failed(s, silent_failure(CLASS_TLS),
+		address_failed(s, silent_failure(BOUNCE_CLASS_PROTOCOL_ERRORS),
 			"no certification authorities could be loaded (tls-ca-file)");
 		return;
 	}
@@ -338,7 +339,8 @@ start_tls(struct deliver_session *s, size_t leftover)
 	/* E4: bytes glued behind "220 ready" were sent in clear by somebody in the middle. */
 	if (wire_start_tls_client(s->wire, ctx, s->host, session) || leftover > 0) {
 		SSL_SESSION_free(session);
-		address_failed(s, silent_failure(CLASS_TLS), "bytes behind the reply to STARTTLS");
+		address_failed(s, silent_failure(BOUNCE_CLASS_PROTOCOL_ERRORS),
+			"bytes behind the reply to STARTTLS");
 		return;
 	}
 	SSL_SESSION_free(session);
@@ -413,7 +415,7 @@ static void
 on_engine_down(struct deliver_session *s, const struct smtp_client_fact *fact)
 {
 	struct verdict_input in = {fact->outcome, fact->phase, fact->reply.code, fact->reply.esc, 0,
-		s->o->rules, s->o->route->provider, &fact->reply};
+		s->o->rules, s->o->route->provider, &fact->reply, s->o->classifier, false};
 	struct verdict_output v;
 	char words[QUEUE_REPLY_MAX];
 
@@ -438,7 +440,7 @@ on_engine_down(struct deliver_session *s, const struct smtp_client_fact *fact)
 		log_event(s->d->conf.log, LOG_EVENT_login_refused, "site=%s host=%s peer=%s code=%u",
 			s->o->route->site, s->host, s->peer_ip, (unsigned)in.code);
 	if (fact->phase == SMTP_PHASE_STARTTLS)
-		v.verdict_class = CLASS_TLS;
+		v.bounce_class = BOUNCE_CLASS_PROTOCOL_ERRORS;
 	if (breaks_on_ehlo(s, fact))
 		repeat_with_helo(s);
 	else if (breaks_on_starttls(s, fact))
@@ -557,7 +559,7 @@ handshake_failed(struct deliver_session *s, enum wire_down why, const char *deta
 	snprintf(words, sizeof(words), "TLS handshake: %s", detail);
 	if (s->o->settings.tls == CONF_TLS_MAY && why != WIRE_MEMORY)
 		repeat_in_clear(s, words);
-	address_failed(s, silent_failure(CLASS_TLS), words);
+	address_failed(s, silent_failure(BOUNCE_CLASS_PROTOCOL_ERRORS), words);
 }
 
 static void
@@ -571,7 +573,7 @@ on_down(void *arg, enum wire_down why, const char *detail)
 	case SS_CONNECTING:
 		if (why != WIRE_MEMORY)
 			learn(s, s->peer_ip, HOSTS_UNREACHABLE);
-		address_failed(s, silent_failure(CLASS_CONNECTION), detail);
+		address_failed(s, silent_failure(BOUNCE_CLASS_NO_ANSWER_FROM_HOST), detail);
 		return;
 	case SS_HANDSHAKE:
 		handshake_failed(s, why, detail);
@@ -623,12 +625,12 @@ static void
 not_dialled(struct deliver_session *s, int err)
 {
 	if (!local_is_fault(err)) {
-		remember_failure(s, silent_failure(CLASS_CONNECTION), strerror(err));
+		remember_failure(s, silent_failure(BOUNCE_CLASS_NO_ANSWER_FROM_HOST), strerror(err));
 		s->is_sites_fault = true;
 		return;
 	}
 	if (!s->is_sites_fault)
-		remember_failure(s, silent_failure(CLASS_CONNECTION), strerror(err));
+		remember_failure(s, silent_failure(BOUNCE_CLASS_NO_ANSWER_FROM_HOST), strerror(err));
 	s->is_hindered = true;
 	s->is_short = s->is_short || !local_is_no_route(err);
 	if (!dial_is_without_v6(s, err))
@@ -647,7 +649,7 @@ connect_one(struct deliver_session *s)
 	describe_peer(s);
 	if (!dial_from(source, s->peer->any.sa_family, &local)) {
 		if (!s->is_sites_fault)
-			remember_failure(s, silent_failure(CLASS_CONNECTION),
+			remember_failure(s, silent_failure(BOUNCE_CLASS_NO_ANSWER_FROM_HOST),
 				"the source has no address of this family");
 		return false;
 	}
@@ -669,7 +671,7 @@ connect_next(struct deliver_session *s)
 		if (connect_one(s))
 			return;
 	if (s->failure[0] == '\0') {
-		s->failed = silent_failure(CLASS_CONNECTION);
+		s->failed = silent_failure(BOUNCE_CLASS_NO_ANSWER_FROM_HOST);
 		copy_text(s->failure, sizeof(s->failure), "no address to try");
 	}
 	/* Without an address that could be dialled there is nothing here that passes: the usual waits. */

@@ -26,7 +26,7 @@ slice(struct queue_blob b)
 static void
 again(struct job *job, const char *why)
 {
-	job_answer_all(job, QUEUE_VERDICT_LATER, CLASS_LOCAL, "4.3.0", AGAIN_US, why);
+	job_answer_all(job, QUEUE_VERDICT_LATER, BOUNCE_CLASS_SYSTEM_ERROR, "4.3.0", AGAIN_US, why);
 }
 
 static bool
@@ -35,7 +35,7 @@ load(struct job *job, struct queue_store *store, struct memory *memory)
 	int err = job_load(job, store, memory, true);
 
 	if (err == QUEUE_EDAMAGED) {
-		job_answer_all(job, QUEUE_VERDICT_DROPPED, CLASS_LOCAL, "5.3.0", 0,
+		job_answer_all(job, QUEUE_VERDICT_DROPPED, BOUNCE_CLASS_SYSTEM_ERROR, "5.3.0", 0,
 			"message is damaged in the spool");
 		return false;
 	}
@@ -124,7 +124,7 @@ transfer_begin(
 		return false;
 	if (is_late(job, now_us)) {
 		/* "Later": that there will be no later is for the schedule to say, as always. */
-		job_answer_all(job, QUEUE_VERDICT_LATER, CLASS_EXPIRED, "4.4.7", AGAIN_US,
+		job_answer_all(job, QUEUE_VERDICT_LATER, BOUNCE_CLASS_MESSAGE_EXPIRED, "4.4.7", AGAIN_US,
 			"the time the message was given is over");
 		return false;
 	}
@@ -139,7 +139,7 @@ transfer_begin(
 			free(t->rcpts);
 			t->rcpts = NULL;
 			job->is_damaged = true;
-			job_answer_all(job, QUEUE_VERDICT_DROPPED, CLASS_LOCAL, "5.3.0", 0,
+			job_answer_all(job, QUEUE_VERDICT_DROPPED, BOUNCE_CLASS_SYSTEM_ERROR, "5.3.0", 0,
 				"recipient is missing in the spool");
 			return false;
 		}
@@ -170,13 +170,29 @@ accepted_before(const struct transfer *t, const struct smtp_client_fact *fact)
 									       : 0;
 }
 
+/* A site that says "no such user" with a 4xx may mean that its directory is down, for some hours and some
+ * times that it is asked. */
+static bool
+has_been_patient(const struct job *job, uint32_t index)
+{
+	const struct queue_rcpt *r = message_rcpt(job->message, job->rcpts[index].n);
+	const struct conf_delivery *settings;
+
+	if (job->outbound == NULL || r == NULL)
+		return false;
+	settings = &job->outbound->settings;
+	return settings->unknown_user_attempts > 0 && r->attempts + 1 >= settings->unknown_user_attempts &&
+	       job->started_us - job->message->meta.arrived_us >= settings->unknown_user_wait;
+}
+
 void
 transfer_result(struct transfer *t, const struct smtp_client_fact *fact)
 {
 	const struct outbound *o = t->job->outbound;
 	struct verdict_input in = {fact->outcome, fact->phase, fact->reply.code, fact->reply.esc,
 		accepted_before(t, fact), o != NULL ? o->rules : NULL,
-		o != NULL ? o->route->provider : RULES_PROVIDER_NONE, &fact->reply};
+		o != NULL ? o->route->provider : RULES_PROVIDER_NONE, &fact->reply,
+		o != NULL ? o->classifier : NULL, has_been_patient(t->job, fact->rcpt_index)};
 	struct verdict_output out;
 	char words[QUEUE_REPLY_MAX + 1];
 	int len;
@@ -188,7 +204,7 @@ transfer_result(struct transfer *t, const struct smtp_client_fact *fact)
 	len = reply_words(fact, words, sizeof(words));
 	if (len >= (int)sizeof(words))
 		len = sizeof(words) - 1;
-	job_answer(t->job, fact->rcpt_index, &out.verdict, out.verdict_class, out.esc,
+	job_answer(t->job, fact->rcpt_index, &out.verdict, out.bounce_class, out.esc,
 		(struct queue_blob){words, (size_t)len});
 }
 

@@ -6,14 +6,15 @@
  */
 #include "deliver/verdict.h"
 
+#include "feedback/status.h"
+
 #include <stdio.h>
 
 static void
-set(struct verdict_output *out, enum queue_verdict_kind kind, enum verdict_class verdict_class,
-	const char *esc)
+set(struct verdict_output *out, enum queue_verdict_kind kind, enum bounce_class bounce_class, const char *esc)
 {
 	out->verdict.kind = kind;
-	out->verdict_class = verdict_class;
+	out->bounce_class = bounce_class;
 	if (out->esc[0] == '\0')
 		snprintf(out->esc, sizeof(out->esc), "%s", esc);
 }
@@ -52,13 +53,13 @@ static void
 decide_reply(const struct verdict_input *in, struct verdict_output *out)
 {
 	if (in->code >= 200 && in->code < 300 && in->phase == SMTP_PHASE_DOT)
-		set(out, QUEUE_VERDICT_DELIVERED, CLASS_SUCCESS, "2.0.0");
+		set(out, QUEUE_VERDICT_DELIVERED, BOUNCE_CLASS_NONE, "2.0.0");
 	else if (is_too_many_rcpts(in))
-		set(out, QUEUE_VERDICT_RETURN, CLASS_REPLY, "4.5.3");
+		set(out, QUEUE_VERDICT_RETURN, BOUNCE_CLASS_RATE_LIMITED, "4.5.3");
 	else if (in->code >= 500 && in->code < 600 && in->phase >= SMTP_PHASE_MAIL)
-		set(out, QUEUE_VERDICT_FAILED, CLASS_REPLY, "5.0.0");
+		set(out, QUEUE_VERDICT_FAILED, BOUNCE_CLASS_OTHER, "5.0.0");
 	else
-		set(out, QUEUE_VERDICT_LATER, CLASS_REPLY, "4.0.0");
+		set(out, QUEUE_VERDICT_LATER, BOUNCE_CLASS_OTHER, "4.0.0");
 }
 
 /* 421: the site closes for now, whatever it says in words. Before MAIL it is the connection that is too much.
@@ -75,6 +76,42 @@ signal_of(const struct verdict_input *in, const struct verdict_output *out)
 	if (in->code == 421)
 		return in->phase < SMTP_PHASE_MAIL ? QUEUE_SIGNAL_CROWDED : QUEUE_SIGNAL_SLOWER;
 	return QUEUE_SIGNAL_ANSWERED;
+}
+
+/* What a reply that is no success means, and what of that the code does not say: whom it blames; that it asks
+ * to come back; that there will never be such a mailbox. */
+static void
+apply_class(const struct verdict_input *in, struct verdict_output *out)
+{
+	struct classify_input asked = {in->provider, CLASSIFY_PHASE(in->phase), in->code, in->esc, {"", 0}};
+	struct classify_result found = {status_class(in->esc, in->code), CLASSIFY_BY_CODE};
+	bool is_of_mail = in->phase >= SMTP_PHASE_MAIL;
+
+	if (in->outcome == SMTP_OUTCOME_REPLY && in->code >= 400 &&
+		out->verdict.kind != QUEUE_VERDICT_RETURN) {
+		if (in->reply != NULL)
+			asked.text = in->reply->text;
+		if (in->classifier != NULL)
+			classify(in->classifier, &asked, &found);
+		out->bounce_class = found.bounce_class;
+		if (is_of_mail && out->verdict.kind == QUEUE_VERDICT_FAILED &&
+			!verdict_is_final(found.bounce_class, in->code))
+			out->verdict.kind = QUEUE_VERDICT_LATER;
+		if (in->phase >= SMTP_PHASE_RCPT && out->verdict.kind == QUEUE_VERDICT_LATER &&
+			in->has_been_patient &&
+			bounce_class_group(found.bounce_class) == BOUNCE_GROUP_SUPPRESS)
+			out->verdict.kind = QUEUE_VERDICT_FAILED;
+	}
+	switch (bounce_class_group(out->bounce_class)) {
+	case BOUNCE_GROUP_SUPPRESS:
+		out->verdict.blame = QUEUE_BLAME_RECIPIENT;
+		return;
+	case BOUNCE_GROUP_BLOCK:
+		out->verdict.blame = QUEUE_BLAME_US;
+		return;
+	default:
+		out->verdict.blame = QUEUE_BLAME_NOBODY;
+	}
 }
 
 /* A rule that stops or slows what sent the message takes the reply for one about us, and so does one that
@@ -108,7 +145,8 @@ apply_rules(const struct verdict_input *in, struct verdict_output *out)
 	}
 	for (uint32_t i = 0; i < m.count; i++) {
 		job_rules_add(&out->rules, m.rules[i]);
-		out->verdict.is_blocked = out->verdict.is_blocked || blames_us(in->rules, m.rules[i]);
+		if (blames_us(in->rules, m.rules[i]))
+			out->verdict.blame = QUEUE_BLAME_US;
 	}
 }
 
@@ -127,20 +165,19 @@ decide(const struct verdict_input *in, struct verdict_output *out)
 				    */
 		out->verdict.code = 0; /* the site has said nothing */
 		if (in->code >= 500)
-			set(out, QUEUE_VERDICT_FAILED, CLASS_PROTOCOL, "5.6.0");
+			set(out, QUEUE_VERDICT_FAILED, status_class(in->esc, 0), "5.6.0");
 		else
-			set(out, QUEUE_VERDICT_LATER,
-				in->phase == SMTP_PHASE_STARTTLS ? CLASS_TLS : CLASS_PROTOCOL, "4.7.0");
+			set(out, QUEUE_VERDICT_LATER, BOUNCE_CLASS_PROTOCOL_ERRORS, "4.7.0");
 		return;
 	case SMTP_OUTCOME_UNCERTAIN:
-		set(out, QUEUE_VERDICT_UNCERTAIN, CLASS_CONNECTION, "4.4.2");
+		set(out, QUEUE_VERDICT_UNCERTAIN, BOUNCE_CLASS_BAD_CONNECTION, "4.4.2");
 		return;
 	case SMTP_OUTCOME_UNTRIED:
-		set(out, QUEUE_VERDICT_RETURN, CLASS_CONNECTION, "4.4.2");
+		set(out, QUEUE_VERDICT_RETURN, BOUNCE_CLASS_BAD_CONNECTION, "4.4.2");
 		return;
 	case SMTP_OUTCOME_LOST:
 	default:
-		set(out, QUEUE_VERDICT_LATER, CLASS_CONNECTION, "4.4.2");
+		set(out, QUEUE_VERDICT_LATER, BOUNCE_CLASS_BAD_CONNECTION, "4.4.2");
 		return;
 	}
 }
@@ -149,6 +186,7 @@ void
 verdict_decide(const struct verdict_input *in, struct verdict_output *out)
 {
 	decide(in, out);
+	apply_class(in, out);
 	apply_rules(in, out);
 	out->verdict.signal = signal_of(in, out);
 }

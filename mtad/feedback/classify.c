@@ -193,13 +193,9 @@ classify_read(const char *text, size_t len, struct classify_input *out)
 			at++;
 	}
 	out->text = (struct smtp_slice){at, (size_t)(end - at)};
-	if (out->code == 0)
-		out->code = find_code(at, out->text.len);
-	if (out->esc.class_digit == 0)
-		find_esc(at, out->text.len, &out->esc);
 }
 
-/* What a further line begins with and the first has already: "550-5.1.1 ", or the enhanced code alone. */
+/* What a line begins with that is in front already: "550-5.1.1 ", or the enhanced code alone. */
 static size_t
 repeated_len(const struct classify_input *in, const char *at, const char *end)
 {
@@ -233,6 +229,7 @@ classify_text(const struct classify_input *in, char out[CLASSIFY_TEXT_MAX])
 			out[n++] = ' ';
 		}
 	}
+	at += repeated_len(in, at, end);
 	while (at < end && n < CLASSIFY_TEXT_MAX) {
 		unsigned char c = (unsigned char)*at++;
 
@@ -301,10 +298,16 @@ has_text(const struct asked *a, size_t n)
 }
 
 void
-classify(const struct classifier *c, const struct classify_input *in, struct classify_result *out)
+classify(const struct classifier *c, const struct classify_input *given, struct classify_result *out)
 {
+	struct classify_input quoted = *given;
+	const struct classify_input *in = &quoted;
 	struct asked a = {.c = c};
 
+	if (quoted.code == 0)
+		quoted.code = find_code(quoted.text.ptr, quoted.text.len);
+	if (quoted.esc.class_digit == 0)
+		find_esc(quoted.text.ptr, quoted.text.len, &quoted.esc);
 	assert(in->provider >= CLASSIFY_PROVIDER_ANY && in->provider < (int64_t)c->conf->provider_count);
 	a.len = classify_text(in, a.text);
 	needs_of_text(&a.has, a.text, a.len);

@@ -31,7 +31,7 @@ struct classify_input {
 	uint32_t phases; /* CLASSIFY_PHASE of where it came; 0: not known, blocks with a phase do not hold */
 	uint16_t code;   /* 0: no reply */
 	struct smtp_esc esc;
-	struct smtp_slice text; /* without the codes in front; lines end with \n */
+	struct smtp_slice text; /* lines end with \n; with the codes in front or without */
 };
 struct classify_result {
 	enum bounce_class bounce_class; /* never BOUNCE_CLASS_NONE */
@@ -43,12 +43,12 @@ struct classifier *classifier_ref(struct classifier *c);
 void classifier_unref(struct classifier *c); /* NULL is fine */
 const struct conf *classifier_conf(const struct classifier *c);
 
+/* Codes that are not given are taken from where the text quotes them: "host said: 550 no (#5.1.1)". */
 void classify(const struct classifier *c, const struct classify_input *in, struct classify_result *out);
 /* What or who it is about, in words: "the recipient", "our address or domain" ... */
 const char *classify_fault(enum bounce_class c);
-/* A reply or a diagnostic as people have it: "550-5.1.1 words", "host said: 550 words (#5.1.1)", "Connection
- * timed out". Codes are taken from wherever they stand; the text of *out is in `text`. Provider and phases
- * are not touched. */
+/* A reply or a diagnostic as people have it: "550-5.1.1 words", "Connection timed out". Provider and phases
+ * of *out are not touched. */
 void classify_read(const char *text, size_t len, struct classify_input *out);
 /* What expressions are matched against: code, enhanced code, text, with one blank between words. Returns the
  * length; no NUL behind it. */

@@ -11,6 +11,7 @@
 
 #include "base/descriptors.h"
 #include "deliver/outbound.h"
+#include "feedback/status.h"
 #include "queue/bounce.h"
 #include "queue/react.h"
 #include "queue/recover.h"
@@ -405,7 +406,7 @@ answer_reject(struct job *job, struct queue_blob why)
 		why = (struct queue_blob){space + 1, why.len - code_len - 1};
 	}
 	dispatch_blob_text(words, sizeof(words), why);
-	job_answer_all(job, QUEUE_VERDICT_FAILED, CLASS_DNS, esc, 0, words);
+	job_answer_all(job, QUEUE_VERDICT_FAILED, status_class_of_text(esc), esc, 0, words);
 }
 
 static void
@@ -418,8 +419,8 @@ order_end(struct dispatch *d, const struct queue_order *order)
 	if (order->kind == QUEUE_ORDER_REJECT)
 		answer_reject(job, order->why);
 	else
-		job_answer_all(
-			job, QUEUE_VERDICT_EXPIRED, CLASS_EXPIRED, "4.4.7", 0, "delivery time expired");
+		job_answer_all(job, QUEUE_VERDICT_EXPIRED, BOUNCE_CLASS_MESSAGE_EXPIRED, "4.4.7", 0,
+			"delivery time expired");
 	dispatch_job_done(d, job);
 }
 
@@ -668,6 +669,12 @@ dispatch_rules(const struct dispatch *d)
 	return d->rules;
 }
 
+struct classifier *
+dispatch_classifier(const struct dispatch *d)
+{
+	return d->classifier;
+}
+
 struct queue_sched *
 dispatch_sched(struct dispatch *d)
 {
@@ -714,14 +721,18 @@ dispatch_reconfigure(struct dispatch *d, const struct conf *conf)
 {
 	struct sources *sources = dispatch_make_sources(d, conf);
 	struct rules *rules = rules_create(conf);
+	struct classifier *classifier = classifier_create(conf);
 
-	if (sources == NULL || rules == NULL || !dispatch_apply(d, conf)) {
+	if (sources == NULL || rules == NULL || classifier == NULL || !dispatch_apply(d, conf)) {
 		sources_destroy(&sources);
 		rules_unref(rules);
+		classifier_unref(classifier);
 		return false;
 	}
 	rules_unref(d->rules);
 	d->rules = rules;
+	classifier_unref(d->classifier);
+	d->classifier = classifier;
 	dispatch_use_sources(d, sources);
 	dispatch_publish_quotas(d);
 	route_reconfigure(d->route, conf);
@@ -778,9 +789,10 @@ dispatch_create(const struct dispatch_conf *conf)
 	d->store = conf->store;
 	d->quotas = conf->quotas;
 	d->is_recovering = true;
-	if ((d->rules = rules_create(conf->conf)) == NULL || (d->react = react_create()) == NULL ||
-		(d->overrides = overrides_create()) == NULL || !settings_init(&d->settings, conf->conf) ||
-		(d->worker = worker_create(&wc)) == NULL ||
+	if ((d->rules = rules_create(conf->conf)) == NULL ||
+		(d->classifier = classifier_create(conf->conf)) == NULL ||
+		(d->react = react_create()) == NULL || (d->overrides = overrides_create()) == NULL ||
+		!settings_init(&d->settings, conf->conf) || (d->worker = worker_create(&wc)) == NULL ||
 		(d->hosts = calloc(HOSTS_REMEMBERED, sizeof(d->hosts[0]))) == NULL ||
 		(d->failures = calloc(LANES_REMEMBERED, sizeof(d->failures[0]))) == NULL ||
 		(d->wake = event_new(worker_base(d->worker), -1, 0, on_wake, d)) == NULL) {
@@ -841,6 +853,7 @@ dispatch_destroy(struct dispatch **dp)
 	free(d->overrides);
 	react_destroy(&d->react);
 	rules_unref(d->rules);
+	classifier_unref(d->classifier);
 	free(d->hosts);
 	free(d->failures);
 	free(d);

@@ -22,6 +22,7 @@
 struct dispatch;
 struct quotas;
 struct route;
+struct classifier;
 struct rules;
 
 struct dispatch_conf {
@@ -55,6 +56,7 @@ void dispatch_stop(struct dispatch *d);
  * counts are on disk too. */
 bool dispatch_is_idle(struct dispatch *d);
 const struct rules *dispatch_rules(const struct dispatch *d);
+struct classifier *dispatch_classifier(const struct dispatch *d);
 struct queue_sched *dispatch_sched(struct dispatch *d);
 struct route *dispatch_route(struct dispatch *d);
 const struct conf *dispatch_current_conf(struct dispatch *d);

@@ -5,6 +5,7 @@
  * dispatch_impl - what dispatch.c (letters and orders), dispatch_sessions.c (outbound sessions),
  * dispatch_sources.c (sources that are down) and operate.c (operators' requests) share; for them alone
  */
+#include "feedback/classify.h"
 #include "queue/dispatch.h"
 #include "queue/job.h"
 #include "queue/settings.h"
@@ -48,8 +49,9 @@ struct dispatch {
 	struct dispatch_peers peers;
 	struct queue_sched *sched;
 	struct route *route;
-	struct overrides *overrides; /* the settings have the same */
-	struct rules *rules;         /* a reference, of the present configuration */
+	struct overrides *overrides;   /* the settings have the same */
+	struct rules *rules;           /* a reference, of the present configuration */
+	struct classifier *classifier; /* the same */
 	struct react *react;
 	struct sources *sources;
 	struct quotas *quotas; /* main's */

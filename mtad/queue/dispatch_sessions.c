@@ -96,7 +96,8 @@ on_open_route(void *arg, const char *domain, struct route_result *result)
 		struct job *job = o->first;
 
 		o->first = NULL;
-		job_answer_all(job, QUEUE_VERDICT_RETURN, CLASS_DNS, "4.4.3", 0, result->why);
+		job_answer_all(
+			job, QUEUE_VERDICT_RETURN, BOUNCE_CLASS_ROUTING_ERRORS, "4.4.3", 0, result->why);
 		dispatch_job_done(d, job);
 		queue_sched_session_closed(d->sched, o->session, QUEUE_SESSION_HINDERED, STALLED_RETRY_US,
 			dispatch_text(result->why), dispatch_now(d));
@@ -134,6 +135,7 @@ dispatch_open(struct dispatch *d, const struct queue_order *order)
 	o->session = order->session;
 	o->conf = conf_ref(policy_conf(d->settings.policy));
 	o->rules = rules_ref(d->rules);
+	o->classifier = classifier_ref(d->classifier);
 	o->source = pace_source_index(d->settings.pace, order->source);
 	o->first = job;
 	o->jobs_out = 1;

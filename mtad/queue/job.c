@@ -103,7 +103,7 @@ job_rules_add(struct job_rules *r, uint32_t rule)
 }
 
 void
-job_answer(struct job *job, uint32_t index, const struct queue_verdict *v, enum verdict_class verdict_class,
+job_answer(struct job *job, uint32_t index, const struct queue_verdict *v, enum bounce_class bounce_class,
 	const char *esc, struct queue_blob words)
 {
 	size_t len = words.len < QUEUE_REPLY_MAX ? words.len : QUEUE_REPLY_MAX;
@@ -113,7 +113,7 @@ job_answer(struct job *job, uint32_t index, const struct queue_verdict *v, enum 
 	assert(index < job->rcpt_count);
 	r->verdict = *v;
 	r->code = v->code;
-	r->verdict_class = (uint8_t)verdict_class;
+	r->bounce_class = (uint8_t)bounce_class;
 	snprintf(r->esc, sizeof(r->esc), "%s", esc);
 	r->reply_at = r->reply_len = 0; /* an earlier answer is no longer true */
 	if (len == 0)
@@ -139,36 +139,25 @@ job_reply(const struct job *job, uint32_t index)
 }
 
 const char *
-job_category(enum verdict_class verdict_class, enum queue_verdict_kind kind)
+job_category(enum bounce_class bounce_class, enum queue_verdict_kind kind)
 {
-	static const char *const categories[CLASS_COUNT] = {
-		[CLASS_NONE] = "other",
-		[CLASS_SUCCESS] = "",
-		[CLASS_REPLY] = "other",
-		[CLASS_DNS] = "routing-errors",
-		[CLASS_CONNECTION] = "no-answer-from-host",
-		[CLASS_TLS] = "protocol-errors",
-		[CLASS_PROTOCOL] = "protocol-errors",
-		[CLASS_EXPIRED] = "message-expired",
-		[CLASS_ADMIN] = "admin",
-		[CLASS_LOCAL] = "other",
-	};
-
+	if (kind == QUEUE_VERDICT_DELIVERED)
+		return "";
 	if (kind == QUEUE_VERDICT_EXPIRED)
-		return "message-expired";
-	if (kind == QUEUE_VERDICT_DROPPED)
+		return bounce_class_pmta(BOUNCE_CLASS_MESSAGE_EXPIRED);
+	if (kind == QUEUE_VERDICT_DROPPED || bounce_class == BOUNCE_CLASS_NONE)
 		return "admin";
-	return categories[verdict_class];
+	return bounce_class_pmta(bounce_class);
 }
 
 void
-job_answer_all(struct job *job, enum queue_verdict_kind kind, enum verdict_class verdict_class,
-	const char *esc, int64_t wait_us, const char *words)
+job_answer_all(struct job *job, enum queue_verdict_kind kind, enum bounce_class bounce_class, const char *esc,
+	int64_t wait_us, const char *words)
 {
 	struct queue_verdict v = {.kind = kind, .wait_us = wait_us, .signal = QUEUE_SIGNAL_NONE};
 	uint32_t i;
 
 	for (i = 0; i < job->rcpt_count; i++)
-		job_answer(job, i, &v, verdict_class, esc,
+		job_answer(job, i, &v, bounce_class, esc,
 			(struct queue_blob){words, strnlen(words, QUEUE_REPLY_MAX)});
 }

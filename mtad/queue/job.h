@@ -10,28 +10,13 @@
  * thread fills `settled`; a bounce mail may be attached on the way (sign threads); the spool thread writes
  * everything in one transaction.
  */
+#include "base/bounce_class.h"
 #include "base/mailbox.h"
 #include "queue/message.h"
 #include "queue_sched.h"
 
 struct deliver_session;
 struct outbound;
-
-/* Why a recipient got its verdict: accounting's bounceCat and the log. Coarse until feedback classifies
- * replies. */
-enum verdict_class {
-	CLASS_NONE,
-	CLASS_SUCCESS,
-	CLASS_REPLY,      /* the site's own words decided */
-	CLASS_DNS,        /* no route */
-	CLASS_CONNECTION, /* no connection, or it broke */
-	CLASS_TLS,
-	CLASS_PROTOCOL, /* the site does not speak SMTP, or cannot take this message */
-	CLASS_EXPIRED,
-	CLASS_ADMIN, /* an operator */
-	CLASS_LOCAL, /* our own trouble: source address, memory, damaged message */
-	CLASS_COUNT,
-};
 
 /* Rules (by their place in the configuration) that held for replies, each once. */
 enum { JOB_RULES_MAX = 16 };
@@ -42,9 +27,9 @@ struct job_rules {
 
 struct job_rcpt {
 	uint16_t n;
-	uint16_t code; /* of the reply, 0: none */
-	uint8_t verdict_class;
-	char esc[20];                 /* "5.1.1", may be empty */
+	uint16_t code;        /* of the reply, 0: none */
+	uint8_t bounce_class; /* enum bounce_class: why; NONE of a delivery, and where an operator decided */
+	char esc[20];         /* "5.1.1", may be empty */
 	uint32_t reply_at, reply_len; /* in job->texts */
 	struct queue_verdict verdict; /* its reply blob is filled by the queue thread from reply_at */
 	struct queue_settled settled;
@@ -80,12 +65,12 @@ QUEUE_MUST_USE int job_load(
 void job_free(struct job *job); /* unrefs message and dsn */
 /* Stores a verdict; text is copied (bounded by QUEUE_REPLY_MAX). */
 void job_answer(struct job *job, uint32_t index, const struct queue_verdict *v,
-	enum verdict_class verdict_class, const char *esc, struct queue_blob words);
-/* PowerMTA's bounceCat for a verdict: "bad-mailbox", "routing-errors", "message-expired" ... "" for a
- * delivery. */
-const char *job_category(enum verdict_class verdict_class, enum queue_verdict_kind kind);
+	enum bounce_class bounce_class, const char *esc, struct queue_blob words);
+/* PowerMTA's bounceCat for a verdict: that of its class, but "message-expired" for what expired, "admin" for
+ * what an operator ended, "" for a delivery. */
+const char *job_category(enum bounce_class bounce_class, enum queue_verdict_kind kind);
 /* The same answer for all, in our words. */
-void job_answer_all(struct job *job, enum queue_verdict_kind kind, enum verdict_class verdict_class,
+void job_answer_all(struct job *job, enum queue_verdict_kind kind, enum bounce_class bounce_class,
 	const char *esc, int64_t wait_us, const char *words);
 struct queue_blob job_reply(const struct job *job, uint32_t index);
 #endif

@@ -277,8 +277,8 @@ dispatch_remove(struct dispatch *d, const struct queue_filter *f, enum queue_ver
 		if (lease == NULL || (job = dispatch_make_job(d, lease)) == NULL)
 			break;
 		removed += job->rcpt_count;
-		job_answer_all(
-			job, kind, CLASS_ADMIN, kind == QUEUE_VERDICT_FAILED ? "5.7.0" : "5.0.0", 0, words);
+		job_answer_all(job, kind, BOUNCE_CLASS_NONE, kind == QUEUE_VERDICT_FAILED ? "5.7.0" : "5.0.0",
+			0, words);
 		dispatch_job_done(d, job);
 	}
 	return removed;

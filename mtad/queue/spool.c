@@ -204,12 +204,13 @@ write_settled_event(struct spool *s, const struct job *job, uint32_t i, const st
 {
 	const struct job_rcpt *jr = &job->rcpts[i];
 	struct event e = {.type = event_types[jr->settled.kind]};
-	const char *category = job_category((enum verdict_class)jr->verdict_class, jr->settled.kind);
+	const char *category = job_category((enum bounce_class)jr->bounce_class, jr->settled.kind);
 
 	event_of_message(&e, job->message);
 	e.is_uncertain = jr->settled.kind == QUEUE_VERDICT_UNCERTAIN;
 	e.logged_us = clock_now(s->clock);
 	e.code = jr->code;
+	e.bounce_class = jr->bounce_class;
 	e.n = jr->n;
 	e.attempts = jr->settled.attempts;
 	e.next_us = jr->settled.due_us;

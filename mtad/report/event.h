@@ -27,7 +27,8 @@ enum event_type {
 struct event {
 	enum event_type type;
 	bool is_uncertain;    /* t: the site may have it */
-	uint8_t bounce_class; /* enum bounce_class */
+	uint8_t bounce_class; /* enum bounce_class: why; 0 of what was delivered, and of what an operator
+				 ended */
 	uint16_t code;        /* SMTP reply code, 0: none */
 	uint16_t attempts;
 	uint16_t n; /* of the recipient in the message */

@@ -295,6 +295,7 @@ void
 format_log(const struct event *e, struct log *log)
 {
 	enum log_event event = e->is_uncertain ? LOG_EVENT_uncertain : types[e->type].log;
+	const char *class_name = bounce_class_name((enum bounce_class)e->bounce_class);
 	char rcpt[400], reply[1100], wait[40] = "";
 	int64_t age_us = e->logged_us - e->queued_us; /* negative: J2, it came with the clock ahead */
 
@@ -303,12 +304,14 @@ format_log(const struct event *e, struct log *log)
 	if (e->next_us > 0)
 		snprintf(wait, sizeof(wait), " wait=%llds", (long long)(e->next_us - e->logged_us) / 1000000);
 	log_event(log, event,
-		"msg=%llx rcpt=\"%s\" site=%.*s source=%.*s host=%.*s peer=%.*s code=%u esc=%.*s attempts=%u "
+		"msg=%llx rcpt=\"%s\" site=%.*s source=%.*s host=%.*s peer=%.*s code=%u esc=%.*s%s%s "
+		"attempts=%u "
 		"delay=%llds%s text=\"%s\"",
 		(unsigned long long)e->id, log_escape(rcpt, sizeof(rcpt), e->rcpt.ptr, e->rcpt.len),
 		(int)e->site.len, (const char *)e->site.ptr, (int)e->source.len, (const char *)e->source.ptr,
 		(int)e->host.len, (const char *)e->host.ptr, (int)e->peer_ip.len,
 		(const char *)e->peer_ip.ptr, (unsigned)e->code, (int)e->esc.len, (const char *)e->esc.ptr,
-		(unsigned)e->attempts, (long long)(age_us > 0 ? age_us : 0) / 1000000, wait,
+		class_name[0] != '\0' ? " class=" : "", class_name, (unsigned)e->attempts,
+		(long long)(age_us > 0 ? age_us : 0) / 1000000, wait,
 		log_escape(reply, sizeof(reply), e->reply.ptr, e->reply.len));
 }

@@ -69,7 +69,7 @@ settle(struct job *job, uint32_t i, enum queue_verdict_kind kind, unsigned notif
 {
 	struct queue_verdict v = {.kind = kind, .code = reply[0] == '5' ? 550 : 0};
 
-	job_answer(job, i, &v, CLASS_REPLY, reply[0] == '5' ? "5.1.1" : "",
+	job_answer(job, i, &v, BOUNCE_CLASS_BAD_MAILBOX, reply[0] == '5' ? "5.1.1" : "",
 		(struct queue_blob){reply, strlen(reply)});
 	job->rcpts[i].settled.kind = kind;
 	job->message->rcpts[i].notify = (uint8_t)notify;

@@ -226,7 +226,7 @@ answer(struct job *job, uint32_t i, const char *text)
 {
 	struct queue_verdict v = {.kind = QUEUE_VERDICT_LATER, .code = 451};
 
-	job_answer(job, i, &v, CLASS_REPLY, "4.7.1", (struct queue_blob){text, strlen(text)});
+	job_answer(job, i, &v, BOUNCE_CLASS_OTHER, "4.7.1", (struct queue_blob){text, strlen(text)});
 }
 
 static void
@@ -276,7 +276,7 @@ test_job_texts(void **state)
 	answer(job, 9, text);
 	assert_int_equal(job_reply(job, 9).len, QUEUE_REPLY_MAX);
 	assert_int_equal(job->texts_len, used + QUEUE_REPLY_MAX);
-	job_answer_all(job, QUEUE_VERDICT_EXPIRED, CLASS_EXPIRED, "5.4.7", 0, "too old");
+	job_answer_all(job, QUEUE_VERDICT_EXPIRED, BOUNCE_CLASS_MESSAGE_EXPIRED, "5.4.7", 0, "too old");
 	for (i = 0; i < 200; i++) {
 		assert_text(job, i, "too old");
 		assert_int_equal(job->rcpts[i].verdict.kind, QUEUE_VERDICT_EXPIRED);
@@ -286,19 +286,19 @@ test_job_texts(void **state)
 }
 
 static const struct {
-	enum verdict_class verdict_class;
+	enum bounce_class bounce_class;
 	enum queue_verdict_kind kind;
 	const char *want;
 } categories[] = {
-	{CLASS_SUCCESS, QUEUE_VERDICT_DELIVERED, ""},
-	{CLASS_REPLY, QUEUE_VERDICT_FAILED, "other"},
-	{CLASS_REPLY, QUEUE_VERDICT_EXPIRED, "message-expired"},
-	{CLASS_DNS, QUEUE_VERDICT_FAILED, "routing-errors"},
-	{CLASS_CONNECTION, QUEUE_VERDICT_LATER, "no-answer-from-host"},
-	{CLASS_TLS, QUEUE_VERDICT_LATER, "protocol-errors"},
-	{CLASS_EXPIRED, QUEUE_VERDICT_EXPIRED, "message-expired"},
-	{CLASS_ADMIN, QUEUE_VERDICT_DROPPED, "admin"},
-	{CLASS_LOCAL, QUEUE_VERDICT_DROPPED, "admin"},
+	{BOUNCE_CLASS_NONE, QUEUE_VERDICT_DELIVERED, ""},
+	{BOUNCE_CLASS_OTHER, QUEUE_VERDICT_FAILED, "other"},
+	{BOUNCE_CLASS_SPAM_BLOCK, QUEUE_VERDICT_FAILED, "spam-related"},
+	{BOUNCE_CLASS_GREYLISTED, QUEUE_VERDICT_LATER, "policy-related"},
+	{BOUNCE_CLASS_QUOTA_ISSUES, QUEUE_VERDICT_EXPIRED, "message-expired"},
+	{BOUNCE_CLASS_BAD_DOMAIN, QUEUE_VERDICT_FAILED, "bad-domain"},
+	{BOUNCE_CLASS_NO_ANSWER_FROM_HOST, QUEUE_VERDICT_LATER, "no-answer-from-host"},
+	{BOUNCE_CLASS_NONE, QUEUE_VERDICT_FAILED, "admin"},
+	{BOUNCE_CLASS_SYSTEM_ERROR, QUEUE_VERDICT_DROPPED, "admin"},
 };
 
 static void
@@ -306,9 +306,9 @@ test_categories(void **state)
 {
 	for (size_t i = 0; i < sizeof(categories) / sizeof(categories[0]); i++)
 		assert_string_equal(
-			job_category(categories[i].verdict_class, categories[i].kind), categories[i].want);
-	for (int c = 0; c < CLASS_COUNT; c++)
-		assert_non_null(job_category((enum verdict_class)c, QUEUE_VERDICT_FAILED));
+			job_category(categories[i].bounce_class, categories[i].kind), categories[i].want);
+	for (int c = 0; c < BOUNCE_CLASS_COUNT; c++)
+		assert_non_null(job_category((enum bounce_class)c, QUEUE_VERDICT_FAILED));
 }
 
 int

@@ -165,7 +165,10 @@ test_what_counts(void **state)
 		{"one in eighteen", 18, {.kind = QUEUE_VERDICT_FAILED, .code = 550}, QUEUE_GUARD_WARN},
 		{"one in thirty", 30, {.kind = QUEUE_VERDICT_FAILED, .code = 550}, QUEUE_GUARD_OK},
 		{"it is us that is blocked", 4,
-			{.kind = QUEUE_VERDICT_FAILED, .code = 550, .is_blocked = true}, QUEUE_GUARD_OK},
+			{.kind = QUEUE_VERDICT_FAILED, .code = 550, .blame = QUEUE_BLAME_US}, QUEUE_GUARD_OK},
+		{"it is the message", 4,
+			{.kind = QUEUE_VERDICT_FAILED, .code = 552, .blame = QUEUE_BLAME_NOBODY},
+			QUEUE_GUARD_OK},
 		{"no reply said so", 4, {.kind = QUEUE_VERDICT_FAILED}, QUEUE_GUARD_OK},
 		{"not for good", 4, {.kind = QUEUE_VERDICT_LATER, .code = 450}, QUEUE_GUARD_OK},
 	};

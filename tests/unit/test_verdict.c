@@ -23,73 +23,74 @@ static const struct {
 	const char *name;
 	struct verdict_input in;
 	enum queue_verdict_kind kind;
-	enum verdict_class verdict_class;
+	enum bounce_class bounce_class;
 	const char *esc;
 } cases[] = {
 	{"delivered", {SMTP_OUTCOME_REPLY, SMTP_PHASE_DOT, 250, {2, 0, 0}, 0}, QUEUE_VERDICT_DELIVERED,
-		CLASS_SUCCESS, "2.0.0"},
+		BOUNCE_CLASS_NONE, "2.0.0"},
 	{"delivered, bare code", {SMTP_OUTCOME_REPLY, SMTP_PHASE_DOT, 250, {0}, 0}, QUEUE_VERDICT_DELIVERED,
-		CLASS_SUCCESS, "2.0.0"},
+		BOUNCE_CLASS_NONE, "2.0.0"},
 	{"greylisted", {SMTP_OUTCOME_REPLY, SMTP_PHASE_RCPT, 451, {4, 7, 1}, 0}, QUEUE_VERDICT_LATER,
-		CLASS_REPLY, "4.7.1"},
+		BOUNCE_CLASS_POLICY_RELATED, "4.7.1"},
 	{"no such user", {SMTP_OUTCOME_REPLY, SMTP_PHASE_RCPT, 550, {5, 1, 1}, 0}, QUEUE_VERDICT_FAILED,
-		CLASS_REPLY, "5.1.1"},
-	{"bare 550", {SMTP_OUTCOME_REPLY, SMTP_PHASE_DOT, 550, {0}, 0}, QUEUE_VERDICT_FAILED, CLASS_REPLY,
-		"5.0.0"},
-	{"bare 421", {SMTP_OUTCOME_REPLY, SMTP_PHASE_MAIL, 421, {0}, 0}, QUEUE_VERDICT_LATER, CLASS_REPLY,
-		"4.0.0"},
+		BOUNCE_CLASS_BAD_MAILBOX, "5.1.1"},
+	{"bare 550", {SMTP_OUTCOME_REPLY, SMTP_PHASE_DOT, 550, {0}, 0}, QUEUE_VERDICT_FAILED,
+		BOUNCE_CLASS_OTHER, "5.0.0"},
+	{"bare 421", {SMTP_OUTCOME_REPLY, SMTP_PHASE_MAIL, 421, {0}, 0}, QUEUE_VERDICT_LATER,
+		BOUNCE_CLASS_SYSTEM_ERROR, "4.0.0"},
 	{"250 where no mail ends", {SMTP_OUTCOME_REPLY, SMTP_PHASE_DATA, 250, {0}, 0}, QUEUE_VERDICT_LATER,
-		CLASS_REPLY, "4.0.0"},
+		BOUNCE_CLASS_OTHER, "4.0.0"},
 	{"554 as greeting is not about the mail",
 		{SMTP_OUTCOME_REPLY, SMTP_PHASE_GREETING, 554, {5, 7, 1}, 0}, QUEUE_VERDICT_LATER,
-		CLASS_REPLY, "5.7.1"},
+		BOUNCE_CLASS_POLICY_RELATED, "5.7.1"},
 	{"a login refused", {SMTP_OUTCOME_REPLY, SMTP_PHASE_AUTH, 535, {5, 7, 8}, 0}, QUEUE_VERDICT_LATER,
-		CLASS_REPLY, "5.7.8"},
+		BOUNCE_CLASS_RELAYING_ISSUES, "5.7.8"},
 	/* The basic code decides, the enhanced one is kept as it came. */
 	{"4xx that says 5.x", {SMTP_OUTCOME_REPLY, SMTP_PHASE_RCPT, 450, {5, 7, 1}, 0}, QUEUE_VERDICT_LATER,
-		CLASS_REPLY, "5.7.1"},
+		BOUNCE_CLASS_POLICY_RELATED, "5.7.1"},
 	{"5xx that says 4.x", {SMTP_OUTCOME_REPLY, SMTP_PHASE_RCPT, 550, {4, 7, 1}, 0}, QUEUE_VERDICT_FAILED,
-		CLASS_REPLY, "4.7.1"},
+		BOUNCE_CLASS_POLICY_RELATED, "4.7.1"},
 	{"354 where an end belongs", {SMTP_OUTCOME_REPLY, SMTP_PHASE_DOT, 354, {0}, 0}, QUEUE_VERDICT_LATER,
-		CLASS_REPLY, "4.0.0"},
-	{"600", {SMTP_OUTCOME_REPLY, SMTP_PHASE_DOT, 600, {0}, 0}, QUEUE_VERDICT_LATER, CLASS_REPLY, "4.0.0"},
+		BOUNCE_CLASS_OTHER, "4.0.0"},
+	{"600", {SMTP_OUTCOME_REPLY, SMTP_PHASE_DOT, 600, {0}, 0}, QUEUE_VERDICT_LATER, BOUNCE_CLASS_OTHER,
+		"4.0.0"},
 	/* Too many recipients. */
 	{"452 after some", {SMTP_OUTCOME_REPLY, SMTP_PHASE_RCPT, 452, {0}, 1}, QUEUE_VERDICT_RETURN,
-		CLASS_REPLY, "4.5.3"},
+		BOUNCE_CLASS_RATE_LIMITED, "4.5.3"},
 	{"452 4.5.3 after some", {SMTP_OUTCOME_REPLY, SMTP_PHASE_RCPT, 452, {4, 5, 3}, 9},
-		QUEUE_VERDICT_RETURN, CLASS_REPLY, "4.5.3"},
+		QUEUE_VERDICT_RETURN, BOUNCE_CLASS_RATE_LIMITED, "4.5.3"},
 	{"452 4.2.2 is a full mailbox", {SMTP_OUTCOME_REPLY, SMTP_PHASE_RCPT, 452, {4, 2, 2}, 9},
-		QUEUE_VERDICT_LATER, CLASS_REPLY, "4.2.2"},
+		QUEUE_VERDICT_LATER, BOUNCE_CLASS_QUOTA_ISSUES, "4.2.2"},
 	{"452 for the first waits, or it would spin",
-		{SMTP_OUTCOME_REPLY, SMTP_PHASE_RCPT, 452, {4, 5, 3}, 0}, QUEUE_VERDICT_LATER, CLASS_REPLY,
-		"4.5.3"},
+		{SMTP_OUTCOME_REPLY, SMTP_PHASE_RCPT, 452, {4, 5, 3}, 0}, QUEUE_VERDICT_LATER,
+		BOUNCE_CLASS_RATE_LIMITED, "4.5.3"},
 	{"452 at the end is storage", {SMTP_OUTCOME_REPLY, SMTP_PHASE_DOT, 452, {0}, 5}, QUEUE_VERDICT_LATER,
-		CLASS_REPLY, "4.0.0"},
+		BOUNCE_CLASS_SYSTEM_ERROR, "4.0.0"},
 	{"D21 552 after some", {SMTP_OUTCOME_REPLY, SMTP_PHASE_RCPT, 552, {0}, 1}, QUEUE_VERDICT_RETURN,
-		CLASS_REPLY, "4.5.3"},
+		BOUNCE_CLASS_RATE_LIMITED, "4.5.3"},
 	{"D21 552 5.5.3 after some", {SMTP_OUTCOME_REPLY, SMTP_PHASE_RCPT, 552, {5, 5, 3}, 1},
-		QUEUE_VERDICT_RETURN, CLASS_REPLY, "5.5.3"},
+		QUEUE_VERDICT_RETURN, BOUNCE_CLASS_RATE_LIMITED, "5.5.3"},
 	{"D21 552 5.2.2 is a full mailbox", {SMTP_OUTCOME_REPLY, SMTP_PHASE_RCPT, 552, {5, 2, 2}, 1},
-		QUEUE_VERDICT_FAILED, CLASS_REPLY, "5.2.2"},
+		QUEUE_VERDICT_FAILED, BOUNCE_CLASS_QUOTA_ISSUES, "5.2.2"},
 	{"D21 552 for the first", {SMTP_OUTCOME_REPLY, SMTP_PHASE_RCPT, 552, {0}, 0}, QUEUE_VERDICT_FAILED,
-		CLASS_REPLY, "5.0.0"},
+		BOUNCE_CLASS_MESSAGE_TOO_LARGE, "5.0.0"},
 	{"D21 552 at the end is size", {SMTP_OUTCOME_REPLY, SMTP_PHASE_DOT, 552, {5, 3, 4}, 3},
-		QUEUE_VERDICT_FAILED, CLASS_REPLY, "5.3.4"},
+		QUEUE_VERDICT_FAILED, BOUNCE_CLASS_MESSAGE_TOO_LARGE, "5.3.4"},
 	/* Without a reply. */
-	{"lost", {SMTP_OUTCOME_LOST, SMTP_PHASE_RCPT, 0, {0}, 0}, QUEUE_VERDICT_LATER, CLASS_CONNECTION,
-		"4.4.2"},
+	{"lost", {SMTP_OUTCOME_LOST, SMTP_PHASE_RCPT, 0, {0}, 0}, QUEUE_VERDICT_LATER,
+		BOUNCE_CLASS_BAD_CONNECTION, "4.4.2"},
 	{"uncertain", {SMTP_OUTCOME_UNCERTAIN, SMTP_PHASE_DOT, 0, {0}, 2}, QUEUE_VERDICT_UNCERTAIN,
-		CLASS_CONNECTION, "4.4.2"},
+		BOUNCE_CLASS_BAD_CONNECTION, "4.4.2"},
 	{"untried", {SMTP_OUTCOME_UNTRIED, SMTP_PHASE_MAIL, 0, {0}, 0}, QUEUE_VERDICT_RETURN,
-		CLASS_CONNECTION, "4.4.2"},
+		BOUNCE_CLASS_BAD_CONNECTION, "4.4.2"},
 	{"refused by us for good", {SMTP_OUTCOME_REFUSED, SMTP_PHASE_MAIL, 552, {5, 3, 4}, 0},
-		QUEUE_VERDICT_FAILED, CLASS_PROTOCOL, "5.3.4"},
+		QUEUE_VERDICT_FAILED, BOUNCE_CLASS_MESSAGE_TOO_LARGE, "5.3.4"},
 	{"refused by us for now", {SMTP_OUTCOME_REFUSED, SMTP_PHASE_AUTH, 451, {4, 7, 0}, 0},
-		QUEUE_VERDICT_LATER, CLASS_PROTOCOL, "4.7.0"},
+		QUEUE_VERDICT_LATER, BOUNCE_CLASS_PROTOCOL_ERRORS, "4.7.0"},
 	{"no TLS", {SMTP_OUTCOME_REFUSED, SMTP_PHASE_STARTTLS, 451, {4, 7, 4}, 0}, QUEUE_VERDICT_LATER,
-		CLASS_TLS, "4.7.4"},
+		BOUNCE_CLASS_PROTOCOL_ERRORS, "4.7.4"},
 	{"an outcome nobody thought of", {(enum smtp_client_outcome)77, SMTP_PHASE_DOT, 550, {5, 0, 0}, 0},
-		QUEUE_VERDICT_LATER, CLASS_CONNECTION, "5.0.0"},
+		QUEUE_VERDICT_LATER, BOUNCE_CLASS_BAD_CONNECTION, "5.0.0"},
 };
 
 static void
@@ -100,13 +101,52 @@ test_cases(void **state)
 
 		memset(&out, 0xa5, sizeof(out));
 		verdict_decide(&cases[i].in, &out);
-		if (out.verdict.kind != cases[i].kind || out.verdict_class != cases[i].verdict_class)
-			fail_msg("%s: kind %d class %d", cases[i].name, out.verdict.kind, out.verdict_class);
+		if (out.verdict.kind != cases[i].kind || out.bounce_class != cases[i].bounce_class)
+			fail_msg("%s: kind %d class %d", cases[i].name, out.verdict.kind, out.bounce_class);
 		assert_string_equal(out.esc, cases[i].esc);
 		assert_int_equal(
 			out.verdict.code, cases[i].in.outcome == SMTP_OUTCOME_REFUSED ? 0 : cases[i].in.code);
 		assert_int_equal(out.verdict.wait_us, 0);
 		assert_int_equal(out.verdict.set_flags, 0);
+	}
+}
+
+/* What the class changes: whom it blames, and two verdicts. */
+static const struct {
+	const char *name;
+	uint16_t code;
+	struct smtp_esc esc;
+	bool has_been_patient;
+	enum queue_verdict_kind kind;
+	enum queue_blame blame;
+} blamed[] = {
+	{"no such user", 550, {5, 1, 1}, false, QUEUE_VERDICT_FAILED, QUEUE_BLAME_RECIPIENT},
+	{"we are not wanted", 550, {5, 7, 1}, false, QUEUE_VERDICT_FAILED, QUEUE_BLAME_US},
+	{"for now neither", 450, {4, 7, 1}, true, QUEUE_VERDICT_LATER, QUEUE_BLAME_US},
+	{"a full mailbox", 552, {5, 2, 2}, false, QUEUE_VERDICT_FAILED, QUEUE_BLAME_NOBODY},
+	{"too large", 552, {5, 3, 4}, false, QUEUE_VERDICT_FAILED, QUEUE_BLAME_NOBODY},
+	{"no reason", 550, {0}, false, QUEUE_VERDICT_FAILED, QUEUE_BLAME_NOBODY},
+	{"too fast, for good", 550, {5, 7, 28}, false, QUEUE_VERDICT_LATER, QUEUE_BLAME_NOBODY},
+	{"no such user, maybe", 450, {4, 1, 1}, false, QUEUE_VERDICT_LATER, QUEUE_BLAME_RECIPIENT},
+	{"no such user, again", 450, {4, 1, 1}, true, QUEUE_VERDICT_FAILED, QUEUE_BLAME_RECIPIENT},
+	{"a full mailbox, again", 452, {4, 2, 2}, true, QUEUE_VERDICT_LATER, QUEUE_BLAME_NOBODY},
+};
+
+static void
+test_blame(void **state)
+{
+	for (size_t i = 0; i < sizeof(blamed) / sizeof(blamed[0]); i++) {
+		struct verdict_input in = {
+			SMTP_OUTCOME_REPLY, SMTP_PHASE_RCPT, blamed[i].code, blamed[i].esc};
+		struct verdict_output out;
+
+		in.has_been_patient = blamed[i].has_been_patient;
+		verdict_decide(&in, &out);
+		if (out.verdict.kind != blamed[i].kind || out.verdict.blame != blamed[i].blame)
+			fail_msg("%s: kind %d blame %d", blamed[i].name, out.verdict.kind, out.verdict.blame);
+		in.phase = SMTP_PHASE_EHLO; /* never the end of the mail */
+		verdict_decide(&in, &out);
+		assert_int_equal(out.verdict.kind, QUEUE_VERDICT_LATER);
 	}
 }
 
@@ -146,8 +186,9 @@ test_everything(void **state)
 					default:
 						assert_int_equal(out.verdict.kind, QUEUE_VERDICT_LATER);
 					}
-					assert_true(out.verdict_class > CLASS_NONE &&
-						    out.verdict_class < CLASS_COUNT);
+					assert_true(out.bounce_class < BOUNCE_CLASS_COUNT);
+					assert_int_equal(out.bounce_class == BOUNCE_CLASS_NONE,
+						out.verdict.kind == QUEUE_VERDICT_DELIVERED);
 					assert_true(out.esc[0] != '\0');
 				}
 }
@@ -375,6 +416,7 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_cases),
+		cmocka_unit_test(test_blame),
 		cmocka_unit_test(test_everything),
 		cmocka_unit_test(test_transfer),
 		cmocka_unit_test(test_time_left),
