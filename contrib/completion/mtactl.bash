@@ -72,7 +72,7 @@ _mtactl()
 		words=("${COMP_WORDS[@]}") cword=$COMP_CWORD
 		cur=${COMP_WORDS[COMP_CWORD]} prev=${COMP_WORDS[COMP_CWORD-1]}
 	}
-	local looks='status queue sites why lanes sources streams limits list show pauses audit explain rules feedback simulate report history'
+	local looks='status queue sites why lanes sources streams limits list show pauses audit explain rules classify feedback simulate report history'
 	local changes='retry hold release bounce delete'
 	local others='pause resume set unset clear reload stop rotate dkim passwd warmup user help version'
 	local filters='--domain --site --sender --user --job --held --waiting'
@@ -83,7 +83,7 @@ _mtactl()
 	for ((i = 1; i < cword; i++)); do
 		case ${words[i]} in
 		-c|--socket) mtactl+=("${words[i]}" "${words[i+1]}"); ((i++)) ;;
-		--domain|--site|--sender|--user|--job|--limit|--by|--reason|--for|--selector|--algorithm|--out|--level|--provider|--mx|--phase|--file|--source|--from|--to) ((i++)) ;;
+		--domain|--site|--sender|--user|--job|--limit|--by|--reason|--for|--selector|--algorithm|--out|--level|--provider|--mx|--phase|--file|--tsv|--source|--from|--to) ((i++)) ;;
 		--curve|--volumes|--volume|--providers|--start|--svg|--top|--days) ((i++)) ;;
 		-*) ;;
 		*) command=${words[i]} at=$i; break ;;
@@ -91,7 +91,7 @@ _mtactl()
 	done
 
 	case $prev in
-	-c|--socket|--out|--file|--svg) compopt -o filenames 2>/dev/null; COMPREPLY=($(compgen -f -- "$cur")); return ;;
+	-c|--socket|--out|--file|--tsv|--svg) compopt -o filenames 2>/dev/null; COMPREPLY=($(compgen -f -- "$cur")); return ;;
 	--by)
 		local keys='domain site state'
 		[[ $command == report ]] && keys='job stream provider site source user class domain day hour'
@@ -157,6 +157,7 @@ _mtactl()
 		else
 			COMPREPLY=($(compgen -W '--provider --domain --mx --phase --file --json' -- "$cur"))
 		fi ;;
+	classify) [[ $cur == -* ]] && COMPREPLY=($(compgen -W '--provider --tsv --json' -- "$cur")) ;;
 	feedback)
 		if ((cword == at + 1)); then
 			COMPREPLY=($(compgen -W 'read' -- "$cur"))

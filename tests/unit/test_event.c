@@ -2,6 +2,8 @@
 /* event: what is encoded comes back, and no bytes of the outbox lead the decoder astray. */
 #include "report/event.h"
 
+#include "base/bounce_class.h"
+
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -36,6 +38,7 @@ static const struct event full = {
 	.esc = BLOB("4.7.1"),
 	.reply = BLOB("451 4.7.1 try later"),
 	.category = BLOB("other"),
+	.bounce_class = BOUNCE_CLASS_GREYLISTED,
 	.host = BLOB("mx.y.test"),
 	.peer_ip = BLOB("203.0.113.9"),
 	.local_ip = BLOB("192.0.2.10"),
@@ -87,6 +90,7 @@ assert_same(const struct event *a, const struct event *b)
 	assert_int_equal(a->code, b->code);
 	assert_int_equal(a->attempts, b->attempts);
 	assert_int_equal(a->n, b->n);
+	assert_int_equal(a->bounce_class, b->bounce_class);
 	assert_true(a->id == b->id);
 	assert_true(a->logged_us == b->logged_us && a->queued_us == b->queued_us);
 	assert_true(a->next_us == b->next_us && a->message_bytes == b->message_bytes);
@@ -107,6 +111,12 @@ test_round_trip(void **state)
 	assert_true((n = event_encode(&full, buf, sizeof(buf))) > 0);
 	assert_int_equal(event_decode((struct queue_blob){buf, (size_t)n}, &out), QUEUE_OK);
 	assert_same(&full, &out);
+	/* Of one written before there were classes it is 0; one of a newer mtad is not guessed at. */
+	buf[3] = BOUNCE_CLASS_COUNT;
+	assert_int_equal(event_decode((struct queue_blob){buf, (size_t)n}, &out), QUEUE_EDAMAGED);
+	buf[3] = 0;
+	assert_int_equal(event_decode((struct queue_blob){buf, (size_t)n}, &out), QUEUE_OK);
+	assert_int_equal(out.bounce_class, BOUNCE_CLASS_NONE);
 	for (int type = 0; type < EVENT_TYPE_COUNT; type++) {
 		struct event empty = {.type = (enum event_type)type};
 

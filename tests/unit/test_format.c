@@ -5,6 +5,8 @@
  */
 #include "report/format.h"
 
+#include "base/bounce_class.h"
+
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -38,6 +40,7 @@ plain(enum event_type type)
 		.esc = BLOB("5.1.1"),
 		.reply = BLOB("550 5.1.1 no such user"),
 		.category = BLOB("bad-mailbox"),
+		.bounce_class = BOUNCE_CLASS_BAD_MAILBOX,
 		.host = BLOB("mx.y.test"),
 		.peer_ip = BLOB("203.0.113.9")};
 }
@@ -259,6 +262,7 @@ test_json(void **state)
 		assert_string_equal(
 			json_string_value(json_object_get(o, "time")), "2026-11-01T12:00:00.250000Z");
 		assert_int_equal(json_integer_value(json_object_get(o, "code")), 550);
+		assert_string_equal(json_string_value(json_object_get(o, "class")), "bad-mailbox");
 		assert_null(json_object_get(o, "job"));
 		assert_null(json_object_get(o, "uncertain"));
 		json_decref(o);
