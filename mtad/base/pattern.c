@@ -24,6 +24,7 @@ struct pattern {
 struct pattern_block {
 	pcre2_match_data *data;
 	pcre2_match_context *limits;
+	int group_count; /* of the last match that may be asked for */
 };
 
 struct pattern *
@@ -72,7 +73,7 @@ pattern_block_create(void)
 
 	if (b == NULL)
 		return NULL;
-	b->data = pcre2_match_data_create(1, NULL);
+	b->data = pcre2_match_data_create(PATTERN_GROUPS_MAX, NULL);
 	b->limits = pcre2_match_context_create(NULL);
 	if (b->data == NULL || b->limits == NULL) {
 		pattern_block_destroy(&b);
@@ -98,12 +99,42 @@ pattern_block_destroy(struct pattern_block **bp)
 }
 
 enum pattern_result
-pattern_match(const struct pattern *p, struct pattern_block *b, const char *text, size_t len)
+pattern_find(const struct pattern *p, struct pattern_block *b, const char *text, size_t len, size_t from)
 {
-	int found = pcre2_match(p->code, (PCRE2_SPTR)text, len, 0, 0, b->data, b->limits);
+	int found;
 
-	/* 0: it matched, with more groups than there is room for; nobody asks for them. */
+	assert(from <= len);
+	found = pcre2_match(p->code, (PCRE2_SPTR)text, len, from, 0, b->data, b->limits);
+	/* 0: it matched, with more groups than there is room for; those are as if they took no part. */
+	b->group_count = found > 0 ? found : found == 0 ? PATTERN_GROUPS_MAX : 0;
 	if (found >= 0)
 		return PATTERN_YES;
 	return found == PCRE2_ERROR_NOMATCH ? PATTERN_NO : PATTERN_GAVE_UP;
+}
+
+enum pattern_result
+pattern_match(const struct pattern *p, struct pattern_block *b, const char *text, size_t len)
+{
+	return pattern_find(p, b, text, len, 0);
+}
+
+int
+pattern_group(const struct pattern *p, const char *name)
+{
+	int group = pcre2_substring_number_from_name(p->code, (PCRE2_SPTR)name);
+
+	return group > 0 ? group : -1;
+}
+
+bool
+pattern_captured(const struct pattern_block *b, int group, size_t *out_start, size_t *out_len)
+{
+	const PCRE2_SIZE *at = pcre2_get_ovector_pointer(b->data);
+
+	if (group < 0 || group >= b->group_count || at[2 * group] == PCRE2_UNSET ||
+		at[2 * group + 1] < at[2 * group])
+		return false;
+	*out_start = at[2 * group];
+	*out_len = at[2 * group + 1] - at[2 * group];
+	return true;
 }

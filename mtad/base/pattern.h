@@ -21,6 +21,7 @@ enum {
 	PATTERN_BYTES_MAX = 2000,  /* of an expression */
 	PATTERN_STEPS_MAX = 10000, /* an honest one needs some hundred on the longest reply */
 	PATTERN_HEAP_KB = 256,
+	PATTERN_GROUPS_MAX = 16, /* of an expression whose groups are asked for, the whole being one */
 };
 
 struct pattern;
@@ -37,4 +38,11 @@ struct pattern_block *pattern_block_create(void);
 void pattern_block_destroy(struct pattern_block **bp);
 enum pattern_result pattern_match(
 	const struct pattern *p, struct pattern_block *b, const char *text, size_t len);
+/* The same at or behind byte `from`; what stands before that is still seen by \b and look-behind. */
+enum pattern_result pattern_find(
+	const struct pattern *p, struct pattern_block *b, const char *text, size_t len, size_t from);
+/* The number of (?<name>...); -1: it has no such group, or more than one. 0 is the whole match. */
+int pattern_group(const struct pattern *p, const char *name);
+/* Where that group is in the text that was just found with this block. False: it took no part. */
+bool pattern_captured(const struct pattern_block *b, int group, size_t *out_start, size_t *out_len);
 #endif

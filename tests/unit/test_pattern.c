@@ -96,10 +96,50 @@ test_refused(void **state)
 	free(long_one);
 }
 
+static void
+test_groups(void **state)
+{
+	static const char text[] = "to <a@b.example>, <c@d.example>";
+	size_t offset, start, len;
+	char why[200];
+	struct pattern *p = pattern_create("<(?<rcpt>[^>]+)>(?<text>!)?", &offset, why, sizeof(why));
+	struct pattern *twice = pattern_create("(?|a(?<x>b)|c(?<x>d))", &offset, why, sizeof(why));
+	struct pattern_block *b = pattern_block_create();
+	int rcpt;
+
+	assert_non_null(p);
+	assert_non_null(twice);
+	assert_non_null(b);
+	rcpt = pattern_group(p, "rcpt");
+	assert_int_equal(rcpt, 1);
+	assert_int_equal(pattern_group(p, "name"), -1);
+	assert_int_equal(pattern_group(twice, "x"), 1);
+	assert_int_equal(pattern_find(p, b, text, sizeof(text) - 1, 0), PATTERN_YES);
+	assert_true(pattern_captured(b, rcpt, &start, &len));
+	assert_int_equal(start, 4);
+	assert_int_equal(len, 11);
+	assert_true(pattern_captured(b, 0, &start, &len));
+	assert_int_equal(start + len, 16);
+	/* A group that took no part, one there is not, one of no pattern. */
+	assert_false(pattern_captured(b, pattern_group(p, "text"), &start, &len));
+	assert_false(pattern_captured(b, 3, &start, &len));
+	assert_false(pattern_captured(b, -1, &start, &len));
+	assert_int_equal(pattern_find(p, b, text, sizeof(text) - 1, 16), PATTERN_YES);
+	assert_true(pattern_captured(b, rcpt, &start, &len));
+	assert_int_equal(start, 19);
+	assert_int_equal(pattern_find(p, b, text, sizeof(text) - 1, 20), PATTERN_NO);
+	assert_false(pattern_captured(b, 0, &start, &len));
+	assert_int_equal(pattern_find(p, b, text, sizeof(text) - 1, sizeof(text) - 1), PATTERN_NO);
+	pattern_destroy(&p);
+	pattern_destroy(&twice);
+	pattern_block_destroy(&b);
+}
+
 int
 main(void)
 {
-	const struct CMUnitTest tests[] = {cmocka_unit_test(test_match), cmocka_unit_test(test_refused)};
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_match), cmocka_unit_test(test_groups), cmocka_unit_test(test_refused)};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
