@@ -9,6 +9,7 @@
  * Thread   immutable after conf_load; the count is atomic.
  * Fails    conf_load says everything it found, each as file:line: words, then what to write instead.
  */
+#include "conf/conf_report_form.h"
 #include "conf/conf_rule.h"
 #include "conf/conf_types.h"
 #include "queue_hours.h"
@@ -184,6 +185,8 @@ struct conf {
 	size_t rule_count;
 	struct conf_bounce *bounces;
 	size_t bounce_count;
+	struct conf_report_form *report_forms;
+	size_t report_form_count;
 	struct conf_route *routes;
 	size_t route_count;
 	struct conf_guard *guards;

@@ -456,6 +456,7 @@ conf_check(struct conf_loader *l)
 	check_deliveries(l);
 	conf_check_profiles(l);
 	conf_check_rules(l);
+	conf_check_reports(l);
 	conf_check_routes(l);
 	conf_index_init(&l->owner->routes, &l->owner->arena, count_items(l, CONF_KIND_ROUTE, "domains"));
 	for (size_t n = 0; n < c->route_count; n++)

@@ -46,4 +46,6 @@ void conf_check_pool_name(struct conf_loader *l, struct conf_place at, const cha
 /* conf_check_rules.c */
 void conf_check_profiles(struct conf_loader *l);
 void conf_check_rules(struct conf_loader *l);
+/* conf_check_reports.c */
+void conf_check_reports(struct conf_loader *l);
 #endif

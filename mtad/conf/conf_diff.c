@@ -143,11 +143,12 @@ is_star(int kind, const char *name)
 	return kind == CONF_KIND_DOMAIN && strncmp(name, "*", 2) == 0;
 }
 
-/* Of rules, bounces and streams the first block that fits holds: their order is a setting. */
+/* Of rules, bounces, streams and reports the first block that fits holds: their order is a setting. */
 static bool
 is_ordered(int kind)
 {
-	return kind == CONF_KIND_RULE || kind == CONF_KIND_BOUNCE || kind == CONF_KIND_STREAM;
+	return kind == CONF_KIND_RULE || kind == CONF_KIND_BOUNCE || kind == CONF_KIND_STREAM ||
+	       kind == CONF_KIND_REPORT_FORM;
 }
 
 static const char *

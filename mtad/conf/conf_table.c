@@ -113,6 +113,12 @@ static const struct conf_row bounce_rows[] = {
 #include "conf/conf.def"
 #undef CONF_BOUNCE
 };
+
+static const struct conf_row report_form_rows[] = {
+#define CONF_REPORT_FORM(...) ROW(conf_report_form, __VA_ARGS__)
+#include "conf/conf.def"
+#undef CONF_REPORT_FORM
+};
 static const struct conf_row route_rows[] = {
 #define CONF_ROUTE(...) ROW(conf_route, __VA_ARGS__)
 #include "conf/conf.def"
@@ -138,11 +144,13 @@ FITS(COUNT(provider_rows) + COUNT(conf_delivery_rows));
 FITS(COUNT(profile_rows));
 FITS(COUNT(rule_rows));
 FITS(COUNT(bounce_rows));
+FITS(COUNT(report_form_rows));
 FITS(COUNT(route_rows));
 
-#define ROWS(array) .rows = array, .row_count = COUNT(array)
-#define KIND(w, t, d)                                                                                        \
-	.word = #w, .title = t, .doc = d, .bytes = sizeof(struct conf_##w),                                  \
+#define ROWS(array)   .rows = array, .row_count = COUNT(array)
+#define KIND(w, t, d) KIND_OF(w, #w, t, d)
+#define KIND_OF(w, in_file, t, d)                                                                            \
+	.word = in_file, .title = t, .doc = d, .bytes = sizeof(struct conf_##w),                             \
 	.items = offsetof(struct conf, w##s), .count = offsetof(struct conf, w##_count),                     \
 	.name = offsetof(struct conf_##w, name), .at = offsetof(struct conf_##w, at)
 
@@ -229,6 +237,12 @@ const struct conf_block_kind conf_kinds[CONF_KIND_COUNT] = {
 			"behind "
 			"the file that names them; where none holds, the codes decide. So one of your own "
 			"stands before those that came with mtad.")},
+	[CONF_KIND_REPORT_FORM] = {ROWS(report_form_rows),
+		KIND_OF(report_form, "report", "NAME",
+			"How to read mail that tells what became of a message without being a report by "
+			"RFC 3464. Blocks are tried in the order of the file, included files behind the file "
+			"that names them. The first whose header and begin are found, and which names a "
+			"recipient if it tells of recipients, is taken.")},
 	[CONF_KIND_ROUTE] = {ROWS(route_rows), KIND(route, "NAME",
 						       "A fixed way for some domains, or for all, instead of "
 						       "the MX records: a smarthost, an internal server.")},

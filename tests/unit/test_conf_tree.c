@@ -72,9 +72,9 @@ test_tree(void **state)
 static void
 test_commented_file(void **state)
 {
-	size_t len, providers_len, n = 0;
+	size_t len, providers_len, reports_len, n = 0;
 	char *bytes = read_tree_file("conf/mtad.conf", &len), *text = malloc(len + 1), *said = NULL,
-	     *providers;
+	     *providers, *reports;
 	const struct conf *plain, *empty, *full;
 	FILE *out = open_memstream(&said, &(size_t){0});
 
@@ -85,6 +85,9 @@ test_commented_file(void **state)
 	providers = read_tree_file("conf/bounces.conf", &providers_len);
 	put_file(*state, "bounces.conf", providers, providers_len, 0600);
 	free(providers);
+	reports = read_tree_file("conf/reports.conf", &reports_len);
+	put_file(*state, "reports.conf", reports, reports_len, 0600);
+	free(reports);
 	assert_non_null(text);
 	plain = must_load(*state, bytes);
 	empty = must_load(*state, "");
@@ -102,6 +105,8 @@ test_commented_file(void **state)
 	assert_string_equal(full->providers[0].name, "example");
 	assert_string_equal(full->rules[0].name, "example-too-fast");
 	assert_string_equal(full->bounces[0].name, "example-no-such-user");
+	assert_true(full->report_form_count > 40);
+	assert_string_equal(full->report_forms[0].name, "example-form");
 	conf_unref(plain);
 	conf_unref(empty);
 	conf_unref(full);
