@@ -5,7 +5,7 @@
  */
 #include "control/mtactl.h"
 
-#include "feedback/read.h"
+#include "feedback/prose.h"
 #include "smtp_esc.h"
 
 #include <dirent.h>
@@ -29,7 +29,8 @@ struct look {
 	json_t *rows; /* one for each mail */
 	char *mail;   /* MAIL_MAX bytes */
 	int64_t unknown;
-	bool is_wrong; /* a file could not be read */
+	bool is_wrong;              /* a file could not be read */
+	struct report_rules *rules; /* of the configuration; NULL: it has none that can be read */
 };
 
 /* --- one mail --- */
@@ -251,6 +252,28 @@ finish(const struct mtactl *m, const struct mtactl_options *o, struct look *l)
 	return code;
 }
 
+/* Who has no configuration yet still sees what standard reports say. False: there is one, and it is wrong. */
+static bool
+read_rules(const struct mtactl *m, struct look *l)
+{
+	const struct conf *conf;
+
+	if (access(m->conf_file, F_OK) < 0) {
+		fprintf(stderr, "mtactl: %s: %m; only standard reports are read\n", m->conf_file);
+		return true;
+	}
+	if ((conf = conf_load(m->conf_file, stderr)) == NULL)
+		return false;
+	if (conf->report_form_count == 0)
+		fprintf(stderr,
+			"mtactl: %s has no report blocks (include(\"reports.conf\")); only standard "
+			"reports are read\n",
+			m->conf_file);
+	l->rules = report_rules_create(conf);
+	conf_unref(conf);
+	return l->rules != NULL;
+}
+
 int
 mtactl_feedback(struct mtactl *m, const struct mtactl_options *o)
 {
@@ -261,7 +284,10 @@ mtactl_feedback(struct mtactl *m, const struct mtactl_options *o)
 		fputs("mtactl: feedback read FILE ...; a directory stands for its files, - for standard "
 		      "input\n",
 			stderr);
-	} else if ((l.reader = feedback_reader_create(NULL, NULL)) == NULL ||
+	} else if (!read_rules(m, &l)) {
+		code = WRONG;
+	} else if ((l.reader = feedback_reader_create(l.rules != NULL ? prose_read : NULL, l.rules)) ==
+			   NULL ||
 		   (l.mail = malloc(MAIL_MAX)) == NULL) {
 		fputs("mtactl: out of memory\n", stderr);
 	} else {
@@ -270,6 +296,7 @@ mtactl_feedback(struct mtactl *m, const struct mtactl_options *o)
 		code = finish(m, o, &l);
 	}
 	feedback_reader_destroy(&l.reader);
+	report_rules_unref(l.rules);
 	free(l.mail);
 	json_decref(l.rows);
 	return code;

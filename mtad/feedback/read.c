@@ -131,8 +131,8 @@ put_id(char *buf, size_t max, struct smtp_slice value)
 	finding_put_value(buf, max, value);
 }
 
-static void
-put_original(struct finding_original *o, struct smtp_slice header)
+void
+feedback_read_original(struct finding_original *o, struct smtp_slice header)
 {
 	struct smtp_slice feedback_id = smtp_mime_header(header, SMTP_LIT("Feedback-ID"));
 
@@ -364,7 +364,7 @@ read_standard(struct feedback_reader *r, struct smtp_slice mail)
 	finding_clear(f);
 	smtp_mime_read(&r->mime, mail);
 	f->is_truncated = r->mime.is_truncated;
-	put_original(&f->original, returned_header(r));
+	feedback_read_original(&f->original, returned_header(r));
 	if (!read_feedback(r))
 		(void)read_delivery(r);
 }

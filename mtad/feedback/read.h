@@ -29,4 +29,6 @@ struct feedback_reader *feedback_reader_create(feedback_other *other, void *arg)
 void feedback_reader_destroy(struct feedback_reader **rp);
 /* The result is the reader's, until it reads again; `mail` must live as long. */
 const struct finding *feedback_read(struct feedback_reader *r, struct smtp_slice mail);
+/* What the header of a message that came back says of it; o->header borrows it. */
+void feedback_read_original(struct finding_original *o, struct smtp_slice header);
 #endif

@@ -272,8 +272,10 @@ struct reading {
 	size_t first, end; /* of the text: the report's lines */
 	const struct conf_report_form *conf;
 	const struct form *form;
+	const struct report_mail *mail;
 	struct report *out;
 	int gave_up;
+	bool has_own[REPORT_RCPTS_MAX];  /* stood with its words on one line */
 	char above[REPORT_TEXT_MAX + 1]; /* what stood before the first recipient */
 };
 
@@ -314,9 +316,14 @@ has_begin(struct reading *r)
 	if (r->form->begin != NULL && r->first == r->text.count)
 		return false;
 	r->end = r->text.count;
+	r->out->returned = (struct smtp_slice){NULL, 0};
 	for (size_t n = r->first + 1; r->form->end != NULL && n < r->text.count; n++)
 		if (find(r, r->form->end, r->text.at[n], 0)) {
+			const char *from = r->text.at[n].ptr + r->text.at[n].len;
+
 			r->end = n;
+			r->out->returned = (struct smtp_slice){
+				from, (size_t)(r->mail->text.ptr + r->mail->text.len - from)};
 			break;
 		}
 	return true;
@@ -408,9 +415,25 @@ captured(const struct reading *r, const struct pattern *p, const char *name, str
 /* What the lines so far have led to. */
 struct walk {
 	struct report_rcpt *rcpt; /* the last one named; NULL: none yet */
-	bool is_own;              /* it stands with its words on one line: others are not its own */
+	bool is_closed;           /* lines below are not its own */
 	bool is_going_on;         /* the last line was words, and those below may belong to them */
 };
+
+static void
+name(struct reading *r, struct report_rcpt *rcpt, struct smtp_slice text, struct walk *w)
+{
+	bool *has_own = &r->has_own[rcpt - r->out->rcpts];
+
+	/* Named again: what was said first counts, but words on the line of a name are surely its own. */
+	w->is_closed = text.len > 0 || rcpt->text[0] != '\0';
+	w->is_going_on = text.len > 0 && !*has_own;
+	w->rcpt = rcpt;
+	if (!w->is_going_on)
+		return;
+	rcpt->text[0] = '\0';
+	append(rcpt->text, text);
+	*has_own = true;
+}
 
 /* Every recipient of the line. */
 static bool
@@ -431,12 +454,7 @@ read_recipients(struct reading *r, struct smtp_slice line, struct walk *w)
 			if (rcpt == NULL)
 				continue;
 			is_named = true;
-			/* Named again: what was said of it first counts. */
-			w->is_own = text.len > 0 || rcpt->text[0] != '\0';
-			w->is_going_on = text.len > 0 && rcpt->text[0] == '\0';
-			if (rcpt->text[0] == '\0')
-				append(rcpt->text, text);
-			w->rcpt = rcpt;
+			name(r, rcpt, text, w);
 		}
 		if (is_named)
 			return true;
@@ -449,14 +467,14 @@ read_diagnostic(struct reading *r, struct smtp_slice line, bool is_any, struct w
 {
 	char *text = w->rcpt != NULL ? w->rcpt->text : r->above;
 
-	for (size_t i = 0; !w->is_own && !is_any && i < r->conf->diagnostic.count; i++)
+	for (size_t i = 0; !w->is_closed && !is_any && i < r->conf->diagnostic.count; i++)
 		if (find(r, r->form->diagnostics[i], line, 0)) {
 			append(text, captured(r, r->form->diagnostics[i], "text", line));
 			w->is_going_on = true;
 			return;
 		}
 	w->is_going_on = w->is_going_on && line.len > 0 && is_blank(line.ptr[0]);
-	if (w->is_going_on || (is_any && !w->is_own))
+	if (w->is_going_on || (is_any && !w->is_closed))
 		append(text, line);
 }
 
@@ -469,6 +487,7 @@ read_lines(struct reading *r, bool is_any)
 
 	r->out->rcpt_count = 0;
 	r->above[0] = '\0';
+	memset(r->has_own, 0, sizeof(r->has_own));
 	for (size_t n = r->first; n < r->end; n++)
 		if (!read_recipients(r, r->text.at[n], &w))
 			read_diagnostic(r, r->text.at[n], is_any, &w);
@@ -534,7 +553,7 @@ add_returned(struct report *out, const struct lines *lines, size_t first)
 }
 
 static bool
-recover(struct reading *r, const struct report_mail *mail)
+recover(struct reading *r)
 {
 	struct lines *returned;
 	bool is_found;
@@ -550,7 +569,7 @@ recover(struct reading *r, const struct report_mail *mail)
 	returned = malloc(sizeof(*returned));
 	if (returned == NULL)
 		return false;
-	split(mail->returned, returned);
+	split(r->mail->returned, returned);
 	is_found = add_returned(r->out, returned, 0);
 	free(returned);
 	return is_found;
@@ -591,7 +610,7 @@ holds(struct reading *r, const struct report_rules *rules, size_t n)
 
 /* is_last: recipients may be looked for elsewhere, as no block finds any in the text. */
 static bool
-read_form(struct reading *r, const struct report_mail *mail, bool is_last)
+read_form(struct reading *r, bool is_last)
 {
 	bool is_any = r->conf->diagnostic.count == 0;
 
@@ -599,7 +618,7 @@ read_form(struct reading *r, const struct report_mail *mail, bool is_last)
 		return true;
 	if (!read_lines(r, is_any) && !is_any)
 		(void)read_lines(r, true);
-	if (r->out->rcpt_count == 0 && (!is_last || !recover(r, mail)))
+	if (r->out->rcpt_count == 0 && (!is_last || !recover(r)))
 		return false;
 	finish(r);
 	return true;
@@ -616,19 +635,20 @@ report_rules_read(const struct report_rules *rules, const struct report_mail *ma
 		free(r);
 		return false;
 	}
+	r->mail = mail;
 	r->out = out;
 	split(mail->header, &r->header);
 	split(mail->text, &r->text);
 	for (size_t n = 0; n < rules->conf->report_form_count && !is_read; n++) {
 		if (!holds(r, rules, n))
 			continue;
-		is_read = read_form(r, mail, r->conf->recipient.count == 0);
+		is_read = read_form(r, r->conf->recipient.count == 0);
 		if (!is_read && !has_held)
 			held = n;
 		has_held = true;
 	}
 	if (!is_read && has_held && holds(r, rules, held))
-		is_read = read_form(r, mail, true);
+		is_read = read_form(r, true);
 	pattern_block_destroy(&r->block);
 	free(r);
 	return is_read;

@@ -44,7 +44,8 @@ struct report_rcpt {
 struct report {
 	uint32_t form; /* index in conf.report_forms */
 	enum conf_report_kind kind;
-	uint32_t rcpt_count; /* 0 for kinds that are none of recipients */
+	struct smtp_slice returned; /* of mail.text: what stands behind the block's `end`; empty: nothing */
+	uint32_t rcpt_count;        /* 0 for kinds that are none of recipients */
 	struct report_rcpt rcpts[REPORT_RCPTS_MAX];
 };
 

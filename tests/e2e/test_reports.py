@@ -10,12 +10,14 @@ import os
 import pathlib
 import re
 import subprocess
+import tempfile
 from email.header import decode_header, make_header
 
 import pytest
 
 from world import program
 
+CONF = pathlib.Path(__file__).resolve().parents[2] / "conf"
 CORPUS = pathlib.Path(os.environ.get("MTAD_BOUNCE_CORPUS", "/nonexistent"))
 needs_corpus = pytest.mark.skipif(not (CORPUS / "expected.tsv").exists(),
                                   reason="MTAD_BOUNCE_CORPUS names no folder with expected.tsv: real reports are NOT tested")
@@ -23,8 +25,11 @@ needs_corpus = pytest.mark.skipif(not (CORPUS / "expected.tsv").exists(),
 
 def read(folder):
     """The rows of mtactl by file name."""
-    done = subprocess.run([program("mtactl"), "--json", "feedback", "read", str(CORPUS / folder)], capture_output=True,
-                          text=True, check=False)
+    with tempfile.NamedTemporaryFile("w", suffix=".conf") as conf:
+        conf.write(f'hostname = mta.example.com\ninclude("{CONF / "reports.conf"}")\n')
+        conf.flush()
+        done = subprocess.run([program("mtactl"), "-c", conf.name, "--json", "feedback", "read", str(CORPUS / folder)],
+                              capture_output=True, text=True, check=False)
     assert done.returncode in (0, 1), done.stderr
     return {pathlib.Path(row["file"]).name: row for row in json.loads(done.stdout)["rows"]}
 
