@@ -106,7 +106,7 @@ prose_read(void *arg, struct smtp_slice mail, const struct smtp_mime *m, struct 
 
 	if (p == NULL)
 		return;
-	report_text_read(m, &p->text);
+	report_text_read(m, f->kind == FINDING_UNKNOWN, &p->text);
 	if (report_rules_read(arg, &p->text.mail, &p->report))
 		put_report(&p->report, f);
 	free(p);

@@ -16,8 +16,6 @@
 #include <string.h>
 #include <strings.h>
 
-#define SLICE(literal) ((struct smtp_slice){literal, sizeof(literal) - 1})
-
 static void
 read_header(struct smtp_slice header, struct report_text *out)
 {
@@ -84,7 +82,7 @@ add_text(const struct smtp_mime_part *part, struct report_text *out, size_t *n)
 	if (raw != NULL) {
 		len = smtp_mime_decode(part->body, part->encoding, raw, REPORT_BYTES_MAX, &is_cut);
 		len = convert(charset, raw, len, out->text + *n, max);
-		if (len > 0 && smtp_mime_is(part, SLICE("text"), SLICE("html")))
+		if (len > 0 && smtp_mime_is(part, SMTP_LIT("text"), SMTP_LIT("html")))
 			len = smtp_mime_html(out->text + *n, len);
 	}
 	free(raw);
@@ -98,12 +96,12 @@ add_text(const struct smtp_mime_part *part, struct report_text *out, size_t *n)
 static bool
 is_returned(const struct smtp_mime_part *part)
 {
-	return smtp_mime_is(part, SLICE("message"), SLICE("rfc822")) ||
-	       smtp_mime_is(part, SLICE("message"), SLICE("global")) ||
-	       smtp_mime_is(part, SLICE("message"), SLICE("global-headers")) ||
-	       smtp_mime_is(part, SLICE("message"), SLICE("partial")) ||
-	       smtp_mime_is(part, SLICE("text"), SLICE("rfc822-headers")) ||
-	       smtp_mime_is(part, SLICE("text"), SLICE("rfc822"));
+	return smtp_mime_is(part, SMTP_LIT("message"), SMTP_LIT("rfc822")) ||
+	       smtp_mime_is(part, SMTP_LIT("message"), SMTP_LIT("global")) ||
+	       smtp_mime_is(part, SMTP_LIT("message"), SMTP_LIT("global-headers")) ||
+	       smtp_mime_is(part, SMTP_LIT("message"), SMTP_LIT("partial")) ||
+	       smtp_mime_is(part, SMTP_LIT("text"), SMTP_LIT("rfc822-headers")) ||
+	       smtp_mime_is(part, SMTP_LIT("text"), SMTP_LIT("rfc822"));
 }
 
 static bool
@@ -113,21 +111,21 @@ has_child(const struct smtp_mime *m, int n)
 }
 
 static bool
-is_text(const struct smtp_mime *m, int n, bool is_html)
+is_text(const struct smtp_mime *m, int n, bool is_html, bool has_fields)
 {
 	const struct smtp_mime_part *part = &m->parts[n];
 
-	if (smtp_mime_is(part, SLICE("text"), SLICE("html")))
+	if (smtp_mime_is(part, SMTP_LIT("text"), SMTP_LIT("html")))
 		return is_html;
 	/* A multipart without parts: its boundary was lost, and everything stands below the header. */
 	return !is_html && !has_child(m, n) &&
-	       (smtp_mime_is(part, SLICE("text"), SLICE("")) ||
-		       smtp_mime_is(part, SLICE("multipart"), SLICE("")) ||
-		       smtp_mime_is(part, SLICE("message"), SLICE("delivery-status")));
+	       (smtp_mime_is(part, SMTP_LIT("text"), SMTP_LIT("")) ||
+		       smtp_mime_is(part, SMTP_LIT("multipart"), SMTP_LIT("")) ||
+		       (has_fields && smtp_mime_is(part, SMTP_LIT("message"), SMTP_LIT("delivery-status"))));
 }
 
 static size_t
-read_texts(const struct smtp_mime *m, bool is_html, struct report_text *out)
+read_texts(const struct smtp_mime *m, bool is_html, bool has_fields, struct report_text *out)
 {
 	size_t n = 0;
 	bool has_more = false;
@@ -137,7 +135,7 @@ read_texts(const struct smtp_mime *m, bool is_html, struct report_text *out)
 			out->mail.returned = has_child(m, i) ? m->parts[i + 1].header : m->parts[i].body;
 			break;
 		}
-		if (is_text(m, i, is_html)) {
+		if (is_text(m, i, is_html, has_fields)) {
 			add_text(&m->parts[i], out, &n);
 			has_more = true;
 		}
@@ -155,14 +153,14 @@ is_empty(const char *text, size_t len)
 }
 
 void
-report_text_read(const struct smtp_mime *mime, struct report_text *out)
+report_text_read(const struct smtp_mime *mime, bool has_fields, struct report_text *out)
 {
 	size_t n;
 
 	out->mail = (struct report_mail){{NULL, 0}, {NULL, 0}, {NULL, 0}};
 	read_header(mime->parts[0].header, out);
-	n = read_texts(mime, false, out);
+	n = read_texts(mime, false, has_fields, out);
 	if (is_empty(out->text, n))
-		n = read_texts(mime, true, out);
+		n = read_texts(mime, true, has_fields, out);
 	out->mail.text = (struct smtp_slice){out->text, n};
 }

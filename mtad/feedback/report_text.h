@@ -19,5 +19,6 @@ struct report_text {
 	char text[REPORT_BYTES_MAX];
 };
 
-void report_text_read(const struct smtp_mime *mime, struct report_text *out);
+/* has_fields: a part of fields (message/delivery-status) is text as well. */
+void report_text_read(const struct smtp_mime *mime, bool has_fields, struct report_text *out);
 #endif

@@ -122,6 +122,36 @@ def test_one_file_and_standard_input(tmp_path):
                                   "code": 550, "remote_mta": "mx2.example.net", "text": "550 5.1.1 no [31msuch user"}]
 
 
+PROSE = """From: robot@example.net
+Subject: sorry
+
+<gone@example.net> was not there: 550 5.1.1 no
+"""
+
+
+def test_report_blocks(tmp_path):
+    """A block of the configuration is tried on a mail; one that is wrong is an error, and nothing is read."""
+    conf = tmp_path / "mtad.conf"
+
+    def ask(blocks):
+        if blocks is not None:
+            conf.write_text("hostname = mta.example.com\n" + blocks)
+        return subprocess.run([program("mtactl"), "-c", conf, "--json", "feedback", "read", "-"], capture_output=True,
+                              text=True, check=False, input=PROSE)
+
+    done = ask(None)
+    assert done.returncode == 1 and "only standard reports are read" in done.stderr
+    done = ask("")
+    assert done.returncode == 1 and "has no report blocks" in done.stderr
+    done = ask("report robot { header = '^From: robot@'  recipient = '^<(?<rcpt>[^>]+)> (?<text>.*)' }\n")
+    (row,) = json.loads(done.stdout)["rows"]
+    assert done.returncode == 0 and done.stderr == "" and row["kind"] == "bounce"
+    assert row["recipients"] == [{"kind": "bounce", "address": "gone@example.net", "status": "5.1.1", "code": 550,
+                                  "text": "was not there: 550 5.1.1 no"}]
+    done = ask("report robot {\n header = '^From: robot@'\n recipient = '<(.*'\n}\n")
+    assert done.returncode == 2 and "mtad.conf:4: " in done.stderr and done.stdout == ""
+
+
 def test_a_directory_and_what_is_none(tmp_path):
     (tmp_path / "reports" / "deeper").mkdir(parents=True)
     (tmp_path / "reports" / "a").write_text(BOUNCE)
@@ -142,6 +172,12 @@ def test_a_directory_and_what_is_none(tmp_path):
 def test_standard_deliveries():
     count, missed = score_deliveries("rfc3464")
     assert count > 200 and len(missed) <= count * 0.01, [(row["file"], row["recipient"], row["status"]) for row in missed]
+
+
+@needs_corpus
+def test_deliveries_in_prose():
+    count, missed = score_deliveries("non-standard")
+    assert count > 150 and len(missed) <= count * 0.03, [(row["file"], row["recipient"], row["status"]) for row in missed]
 
 
 @needs_corpus
