@@ -92,18 +92,6 @@ add_text(const struct smtp_mime_part *part, struct report_text *out, size_t *n)
 	out->text[(*n)++] = '\n';
 }
 
-/* A message, whole or its header: what came back. */
-static bool
-is_returned(const struct smtp_mime_part *part)
-{
-	return smtp_mime_is(part, SMTP_LIT("message"), SMTP_LIT("rfc822")) ||
-	       smtp_mime_is(part, SMTP_LIT("message"), SMTP_LIT("global")) ||
-	       smtp_mime_is(part, SMTP_LIT("message"), SMTP_LIT("global-headers")) ||
-	       smtp_mime_is(part, SMTP_LIT("message"), SMTP_LIT("partial")) ||
-	       smtp_mime_is(part, SMTP_LIT("text"), SMTP_LIT("rfc822-headers")) ||
-	       smtp_mime_is(part, SMTP_LIT("text"), SMTP_LIT("rfc822"));
-}
-
 static bool
 has_child(const struct smtp_mime *m, int n)
 {
@@ -131,7 +119,7 @@ read_texts(const struct smtp_mime *m, bool is_html, bool has_fields, struct repo
 	bool has_more = false;
 
 	for (int i = 0; i < m->count && n + 1 < sizeof(out->text); i++) {
-		if (is_returned(&m->parts[i])) {
+		if (smtp_mime_is_message(&m->parts[i])) {
 			out->mail.returned = has_child(m, i) ? m->parts[i + 1].header : m->parts[i].body;
 			break;
 		}

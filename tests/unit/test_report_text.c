@@ -33,7 +33,7 @@ check(const char *name, const char *what, struct smtp_slice got, const char *wan
 	/* Line ends around it are those of HTML, and of the parts. */
 	while (got.len > 0 && got.ptr[0] == '\n')
 		got = (struct smtp_slice){got.ptr + 1, got.len - 1};
-	while (got.len > 0 && got.ptr[got.len - 1] == '\n')
+	while (got.len > 0 && (got.ptr[got.len - 1] == '\n' || got.ptr[got.len - 1] == ' '))
 		got.len--;
 	snprintf(text, sizeof(text), "%.*s", (int)got.len, got.ptr);
 	if (strcmp(text, want) != 0)
@@ -67,11 +67,10 @@ test_parts(void **state)
 			"To: c@b.example"},
 		{"pictures are no text", MIXED PART "image/png\n\nx\n" PLAIN "--b--", "plain", NULL, ""},
 		{"no part has the boundary", MIXED "all of it", "all of it", NULL, ""},
-		{"quoted-printable", "Content-Transfer-Encoding: quoted-printable\n\na=3Db", "a=b\n\n", NULL,
-			""},
+		{"quoted-printable", "Content-Transfer-Encoding: quoted-printable\n\na=3Db", "a=b", NULL, ""},
 		{"ISO-2022-JP",
 			"Content-Type: text/plain; charset=\"iso-2022-jp\"\n\n\x1b$B$\"\x1b(B "
-			"<a@b.example>\n",
+			"<a@b.example>",
 			"\xe3\x81\x82 <a@b.example>", NULL, ""},
 		{"Shift_JIS, encoded",
 			"Content-Type: text/plain; charset=Shift_JIS\nContent-Transfer-Encoding: "
@@ -84,8 +83,8 @@ test_parts(void **state)
 			"b\n",
 			"a?b", NULL, ""},
 		{"cut in a character", "Content-Type: text/plain; charset=shift_jis\n\na\x82", "a", NULL, ""},
-		{"a charset of nobody", "Content-Type: text/plain; charset=x-nobody\n\na\xff", "a\xff\n\n",
-			NULL, ""},
+		{"a charset of nobody", "Content-Type: text/plain; charset=x-nobody\n\na\xff", "a\xff", NULL,
+			""},
 	};
 	struct reading *r = calloc(1, sizeof(*r));
 
@@ -111,7 +110,7 @@ test_header(void **state)
 
 	assert_non_null(r);
 	read_bytes(r, mail, sizeof(mail) - 1, false);
-	check("fields", "header", r->text.mail.header, "From: a  b\nSubject: x\xc3\xa4\nX: ");
+	check("fields", "header", r->text.mail.header, "From: a  b\nSubject: x\xc3\xa4\nX:");
 	free(r);
 }
 
