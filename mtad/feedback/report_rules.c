@@ -275,8 +275,11 @@ struct reading {
 	const struct report_mail *mail;
 	struct report *out;
 	int gave_up;
-	bool has_own[REPORT_RCPTS_MAX];  /* stood with its words on one line */
-	char above[REPORT_TEXT_MAX + 1]; /* what stood before the first recipient */
+	bool has_own[REPORT_RCPTS_MAX]; /* stood with its words on one line */
+	/* The words that were looked for are in out->rcpts; all of them here. above: before the first
+	 * recipient. */
+	char all[REPORT_RCPTS_MAX][REPORT_TEXT_MAX + 1];
+	char above[REPORT_TEXT_MAX + 1], all_above[REPORT_TEXT_MAX + 1];
 };
 
 /* Whether it is found in the line at or behind `from`. */
@@ -422,17 +425,18 @@ struct walk {
 static void
 name(struct reading *r, struct report_rcpt *rcpt, struct smtp_slice text, struct walk *w)
 {
-	bool *has_own = &r->has_own[rcpt - r->out->rcpts];
+	ptrdiff_t i = rcpt - r->out->rcpts;
+	const char *said = r->has_own[i] || r->conf->diagnostic.count > 0 ? rcpt->text : r->all[i];
 
 	/* Named again: what was said first counts, but words on the line of a name are surely its own. */
-	w->is_closed = text.len > 0 || rcpt->text[0] != '\0';
-	w->is_going_on = text.len > 0 && !*has_own;
+	w->is_closed = text.len > 0 || said[0] != '\0';
+	w->is_going_on = text.len > 0 && !r->has_own[i];
 	w->rcpt = rcpt;
 	if (!w->is_going_on)
 		return;
 	rcpt->text[0] = '\0';
 	append(rcpt->text, text);
-	*has_own = true;
+	r->has_own[i] = true;
 }
 
 /* Every recipient of the line. */
@@ -463,38 +467,36 @@ read_recipients(struct reading *r, struct smtp_slice line, struct walk *w)
 }
 
 static void
-read_diagnostic(struct reading *r, struct smtp_slice line, bool is_any, struct walk *w)
+read_words(struct reading *r, struct smtp_slice line, struct walk *w)
 {
 	char *text = w->rcpt != NULL ? w->rcpt->text : r->above;
+	char *all = w->rcpt != NULL ? r->all[w->rcpt - r->out->rcpts] : r->all_above;
 
-	for (size_t i = 0; !w->is_closed && !is_any && i < r->conf->diagnostic.count; i++)
+	if (!w->is_closed)
+		append(all, line);
+	for (size_t i = 0; !w->is_closed && i < r->conf->diagnostic.count; i++)
 		if (find(r, r->form->diagnostics[i], line, 0)) {
 			append(text, captured(r, r->form->diagnostics[i], "text", line));
 			w->is_going_on = true;
 			return;
 		}
 	w->is_going_on = w->is_going_on && line.len > 0 && is_blank(line.ptr[0]);
-	if (w->is_going_on || (is_any && !w->is_closed))
+	if (w->is_going_on)
 		append(text, line);
 }
 
-/* is_any: all lines are words, not just those of `diagnostic`. Returns whether there are any. */
-static bool
-read_lines(struct reading *r, bool is_any)
+static void
+read_lines(struct reading *r)
 {
 	struct walk w = {NULL, false, false};
-	bool has_words;
 
 	r->out->rcpt_count = 0;
-	r->above[0] = '\0';
+	r->above[0] = r->all_above[0] = '\0';
 	memset(r->has_own, 0, sizeof(r->has_own));
+	memset(r->all, 0, sizeof(r->all));
 	for (size_t n = r->first; n < r->end; n++)
 		if (!read_recipients(r, r->text.at[n], &w))
-			read_diagnostic(r, r->text.at[n], is_any, &w);
-	has_words = r->above[0] != '\0';
-	for (uint32_t i = 0; i < r->out->rcpt_count; i++)
-		has_words = has_words || r->out->rcpts[i].text[0] != '\0';
-	return has_words;
+			read_words(r, r->text.at[n], &w);
 }
 
 /* --- recipients that the text does not name --- */
@@ -588,8 +590,10 @@ finish(struct reading *r)
 	for (uint32_t i = 0; i < r->out->rcpt_count; i++) {
 		struct report_rcpt *rcpt = &r->out->rcpts[i];
 
-		if (rcpt->text[0] == '\0')
-			memcpy(rcpt->text, r->above, sizeof(rcpt->text));
+		const char *const texts[] = {r->above, r->all[i], r->all_above};
+
+		for (size_t k = 0; k < 3 && rcpt->text[0] == '\0'; k++)
+			memcpy(rcpt->text, texts[k], sizeof(rcpt->text));
 		report_reply_find((struct smtp_slice){rcpt->text, strnlen(rcpt->text, REPORT_TEXT_MAX)},
 			&rcpt->code, &rcpt->status);
 		if (rcpt->status.class_digit == 0)
@@ -612,12 +616,9 @@ holds(struct reading *r, const struct report_rules *rules, size_t n)
 static bool
 read_form(struct reading *r, bool is_last)
 {
-	bool is_any = r->conf->diagnostic.count == 0;
-
 	if (!conf_report_has_recipients(r->out->kind))
 		return true;
-	if (!read_lines(r, is_any) && !is_any)
-		(void)read_lines(r, true);
+	read_lines(r);
 	if (r->out->rcpt_count == 0 && (!is_last || !recover(r)))
 		return false;
 	finish(r);

@@ -121,6 +121,13 @@ static const struct {
 	{"no line says why", WHY, "", "not sent:\n<a@b.example>\nhello\n",
 		"a bounce; a@b.example 0 - [hello]"},
 
+	{"of one a line says why, of another none", WHY, "",
+		"not sent:\n<a@b.example>\nhello\nwhy: full\n<c@b.example>\nbye\n",
+		"a bounce; a@b.example 0 - [full]; c@b.example 0 - [bye]"},
+	{"named again before anybody said why", WHY, "",
+		"not sent:\n<a@b.example>\nhello\n<a@b.example>\nwhy: full\n<a@b.example>\nwhy: old\n",
+		"a bounce; a@b.example 0 - [full]"},
+
 	{"every header", "report a { header = { '^from: x', '^subject: y' }  recipient = '(?<rcpt>.+@.+)' }",
 		"From: x\nSubject: yes\n", "a@b.example\n", "a bounce; a@b.example 0 - []"},
 	{"one of two headers",

@@ -82,7 +82,8 @@ test_parts(void **state)
 			"Content-Type: text/plain; charset=gb2312\n\na\xff"
 			"b\n",
 			"a?b", NULL, ""},
-		{"cut in a character", "Content-Type: text/plain; charset=shift_jis\n\na\x82", "a", NULL, ""},
+		{"cut in a character", "Content-Type: text/plain; charset=shift_jis\n\na\x82", "a?", NULL,
+			""},
 		{"a charset of nobody", "Content-Type: text/plain; charset=x-nobody\n\na\xff", "a\xff", NULL,
 			""},
 	};
