@@ -45,7 +45,6 @@ static const struct event full = {
 	.tls = BLOB("TLSv1.3"),
 	.caps = BLOB("PIPELINING,SIZE"),
 	.site = BLOB("y"),
-	.bounce_class = 3,
 	.message_id = BLOB("1@x.test"),
 	.headers = BLOB("X-Campaign:spring\n"),
 	.feedback = BLOB("abuse"),
