@@ -36,6 +36,8 @@ static const struct {
 	[QUEUE_TABLE_NOTE] = {"note", 0},
 	[QUEUE_TABLE_QUARANTINE] = {"quarantine", 0},
 	[QUEUE_TABLE_ISSUED] = {"issued", 0},
+	[QUEUE_TABLE_SUPPRESS] = {"suppress", 0},
+	[QUEUE_TABLE_STRIKE] = {"strike", 0},
 };
 
 struct queue_lmdb {

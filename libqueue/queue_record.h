@@ -37,6 +37,7 @@ enum queue_record_kind {
 	QUEUE_RECORD_STATE = 's',
 	QUEUE_RECORD_REPORT = 'p',
 	QUEUE_RECORD_ISSUED = 'i',
+	QUEUE_RECORD_LIST = 'x',
 };
 
 QUEUE_MUST_USE int queue_record_message_size(const struct queue_message *m); /* bytes, or QUEUE_EINVAL */

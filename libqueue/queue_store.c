@@ -200,15 +200,19 @@ keep_metas(struct queue_store *s)
 static int
 open_tables(struct queue_store *s, struct queue_state *out_state)
 {
+	uint64_t counts[QUEUE_STORE_LISTS];
 	struct queue_lmdb_tx tx;
 	int err;
 
 	if ((err = queue_lmdb_begin(s->lmdb, !s->conf.read_only, &tx)) < 0)
 		return err;
 	if ((err = queue_format_open(&tx, &s->error)) == 0 &&
-		(err = queue_format_open_state(&tx, out_state)) == 0)
+		(err = queue_format_open_state(&tx, out_state)) == 0 &&
+		(err = queue_store_count_lists(&tx, counts)) == 0)
 		err = queue_lmdb_commit(&tx);
 	queue_lmdb_abort(&tx);
+	if (err == 0)
+		queue_store_publish_lists(s, counts);
 	return err;
 }
 
@@ -474,7 +478,7 @@ queue_store_begin(struct queue_store *s)
 	if (queue_store_is_failed(s))
 		return QUEUE_EIO;
 	s->tx_err = 0;
-	s->tx_is_dirty = false;
+	s->tx_is_dirty = s->tx_has_lists = false;
 	s->tx_put_bytes = 0;
 	s->state = s->acked;
 	if ((err = look_at_size(s)) == 0 && (err = queue_lmdb_begin(s->lmdb, true, &s->tx)) == 0 &&
@@ -487,12 +491,15 @@ queue_store_begin(struct queue_store *s)
 int
 queue_store_commit(struct queue_store *s)
 {
+	uint64_t counts[QUEUE_STORE_LISTS];
 	int err = queue_store_enter(s);
 
 	if (err == 0 && s->tx_is_dirty) {
 		s->state.commits++;
 		err = queue_store_note_error(s, queue_format_write_state(&s->tx, &s->state));
 	}
+	if (err == 0 && s->tx_has_lists)
+		err = queue_store_note_error(s, queue_store_count_lists(&s->tx, counts));
 	if (err < 0 || !s->tx_is_dirty) {
 		queue_lmdb_abort(&s->tx);
 		return err;
@@ -503,6 +510,8 @@ queue_store_commit(struct queue_store *s)
 		return err;
 	}
 	s->acked = s->state;
+	if (s->tx_has_lists)
+		queue_store_publish_lists(s, counts);
 	keep_metas(s);
 	return 0;
 }

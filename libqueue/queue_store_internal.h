@@ -8,6 +8,7 @@
  *   queue_store_write.c  the steps of INTERNALS.md
  *   queue_store_read.c   loads, scans, totals
  *   queue_store_space.c  disk guard, reserve, network file systems
+ *   queue_suppress.c     lists of addresses
  *   queue_format.c       a new spool, upgrades, the state record
  */
 #include "queue_lmdb.h"
@@ -29,6 +30,7 @@ enum {
 	/* Blocks the file owns beyond its end before a put is taken: a full disk cannot keep settles from
 	   being recorded. */
 	QUEUE_STORE_RESERVE_BYTES = 8 << 20,
+	QUEUE_STORE_LISTS = 2, /* enum queue_suppress_list */
 };
 
 struct queue_store {
@@ -45,11 +47,13 @@ struct queue_store {
 	pthread_rwlock_t env_lock;
 	struct queue_lmdb *lmdb; /* NULL: a re-open failed */
 	_Atomic bool is_failed;
+	_Atomic uint64_t list_counts[QUEUE_STORE_LISTS]; /* of the last commit */
 
 	/* The writer's. */
 	struct queue_lmdb_tx tx;
 	int tx_err; /* the first error that spoiled it */
 	bool tx_is_dirty;
+	bool tx_has_lists; /* has changed them */
 	uint64_t tx_put_bytes;
 	struct queue_state state; /* within the transaction */
 	struct queue_state acked; /* of the last commit: what must be on disk */
@@ -84,6 +88,10 @@ QUEUE_MUST_USE int queue_space_measure(
 const char *queue_space_refuse(struct queue_store *s, uint64_t need, bool is_new);
 /* After a failed commit: a full disk shows as an i/o error; puts that into words. */
 void queue_space_explain(struct queue_store *s);
+
+/* --- queue_suppress.c --- */
+QUEUE_MUST_USE int queue_store_count_lists(struct queue_lmdb_tx *tx, uint64_t out[QUEUE_STORE_LISTS]);
+void queue_store_publish_lists(struct queue_store *s, const uint64_t counts[QUEUE_STORE_LISTS]);
 
 /* --- queue_format.c --- */
 /* In a write transaction of an empty environment. */

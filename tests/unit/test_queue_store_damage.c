@@ -19,6 +19,7 @@
 
 #include <cmocka.h>
 
+#include "queue_suppress.h"
 #include "store_fixture.h"
 
 /* --- damage --- */
@@ -371,6 +372,32 @@ test_F19_newer_format(void **state)
 	check_load(f, id, 100, 1);
 }
 
+/* Format 1 had no lists of addresses. */
+static void
+test_F19_format_without_lists(void **state)
+{
+	const struct queue_suppress_entry e = {0, BLOB("v")};
+	struct fixture *f = *state;
+	queue_id id = put(f, 100, 1);
+	struct backdoor b;
+
+	enter(f, &b);
+	set_format(&b, 1);
+	leave(&b);
+	f->conf.read_only = true;
+	assert_int_equal(queue_store_open(&f->conf, &f->store), QUEUE_EVERSION);
+	f->conf.read_only = false;
+	start(f);
+	check_load(f, id, 100, 1);
+	OK(queue_store_begin(f->store));
+	OK(queue_suppress_put(f->store, QUEUE_SUPPRESS_LIST, BLOB("a"), &e, true));
+	OK(queue_store_commit(f->store));
+	stop(f);
+	f->conf.read_only = true; /* takes the present format only */
+	start(f);
+	assert_int_equal(queue_suppress_count(f->store, QUEUE_SUPPRESS_LIST), 1);
+}
+
 /* Format 0 kept no books. */
 static void
 test_F19_older_format(void **state)
@@ -507,6 +534,7 @@ main(void)
 		CASE(test_F11_a_copy_that_was_killed),
 		CASE(test_F19_newer_format),
 		CASE(test_F19_older_format),
+		CASE(test_F19_format_without_lists),
 		CASE(test_no_spool),
 		CASE(test_F14_truncated_while_closed),
 		CASE(test_F14_truncated_while_open),
