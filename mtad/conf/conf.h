@@ -9,6 +9,7 @@
  * Thread   immutable after conf_load; the count is atomic.
  * Fails    conf_load says everything it found, each as file:line: words, then what to write instead.
  */
+#include "conf/conf_guard.h"
 #include "conf/conf_report_form.h"
 #include "conf/conf_rule.h"
 #include "conf/conf_types.h"
@@ -64,12 +65,6 @@ struct conf_stream {
 #define CONF_STREAM CONF_FIELD
 #include "conf.def"
 #undef CONF_STREAM
-};
-struct conf_guard {
-	const char *name, *at; /* name: of a user, or "*" */
-#define CONF_GUARD CONF_FIELD
-#include "conf.def"
-#undef CONF_GUARD
 };
 struct conf_source {
 	const char *name, *at;
@@ -191,9 +186,12 @@ struct conf {
 	size_t route_count;
 	struct conf_guard *guards;
 	size_t guard_count;
-	struct conf_guard guard;       /* guard "*" over the defaults */
-	struct conf_delivery delivery; /* domain "*" over the defaults: everything set */
-	const char *token_secrets[2];  /* read from token_secret_file and token_secret_previous; "": none */
+	struct conf_guard guard; /* guard "*" over the defaults */
+	struct conf_suppression *suppressions;
+	size_t suppression_count;
+	struct conf_suppression suppression; /* suppression "*" over the defaults */
+	struct conf_delivery delivery;       /* domain "*" over the defaults: everything set */
+	const char *token_secrets[2]; /* read from token_secret_file and token_secret_previous; "": none */
 #define CONF_GLOBAL CONF_FIELD
 #include "conf.def"
 #undef CONF_GLOBAL
@@ -229,6 +227,8 @@ bool conf_explain(
 const struct conf_user *conf_user_find(const struct conf *c, const char *name, size_t len);
 /* The guard of a user: its own over that of all; never NULL. */
 const struct conf_guard *conf_guard_find(const struct conf *c, const char *user, size_t len);
+/* The same of what suppresses its recipients. */
+const struct conf_suppression *conf_suppression_find(const struct conf *c, const char *user, size_t len);
 /* The first block that fits; NULL: none. Linear in the blocks: ask once for a stream, not for a message. */
 const struct conf_stream *conf_stream_find(const struct conf *c, const char *user, size_t user_len,
 	const char *job, size_t job_len, enum conf_class class);

@@ -44,7 +44,7 @@ check_name(struct conf_loader *l, int kind, size_t n, const char *name)
 	const struct conf_raw_block *b = l->blocks[kind][n];
 	size_t len = strnlen(name, 65536);
 
-	if (kind == CONF_KIND_GUARD && strncmp(name, "*", 2) == 0)
+	if ((kind == CONF_KIND_GUARD || kind == CONF_KIND_SUPPRESSION) && strncmp(name, "*", 2) == 0)
 		return;
 	if (len == 0 || len > NAME_LEN_MAX)
 		conf_error(&l->report, b->at, "the name of this %s has %zu bytes; from 1 to %d are possible",
@@ -444,6 +444,7 @@ conf_check(struct conf_loader *l)
 	conf_check_listens(l);
 	conf_check_users(l);
 	conf_check_guards(l);
+	conf_check_suppressions(l);
 	conf_check_streams(l);
 	conf_check_sources(l);
 	conf_check_warmups(l);

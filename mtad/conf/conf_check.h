@@ -33,6 +33,7 @@ void conf_check_listens(struct conf_loader *l);
 void conf_check_feedback(struct conf_loader *l);
 /* conf_check_guard.c */
 void conf_check_guards(struct conf_loader *l);
+void conf_check_suppressions(struct conf_loader *l);
 /* conf_check_hours.c: before deliveries are laid over each other. */
 void conf_check_hours(struct conf_loader *l);
 /* conf_check_blocks.c */

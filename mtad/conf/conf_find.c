@@ -157,6 +157,14 @@ conf_guard_find(const struct conf *c, const char *user, size_t len)
 	return n >= 0 ? &c->guards[n] : &c->guard;
 }
 
+const struct conf_suppression *
+conf_suppression_find(const struct conf *c, const char *user, size_t len)
+{
+	int64_t n = conf_index_find(&owner_of(c)->suppressions, user, len);
+
+	return n >= 0 ? &c->suppressions[n] : &c->suppression;
+}
+
 int
 conf_pool_find(const struct conf *c, const char *name, size_t len)
 {

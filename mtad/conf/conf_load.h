@@ -29,8 +29,8 @@ struct conf_owner {
 	struct conf conf; /* first: conf_ref and conf_unref go from it to the owner */
 	atomic_int ref_count;
 	struct conf_arena arena;
-	struct conf_index users, guards, pools, pool_senders, sources, senders, dkims, domains, routes,
-		provider_domains, provider_mx;
+	struct conf_index users, guards, suppressions, pools, pool_senders, sources, senders, dkims, domains,
+		routes, provider_domains, provider_mx;
 };
 struct conf_loader {
 	struct conf_owner *owner;

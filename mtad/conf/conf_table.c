@@ -53,6 +53,11 @@ static const struct conf_row guard_rows[] = {
 #include "conf/conf.def"
 #undef CONF_GUARD
 };
+static const struct conf_row suppression_rows[] = {
+#define CONF_SUPPRESSION(...) ROW(conf_suppression, __VA_ARGS__)
+#include "conf/conf.def"
+#undef CONF_SUPPRESSION
+};
 static const struct conf_row source_rows[] = {
 #define CONF_SOURCE(...)         ROW(conf_source, __VA_ARGS__)
 #define CONF_LIMITS(...)         LIMIT(conf_source, __VA_ARGS__)
@@ -134,6 +139,7 @@ FITS(COUNT(listen_rows));
 FITS(COUNT(user_rows));
 FITS(COUNT(stream_rows));
 FITS(COUNT(guard_rows));
+FITS(COUNT(suppression_rows));
 FITS(COUNT(source_rows));
 FITS(COUNT(pool_rows));
 FITS(COUNT(sender_rows));
@@ -183,6 +189,12 @@ const struct conf_block_kind conf_kinds[CONF_KIND_COUNT] = {
 			"publish. Fewer than five stop nobody. Mail without user and job "
 			"is one stream for each class: with a user or X-Job for each "
 			"application a bad mailing does not stop the others.")},
+	[CONF_KIND_SUPPRESSION] = {ROWS(suppression_rows),
+		KIND(suppression, "USER",
+			"Addresses that get no more mail: what is done with mail for them, and which bounces "
+			"add them, in the mail of one user or, as suppression *, of everybody else. What the "
+			"block of a user leaves out is as in suppression *. Without any block the defaults "
+			"hold. `mtactl suppress` shows and changes the list.")},
 	[CONF_KIND_SOURCE] = {ROWS(source_rows),
 		KIND(source, "NAME",
 			"An address to send from, and the name to send under. Without any there is one, "

@@ -83,6 +83,9 @@ enum conf_list_unsubscribe {
 	CONF_LIST_UNSUBSCRIBE_YES,
 	CONF_LIST_UNSUBSCRIBE_UNSET = -1
 };
+enum conf_suppressed { CONF_SUPPRESSED_REFUSE, CONF_SUPPRESSED_RECORD };
+enum conf_suppression_scope { CONF_SUPPRESSION_USER, CONF_SUPPRESSION_STREAM, CONF_SUPPRESSION_GLOBAL };
+enum conf_suppression_storage { CONF_SUPPRESSION_PLAIN, CONF_SUPPRESSION_HASHED };
 enum conf_rates_count { CONF_RATES_COUNT_ATTEMPTS, CONF_RATES_COUNT_DELIVERIES };
 
 /* Fields from conf.def. CHOICE is an int: the index in its list (-1: unset, where "" is the default). */
