@@ -26,6 +26,7 @@ struct report;
 struct signer;
 struct signer_keys;
 struct spool;
+struct suppress;
 
 struct app {
 	const char *conf_file;
@@ -37,6 +38,7 @@ struct app {
 	struct quotas *quotas;
 	struct event_base *base; /* the main thread's */
 	struct queue_store *store;
+	struct suppress *suppress;
 	struct spool *spool;
 	struct report *report;
 	struct dispatch *dispatch;

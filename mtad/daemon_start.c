@@ -6,6 +6,7 @@
 #include "daemon.h"
 
 #include "control/control.h"
+#include "feedback/suppress.h"
 #include "intake/limits.h"
 #include "intake/signer.h"
 #include "io.h"
@@ -213,8 +214,8 @@ make_ios(struct daemon *d, char *why, size_t why_max)
 	size_t i;
 
 	for (i = 0; i < a->io_count; i++) {
-		const struct io_conf ic = {
-			a->clock, a->log, &a->memory, a->limits, a->store, a->quotas, (unsigned)i};
+		const struct io_conf ic = {a->clock, a->log, &a->memory, a->limits, a->store, a->quotas,
+			a->suppress, (unsigned)i};
 		const struct intake_change change = {a->conf, a->conf->dkim_count > 0, &d->listeners[i]};
 
 		if ((a->ios[i] = io_create(&ic)) == NULL || !io_connect(a->ios[i], &peers) ||
@@ -277,10 +278,11 @@ daemon_start(struct daemon *d, char *why, size_t why_max)
 		return false;
 	if (!bind_all(d, why, why_max) ||
 		(d->certificate_ends = daemon_check_secrets(a->conf, why, why_max)) == NULL ||
-		(a->keys = signer_keys_load(a->conf, why, why_max)) == NULL || !open_store(a, why, why_max))
+		(a->keys = signer_keys_load(a->conf, why, why_max)) == NULL || !open_store(a, why, why_max) ||
+		(a->suppress = suppress_create(a->store, why, why_max)) == NULL)
 		return false;
 
-	const struct spool_conf sc = {a->clock, a->log, a->conf, a->store, NULL, NULL};
+	const struct spool_conf sc = {a->clock, a->log, a->conf, a->store, a->suppress, NULL, NULL};
 	const struct report_conf rc = {a->clock, a->log, a->conf, a->store};
 	const struct dispatch_conf dc = {a->clock, a->log, &a->memory, a->conf, a->store, a->quotas};
 
@@ -358,6 +360,7 @@ daemon_end(struct daemon *d)
 	dispatch_destroy(&a->dispatch);
 	spool_destroy(&a->spool);
 	report_destroy(&a->report);
+	suppress_destroy(&a->suppress);
 	queue_store_close(&a->store);
 	listener_close(&d->listeners, a->io_count, NULL);
 	watchdog_destroy(&d->watchdog);

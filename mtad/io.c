@@ -68,9 +68,9 @@ io_connect(struct io *io, const struct io_peers *peers)
 {
 	const struct intake_conf ic = {io->worker, io->conf.clock, io->conf.log, io->conf.memory,
 		io->conf.limits, peers->spool, peers->signs, peers->sign_count, io->conf.quotas,
-		io->conf.store};
-	const struct deliver_conf dc = {
-		io->worker, peers->queue, io->conf.clock, io->conf.log, io->conf.memory, io->conf.store};
+		io->conf.store, io->conf.suppress};
+	const struct deliver_conf dc = {io->worker, peers->queue, io->conf.clock, io->conf.log,
+		io->conf.memory, io->conf.store, io->conf.suppress};
 
 	io->intake = intake_create(&ic);
 	io->deliver = deliver_create(&dc);

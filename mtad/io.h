@@ -18,6 +18,7 @@ struct io_conf {
 	struct limits *limits;
 	struct queue_store *store;
 	struct quotas *quotas;
+	struct suppress *suppress;
 	unsigned number;
 };
 struct io *io_create(const struct io_conf *conf);

@@ -15,6 +15,7 @@
 #include "queue_store.h"
 
 struct deliver;
+struct suppress;
 
 struct deliver_conf {
 	struct worker *io, *queue;
@@ -22,6 +23,7 @@ struct deliver_conf {
 	struct log *log;
 	struct memory *memory;
 	struct queue_store *store; /* bodies of mail that is not fresh */
+	struct suppress *suppress; /* NULL: no list */
 };
 struct deliver *deliver_create(const struct deliver_conf *conf);
 void deliver_destroy(struct deliver **dp); /* no session may be left */

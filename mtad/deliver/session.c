@@ -139,7 +139,8 @@ fill(struct deliver_session *s)
 	while (s->waiting_count > 0 && smtp_client_can_take(s->smtp) && (t = free_transfer(s)) != NULL) {
 		job = s->waiting[0];
 		memmove(s->waiting, s->waiting + 1, (--s->waiting_count) * sizeof(s->waiting[0]));
-		if (transfer_begin(t, job, s->d->conf.store, s->d->conf.memory, clock_now(s->d->conf.clock)))
+		if (transfer_begin(t, job, s->d->conf.store, s->d->conf.suppress, s->d->conf.memory,
+			    clock_now(s->d->conf.clock)))
 			smtp_client_mail(s->smtp, &t->mail);
 		else
 			give_back(s, job);

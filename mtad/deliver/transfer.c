@@ -7,6 +7,7 @@
 
 #include "deliver/outbound.h"
 #include "feedback/token.h"
+#include "queue/suppressed.h"
 
 #include <assert.h>
 #include <stdio.h>
@@ -92,7 +93,7 @@ return_path(struct transfer *t)
 }
 
 static void
-fill_mail(struct transfer *t, int64_t now_us)
+fill_mail(struct transfer *t, uint32_t rcpt_count, int64_t now_us)
 {
 	const struct message *m = t->job->message;
 	struct smtp_client_mail *mail = &t->mail;
@@ -100,7 +101,7 @@ fill_mail(struct transfer *t, int64_t now_us)
 
 	mail->sender = return_path(t);
 	mail->rcpts = t->rcpts;
-	mail->rcpt_count = t->job->rcpt_count;
+	mail->rcpt_count = rcpt_count;
 	for (i = 0; i < QUEUE_BODY_PIECES; i++)
 		mail->body[i] = slice(m->body[i]);
 	mail->envid = slice(m->meta.envid);
@@ -112,12 +113,60 @@ fill_mail(struct transfer *t, int64_t now_us)
 	mail->user = t;
 }
 
-bool
-transfer_begin(
-	struct transfer *t, struct job *job, struct queue_store *store, struct memory *memory, int64_t now_us)
+/* What the list has against the recipients. False: the job is answered. */
+static bool
+ask_list(struct job *job, struct suppress *suppress, int64_t now_us, uint32_t *out_suppressed)
+{
+	*out_suppressed = 0;
+	if (!suppressed_applies(suppress, &job->message->meta))
+		return true;
+	if (suppressed_answer(suppress, job, now_us, out_suppressed) == QUEUE_OK)
+		return *out_suppressed < job->rcpt_count;
+	again(job, "the list of suppressed addresses cannot be read");
+	return false;
+}
+
+/* Those of the job that are to be sent to. False: the job is answered. */
+static bool
+fill_rcpts(struct transfer *t, struct job *job, bool has_suppressed, uint32_t *out_count)
 {
 	const struct queue_rcpt *r;
-	uint32_t i;
+	uint32_t i, count = 0;
+
+	for (i = 0; i < job->rcpt_count; i++) {
+		if (has_suppressed && job->rcpts[i].is_suppressed)
+			continue;
+		if ((r = message_rcpt(job->message, job->rcpts[i].n)) == NULL) {
+			/* The schedule knows a recipient the spool does not: the records do not belong
+			 * together. */
+			job->is_damaged = true;
+			job_answer_all(job, QUEUE_VERDICT_DROPPED, BOUNCE_CLASS_SYSTEM_ERROR, "5.3.0", 0,
+				"recipient is missing in the spool");
+			return false;
+		}
+		t->rcpts[count] = (struct smtp_client_rcpt){slice(r->address), slice(r->orcpt), r->notify};
+		if (has_suppressed)
+			t->of_job[count] = i;
+		count++;
+	}
+	*out_count = count;
+	return true;
+}
+
+static void
+free_rcpts(struct transfer *t)
+{
+	free(t->rcpts);
+	free(t->of_job);
+	t->rcpts = NULL;
+	t->of_job = NULL;
+}
+
+bool
+transfer_begin(struct transfer *t, struct job *job, struct queue_store *store, struct suppress *suppress,
+	struct memory *memory, int64_t now_us)
+{
+	uint32_t suppressed, count;
 
 	assert(t->job == NULL);
 	if (job->message == NULL && !load(job, store, memory))
@@ -128,26 +177,22 @@ transfer_begin(
 			"the time the message was given is over");
 		return false;
 	}
-	if ((t->rcpts = calloc(job->rcpt_count, sizeof(*t->rcpts))) == NULL) {
+	if (!ask_list(job, suppress, now_us, &suppressed))
+		return false;
+	t->rcpts = calloc(job->rcpt_count, sizeof(*t->rcpts));
+	t->of_job = suppressed > 0 ? calloc(job->rcpt_count, sizeof(*t->of_job)) : NULL;
+	if (t->rcpts == NULL || (suppressed > 0 && t->of_job == NULL)) {
+		free_rcpts(t);
 		again(job, "no memory to load the message");
 		return false;
 	}
-	for (i = 0; i < job->rcpt_count; i++) {
-		if ((r = message_rcpt(job->message, job->rcpts[i].n)) == NULL) {
-			/* The schedule knows a recipient the spool does not: the records do not belong
-			 * together. */
-			free(t->rcpts);
-			t->rcpts = NULL;
-			job->is_damaged = true;
-			job_answer_all(job, QUEUE_VERDICT_DROPPED, BOUNCE_CLASS_SYSTEM_ERROR, "5.3.0", 0,
-				"recipient is missing in the spool");
-			return false;
-		}
-		t->rcpts[i] = (struct smtp_client_rcpt){slice(r->address), slice(r->orcpt), r->notify};
+	if (!fill_rcpts(t, job, suppressed > 0, &count)) {
+		free_rcpts(t);
+		return false;
 	}
 	t->job = job;
 	t->refused = 0;
-	fill_mail(t, now_us);
+	fill_mail(t, count, now_us);
 	return true;
 }
 
@@ -204,8 +249,8 @@ transfer_result(struct transfer *t, const struct smtp_client_fact *fact)
 	len = reply_words(fact, words, sizeof(words));
 	if (len >= (int)sizeof(words))
 		len = sizeof(words) - 1;
-	job_answer(t->job, fact->rcpt_index, &out.verdict, out.bounce_class, out.esc,
-		(struct queue_blob){words, (size_t)len});
+	job_answer(t->job, t->of_job != NULL ? t->of_job[fact->rcpt_index] : fact->rcpt_index, &out.verdict,
+		out.bounce_class, out.esc, (struct queue_blob){words, (size_t)len});
 }
 
 struct job *
@@ -213,7 +258,7 @@ transfer_end(struct transfer *t)
 {
 	struct job *job = t->job;
 
-	free(t->rcpts);
+	free_rcpts(t);
 	*t = (struct transfer){0};
 	return job;
 }

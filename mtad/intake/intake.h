@@ -18,6 +18,7 @@
 struct intake;
 struct quotas;
 struct spool;
+struct suppress;
 
 struct intake_conf {
 	struct worker *io;
@@ -30,6 +31,7 @@ struct intake_conf {
 	size_t sign_count;
 	struct quotas *quotas;
 	struct queue_store *store; /* whose tokens unsubscribe */
+	struct suppress *suppress; /* NULL: no list */
 };
 /* What a configuration brings: replaced as a whole, counted by the sessions that use it. */
 struct intake_settings;

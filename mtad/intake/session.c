@@ -12,6 +12,7 @@
 #include "queue/message.h"
 #include "queue/quota.h"
 #include "queue/spool.h"
+#include "queue/suppressed.h"
 #include "smtp_addr.h"
 
 #include <assert.h>
@@ -230,6 +231,38 @@ on_mail(struct intake_session *s, const struct smtp_server_mail *mail)
 	answer_mail(s, mail);
 }
 
+static bool
+refuses_suppressed(const struct intake_session *s)
+{
+	const char *user = s->user != NULL ? s->user->name : "";
+
+	return conf_suppression_find(s->settings->conf, user, strnlen(user, QUEUE_NAME_MAX))->suppressed ==
+	       CONF_SUPPRESSED_REFUSE;
+}
+
+/* The job is not known yet: what is on the list for it alone is found before the first attempt. False:
+ * answered. */
+static bool
+may_receive(struct intake_session *s, const struct queue_rcpt *r)
+{
+	const struct suppress_whose whose = {s->message->meta.user, {"", 0}};
+	struct suppress *list = s->in->conf.suppress;
+	char words[SUPPRESS_WORDS_MAX];
+	struct suppress_hit hit;
+
+	if (!suppressed_applies(list, &s->message->meta) || !refuses_suppressed(s))
+		return true;
+	if (suppress_find(list, &whose, clock_now(s->in->conf.clock), &r->address, 1, &hit) < 0) {
+		refuse(s, "RCPT", 451, "4.3.0", "Local storage trouble, try again later");
+		return false;
+	}
+	if (hit.reason == SUPPRESS_NONE)
+		return true;
+	suppress_words(words, sizeof(words), &hit);
+	refuse(s, "RCPT", 550, "5.7.1", words);
+	return false;
+}
+
 static void
 on_rcpt(struct intake_session *s, const struct smtp_server_rcpt *rcpt)
 {
@@ -256,6 +289,8 @@ on_rcpt(struct intake_session *s, const struct smtp_server_rcpt *rcpt)
 	}
 	r.address = (struct queue_blob){rcpt->address.ptr, rcpt->address.len};
 	r.orcpt = (struct queue_blob){rcpt->orcpt.ptr, rcpt->orcpt.len};
+	if (!may_receive(s, &r))
+		return;
 	if (known < 0 || !has_memory(s) ||
 		!message_add_rcpt(s->message, &r, (struct queue_blob){domain, (size_t)n})) {
 		refuse(s, "RCPT", 452, "4.3.1", "Too much mail in flight, try again later");
@@ -336,6 +371,12 @@ on_end(struct intake_session *s)
 			"client=%s user=%s job=%.*s rcpts=%u", s->client_ip,
 			in.user != NULL ? in.user->name : "", (int)s->message->meta.job.len,
 			(const char *)s->message->meta.job.ptr, s->message->rcpt_count);
+	if (suppressed_applies(s->in->conf.suppress, &s->message->meta) && !refuses_suppressed(s) &&
+		suppressed_note(s->in->conf.suppress, s->message, clock_now(s->in->conf.clock)) < 0) {
+		drop_message(s);
+		refuse(s, "DATA", 451, "4.3.0", "Local storage trouble, try again later");
+		return;
+	}
 	send_to_spool(s);
 }
 

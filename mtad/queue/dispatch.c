@@ -274,16 +274,20 @@ static bool
 schedule(struct dispatch *d, struct message *m)
 {
 	struct queue_sched_rcpt few[16], *rcpts = few;
-	uint32_t pool = settings_pool(&d->settings, m->meta.pool), i;
+	uint32_t pool = settings_pool(&d->settings, m->meta.pool), i, count = 0, skipped = 0;
 	int err;
 
 	if (m->rcpt_count > sizeof(few) / sizeof(few[0]) &&
 		(rcpts = malloc(m->rcpt_count * sizeof(*rcpts))) == NULL)
 		return false;
-	for (i = 0; i < m->rcpt_count; i++)
-		rcpts[i] =
-			(struct queue_sched_rcpt){.n = m->rcpts[i].n, .domain = m->domains[i], .pool = pool};
-	err = queue_sched_add(d->sched, &m->meta, rcpts, m->rcpt_count, m, dispatch_now(d));
+	for (i = 0; i < m->rcpt_count; i++) {
+		if (skipped < m->suppressed_count && m->suppressed[skipped].n == m->rcpts[i].n)
+			skipped++;
+		else
+			rcpts[count++] = (struct queue_sched_rcpt){
+				.n = m->rcpts[i].n, .domain = m->domains[i], .pool = pool};
+	}
+	err = queue_sched_add(d->sched, &m->meta, rcpts, count, m, dispatch_now(d));
 	if (rcpts != few)
 		free(rcpts);
 	if (err == QUEUE_OK && memory_percent(d->memory) >= EVICT_PERCENT)

@@ -114,6 +114,7 @@ job_answer(struct job *job, uint32_t index, const struct queue_verdict *v, enum 
 	r->verdict = *v;
 	r->code = v->code;
 	r->bounce_class = (uint8_t)bounce_class;
+	r->is_suppressed = false;
 	snprintf(r->esc, sizeof(r->esc), "%s", esc);
 	r->reply_at = r->reply_len = 0; /* an earlier answer is no longer true */
 	if (len == 0)

@@ -28,6 +28,7 @@ struct job_rules {
 struct job_rcpt {
 	uint16_t n;
 	uint16_t code;        /* of the reply, 0: none */
+	bool is_suppressed;   /* not tried: the address is on the list */
 	uint8_t bounce_class; /* enum bounce_class: why; NONE of a delivery, and where an operator decided */
 	char esc[20];         /* "5.1.1", may be empty */
 	uint32_t reply_at, reply_len; /* in job->texts */

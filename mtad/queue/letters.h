@@ -34,6 +34,7 @@ enum letter_kind {
 	LETTER_FEEDBACK,      /* io -> spool  struct feedback (queue/feedback.h): put on record */
 	LETTER_FEEDBACK_DONE, /* spool -> io  the same, result filled */
 	LETTER_HOLD,          /* queue -> spool  struct hold_batch: recipients held or released */
+	LETTER_SUPPRESS,      /* any -> spool  struct suppress_batch (feedback/suppress.h) */
 	LETTER_NOTE,          /* queue -> spool  struct note: small durable state */
 	LETTER_NOTED,         /* spool -> queue  the same, if it asked for it: it is on disk */
 	LETTER_SPOOL_STATE,   /* spool -> queue  struct spool_state */

@@ -80,6 +80,7 @@ message_free(struct message *m)
 	else
 		free(m->rcpts);
 	free(m->domains);
+	free(m->suppressed);
 	free(m->buffer);
 	free(m);
 }

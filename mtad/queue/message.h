@@ -20,6 +20,13 @@
 #include <stdatomic.h>
 #include <stdbool.h>
 
+/* A recipient that is recorded as bounced with the accept of its message: its address is suppressed. */
+struct message_suppressed {
+	uint16_t n;
+	uint8_t bounce_class; /* enum bounce_class */
+	char words[160];
+};
+
 struct message {
 	struct letter letter; /* spool -> queue: committed, add it to the schedule */
 	_Atomic uint32_t refs;
@@ -33,6 +40,8 @@ struct message {
 		body[QUEUE_BODY_PIECES]; /* in order; pieces end at line ends; unused ones are empty */
 	char *buffer;                    /* what the client sent, grown while it arrives */
 	size_t buffer_len, buffer_max;
+	struct message_suppressed *suppressed; /* in order of n; they are never scheduled */
+	uint32_t suppressed_count;
 	struct queue_loaded *loaded;  /* of a message from the spool */
 	struct message_chunk *chunks; /* the arena */
 };

@@ -10,6 +10,7 @@
 #include "queue/feedback.h"
 #include "queue/job.h"
 #include "queue/message.h"
+#include "queue/suppressed.h"
 #include "report/event.h"
 
 #include <assert.h>
@@ -17,7 +18,13 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { RETRY_SECONDS = 1, SWEEP_SECONDS = 60, FORGET_SECONDS = 3600, EVENTS_FIRST_BYTES = 65536 };
+enum {
+	RETRY_SECONDS = 1,
+	SWEEP_SECONDS = 1,
+	TOKEN_SWEEPS = 60, /* of suppressed addresses for one of tokens */
+	FORGET_SECONDS = 3600,
+	EVENTS_FIRST_BYTES = 65536,
+};
 
 struct list {
 	struct letter *head, *tail;
@@ -35,6 +42,7 @@ struct spool {
 	struct log *log;
 	const struct conf *conf;
 	struct queue_store *store;
+	struct suppress *suppress;
 	const struct clock *clock;
 	struct event *retry_timer, *space_timer, *forget_timer, *sweep_timer;
 	struct event *more; /* work is left for the next turn of the loop */
@@ -44,6 +52,7 @@ struct spool {
 	struct event_batch *events; /* of the open transaction */
 	size_t events_max;
 	bool record_received;
+	unsigned sweeps;  /* turns of sweep_timer */
 	bool is_sweeping; /* there may be issued tokens that are over */
 	bool is_failed, is_full;
 	_Atomic uint64_t pending_jobs, commits, accepted, settled, holds_written, failed_commits;
@@ -210,7 +219,6 @@ write_settled_event(struct spool *s, const struct job *job, uint32_t i, const st
 	e.is_uncertain = jr->settled.kind == QUEUE_VERDICT_UNCERTAIN;
 	e.logged_us = clock_now(s->clock);
 	e.code = jr->code;
-	e.bounce_class = jr->bounce_class;
 	e.n = jr->n;
 	e.attempts = jr->settled.attempts;
 	e.next_us = jr->settled.due_us;
@@ -218,6 +226,7 @@ write_settled_event(struct spool *s, const struct job *job, uint32_t i, const st
 	e.orcpt = known->orcpt;
 	e.esc = TEXT(jr->esc);
 	e.reply = job_reply(job, i);
+	e.bounce_class = jr->bounce_class;
 	e.category = text(category, 64);
 	e.source = TEXT(job->source);
 	e.host = TEXT(job->host);
@@ -248,7 +257,36 @@ write_settled(struct spool *s, const struct job *job, uint32_t i)
 		err = queue_store_end(s->store, job->id, jr->n, ends[jr->settled.kind]);
 	if (err == QUEUE_ENOTFOUND)
 		return QUEUE_OK;
+	if (err == QUEUE_OK)
+		err = suppressed_on_settled(s->suppress, s->conf, job, i, clock_now(s->clock));
 	return err == QUEUE_OK ? write_settled_event(s, job, i, known) : err;
+}
+
+/* INTERNALS steps 3, 4: recipients that are on the list end with the accept of their message. */
+static int
+end_suppressed(struct spool *s, const struct message *m)
+{
+	struct event e = {.type = EVENT_BOUNCED, .esc = {"5.7.1", 5}, .logged_us = m->meta.arrived_us};
+	uint32_t i;
+	int err = QUEUE_OK;
+
+	event_of_message(&e, m);
+	for (i = 0; i < m->suppressed_count && err == QUEUE_OK; i++) {
+		const struct message_suppressed *w = &m->suppressed[i];
+		const struct queue_rcpt *r = message_rcpt(m, w->n);
+
+		e.n = w->n;
+		e.rcpt = r->address;
+		e.orcpt = r->orcpt;
+		e.reply = TEXT(w->words);
+		e.bounce_class = w->bounce_class;
+		e.category = text(bounce_class_pmta((enum bounce_class)w->bounce_class), 64);
+		if ((err = queue_store_end(s->store, m->meta.id, w->n, QUEUE_END_BOUNCED)) == QUEUE_OK)
+			err = write_event(s, &e);
+	}
+	return err == QUEUE_OK && m->suppressed_count == m->rcpt_count
+		       ? queue_store_remove(s->store, m->meta.id)
+		       : err;
 }
 
 static int
@@ -256,7 +294,9 @@ put(struct spool *s, struct message *m)
 {
 	int err = queue_store_put(s->store, &m->meta, m->rcpts, m->rcpt_count, m->body);
 
-	return err == QUEUE_OK && (s->record_received || m->meta.nonce != 0) ? write_received(s, m) : err;
+	if (err == QUEUE_OK && (s->record_received || m->meta.nonce != 0))
+		err = write_received(s, m);
+	return err == QUEUE_OK && m->suppressed_count > 0 ? end_suppressed(s, m) : err;
 }
 
 /* INTERNALS step 5. A second job of the same message finds it gone. */
@@ -373,7 +413,9 @@ has_room(const struct batch *b, uint32_t rcpts)
 static uint32_t
 change_size(const struct letter *l)
 {
-	return l->kind == LETTER_HOLD ? ((const struct hold_batch *)l)->count : 1;
+	return l->kind == LETTER_HOLD       ? ((const struct hold_batch *)l)->count
+	       : l->kind == LETTER_SUPPRESS ? ((const struct suppress_batch *)l)->count
+					    : 1;
 }
 
 /* Moves up to a batch of letters out of the lists, settlements first. Their bounce mails count: more than a
@@ -427,13 +469,15 @@ write_holds(struct spool *s, const struct hold_batch *b)
 }
 
 static int
-write_change(struct spool *s, const struct letter *l)
+write_change(struct spool *s, struct letter *l)
 {
 	const struct note *n = (const struct note *)l;
 	int err;
 
 	if (l->kind == LETTER_HOLD)
 		return write_holds(s, (const struct hold_batch *)l);
+	if (l->kind == LETTER_SUPPRESS)
+		return suppress_write(s->suppress, (struct suppress_batch *)l, clock_now(s->clock));
 	err = queue_store_note(s->store, (struct queue_blob){n->bytes, n->name_len},
 		(struct queue_blob){n->bytes + n->name_len, n->value_len});
 	return err == QUEUE_EINVAL ? QUEUE_OK : err; /* it would be refused for ever, and all mail with it */
@@ -576,14 +620,19 @@ tell(struct spool *s, struct batch *b)
 			worker_post(s->queue, l);
 			continue;
 		}
-		free(l);
+		if (l->kind == LETTER_SUPPRESS && ((struct suppress_batch *)l)->done != NULL)
+			((struct suppress_batch *)l)->done((struct suppress_batch *)l);
+		else
+			free(l);
 	}
 	while ((l = list_take(&b->accepts)) != NULL) {
 		a = (struct accept *)l;
 		if (a->result == QUEUE_OK) {
 			atomic_fetch_add(&s->accepted, 1);
-			message_ref(a->message)->letter.kind = LETTER_FRESH;
-			worker_post(s->queue, &a->message->letter);
+			if (a->message->suppressed_count < a->message->rcpt_count) {
+				message_ref(a->message)->letter.kind = LETTER_FRESH;
+				worker_post(s->queue, &a->message->letter);
+			}
 		} else if (a->result == QUEUE_ENOSPACE)
 			was_full = true;
 		answer(a, a->result, refusal_words(a->result));
@@ -679,6 +728,13 @@ has_work(const struct spool *s)
 	       s->changes.head != NULL || s->reported != NULL || s->is_sweeping;
 }
 
+void
+spool_suppress(struct spool *s, struct letter *take_batch)
+{
+	take_batch->kind = LETTER_SUPPRESS;
+	list_add(&s->changes, take_batch);
+}
+
 /* One commit. The next in the next turn of the loop, after the letters that came meanwhile: an event that
  * makes itself active would come before them until there is no more work. */
 static void
@@ -701,13 +757,23 @@ is_busy(void *arg)
 	return !s->is_failed && has_work(s);
 }
 
+/* What is over: a portion a second of suppressed addresses, while there is any; and each minute of tokens. */
 static void
 on_sweep(evutil_socket_t fd, short what, void *arg)
 {
+	struct suppress_batch *b = NULL;
 	struct spool *s = arg;
 
-	s->is_sweeping = true;
-	on_batch(s);
+	if (s->is_failed)
+		return;
+	if (s->sweeps++ % TOKEN_SWEEPS == 0)
+		s->is_sweeping = true;
+	if (s->suppress != NULL && s->changes.head == NULL)
+		b = suppress_sweep(s->suppress, clock_now(s->clock));
+	if (b != NULL)
+		spool_suppress(s, &b->letter);
+	if (b != NULL || s->is_sweeping)
+		on_batch(s);
 }
 
 static void
@@ -762,6 +828,7 @@ on_letter(void *arg, struct letter *l)
 		return;
 	case LETTER_HOLD:
 	case LETTER_NOTE:
+	case LETTER_SUPPRESS:
 		list_add(&s->changes, l);
 		return;
 	case LETTER_REPORTED:
@@ -784,6 +851,8 @@ apply_conf(struct spool *s, const struct conf *conf)
 	size_t i;
 
 	queue_store_set_limits(s->store, &limits);
+	if (s->suppress != NULL)
+		suppress_set_hashed(s->suppress, conf->suppression_storage == CONF_SUPPRESSION_HASHED);
 
 	s->conf = conf_ref(conf);
 	s->record_received = false;
@@ -801,7 +870,7 @@ spool_create(const struct spool_conf *conf)
 		.on_letter = on_letter,
 		.on_batch = on_batch,
 		.is_busy = is_busy};
-	const struct timeval forget = {FORGET_SECONDS, 0}, sweeps = {SWEEP_SECONDS, 0};
+	const struct timeval forget = {FORGET_SECONDS, 0}, sweep = {SWEEP_SECONDS, 0};
 	struct spool *s = calloc(1, sizeof(*s));
 
 	if (s == NULL)
@@ -809,6 +878,7 @@ spool_create(const struct spool_conf *conf)
 	wc.arg = s;
 	s->log = conf->log;
 	s->store = conf->store;
+	s->suppress = conf->suppress;
 	s->clock = conf->clock;
 	apply_conf(s, conf->conf);
 	if ((s->worker = worker_create(&wc)) == NULL ||
@@ -818,7 +888,7 @@ spool_create(const struct spool_conf *conf)
 		(s->forget_timer = event_new(worker_base(s->worker), -1, EV_PERSIST, on_forget, s)) == NULL ||
 		event_add(s->forget_timer, &forget) != 0 ||
 		(s->sweep_timer = event_new(worker_base(s->worker), -1, EV_PERSIST, on_sweep, s)) == NULL ||
-		event_add(s->sweep_timer, &sweeps) != 0)
+		event_add(s->sweep_timer, &sweep) != 0)
 		spool_destroy(&s);
 	return s;
 }

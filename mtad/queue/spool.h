@@ -20,6 +20,7 @@
 #include "queue_store.h"
 
 struct spool;
+struct suppress;
 
 enum {
 	SPOOL_BATCH_MESSAGES = 512,
@@ -39,6 +40,7 @@ struct spool_conf {
 	struct log *log;
 	const struct conf *conf; /* which events are recorded; a reference is taken */
 	struct queue_store *store;
+	struct suppress *suppress;     /* NULL: no list */
 	struct worker *queue, *report; /* set by spool_connect */
 };
 
@@ -49,6 +51,8 @@ struct worker *spool_worker(struct spool *s);
 void spool_reconfigure(struct spool *s, const struct conf *conf);
 void spool_destroy(
 	struct spool **sp); /* after its worker was joined; nothing may be pending unless the store failed */
+/* In the spool's thread: a change of the list, with the next commit. */
+void spool_suppress(struct spool *s, struct letter *take_batch);
 /* Any thread: settlements not yet on disk (the queue bounds them). */
 uint64_t spool_pending(const struct spool *s);
 /* Any thread: recipients held or released on disk since the start, those that had ended counted too. */

@@ -41,7 +41,7 @@ test_I3_no_memory_for_the_message(void **state)
 		bool has_begun;
 
 		starve_begin(n, false);
-		has_begun = transfer_begin(&t, job, f->store, NULL, 0);
+		has_begun = transfer_begin(&t, job, f->store, NULL, NULL, 0);
 		failed = starve_end();
 		assert_int_equal(has_begun, failed == 0);
 		assert_false(job->is_damaged);
@@ -62,7 +62,7 @@ test_F12_no_message(void **state)
 	struct job *job = job_of(7);
 	struct transfer t = {0};
 
-	assert_false(transfer_begin(&t, job, f->store, NULL, 0));
+	assert_false(transfer_begin(&t, job, f->store, NULL, NULL, 0));
 	assert_true(job->is_damaged);
 	assert_int_equal(job->rcpts[0].verdict.kind, QUEUE_VERDICT_DROPPED);
 	job_free(job);

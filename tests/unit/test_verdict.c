@@ -242,7 +242,7 @@ test_transfer(void **state)
 	struct transfer t = {0};
 	struct job *job = job_of(4);
 
-	assert_true(transfer_begin(&t, job, NULL, NULL, 0));
+	assert_true(transfer_begin(&t, job, NULL, NULL, NULL, 0));
 	assert_int_equal(t.mail.rcpt_count, 4);
 	assert_memory_equal(t.mail.rcpts[3].address.ptr, "r3@y.test", 9);
 	assert_int_equal(t.mail.rcpts[3].notify, 3);
@@ -295,7 +295,7 @@ test_time_left(void **state)
 		m->flags |= QUEUE_MESSAGE_TRACE;
 		m->priority = 9;
 		job->started_us = times[i].started_us;
-		if (transfer_begin(&t, job, NULL, NULL, NOW) != times[i].has_begun)
+		if (transfer_begin(&t, job, NULL, NULL, NULL, NOW) != times[i].has_begun)
 			fail_msg("%s", times[i].name);
 		if (times[i].has_begun) {
 			if (t.mail.by != times[i].by || t.mail.by_s != times[i].by_s)
@@ -319,7 +319,7 @@ test_too_many_recipients(void **state)
 	struct transfer t = {0};
 	struct job *job = job_of(6);
 
-	assert_true(transfer_begin(&t, job, NULL, NULL, 0));
+	assert_true(transfer_begin(&t, job, NULL, NULL, NULL, 0));
 	result(&t, 0, SMTP_PHASE_RCPT, 452, "4.5.3 too many"); /* none was taken: no reason to hurry */
 	result(&t, 2, SMTP_PHASE_RCPT, 550, "no");
 	result(&t, 3, SMTP_PHASE_RCPT, 452, "4.5.3 too many"); /* 1 was taken */
@@ -335,7 +335,7 @@ test_too_many_recipients(void **state)
 
 	/* All refused: nothing was taken. */
 	job = job_of(2);
-	assert_true(transfer_begin(&t, job, NULL, NULL, 0));
+	assert_true(transfer_begin(&t, job, NULL, NULL, NULL, 0));
 	result(&t, 0, SMTP_PHASE_RCPT, 550, "no");
 	result(&t, 1, SMTP_PHASE_RCPT, 452, "later");
 	(void)transfer_end(&t);
@@ -353,7 +353,7 @@ test_transfer_words_and_long_replies(void **state)
 	static char text[2000];
 
 	memset(text, 'x', sizeof(text) - 1);
-	assert_true(transfer_begin(&t, job, NULL, NULL, 0));
+	assert_true(transfer_begin(&t, job, NULL, NULL, NULL, 0));
 	transfer_result(&t, &fact);
 	result(&t, 1, SMTP_PHASE_DOT, 554, text);
 	(void)transfer_end(&t);
@@ -370,7 +370,7 @@ test_transfer_of_unknown_recipient(void **state)
 	struct job *job = job_of(2);
 
 	job->rcpts[1].n = 77;
-	assert_false(transfer_begin(&t, job, NULL, NULL, 0));
+	assert_false(transfer_begin(&t, job, NULL, NULL, NULL, 0));
 	assert_null(t.job);
 	assert_true(job->is_damaged);
 	assert_int_equal(job->rcpts[0].verdict.kind, QUEUE_VERDICT_DROPPED);
