@@ -51,6 +51,8 @@ static const struct ctl_command commands[] = {
 	{"user-act", CTL_QUEUE, ctl_user_act},
 	{"warmup", CTL_QUEUE, ctl_warmup},
 	{"warmup-act", CTL_QUEUE, ctl_warmup_act},
+	{"suppress", CTL_SLOW, ctl_suppress},
+	{"suppress-act", CTL_SLOW, ctl_suppress_act},
 	{"clear", CTL_QUEUE, ctl_clear},
 	{"set", CTL_QUEUE, ctl_set},
 	{"unset", CTL_QUEUE, ctl_unset},

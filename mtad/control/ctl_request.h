@@ -144,6 +144,8 @@ bool ctl_user(struct ctl_request *r);
 bool ctl_user_act(struct ctl_request *r);
 bool ctl_warmup(struct ctl_request *r);
 bool ctl_warmup_act(struct ctl_request *r);
+bool ctl_suppress(struct ctl_request *r);
+bool ctl_suppress_act(struct ctl_request *r);
 bool ctl_clear(struct ctl_request *r);
 bool ctl_set(struct ctl_request *r);
 bool ctl_unset(struct ctl_request *r);

@@ -42,6 +42,7 @@ enum {
 	OPT_SIMULATE = 1 << 18,
 	OPT_REPORT = 1 << 19,
 	OPT_CLASSIFY = 1 << 20,
+	OPT_SUPPRESS = 1 << 21,
 	LOOK = OPT_LIMIT | OPT_WATCH,
 	CHANGE = OPT_FILTER | OPT_ALL | OPT_ASK,
 };
@@ -87,6 +88,9 @@ static const struct {
 	{"tsv", 'v', required_argument, OPT_CLASSIFY},
 	{"top", 't', required_argument, OPT_SIMULATE},
 	{"days", 'a', required_argument, OPT_SIMULATE},
+	{"scope", 'z', required_argument, OPT_SUPPRESS},
+	{"expire", 'x', required_argument, OPT_SUPPRESS},
+	{"note", 'n', required_argument, OPT_SUPPRESS},
 };
 enum { OPTIONS = sizeof(options) / sizeof(options[0]) };
 
@@ -161,6 +165,8 @@ static const struct command {
 		mtactl_report},
 	{"history", "", " ADDRESS|ID [FILE ...]", "what became of one recipient", OPT_LIMIT, FILES_MAX, false,
 		true, mtactl_history},
+	{"suppress", "", " [ACT ...]", "addresses that get no more mail",
+		OPT_SUPPRESS | OPT_REASON | OPT_LIMIT, 1001, false, false, mtactl_suppress},
 	{"reload", "daemon", "", "read the configuration again", 0, 0, false, false, mtactl_look},
 	{"stop", "", " [--no-wait]", "end, and wait for the end", OPT_NO_WAIT, 0, false, false, mtactl_stop},
 	{"rotate", "", "", "begin new accounting files", 0, 0, false, false, mtactl_look},
@@ -203,6 +209,11 @@ usage(FILE *out)
 	      "        report: [--from TIME] [--to TIME] [--job J] [--user U] [--domain D] [--site S]\n"
 	      "        [--source S] [--limit N] [--csv] [--svg FILE] [--plain];\n"
 	      "        TIME: 2026-11-01, \"2026-11-01 14:30\" (UTC), 12h ago; FILE: accounting files\n"
+	      "        of suppress: list, show ADDRESS, add, allow or remove ADDRESS ..., import FILE, "
+	      "export\n"
+	      "        [FILE]: [--scope global|\"user U\"|\"stream U/JOB\"] [--reason REASON] [--expire "
+	      "30d]\n"
+	      "        [--note TEXT]; ADDRESS may be @DOMAIN\n"
 	      "CONFIG  a configuration file: [--top N] [--days N]\n"
 	      "PLAN    [--curve NAME | --volumes A,B,C] [--volume N] [--providers P=40%,...] [--start DATE]\n"
 	      "        [--svg FILE] [--plain]\n"
@@ -351,6 +362,15 @@ take_option(struct mtactl *m, struct mtactl_options *o, size_t i)
 	case 'O':
 		o->duration = optarg;
 		return true;
+	case 'z':
+		o->scope = optarg;
+		return true;
+	case 'x':
+		o->expire = optarg;
+		return true;
+	case 'n':
+		o->note = optarg;
+		return true;
 	default:
 		take_filter(o, options[i].name, options[i].has_value != no_argument ? optarg : NULL);
 		return true;
@@ -453,6 +473,11 @@ check_words(const struct command *c, struct mtactl_options *o)
 	if (c->run == mtactl_user && o->word_count > 0 && !is_one_of(o->words[0], mtactl_user_act)) {
 		fprintf(stderr, "mtactl: user takes list, show, lift or sandbox%s\n",
 			hint(words, sizeof(words), o->words[0], "", mtactl_user_act));
+		return false;
+	}
+	if (c->run == mtactl_suppress && o->word_count > 0 && !is_one_of(o->words[0], mtactl_suppress_act)) {
+		fprintf(stderr, "mtactl: suppress takes list, show, add, allow, remove, import or export%s\n",
+			hint(words, sizeof(words), o->words[0], "", mtactl_suppress_act));
 		return false;
 	}
 	if (strcmp(c->name, "dkim") == 0 && (o->word_count == 0 || strcmp(o->words[0], "check") != 0)) {

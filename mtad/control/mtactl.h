@@ -26,7 +26,8 @@ struct mtactl {
 struct mtactl_options {
 	const char *command;
 	const char *by, *reason, *duration, *svg, *days, *from, *to;
-	int64_t limit; /* -1: not given */
+	const char *scope, *expire, *note; /* suppress */
+	int64_t limit;                     /* -1: not given */
 	bool body, watch, yes, dry_run, no_wait, plain, csv;
 	json_t *filter; /* fields of the request */
 	int count;      /* of filters given */
@@ -64,6 +65,9 @@ const char *mtactl_warmup_act(size_t i); /* "hold" ...; NULL behind the last */
 /* Users: looks, lets out of the sandbox, puts back (mtactl_user.c). */
 int mtactl_user(struct mtactl *m, const struct mtactl_options *o);
 const char *mtactl_user_act(size_t i);
+/* The list of suppressed addresses: shown, changed, read from and written to files (mtactl_suppress.c). */
+int mtactl_suppress(struct mtactl *m, const struct mtactl_options *o);
+const char *mtactl_suppress_act(size_t i);
 int mtactl_dkim_check(struct mtactl *m, const struct mtactl_options *o);
 
 /* What the commands of other files are made of: a request with filter, limit and reason; the whole answer as

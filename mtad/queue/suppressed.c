@@ -5,6 +5,7 @@
  */
 #include "queue/suppressed.h"
 
+#include "feedback/classify.h"
 #include "feedback/status.h"
 
 #include <stdlib.h>
@@ -93,11 +94,14 @@ suppressed_answer(struct suppress *s, struct job *job, int64_t now_us, uint32_t 
 static enum bounce_class
 class_of(const struct job_rcpt *jr, const struct queue_rcpt *r)
 {
+	struct classify_input last = {0};
+
 	if (jr->settled.kind != QUEUE_VERDICT_EXPIRED)
 		return (enum bounce_class)jr->bounce_class;
 	if (r == NULL || r->reply.len == 0)
 		return BOUNCE_CLASS_NONE;
-	return status_class_of_text((struct smtp_slice){r->reply.ptr, r->reply.len});
+	classify_read(r->reply.ptr, r->reply.len, &last);
+	return status_class(last.esc, last.code);
 }
 
 int

@@ -17,7 +17,7 @@ bool suppressed_applies(const struct suppress *s, const struct queue_message *m)
 /* Before the message goes to the spool: recipients on the list are noted in it. */
 QUEUE_MUST_USE int suppressed_note(struct suppress *s, struct message *m, int64_t now_us);
 /* Before the attempt, its message loaded: answers the recipients on the list. *out_count: how many, and these
- * have a verdict_class of CLASS_SUPPRESSED. */
+ * are is_suppressed. */
 QUEUE_MUST_USE int suppressed_answer(
 	struct suppress *s, struct job *job, int64_t now_us, uint32_t *out_count);
 
