@@ -71,13 +71,14 @@ without_quotes(struct smtp_slice local)
 int
 suppress_canonical(struct queue_blob text, char out[SUPPRESS_ADDRESS_MAX])
 {
-	struct smtp_slice local = {"", 0}, domain = {(const char *)text.ptr + 1, text.len - 1};
+	struct smtp_slice local = {"", 0}, domain;
 	struct smtp_addr addr;
 	char name[DOMAIN_MAX];
 	int n;
 
 	if (text.len < 2 || text.len >= SUPPRESS_ADDRESS_MAX)
 		return -1;
+	domain = (struct smtp_slice){(const char *)text.ptr + 1, text.len - 1};
 	if (*(const char *)text.ptr != '@') {
 		if (smtp_addr_parse((struct smtp_slice){text.ptr, text.len}, &addr) != SMTP_OK)
 			return -1;
