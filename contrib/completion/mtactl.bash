@@ -74,7 +74,7 @@ _mtactl()
 	}
 	local looks='status queue sites why lanes sources streams limits list show pauses audit explain rules classify feedback simulate report history'
 	local changes='retry hold release bounce delete'
-	local others='pause resume set unset clear reload stop rotate dkim passwd warmup user help version'
+	local others='pause resume set unset clear reload stop rotate dkim passwd warmup user suppress help version'
 	local filters='--domain --site --sender --user --job --held --waiting'
 	COMPREPLY=()
 
@@ -83,7 +83,7 @@ _mtactl()
 	for ((i = 1; i < cword; i++)); do
 		case ${words[i]} in
 		-c|--socket) mtactl+=("${words[i]}" "${words[i+1]}"); ((i++)) ;;
-		--domain|--site|--sender|--user|--job|--limit|--by|--reason|--for|--selector|--algorithm|--out|--level|--provider|--mx|--phase|--file|--tsv|--source|--from|--to) ((i++)) ;;
+		--domain|--site|--sender|--user|--job|--limit|--by|--reason|--for|--selector|--algorithm|--out|--level|--provider|--mx|--phase|--file|--tsv|--source|--from|--to|--scope|--expire|--note) ((i++)) ;;
 		--curve|--volumes|--volume|--providers|--start|--svg|--top|--days) ((i++)) ;;
 		-*) ;;
 		*) command=${words[i]} at=$i; break ;;
@@ -126,7 +126,13 @@ _mtactl()
 			COMPREPLY=($(compgen -W "$(_mtactl_providers)" -- "$cur"))
 		fi
 		return ;;
-	--sender|--limit|--reason|--selector|--mx|--top) return ;;
+	--reason)
+		[[ $command == suppress ]] &&
+			COMPREPLY=($(compgen -W 'hard-bounce soft-bounces complaint unsubscribe manual import allow' -- "$cur"))
+		return ;;
+	--scope) COMPREPLY=($(compgen -W 'global' -- "$cur")); return ;;
+	--expire) COMPREPLY=($(compgen -W '7d 30d 90d 365d never' -- "$cur")); return ;;
+	--sender|--limit|--selector|--mx|--top|--note) return ;;
 	--days) COMPREPLY=($(compgen -W '1 3 7 14 30' -- "$cur")); return ;;
 	esac
 
@@ -252,6 +258,24 @@ _mtactl()
 			COMPREPLY=($(compgen -W 'list show lift sandbox' -- "$cur"))
 		elif ((cword == at + 2)) && [[ $prev != list ]]; then
 			COMPREPLY=($(compgen -W "$(_mtactl_ask user user)" -- "$cur"))
+		fi ;;
+	suppress)
+		local act=${words[at+1]} options='--scope --reason --json'
+		case $act in
+		add|allow|import) options+=' --expire --note' ;;
+		list) options+=' --limit' ;;
+		show) options='--json' ;;
+		remove) options='--scope --json' ;;
+		esac
+		if [[ $cur == -* ]]; then
+			COMPREPLY=($(compgen -W "$options" -- "$cur"))
+		elif ((cword == at + 1)); then
+			COMPREPLY=($(compgen -W 'list show add allow remove import export' -- "$cur"))
+		elif [[ $act == import || $act == export ]]; then
+			compopt -o filenames 2>/dev/null
+			COMPREPLY=($(compgen -f -- "$cur"))
+		elif [[ $act == show || $act == remove ]]; then
+			COMPREPLY=($(compgen -W "$(_mtactl_ask address suppress list)" -- "$cur"))
 		fi ;;
 	warmup)
 		if [[ ${words[at+1]} == plan && $cur == -* ]]; then

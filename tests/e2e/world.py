@@ -168,6 +168,7 @@ domain "*" {{
 {"" if "retry = {" in self.delivery else "    retry = { 1s, 2s }"}
 {self.delivery}
 }}
+{"" if "suppression " in self.blocks else "suppression * { hard-bounces = no  soft-bounces = 0 }"}
 {self.blocks}
 """)
         return self.dir / "mtad.conf"
