@@ -118,6 +118,7 @@ suppress_is_empty(const struct suppress *s)
 struct search {
 	struct suppress_whose whose;
 	int64_t now_us;
+	EVP_MD_CTX *md; /* NULL: there are no hashes */
 	struct suppress_key keys[BATCH * PREFIXES];
 	struct queue_blob prefixes[BATCH * PREFIXES];
 	struct {
@@ -196,7 +197,7 @@ search_add(const struct suppress *s, struct search *q, uint32_t address, const c
 
 		if (!atomic_load_explicit(&s->has_form[form], memory_order_acquire))
 			continue;
-		if (!suppress_prefix(s, form == 1, text, len, key))
+		if (!suppress_prefix(s, q->md, form == 1, text, len, key))
 			return false;
 		q->prefixes[q->count] = (struct queue_blob){key->bytes, key->len};
 		q->of[q->count].address = address;
@@ -243,10 +244,12 @@ suppress_find(struct suppress *s, const struct suppress_whose *whose, int64_t no
 
 	q.whose = *whose;
 	q.now_us = now_us;
+	q.md = atomic_load_explicit(&s->has_form[1], memory_order_relaxed) ? EVP_MD_CTX_new() : NULL;
 	for (uint32_t i = 0; i < count && err == QUEUE_OK; i += BATCH) {
 		q.hits = hits + i;
 		err = find_portion(s, &q, addresses + i, count - i < BATCH ? count - i : BATCH);
 	}
+	EVP_MD_CTX_free(q.md);
 	return err;
 }
 
@@ -533,7 +536,7 @@ rekey(struct suppress *s, const struct suppress_item *item, enum queue_suppress_
 	memcpy(value, old->value.ptr, old->value.len);
 	if (list == QUEUE_SUPPRESS_LIST && e.value.len > VALUE_HEAD)
 		e.value.len = VALUE_HEAD; /* the note may name the address */
-	if (!suppress_prefix(s, true, item->key.bytes + 1, prefix - 2, &key))
+	if (!suppress_prefix(s, NULL, true, item->key.bytes + 1, prefix - 2, &key))
 		return QUEUE_ENOMEM;
 	if (!suppress_key_scope(&key, (struct queue_blob){item->key.bytes + prefix, item->key.len - prefix}))
 		return QUEUE_OK;

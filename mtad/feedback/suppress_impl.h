@@ -31,9 +31,10 @@ struct suppress {
 	int64_t sweep_us[QUEUE_SUPPRESS_LISTS];          /* not before */
 };
 
-/* What keys of a canonical address begin with. False: no hash could be made (no memory). */
-bool suppress_prefix(
-	const struct suppress *s, bool is_hashed, const char *address, size_t len, struct suppress_key *out);
+/* What keys of a canonical address begin with; md may be NULL, and makes many of them cheaper. False: no hash
+ * could be made (no memory). */
+bool suppress_prefix(const struct suppress *s, EVP_MD_CTX *md, bool is_hashed, const char *address,
+	size_t len, struct suppress_key *out);
 /* Behind the prefix. False: too long. */
 bool suppress_key_scope(struct suppress_key *key, struct queue_blob scope);
 /* Bytes of the prefix of a key; 0: nobody wrote it. */

@@ -140,27 +140,30 @@ suppress_is_hashed(const struct suppress *s)
 /* Half of the digest is cut off, so nobody can go on from it (length extension), and the secret in front
  * serves as a key at half the price of HMAC. */
 static bool
-hash(const struct suppress *s, const char *address, size_t len, char out[SUPPRESS_HASH_BYTES])
+hash(const struct suppress *s, EVP_MD_CTX *md, const char *address, size_t len, char out[SUPPRESS_HASH_BYTES])
 {
-	uint8_t input[SECRET_BYTES + SUPPRESS_ADDRESS_MAX], digest[EVP_MAX_MD_SIZE];
+	EVP_MD_CTX *own = md == NULL ? EVP_MD_CTX_new() : NULL, *ctx = md == NULL ? own : md;
+	uint8_t digest[EVP_MAX_MD_SIZE];
+	bool ok;
 
 	assert(len < SUPPRESS_ADDRESS_MAX);
-	memcpy(input, s->secret, SECRET_BYTES);
-	memcpy(input + SECRET_BYTES, address, len);
-	if (EVP_Digest(input, SECRET_BYTES + len, digest, NULL, s->sha256, NULL) != 1)
-		return false;
-	memcpy(out, digest, SUPPRESS_HASH_BYTES);
-	return true;
+	ok = ctx != NULL && EVP_DigestInit_ex2(ctx, s->sha256, NULL) == 1 &&
+	     EVP_DigestUpdate(ctx, s->secret, SECRET_BYTES) == 1 &&
+	     EVP_DigestUpdate(ctx, address, len) == 1 && EVP_DigestFinal_ex(ctx, digest, NULL) == 1;
+	if (ok)
+		memcpy(out, digest, SUPPRESS_HASH_BYTES);
+	EVP_MD_CTX_free(own);
+	return ok;
 }
 
 bool
-suppress_prefix(
-	const struct suppress *s, bool is_hashed, const char *address, size_t len, struct suppress_key *out)
+suppress_prefix(const struct suppress *s, EVP_MD_CTX *md, bool is_hashed, const char *address, size_t len,
+	struct suppress_key *out)
 {
 	out->bytes[0] = is_hashed ? FORM_HASHED : FORM_PLAIN;
 	if (is_hashed) {
 		out->len = 1 + SUPPRESS_HASH_BYTES;
-		return hash(s, address, len, out->bytes + 1);
+		return hash(s, md, address, len, out->bytes + 1);
 	}
 	out->len = 1 + len + 1;
 	memcpy(out->bytes + 1, address, len);
@@ -229,7 +232,7 @@ suppress_key_make(const struct suppress *s, bool is_hashed, struct queue_blob ad
 	int len = suppress_canonical(address, canonical);
 
 	if (len > 0)
-		return suppress_prefix(s, is_hashed, canonical, (size_t)len, out) &&
+		return suppress_prefix(s, NULL, is_hashed, canonical, (size_t)len, out) &&
 		       suppress_key_scope(out, scope);
 	out->bytes[0] = FORM_HASHED;
 	out->len = 1 + SUPPRESS_HASH_BYTES;
