@@ -18,7 +18,7 @@
 static struct queue_blob
 text(const char *s)
 {
-	return (struct queue_blob){s, strnlen(s, 1000)};
+	return (struct queue_blob){s, strnlen(s, SUPPRESS_SCOPE_MAX)};
 }
 
 static struct suppress *
