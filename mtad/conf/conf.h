@@ -9,14 +9,12 @@
  * Thread   immutable after conf_load; the count is atomic.
  * Fails    conf_load says everything it found, each as file:line: words, then what to write instead.
  */
+#include "conf/conf_consumer.h"
 #include "conf/conf_guard.h"
 #include "conf/conf_report_form.h"
 #include "conf/conf_rule.h"
-#include "conf/conf_types.h"
 #include "queue_hours.h"
 
-#include <netinet/in.h>
-#include <stdbool.h>
 #include <stdio.h>
 
 #define CONF_WEIGHT_MAX 1000
@@ -186,6 +184,7 @@ struct conf {
 	size_t route_count;
 	struct conf_guard *guards;
 	size_t guard_count;
+	struct conf_consumers consumers;
 	struct conf_guard guard; /* guard "*" over the defaults */
 	struct conf_suppression *suppressions;
 	size_t suppression_count;

@@ -333,20 +333,16 @@ check_accounts(struct conf_loader *l)
 				"there is no account \"%.60s\"", c->control_users.items[i]);
 }
 
-/* RFC 5322 3.6.8: printable US-ASCII without the colon. */
 static void
 check_header_names(struct conf_loader *l, const char *setting, const struct conf_list *list)
 {
 	for (size_t i = 0; i < list->count; i++) {
 		const char *name = list->items[i];
-		bool is_good = strncasecmp(name, "From", 5) != 0;
 
-		for (; *name != '\0' && is_good; name++)
-			is_good = *name > ' ' && *name < 127 && *name != ':';
-		if (!is_good || name - list->items[i] > 70)
+		if (strncasecmp(name, "From", 5) == 0 || !conf_check_is_header_name(name))
 			conf_error(&l->report, conf_place_of(l, CONF_KIND_TOP, 0, setting),
-				"\"%.60s\" is no header field that can be removed%s", list->items[i],
-				strchr(list->items[i], ':') != NULL ? "; write it without the colon" : "");
+				"\"%.60s\" is no header field that can be removed%s", name,
+				strchr(name, ':') != NULL ? "; write it without the colon" : "");
 	}
 }
 
@@ -365,19 +361,8 @@ is_dns_server(const char *text)
 static void
 check_lists(struct conf_loader *l)
 {
-	static const char *const records[] = {"d", "b", "t", "r", "rb", "f", "u"};
 	const struct conf *c = l->conf;
 
-	for (size_t i = 0; i < c->accounting_records.count; i++) {
-		bool is_known = false;
-
-		for (size_t n = 0; n < sizeof(records) / sizeof(records[0]); n++)
-			is_known |= strncmp(records[n], c->accounting_records.items[i], 3) == 0;
-		if (!is_known)
-			conf_error(&l->report, conf_place_of(l, CONF_KIND_TOP, 0, "accounting-records"),
-				"\"%.60s\" is no record; there are d, b, t, r, rb, f and u",
-				c->accounting_records.items[i]);
-	}
 	for (size_t i = 0; i < c->dns_servers.count; i++)
 		if (!is_dns_server(c->dns_servers.items[i]))
 			conf_error(&l->report, conf_place_of(l, CONF_KIND_TOP, 0, "dns-servers"),
@@ -459,6 +444,7 @@ conf_check(struct conf_loader *l)
 	conf_check_rules(l);
 	conf_check_reports(l);
 	conf_check_routes(l);
+	conf_check_consumers(l);
 	conf_index_init(&l->owner->routes, &l->owner->arena, count_items(l, CONF_KIND_ROUTE, "domains"));
 	for (size_t n = 0; n < c->route_count; n++)
 		index_patterns(l, CONF_KIND_ROUTE, n, "domains", &l->owner->routes);

@@ -44,6 +44,10 @@ void conf_check_pools(struct conf_loader *l);
 void conf_check_warmups(struct conf_loader *l);
 void conf_check_routes(struct conf_loader *l);
 void conf_check_pool_name(struct conf_loader *l, struct conf_place at, const char *pool);
+/* conf_check_consumers.c */
+void conf_check_consumers(struct conf_loader *l);
+/* RFC 5322 3.6.8: printable US-ASCII without the colon. */
+bool conf_check_is_header_name(const char *name);
 /* conf_check_rules.c */
 void conf_check_profiles(struct conf_loader *l);
 void conf_check_rules(struct conf_loader *l);

@@ -85,8 +85,13 @@ diff_secret(struct diff *d, int kind, const char *where, const void *from, const
 		was = ((const struct conf_route *)from)->password;
 		is = ((const struct conf_route *)to)->password;
 	}
+	if (kind == CONF_KIND_WEBHOOK) {
+		was = ((const struct conf_webhook *)from)->secret;
+		is = ((const struct conf_webhook *)to)->secret;
+	}
 	if (strncmp(was, is, NAME_MAX_BYTES) != 0)
-		say(d, where, "the password is another", true);
+		say(d, where, kind == CONF_KIND_WEBHOOK ? "the secret is another" : "the password is another",
+			true);
 }
 
 static void

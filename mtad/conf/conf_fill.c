@@ -82,6 +82,8 @@ fill_derived(int kind, void *block)
 		((struct conf_user *)block)->password_hash = "";
 	else if (kind == CONF_KIND_ROUTE)
 		((struct conf_route *)block)->password = "";
+	else if (kind == CONF_KIND_WEBHOOK)
+		((struct conf_webhook *)block)->secret = "";
 }
 
 static void

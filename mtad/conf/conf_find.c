@@ -149,6 +149,18 @@ conf_stream_find(const struct conf *c, const char *user, size_t user_len, const 
 	return NULL;
 }
 
+bool
+conf_records_fit(const struct conf_records *which, const struct conf_record_of *of)
+{
+	assert(of->record < CONF_RECORD_COUNT);
+	return (which->record_set >> of->record & 1) != 0 &&
+	       (of->bounce_class == 0 || which->class_set == 0 ||
+		       (which->class_set >> of->bounce_class & 1) != 0) &&
+	       matches_any(&which->users, of->user, of->user_len) &&
+	       matches_any(&which->jobs, of->job, of->job_len) &&
+	       matches_any(&which->pools, of->pool, of->pool_len);
+}
+
 const struct conf_guard *
 conf_guard_find(const struct conf *c, const char *user, size_t len)
 {

@@ -12,6 +12,8 @@
 
 #define CONF_LIVE  true
 #define CONF_START false
+#define MEMBER(part, member, field, type, fallback, min, max, when, doc)                                     \
+	{#field, CONF_TYPE_##type, fallback, min, max, CONF_##when, doc, offsetof(struct part, member.field)},
 #define ROW(part, field, type, fallback, min, max, when, doc)                                                \
 	{#field, CONF_TYPE_##type, fallback, min, max, CONF_##when, doc, offsetof(struct part, field)},
 #define LIMIT(part, field, type, fallback, min, max, when, doc)                                              \
@@ -129,6 +131,31 @@ static const struct conf_row route_rows[] = {
 #include "conf/conf.def"
 #undef CONF_ROUTE
 };
+static const struct conf_row accounting_rows[] = {
+#define CONF_ACCOUNTING(...) ROW(conf_accounting, __VA_ARGS__)
+#define CONF_RECORDS(...)    MEMBER(conf_accounting, which, __VA_ARGS__)
+#include "conf/conf.def"
+#undef CONF_RECORDS
+#undef CONF_ACCOUNTING
+};
+static const struct conf_row webhook_rows[] = {
+#define CONF_WEBHOOK(...) ROW(conf_webhook, __VA_ARGS__)
+#define CONF_OUTLET(...)  MEMBER(conf_webhook, outlet, __VA_ARGS__)
+#define CONF_RECORDS(...) MEMBER(conf_webhook, outlet.which, __VA_ARGS__)
+#include "conf/conf.def"
+#undef CONF_RECORDS
+#undef CONF_OUTLET
+#undef CONF_WEBHOOK
+};
+static const struct conf_row pipe_rows[] = {
+#define CONF_PIPE(...)    ROW(conf_pipe, __VA_ARGS__)
+#define CONF_OUTLET(...)  MEMBER(conf_pipe, outlet, __VA_ARGS__)
+#define CONF_RECORDS(...) MEMBER(conf_pipe, outlet.which, __VA_ARGS__)
+#include "conf/conf.def"
+#undef CONF_RECORDS
+#undef CONF_OUTLET
+#undef CONF_PIPE
+};
 
 #define COUNT(array) (sizeof(array) / sizeof((array)[0]))
 const size_t conf_delivery_row_count = COUNT(conf_delivery_rows);
@@ -152,12 +179,17 @@ FITS(COUNT(rule_rows));
 FITS(COUNT(bounce_rows));
 FITS(COUNT(report_form_rows));
 FITS(COUNT(route_rows));
+FITS(COUNT(accounting_rows));
+FITS(COUNT(webhook_rows));
+FITS(COUNT(pipe_rows));
 
-#define ROWS(array)   .rows = array, .row_count = COUNT(array)
-#define KIND(w, t, d) KIND_OF(w, #w, t, d)
-#define KIND_OF(w, in_file, t, d)                                                                            \
+#define ROWS(array)               .rows = array, .row_count = COUNT(array)
+#define KIND(w, t, d)             KIND_AS(, w, #w, t, d)
+#define KIND_OF(w, in_file, t, d) KIND_AS(, w, in_file, t, d)
+#define KIND_IN(member, w, t, d)  KIND_AS(member, w, #w, t, d)
+#define KIND_AS(member, w, in_file, t, d)                                                                    \
 	.word = in_file, .title = t, .doc = d, .bytes = sizeof(struct conf_##w),                             \
-	.items = offsetof(struct conf, w##s), .count = offsetof(struct conf, w##_count),                     \
+	.items = offsetof(struct conf, member w##s), .count = offsetof(struct conf, member w##_count),       \
 	.name = offsetof(struct conf_##w, name), .at = offsetof(struct conf_##w, at)
 
 const struct conf_block_kind conf_kinds[CONF_KIND_COUNT] = {
@@ -258,6 +290,17 @@ const struct conf_block_kind conf_kinds[CONF_KIND_COUNT] = {
 	[CONF_KIND_ROUTE] = {ROWS(route_rows), KIND(route, "NAME",
 						       "A fixed way for some domains, or for all, instead of "
 						       "the MX records: a smarthost, an internal server.")},
+	[CONF_KIND_ACCOUNTING] = {ROWS(accounting_rows),
+		KIND_IN(consumers., accounting, "NAME",
+			"A further accounting file, with columns and a choice of events of its own. It "
+			"rotates as accounting-file does.")},
+	[CONF_KIND_WEBHOOK] = {ROWS(webhook_rows),
+		KIND_IN(consumers., webhook, "NAME",
+			"Events posted to an application, in batches, in order, each at least once; see "
+			"EVENTS FOR APPLICATIONS in mtad(8). A new one begins with the next event.")},
+	[CONF_KIND_PIPE] = {ROWS(pipe_rows),
+		KIND_IN(consumers., pipe, "NAME",
+			"Events handed to a program, with the same promises as to a webhook.")},
 };
 
 bool

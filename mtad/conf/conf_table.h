@@ -52,6 +52,9 @@ enum conf_kind {
 	CONF_KIND_BOUNCE,
 	CONF_KIND_REPORT_FORM,
 	CONF_KIND_ROUTE,
+	CONF_KIND_ACCOUNTING,
+	CONF_KIND_WEBHOOK,
+	CONF_KIND_PIPE,
 	CONF_KIND_COUNT,
 };
 /* The settings of a kind of block: its own rows, then, for some, those of conf_delivery. */

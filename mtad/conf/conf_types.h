@@ -87,7 +87,6 @@ enum conf_suppressed { CONF_SUPPRESSED_REFUSE, CONF_SUPPRESSED_RECORD };
 enum conf_suppression_scope { CONF_SUPPRESSION_USER, CONF_SUPPRESSION_STREAM, CONF_SUPPRESSION_GLOBAL };
 enum conf_suppression_storage { CONF_SUPPRESSION_PLAIN, CONF_SUPPRESSION_HASHED };
 enum conf_rates_count { CONF_RATES_COUNT_ATTEMPTS, CONF_RATES_COUNT_DELIVERIES };
-
 /* Fields from conf.def. CHOICE is an int: the index in its list (-1: unset, where "" is the default). */
 #define CONF_CTYPE_BOOL              bool
 #define CONF_CTYPE_COUNT             int64_t

@@ -848,18 +848,13 @@ apply_conf(struct spool *s, const struct conf *conf)
 	const struct queue_store_limits limits = {.spool_bytes_max = (uint64_t)conf->spool_max,
 		.disk_free_min_bytes = (uint64_t)conf->disk_free_min,
 		.disk_free_min_inodes = (uint64_t)conf->disk_free_min_inodes};
-	size_t i;
 
 	queue_store_set_limits(s->store, &limits);
 	if (s->suppress != NULL)
 		suppress_set_hashed(s->suppress, conf->suppression_storage == CONF_SUPPRESSION_HASHED);
 
 	s->conf = conf_ref(conf);
-	s->record_received = false;
-	for (i = 0; i < conf->accounting_records.count; i++)
-		if (conf->accounting_records.items[i][0] == 'r' &&
-			conf->accounting_records.items[i][1] == '\0')
-			s->record_received = true;
+	s->record_received = (conf->consumers.record_set >> CONF_RECORD_R & 1) != 0;
 }
 
 struct spool *

@@ -10,6 +10,7 @@
 #include "base/bounce_class.h"
 
 #include <stddef.h>
+#include <stdio.h>
 #include <string.h>
 
 enum { EVENT_VERSION = 2, TEXT_KEEP = 512 };
@@ -120,4 +121,34 @@ event_decode(struct queue_blob bytes, struct event *out)
 		used += len;
 	}
 	return used == bytes.len ? QUEUE_OK : QUEUE_EDAMAGED;
+}
+
+const char *
+event_id_text(const struct event *e, char buf[EVENT_ID_MAX])
+{
+	snprintf(buf, EVENT_ID_MAX, "%016llx-%llu", (unsigned long long)e->spool_id,
+		(unsigned long long)e->seq);
+	return buf;
+}
+
+bool
+event_next_header(struct queue_blob *rest, struct queue_blob *out_name, struct queue_blob *out_value)
+{
+	const char *at = rest->ptr, *colon, *end;
+
+	if (rest->len == 0 || (colon = memchr(at, ':', rest->len)) == NULL)
+		return false;
+	/* The last one may have been cut. */
+	end = memchr(colon, '\n', rest->len - (size_t)(colon - at));
+	if (end == NULL)
+		end = at + rest->len;
+	*out_name = (struct queue_blob){at, (size_t)(colon - at)};
+	*out_value = (struct queue_blob){colon + 1, (size_t)(end - colon - 1)};
+	rest->len -= (size_t)(end - at);
+	rest->ptr = end;
+	if (rest->len > 0) {
+		rest->ptr = end + 1;
+		rest->len--;
+	}
+	return true;
 }

@@ -43,7 +43,9 @@ struct event {
 	struct queue_blob category; /* bounceCat */
 	struct queue_blob host, peer_ip, local_ip, tls, caps, site;
 	struct queue_blob message_id; /* the message's Message-ID, without <> */
-	struct queue_blob headers;  /* fields of the message that are kept for records: "name:value\n" each */
+	struct queue_blob headers; /* fields of the message that are kept for records: "name:value\n" each */
+	/* Of the outbox, not in the encoding; seq 0: not known. */
+	uint64_t seq, spool_id;
 	struct queue_blob feedback; /* f: feedback-type of the report; u: "one-click", "mailto" */
 };
 
@@ -52,6 +54,12 @@ struct event {
 int event_encode(const struct event *e, void *buf, size_t buf_max);
 /* Blobs point into bytes. QUEUE_EDAMAGED, QUEUE_EVERSION. */
 int event_decode(struct queue_blob bytes, struct event *out);
+/* What an application knows an event by: the same in every consumer and at every repetition, and of no other
+ * event, also of another spool. */
+enum { EVENT_ID_MAX = 40 };
+const char *event_id_text(const struct event *e, char buf[EVENT_ID_MAX]);
+/* The next of e->headers, from the front of *rest. False: there is none. */
+bool event_next_header(struct queue_blob *rest, struct queue_blob *out_name, struct queue_blob *out_value);
 
 /* Spool thread -> report thread: the events of one commit. Records: uint64 seq, uint32 length, bytes,
  * unaligned. */
@@ -66,6 +74,6 @@ struct reported {
 	struct letter letter;
 	uint64_t seq;
 	size_t state_len;
-	char state[1024];
+	char state[4096];
 };
 #endif

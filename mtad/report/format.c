@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Peer text is in every one of these lines, so each writer escapes by its own rule: control bytes become
- * blanks in CSV (one record is one line for every reader), bytes that are no UTF-8 become escapes in JSON.
+ * Peer text is in every one of these lines: bytes that are no UTF-8 become escapes in JSON, as do control
+ * bytes in the log.
  */
 #include "report/format.h"
 
@@ -14,176 +14,34 @@
 #include <time.h>
 
 static const struct {
-	const char *record, *name, *action;
+	enum conf_record record;
+	const char *name;
 	enum log_event log;
 } types[EVENT_TYPE_COUNT] = {
-	[EVENT_DELIVERED] = {"d", "delivered", "relayed", LOG_EVENT_delivered},
-	[EVENT_BOUNCED] = {"b", "bounced", "failed", LOG_EVENT_bounced},
-	[EVENT_EXPIRED] = {"b", "expired", "failed", LOG_EVENT_expired},
-	[EVENT_DROPPED] = {"b", "dropped", "failed", LOG_EVENT_dropped},
-	[EVENT_TRANSIENT] = {"t", "deferred", "delayed", LOG_EVENT_deferred},
-	[EVENT_RECEIVED] = {"r", "received", "", LOG_EVENT_received},
-	[EVENT_REMOTE] = {"rb", "remote-bounce", "failed", LOG_EVENT_remote_bounce},
-	[EVENT_COMPLAINT] = {"f", "complaint", "", LOG_EVENT_complaint},
-	[EVENT_UNSUBSCRIBE] = {"u", "unsubscribe", "", LOG_EVENT_unsubscribe},
+	[EVENT_DELIVERED] = {CONF_RECORD_D, "delivered", LOG_EVENT_delivered},
+	[EVENT_BOUNCED] = {CONF_RECORD_B, "bounced", LOG_EVENT_bounced},
+	[EVENT_EXPIRED] = {CONF_RECORD_B, "expired", LOG_EVENT_expired},
+	[EVENT_DROPPED] = {CONF_RECORD_B, "dropped", LOG_EVENT_dropped},
+	[EVENT_TRANSIENT] = {CONF_RECORD_T, "deferred", LOG_EVENT_deferred},
+	[EVENT_RECEIVED] = {CONF_RECORD_R, "received", LOG_EVENT_received},
+	[EVENT_REMOTE] = {CONF_RECORD_RB, "remote-bounce", LOG_EVENT_remote_bounce},
+	[EVENT_COMPLAINT] = {CONF_RECORD_F, "complaint", LOG_EVENT_complaint},
+	[EVENT_UNSUBSCRIBE] = {CONF_RECORD_U, "unsubscribe", LOG_EVENT_unsubscribe},
 };
-
-static const char columns[] =
-	"type,timeLogged,timeQueued,orig,rcpt,orcpt,dsnAction,dsnStatus,dsnDiag,dsnMta,bounceCat,srcType,"
-	"srcMta,"
-	"dlvType,dlvSourceIp,dlvDestinationIp,dlvEsmtpAvailable,dlvSize,vmta,jobId,envId,queue,vmtaPool\n";
-
-const char *
-format_csv_head(void)
-{
-	return columns;
-}
 
 const char *
 format_record_type(enum event_type type)
 {
-	return types[type].record;
+	return conf_record_letters(types[type].record);
 }
 
-/* A line under construction; what does not fit is left out. */
-struct line {
-	char *buf;
-	size_t len, max;
-	bool has_field;
-};
-
-static void
-add(struct line *l, const char *s, size_t len)
+bool
+format_fits(const struct conf_records *which, const struct event *e)
 {
-	if (l->max - l->len < len)
-		return;
-	memcpy(l->buf + l->len, s, len);
-	l->len += len;
-}
+	const struct conf_record_of of = {types[e->type].record, e->bounce_class, e->user.ptr, e->job.ptr,
+		e->pool.ptr, e->user.len, e->job.len, e->pool.len};
 
-static void
-csv_field(struct line *l, const char *s, size_t len)
-{
-	bool quote = false;
-	size_t i;
-
-	if (l->has_field)
-		add(l, ",", 1);
-	l->has_field = true;
-	for (i = 0; i < len; i++)
-		quote = quote || s[i] == ',' || s[i] == '"' || s[i] == ' ' || (unsigned char)s[i] < ' ';
-	if (quote)
-		add(l, "\"", 1);
-	for (i = 0; i < len && l->max - l->len > 64; i++) {
-		if (s[i] == '"')
-			add(l, "\"\"", 2);
-		else if ((unsigned char)s[i] < ' ' || s[i] == 127)
-			add(l, " ", 1);
-		else
-			add(l, s + i, 1);
-	}
-	if (quote)
-		add(l, "\"", 1);
-}
-
-static void
-csv_blob(struct line *l, struct queue_blob b)
-{
-	csv_field(l, b.ptr, b.len);
-}
-
-static void
-csv_text(struct line *l, const char *s)
-{
-	size_t len = 0;
-
-	while (s[len] != '\0')
-		len++;
-	csv_field(l, s, len);
-}
-
-static void
-csv_time(struct line *l, int64_t us)
-{
-	time_t seconds = us / 1000000;
-	char text[40];
-	struct tm tm;
-
-	gmtime_r(&seconds, &tm);
-	csv_field(l, text, strftime(text, sizeof(text), "%Y-%m-%d %H:%M:%S+0000", &tm));
-}
-
-/* "smtp;550 5.1.1 no such user", as PowerMTA has it; our own words as "x-mtad;words". */
-static void
-csv_diagnostic(struct line *l, const struct event *e)
-{
-	char text[700];
-
-	if (e->reply.len == 0 || e->type == EVENT_RECEIVED) {
-		csv_text(l, "");
-		return;
-	}
-	snprintf(text, sizeof(text), "%s;%.*s", e->code != 0 ? "smtp" : "x-mtad", (int)e->reply.len,
-		(const char *)e->reply.ptr);
-	csv_text(l, text);
-}
-
-static void
-csv_pair(struct line *l, struct queue_blob a, struct queue_blob b, const char *before, const char *after)
-{
-	char text[700];
-
-	if (a.len == 0 && b.len == 0) {
-		csv_text(l, "");
-		return;
-	}
-	snprintf(text, sizeof(text), "%.*s%s%.*s%s", (int)a.len, (const char *)a.ptr, before, (int)b.len,
-		(const char *)b.ptr, after);
-	csv_text(l, text);
-}
-
-static struct queue_blob
-domain_of(struct queue_blob address)
-{
-	const char *at = address.len > 0 ? memrchr(address.ptr, '@', address.len) : NULL;
-
-	if (at == NULL)
-		return (struct queue_blob){"", 0};
-	return (struct queue_blob){at + 1, address.len - (size_t)(at + 1 - (const char *)address.ptr)};
-}
-
-size_t
-format_csv(const struct event *e, char *buf, size_t max)
-{
-	struct line l = {buf, 0, max - 1, false};
-	char size[24];
-
-	snprintf(size, sizeof(size), "%llu", (unsigned long long)e->message_bytes);
-	csv_text(&l, types[e->type].record);
-	csv_time(&l, e->logged_us);
-	csv_time(&l, e->queued_us);
-	csv_blob(&l, e->sender);
-	csv_blob(&l, e->rcpt);
-	csv_blob(&l, e->orcpt);
-	csv_text(&l, types[e->type].action);
-	csv_blob(&l, e->esc);
-	csv_diagnostic(&l, e);
-	csv_pair(&l, e->host, e->peer_ip, " (", ")");
-	csv_blob(&l, e->category);
-	csv_text(&l, "smtp");
-	csv_blob(&l, e->user);
-	csv_text(&l, e->type == EVENT_RECEIVED ? "" : "smtp");
-	csv_blob(&l, e->local_ip);
-	csv_blob(&l, e->peer_ip);
-	csv_blob(&l, e->caps);
-	csv_text(&l, size);
-	csv_blob(&l, e->source);
-	csv_blob(&l, e->job);
-	csv_blob(&l, e->envid);
-	csv_pair(&l, domain_of(e->rcpt), e->source, "/", "");
-	csv_blob(&l, e->pool);
-	buf[l.len++] = '\n';
-	return l.len;
+	return conf_records_fit(which, &of);
 }
 
 /* A JSON record under construction. A field without memory would be a record that lies. */
@@ -234,13 +92,37 @@ json_time(struct record *r, const char *key, int64_t us)
 }
 
 static void
+json_headers(struct record *r, const struct event *e)
+{
+	struct record headers = {json_object(), false};
+	struct queue_blob rest = e->headers, name = {"", 0}, value = {"", 0};
+	char key[80];
+
+	if (headers.object == NULL) {
+		r->has_failed = true;
+		return;
+	}
+	while (event_next_header(&rest, &name, &value)) {
+		snprintf(key, sizeof(key), "%.*s", (int)name.len, (const char *)name.ptr);
+		json_blob(&headers, key, value);
+	}
+	r->has_failed = r->has_failed || headers.has_failed;
+	if (json_object_size(headers.object) > 0)
+		json_add(r, "headers", headers.object);
+	else
+		json_decref(headers.object);
+}
+
+static void
 json_event(struct record *r, const struct event *e)
 {
-	char id[24];
+	char id[24], event_id[EVENT_ID_MAX];
 
+	if (e->seq != 0)
+		json_add(r, "id", json_string(event_id_text(e, event_id)));
 	snprintf(id, sizeof(id), "%llx", (unsigned long long)e->id);
 	json_add(r, "event", json_string(types[e->type].name));
-	json_add(r, "record", json_string(types[e->type].record));
+	json_add(r, "record", json_string(format_record_type(e->type)));
 	json_time(r, "time", e->logged_us);
 	json_time(r, "queued", e->queued_us);
 	json_add(r, "message", json_string(id));
@@ -263,6 +145,7 @@ json_event(struct record *r, const struct event *e)
 	json_blob(r, "category", e->category);
 	json_text(r, "class", bounce_class_name((enum bounce_class)e->bounce_class));
 	json_blob(r, "message_id", e->message_id);
+	json_headers(r, e);
 	json_blob(r, "feedback", e->feedback);
 	json_add(r, "code", json_integer(e->code));
 	json_add(r, "attempts", json_integer(e->attempts));

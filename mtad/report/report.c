@@ -8,8 +8,10 @@
 #include "report/report.h"
 
 #include "queue/letters.h"
+#include "report/columns.h"
 #include "report/file.h"
 #include "report/format.h"
+#include "report/state.h"
 
 #include <assert.h>
 #include <event2/event.h>
@@ -24,13 +26,15 @@ enum {
 	CATCH_UP = 500, /* events a turn */
 	RETRY_S = 1,
 	MARK_POLL_US = 10000,
-	STATE_VERSION = 1,
 };
 
-/* What goes into the spool with the number of the last event. */
-struct state {
-	uint32_t version, reserved;
-	struct file_mark csv, json;
+/* An accounting file and what goes into it. */
+struct output {
+	const char *name, *path; /* name: as in struct state; path "": none */
+	struct file file;
+	struct columns *columns;          /* NULL: JSON */
+	bool is_block;                    /* of the configuration; else the simple form */
+	const struct conf_records *which; /* of r->conf; NULL: the block has gone */
 };
 
 struct report {
@@ -39,18 +43,18 @@ struct report {
 	const struct clock *clock;
 	struct queue_store *store;
 	const struct conf *conf;
-	const struct conf *paths; /* the first configuration: other paths need a restart (conf.def) */
-	struct file csv, json;
-	struct state marks;   /* of the last successful sync */
+	const struct conf *paths; /* the first configuration: other files need a restart (conf.def) */
+	struct output outputs[STATE_FILES_MAX];
+	size_t output_count;
+	char why[200];        /* trouble that is of no file */
+	struct state state;   /* marks and files_seq: of the last successful sync */
 	uint64_t written_seq; /* in the files, perhaps not synced */
 	uint64_t shown_seq;   /* logged and counted: once, however often a file has to be written again */
-	uint64_t synced_seq;
 	size_t unsynced_bytes;
 	struct event *sync_timer, *retry_timer;
 	bool is_timed, is_behind, is_failed, awaits_mark;
-	bool is_told;        /* the spool, of synced_seq and marks */
+	bool is_told;        /* the spool, of the state */
 	bool wants_rotation; /* when it is not behind any more */
-	bool records[EVENT_TYPE_COUNT];
 	_Atomic uint64_t counts[EVENT_TYPE_COUNT];
 	_Atomic bool failed_view;
 	struct call begin;
@@ -63,25 +67,70 @@ has_file(const char *path)
 	return path[0] != '\0' && strcmp(path, "none") != 0;
 }
 
+/* A block that has gone from the configuration keeps its file until the restart, and gets nothing more. */
+static const struct conf_records *
+find_block(const struct conf *conf, const char *name)
+{
+	for (size_t i = 0; i < conf->consumers.accounting_count; i++)
+		if (strcmp(conf->consumers.accountings[i].name, name) == 0)
+			return &conf->consumers.accountings[i].which;
+	return NULL;
+}
+
 static void
 apply_conf(struct report *r, const struct conf *conf)
 {
-	size_t i, k;
-
 	r->conf = conf_ref(conf);
-	for (i = 0; i < EVENT_TYPE_COUNT; i++) {
-		r->records[i] = false;
-		for (k = 0; k < conf->accounting_records.count; k++)
-			if (strcmp(conf->accounting_records.items[k],
-				    format_record_type((enum event_type)i)) == 0)
-				r->records[i] = true;
+	for (size_t i = 0; i < r->output_count; i++) {
+		struct output *o = &r->outputs[i];
+
+		o->which = o->is_block ? find_block(conf, o->name) : &conf->consumers.records;
 	}
+}
+
+static bool
+add_output(struct report *r, const char *name, const char *path, const struct conf_list *csv_fields)
+{
+	struct output *o = &r->outputs[r->output_count];
+
+	if (!has_file(path))
+		return true;
+	*o = (struct output){.name = name, .path = path, .file = {.fd = -1}};
+	r->output_count++;
+	return csv_fields == NULL || (o->columns = columns_create(csv_fields)) != NULL;
+}
+
+static bool
+make_outputs(struct report *r)
+{
+	static const struct conf_list all = {NULL, 0};
+	const struct conf_consumers *c = &r->paths->consumers;
+	bool ok = add_output(r, "", r->paths->accounting_file, &all) &&
+		  add_output(r, "/json", r->paths->accounting_json, NULL);
+
+	for (size_t i = 0; ok && i < c->accounting_count; i++) {
+		const struct conf_accounting *a = &c->accountings[i];
+
+		ok = add_output(r, a->name, a->path, a->format == CONF_ACCOUNTING_CSV ? &a->fields : NULL);
+		r->outputs[r->output_count - 1].is_block = true;
+	}
+	return ok;
 }
 
 static const char *
 trouble(const struct report *r)
 {
-	return r->csv.why[0] != '\0' ? r->csv.why : r->json.why;
+	for (size_t i = 0; r->why[0] == '\0' && i < r->output_count; i++)
+		if (r->outputs[i].file.why[0] != '\0')
+			return r->outputs[i].file.why;
+	return r->why;
+}
+
+static void
+close_files(struct report *r)
+{
+	for (size_t i = 0; i < r->output_count; i++)
+		file_close(&r->outputs[i].file);
 }
 
 /* The files are cut back to the last mark when they are opened again, and the outbox is read from there. */
@@ -95,35 +144,49 @@ fail(struct report *r)
 	r->is_failed = true;
 	r->is_behind = true;
 	atomic_store(&r->failed_view, true);
-	file_close(&r->csv);
-	file_close(&r->json);
+	close_files(r);
 	r->awaits_mark = false;
-	r->written_seq = r->synced_seq;
+	r->written_seq = r->state.files_seq;
 	r->unsynced_bytes = 0;
 	event_add(r->retry_timer, &tv);
+}
+
+static const char *
+head_of(const struct output *o)
+{
+	return o->columns != NULL ? columns_head(o->columns) : "";
 }
 
 static bool
 open_files(struct report *r)
 {
-	const char *csv = r->paths->accounting_file, *json = r->paths->accounting_json;
+	const struct file_mark none = {0, 0};
 	int64_t now_us = clock_now(r->clock);
 
-	r->csv.why[0] = r->json.why[0] = '\0';
-	if (has_file(csv) && !file_open(&r->csv, csv, format_csv_head(), &r->marks.csv, now_us))
-		return false;
-	return !has_file(json) || file_open(&r->json, json, "", &r->marks.json, now_us);
+	r->why[0] = '\0';
+	for (size_t i = 0; i < r->output_count; i++)
+		r->outputs[i].file.why[0] = '\0';
+	for (size_t i = 0; i < r->output_count; i++) {
+		struct output *o = &r->outputs[i];
+		const struct state_file *known = state_file_find(&r->state, o->name);
+
+		if (!file_open(&o->file, o->path, head_of(o), known != NULL ? &known->mark : &none, now_us))
+			return false;
+	}
+	return true;
 }
 
 static bool
-add_line(struct report *r, struct file *f, size_t (*format)(const struct event *e, char *buf, size_t max),
-	const struct event *e)
+add_line(struct report *r, struct output *o, const struct event *e)
 {
+	struct file *f = &o->file;
 	size_t n;
 
-	if (f->fd < 0 || !r->records[e->type])
+	if (f->fd < 0 || o->which == NULL || !format_fits(o->which, e))
 		return true;
-	if ((n = format(e, r->line, sizeof(r->line))) == 0) {
+	n = o->columns != NULL ? columns_write(o->columns, e, r->line, sizeof(r->line))
+			       : format_json(e, r->line, sizeof(r->line));
+	if (n == 0) {
 		snprintf(f->why, sizeof(f->why), "cannot make a record for %s: out of memory", f->path);
 		return false;
 	}
@@ -135,7 +198,10 @@ add_line(struct report *r, struct file *f, size_t (*format)(const struct event *
 static bool
 add_event(struct report *r, const struct event *e)
 {
-	return add_line(r, &r->csv, format_csv, e) && add_line(r, &r->json, format_json, e);
+	for (size_t i = 0; i < r->output_count; i++)
+		if (!add_line(r, &r->outputs[i], e))
+			return false;
+	return true;
 }
 
 static void
@@ -159,6 +225,8 @@ take_event(struct report *r, uint64_t seq, struct queue_blob bytes)
 	if (seq <= r->written_seq)
 		return true;
 	if ((err = event_decode(bytes, &e)) == QUEUE_OK) {
+		e.seq = seq;
+		e.spool_id = r->state.spool_id;
 		show_event(r, seq, &e);
 		if (!add_event(r, &e))
 			return false;
@@ -176,7 +244,7 @@ plan_sync(struct report *r)
 {
 	struct timeval tv = {0, SYNC_US};
 
-	if (r->is_timed || (r->written_seq == r->synced_seq && r->is_told))
+	if (r->is_timed || (r->written_seq == r->state.files_seq && r->is_told))
 		return;
 	r->is_timed = true;
 	event_add(r->sync_timer, &tv);
@@ -185,20 +253,31 @@ plan_sync(struct report *r)
 static bool
 write_files(struct report *r)
 {
-	return (r->csv.fd < 0 || file_write(&r->csv)) && (r->json.fd < 0 || file_write(&r->json));
+	for (size_t i = 0; i < r->output_count; i++)
+		if (r->outputs[i].file.fd >= 0 && !file_write(&r->outputs[i].file))
+			return false;
+	return true;
 }
 
-/* Both marks move or none: the file with the new one would keep what is written again after the other has
- * failed. */
+/* All marks move or none: a file with a new one would keep what is written again after another has failed.
+ * Files that are there no more lose theirs. */
 static bool
 sync_marks(struct report *r)
 {
-	struct state now = r->marks;
+	struct state now = {.file_count = 0};
 
-	if ((r->csv.fd >= 0 && !file_sync(&r->csv, &now.csv)) ||
-		(r->json.fd >= 0 && !file_sync(&r->json, &now.json)))
-		return false;
-	r->marks = now;
+	for (size_t i = 0; i < r->output_count; i++) {
+		struct state_file *f = &now.files[now.file_count];
+
+		if (r->outputs[i].file.fd < 0)
+			continue;
+		snprintf(f->name, sizeof(f->name), "%s", r->outputs[i].name);
+		if (!file_sync(&r->outputs[i].file, &f->mark))
+			return false;
+		now.file_count++;
+	}
+	memcpy(r->state.files, now.files, sizeof(now.files));
+	r->state.file_count = now.file_count;
 	return true;
 }
 
@@ -213,9 +292,8 @@ tell_spool(struct report *r)
 		return;
 	r->is_told = true;
 	p->letter.kind = LETTER_REPORTED;
-	p->seq = r->synced_seq;
-	p->state_len = sizeof(r->marks);
-	memcpy(p->state, &r->marks, sizeof(r->marks));
+	p->seq = state_cut(&r->state);
+	p->state_len = state_encode(&r->state, p->state);
 	worker_post(r->spool, &p->letter);
 }
 
@@ -237,14 +315,36 @@ begin_files(struct report *r)
 	return true;
 }
 
+/* QUEUE_ENOTFOUND: none, or one that cannot be read. */
+static int
+read_state(const struct report *r, struct state *out)
+{
+	char bytes[STATE_BYTES_MAX];
+	uint64_t seq;
+	int n = queue_store_report_state(r->store, &seq, bytes, sizeof(bytes));
+
+	if (n < 0)
+		return n;
+	if (!state_decode((struct queue_blob){bytes, (size_t)n}, seq, out)) {
+		*out = (struct state){.files_seq = seq};
+		return QUEUE_ENOTFOUND;
+	}
+	return QUEUE_OK;
+}
+
 static bool
 spool_has_marks(const struct report *r)
 {
 	struct state st;
-	uint64_t seq;
 
-	return queue_store_report_state(r->store, &seq, &st, sizeof(st)) == (int)sizeof(st) &&
-	       memcmp(&st, &r->marks, sizeof(st)) == 0;
+	if (read_state(r, &st) != QUEUE_OK || st.file_count != r->state.file_count)
+		return false;
+	for (size_t i = 0; i < st.file_count; i++)
+		if (strcmp(st.files[i].name, r->state.files[i].name) != 0 ||
+			st.files[i].mark.inode != r->state.files[i].mark.inode ||
+			st.files[i].mark.offset != r->state.files[i].mark.offset)
+			return false;
+	return true;
 }
 
 static bool
@@ -255,8 +355,8 @@ sync_files(struct report *r)
 		return false;
 	}
 	r->unsynced_bytes = 0;
-	if (r->synced_seq != r->written_seq) {
-		r->synced_seq = r->written_seq;
+	if (r->state.files_seq != r->written_seq) {
+		r->state.files_seq = r->written_seq;
 		r->is_told = false;
 	}
 	tell_spool(r);
@@ -282,14 +382,12 @@ rotate(struct report *r, bool forced)
 {
 	int64_t now_us = clock_now(r->clock), age = r->conf->accounting_rotate_age;
 	int64_t size = r->conf->accounting_rotate_size;
-	struct file *files[] = {&r->csv, &r->json};
-	size_t head[] = {strnlen(format_csv_head(), 4096), 0}, i;
 	bool rotated = false;
 
-	for (i = 0; i < 2; i++) {
-		struct file *f = files[i];
+	for (size_t i = 0; i < r->output_count; i++) {
+		struct file *f = &r->outputs[i].file;
 
-		if (f->fd < 0 || f->written <= head[i])
+		if (f->fd < 0 || f->written <= strnlen(f->head, FORMAT_LINE_MAX))
 			continue;
 		if (!forced && !(size > 0 && f->written >= (uint64_t)size) &&
 			!(age > 0 && now_us - f->opened_us >= age))
@@ -307,12 +405,10 @@ static void
 check_places(struct report *r)
 {
 	const struct file_mark none = {0, 0};
-	struct file *files[] = {&r->csv, &r->json};
 	bool begun = false;
-	size_t i;
 
-	for (i = 0; i < 2; i++) {
-		struct file *f = files[i];
+	for (size_t i = 0; i < r->output_count; i++) {
+		struct file *f = &r->outputs[i].file;
 
 		if (f->fd < 0 || file_is_in_place(f))
 			continue;
@@ -366,8 +462,7 @@ catch_up(struct report *r)
 	int n = queue_store_scan_events(r->store, r->written_seq, CATCH_UP, visit, &p);
 
 	if (n < 0)
-		snprintf(r->csv.why, sizeof(r->csv.why), "cannot read events of the spool: %s",
-			queue_err_text(n));
+		snprintf(r->why, sizeof(r->why), "cannot read events of the spool: %s", queue_err_text(n));
 	if (n < 0 || p.has_failed) {
 		fail(r);
 		return;
@@ -383,7 +478,7 @@ catch_up(struct report *r)
 		r->is_failed = false;
 		atomic_store(&r->failed_view, false);
 		log_event(r->log, LOG_EVENT_accounting_recovered, "up-to=%llu",
-			(unsigned long long)r->synced_seq);
+			(unsigned long long)r->state.files_seq);
 	}
 	if (r->wants_rotation) {
 		r->wants_rotation = false;
@@ -392,13 +487,22 @@ catch_up(struct report *r)
 	plan_sync(r);
 }
 
+static bool
+has_open(const struct report *r)
+{
+	for (size_t i = 0; i < r->output_count; i++)
+		if (r->outputs[i].file.fd >= 0)
+			return true;
+	return false;
+}
+
 static void
 on_retry(evutil_socket_t fd, short what, void *arg)
 {
 	struct report *r = arg;
 	struct timeval tv = {0, MARK_POLL_US};
 
-	if (r->is_failed && r->csv.fd < 0 && r->json.fd < 0) {
+	if (r->is_failed && !has_open(r)) {
 		if (!open_files(r))
 			fail(r);
 		else
@@ -533,19 +637,17 @@ make_timers(struct report *r)
 }
 
 static bool
-read_marks(struct report *r, char *why, size_t why_max)
+begin_state(struct report *r, char *why, size_t why_max)
 {
-	struct state st;
-	int n = queue_store_report_state(r->store, &r->synced_seq, &st, sizeof(st));
+	int err = read_state(r, &r->state);
 
-	if (n < 0 && n != QUEUE_ENOTFOUND) {
-		snprintf(why, why_max, "spool: %s", queue_err_text(n));
+	if (err < 0 && err != QUEUE_ENOTFOUND) {
+		snprintf(why, why_max, "spool: %s", queue_err_text(err));
 		return false;
 	}
-	if (n == (int)sizeof(st) && st.version == STATE_VERSION)
-		r->marks = st;
-	r->marks.version = STATE_VERSION;
-	r->written_seq = r->synced_seq;
+	while (r->state.spool_id == 0)
+		r->state.spool_id = (uint64_t)clock_random(r->clock) << 32 | clock_random(r->clock);
+	r->written_seq = r->state.files_seq;
 	return true;
 }
 
@@ -555,17 +657,20 @@ report_create(const struct report_conf *conf, char *why, size_t why_max)
 	struct worker_conf wc = {
 		.name = "report", .clock = conf->clock, .on_letter = on_letter, .on_batch = on_batch};
 	struct report *r = calloc(1, sizeof(*r));
+	bool is_made;
+
 	if (r == NULL)
 		return NULL;
 	wc.arg = r;
-	r->csv.fd = r->json.fd = -1;
 	r->log = conf->log;
 	r->clock = conf->clock;
 	r->store = conf->store;
 	r->is_behind = true;
-	apply_conf(r, conf->conf);
 	r->paths = conf_ref(conf->conf);
-	if ((r->worker = worker_create(&wc)) == NULL || !make_timers(r) || !read_marks(r, why, why_max)) {
+	is_made = make_outputs(r);
+	apply_conf(r, conf->conf);
+	if (!is_made || (r->worker = worker_create(&wc)) == NULL || !make_timers(r) ||
+		!begin_state(r, why, why_max)) {
 		report_destroy(&r);
 		return NULL;
 	}
@@ -600,8 +705,9 @@ report_destroy(struct report **rp)
 	*rp = NULL;
 	if (r == NULL)
 		return;
-	file_close(&r->csv);
-	file_close(&r->json);
+	close_files(r);
+	for (size_t i = 0; i < r->output_count; i++)
+		columns_destroy(&r->outputs[i].columns);
 	if (r->sync_timer != NULL)
 		event_free(r->sync_timer);
 	if (r->retry_timer != NULL)

@@ -3,6 +3,7 @@
  * An event of the outbox from any bytes. What decodes must be written as one CSV line and one JSON line in
  * the room there is for them, and must encode to an event that decodes to the same.
  */
+#include "report/columns.h"
 #include "report/event.h"
 #include "report/format.h"
 
@@ -37,16 +38,19 @@ int
 LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	static char line[FORMAT_LINE_MAX], buf[QUEUE_EVENT_MAX];
+	static struct columns *columns;
 	struct event e, again;
 	uint8_t *exact;
 	int n;
 
 	if (size > QUEUE_EVENT_MAX)
 		return 0;
+	if (columns == NULL)
+		require((columns = columns_create(&(struct conf_list){NULL, 0})) != NULL);
 	exact = malloc(size + 1); /* so that one byte too far is seen */
 	memcpy(exact, data, size);
 	if (event_decode((struct queue_blob){exact, size}, &e) == QUEUE_OK) {
-		check_line(line, format_csv(&e, line, sizeof(line)));
+		check_line(line, columns_write(columns, &e, line, sizeof(line)));
 		check_line(line, format_json(&e, line, sizeof(line)));
 		n = event_encode(&e, buf, sizeof(buf));
 		require(n > 0 && (size_t)n <= size + 6); /* format 1 has three texts fewer */

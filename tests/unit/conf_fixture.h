@@ -90,7 +90,7 @@ put_secrets(const struct folder *f, const char *below)
 {
 	static const char *const keys[] = {"keys/example.com.s2026.pem", "keys/shop.pem", "keys/club.pem",
 		"keys/k", "secrets/tokens", "secrets/tokens.old", "tls/mta1.pem", "tls/mta1.key",
-		"secrets/smarthost", "secrets/intranet"};
+		"secrets/smarthost", "secrets/intranet", "secrets/events"};
 	static const char *const hashes[] = {"secrets/shop", "secrets/club"};
 	char path[256];
 

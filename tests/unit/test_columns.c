@@ -1,0 +1,296 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * columns: whatever a site replies, a CSV record stays one line whose fields read back, by the names PowerMTA
+ * gives them, in the order a file asks for.
+ */
+#include "report/columns.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include "report/format.h"
+
+#include "base/bounce_class.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define BLOB(text) ((struct queue_blob){(text), sizeof(text) - 1})
+
+enum { FIELDS = 23, FIELD_MAX = 4096, RCPT = 4, DIAG = 8, MTA = 9, CATEGORY = 10, VMTA = 18, QUEUE = 21 };
+
+static struct event
+plain(enum event_type type)
+{
+	return (struct event){.type = type,
+		.code = 550,
+		.attempts = 2,
+		.id = 0x1f,
+		.logged_us = INT64_C(1793534400250000),
+		.queued_us = INT64_C(1793534000000000),
+		.message_bytes = 1234,
+		.sender = BLOB("s@x.test"),
+		.rcpt = BLOB("r@y.test"),
+		.source = BLOB("ip-a"),
+		.esc = BLOB("5.1.1"),
+		.reply = BLOB("550 5.1.1 no such user"),
+		.category = BLOB("bad-mailbox"),
+		.host = BLOB("mx.y.test"),
+		.peer_ip = BLOB("203.0.113.9")};
+}
+
+/* One RFC 4180 record back into fields; returns how many. Fails when quotes do not balance. */
+static int
+read_record(const char *line, size_t len, char (*out)[FIELD_MAX])
+{
+	size_t i = 0, n;
+	int count = 0;
+
+	assert_true(len > 0 && line[len - 1] == '\n');
+	len--;
+	while (i <= len) {
+		bool quoted = i < len && line[i] == '"';
+
+		assert_true(count < FIELDS);
+		n = 0;
+		i += quoted;
+		for (;; i++) {
+			if (quoted && i < len && line[i] == '"') {
+				if (i + 1 < len && line[i + 1] == '"')
+					i++;
+				else
+					break;
+			} else if (i == len || (!quoted && line[i] == ','))
+				break;
+			assert_true(quoted || line[i] != '"');
+			assert_true((unsigned char)line[i] >= ' ');
+			out[count][n++] = line[i];
+		}
+		assert_true(!quoted || i < len);
+		i += quoted;
+		assert_true(i == len || line[i] == ',');
+		out[count++][n] = '\0';
+		i++;
+	}
+	return count;
+}
+
+static int
+csv(const struct event *e, char (*out)[FIELD_MAX])
+{
+	static char line[FORMAT_LINE_MAX];
+	struct columns *c = columns_create(&(struct conf_list){NULL, 0});
+	size_t n;
+
+	assert_non_null(c);
+	n = columns_write(c, e, line, sizeof(line));
+	columns_destroy(&c);
+	assert_true(n < sizeof(line) && memchr(line, '\n', n) == line + n - 1);
+	return read_record(line, n, out);
+}
+
+static void
+test_head_has_a_name_for_each_field(void **state)
+{
+	static char fields[FIELDS][FIELD_MAX];
+	struct columns *c = columns_create(&(struct conf_list){NULL, 0});
+	const char *head;
+
+	assert_non_null(c);
+	head = columns_head(c);
+	assert_int_equal(read_record(head, strlen(head), fields), FIELDS);
+	columns_destroy(&c);
+	assert_string_equal(fields[0], "type");
+	assert_string_equal(fields[RCPT], "rcpt");
+	assert_string_equal(fields[DIAG], "dsnDiag");
+	assert_string_equal(fields[VMTA], "vmta");
+	assert_string_equal(fields[FIELDS - 1], "vmtaPool");
+}
+
+static const struct {
+	enum event_type type;
+	const char *record, *action;
+} types[] = {
+	{EVENT_DELIVERED, "d", "relayed"},
+	{EVENT_BOUNCED, "b", "failed"},
+	{EVENT_EXPIRED, "b", "failed"},
+	{EVENT_DROPPED, "b", "failed"},
+	{EVENT_TRANSIENT, "t", "delayed"},
+	{EVENT_RECEIVED, "r", ""},
+	{EVENT_REMOTE, "rb", "failed"},
+	{EVENT_COMPLAINT, "f", ""},
+	{EVENT_UNSUBSCRIBE, "u", ""},
+};
+
+static void
+test_record_types(void **state)
+{
+	static char fields[FIELDS][FIELD_MAX];
+
+	assert_int_equal(sizeof(types) / sizeof(types[0]), EVENT_TYPE_COUNT);
+	for (size_t i = 0; i < EVENT_TYPE_COUNT; i++) {
+		struct event e = plain(types[i].type);
+
+		assert_int_equal(csv(&e, fields), FIELDS);
+		assert_string_equal(fields[0], types[i].record);
+		assert_string_equal(format_record_type(types[i].type), types[i].record);
+		assert_string_equal(fields[1], "2026-11-01 12:00:00+0000");
+		assert_string_equal(fields[6], types[i].action);
+		assert_string_equal(fields[MTA], "mx.y.test (203.0.113.9)");
+		assert_string_equal(fields[QUEUE], "y.test/ip-a");
+	}
+}
+
+/* `want` NULL: as it went in. */
+static const struct {
+	const char *name;
+	struct queue_blob in;
+	const char *want;
+} replies[] = {
+	{"plain", BLOB("550 no"), NULL},
+	{"comma", BLOB("550 no, never"), NULL},
+	{"quotes", BLOB("550 \"no\" said \"\"he\"\""), NULL},
+	{"quote first", BLOB("\"550"), NULL},
+	{"a record of its own", BLOB("550 x\r\nd,2026-11-01,forged"), "550 x  d,2026-11-01,forged"},
+	{"only line ends", BLOB("\n\n\r"), "   "},
+	{"tabs and escapes", BLOB("550\t\x1b[31mred\x07"), "550  [31mred "},
+	{"DEL", BLOB("5\x7f"), "5 "},
+	{"8 bit", BLOB("550 n\xc3\xb6 \xff"), NULL},
+	{"formula", BLOB("=cmd|' /C calc'!A0"), NULL},
+};
+
+static void
+test_D38_hostile_replies_in_csv(void **state)
+{
+	static char fields[FIELDS][FIELD_MAX];
+	char want[700];
+
+	for (size_t i = 0; i < sizeof(replies) / sizeof(replies[0]); i++)
+		for (int code = 0; code <= 550; code += 550) {
+			struct event e = plain(EVENT_BOUNCED);
+
+			e.reply = replies[i].in;
+			e.code = (uint16_t)code;
+			if (csv(&e, fields) != FIELDS)
+				fail_msg("%s", replies[i].name);
+			snprintf(want, sizeof(want), "%s;%s", code != 0 ? "smtp" : "x-mtad",
+				replies[i].want != NULL ? replies[i].want : (const char *)replies[i].in.ptr);
+			assert_string_equal(fields[DIAG], want);
+			assert_string_equal(fields[CATEGORY], "bad-mailbox");
+		}
+}
+
+/* Hostile addresses are as good at it as replies. */
+static void
+test_hostile_addresses_in_csv(void **state)
+{
+	static char fields[FIELDS][FIELD_MAX];
+	struct event e = plain(EVENT_DELIVERED);
+
+	e.rcpt = BLOB("\"a,b\\\"c d\"@y.test");
+	assert_int_equal(csv(&e, fields), FIELDS);
+	assert_string_equal(fields[RCPT], "\"a,b\\\"c d\"@y.test");
+	e.rcpt = BLOB("no-at-sign");
+	assert_int_equal(csv(&e, fields), FIELDS);
+	assert_string_equal(fields[QUEUE], "/ip-a");
+	e.rcpt = e.source = e.host = e.peer_ip = e.reply = BLOB("");
+	assert_int_equal(csv(&e, fields), FIELDS);
+	assert_string_equal(fields[QUEUE], "");
+	assert_string_equal(fields[MTA], "");
+	assert_string_equal(fields[DIAG], "");
+}
+
+/* The largest event whose every byte has to be escaped. */
+static void
+test_the_worst_event_fits(void **state)
+{
+	static const char worst[] = {'"', '\x1b', (char)0xff, '\\', ','};
+	static char fields[FIELDS][FIELD_MAX];
+	char text[QUEUE_REPLY_MAX];
+
+	for (size_t i = 0; i < sizeof(worst); i++) {
+		struct event e = plain(EVENT_TRANSIENT);
+		struct queue_blob b = {text, sizeof(text)};
+
+		memset(text, worst[i], sizeof(text));
+		e.reply = e.sender = e.rcpt = e.orcpt = e.envid = e.host = e.site = b;
+		e.caps = (struct queue_blob){text, 300}; /* 3,884 in all */
+		assert_int_equal(csv(&e, fields), FIELDS);
+	}
+}
+
+static const struct {
+	const char *column, *want;
+} chosen[] = {
+	{"header_X-Campaign", "spring, \"24\""},
+	{"header_x-campaign", "spring, \"24\""},
+	{"header_X-Absent", ""},
+	{"header_Empty", ""},
+	{"dlvTlsProtocol", "TLSv1.3"},
+	{"dlvTlsCipher", "TLS_AES_256_GCM_SHA384"},
+	{"dlvSize", "1234"},
+	{"rcvSmtpUser", "shop"},
+	{"srcMta", "shop"},
+	{"totalSecondsQueued", "400"},
+	{"eventId", "00000000000000ab-7"},
+	{"message", "1f"},
+	{"messageId", "a@x.test"},
+	{"bounceClass", "bad-mailbox"},
+	{"bounceCat", "bad-mailbox"},
+	{"attempts", "2"},
+	{"nextAttempt", ""},
+	{"feedbackType", "abuse"},
+	{"recipientNumber", "3"},
+	{"type", "b"},
+};
+enum { CHOSEN = sizeof(chosen) / sizeof(chosen[0]) };
+
+static void
+test_columns_of_a_choice(void **state)
+{
+	static char fields[FIELDS][FIELD_MAX], line[FORMAT_LINE_MAX];
+	const char *names[CHOSEN];
+	struct event e = plain(EVENT_BOUNCED);
+	struct columns *c;
+
+	e.user = BLOB("shop");
+	e.n = 3;
+	e.seq = 7;
+	e.spool_id = 0xab;
+	e.bounce_class = BOUNCE_CLASS_BAD_MAILBOX;
+	e.tls = BLOB("TLSv1.3 TLS_AES_256_GCM_SHA384");
+	e.message_id = BLOB("a@x.test");
+	e.feedback = BLOB("abuse");
+	e.headers = BLOB("Empty:\nX-Campaign:spring, \"24\"\n");
+	for (size_t i = 0; i < CHOSEN; i++)
+		names[i] = chosen[i].column;
+	assert_non_null(c = columns_create(&(struct conf_list){names, CHOSEN}));
+	assert_int_equal(read_record(columns_head(c), strlen(columns_head(c)), fields), CHOSEN);
+	for (size_t i = 0; i < CHOSEN; i++)
+		assert_string_equal(fields[i], chosen[i].column);
+	assert_int_equal(read_record(line, columns_write(c, &e, line, sizeof(line)), fields), CHOSEN);
+	for (size_t i = 0; i < CHOSEN; i++)
+		if (strcmp(fields[i], chosen[i].want) != 0)
+			fail_msg("%s: %s", chosen[i].column, fields[i]);
+	columns_destroy(&c);
+}
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_head_has_a_name_for_each_field),
+		cmocka_unit_test(test_record_types),
+		cmocka_unit_test(test_D38_hostile_replies_in_csv),
+		cmocka_unit_test(test_hostile_addresses_in_csv),
+		cmocka_unit_test(test_the_worst_event_fits),
+		cmocka_unit_test(test_columns_of_a_choice),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
