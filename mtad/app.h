@@ -19,6 +19,7 @@ struct dispatch;
 struct event_base;
 struct io;
 struct limits;
+struct outlets;
 struct queue_store;
 struct quotas;
 struct recover;
@@ -41,6 +42,7 @@ struct app {
 	struct suppress *suppress;
 	struct spool *spool;
 	struct report *report;
+	struct outlets *outlets;
 	struct dispatch *dispatch;
 	struct signer **signers;
 	size_t signer_count;

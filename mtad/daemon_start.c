@@ -14,6 +14,7 @@
 #include "queue/quota.h"
 #include "queue/recover.h"
 #include "queue/spool.h"
+#include "report/outlets.h"
 #include "report/report.h"
 
 #include <errno.h>
@@ -231,11 +232,12 @@ start_workers(struct daemon *d)
 {
 	struct app *a = &d->app;
 	bool ok = worker_start(spool_worker(a->spool)) && worker_start(report_worker(a->report)) &&
-		  worker_start(dispatch_worker(a->dispatch));
+		  worker_start(outlets_worker(a->outlets)) && worker_start(dispatch_worker(a->dispatch));
 	size_t i;
 
 	watchdog_add(d->watchdog, spool_worker(a->spool), "spool");
 	watchdog_add(d->watchdog, report_worker(a->report), "report");
+	watchdog_add(d->watchdog, outlets_worker(a->outlets), "outlets");
 	watchdog_add(d->watchdog, dispatch_worker(a->dispatch), "queue");
 	for (i = 0; ok && i < a->signer_count; i++) {
 		ok = worker_start(d->sign_workers[i]);
@@ -284,9 +286,11 @@ daemon_start(struct daemon *d, char *why, size_t why_max)
 
 	const struct spool_conf sc = {a->clock, a->log, a->conf, a->store, a->suppress, NULL, NULL};
 	const struct report_conf rc = {a->clock, a->log, a->conf, a->store};
+	const struct outlets_conf oc = {a->clock, a->log, a->store};
 	const struct dispatch_conf dc = {a->clock, a->log, &a->memory, a->conf, a->store, a->quotas};
 
-	if ((a->report = report_create(&rc, why, why_max)) == NULL ||
+	if ((a->outlets = outlets_create(&oc)) == NULL ||
+		(a->report = report_create(&rc, why, why_max)) == NULL ||
 		(a->spool = spool_create(&sc)) == NULL || (a->dispatch = dispatch_create(&dc)) == NULL ||
 		!make_signers(d) || !make_ios(d, why, why_max))
 		return false;
@@ -295,7 +299,8 @@ daemon_start(struct daemon *d, char *why, size_t why_max)
 		d->io_workers, a->io_count, d->sign_workers, a->signer_count, spool_worker(a->spool)};
 
 	spool_connect(a->spool, dispatch_worker(a->dispatch), report_worker(a->report));
-	report_connect(a->report, spool_worker(a->spool));
+	report_connect(a->report, spool_worker(a->spool), a->outlets);
+	outlets_connect(a->outlets, report_worker(a->report));
 	dispatch_connect(a->dispatch, &peers);
 	a->recover = recover_create(a->store, dispatch_worker(a->dispatch), a->log, a->clock);
 	if (a->recover == NULL || !add_events(d))
@@ -330,6 +335,7 @@ end_threads(struct daemon *d)
 	for (i = 0; i < a->signer_count; i++)
 		end_worker(d->sign_workers[i]);
 	end_worker(dispatch_worker(a->dispatch));
+	end_worker(outlets_worker(a->outlets));
 	/* The spool after the report, so that the last "these events are in the files" is kept. */
 	(void)daemon_call(report_worker(a->report), a->report, flush_reports, false);
 	end_worker(report_worker(a->report));
@@ -360,6 +366,7 @@ daemon_end(struct daemon *d)
 	dispatch_destroy(&a->dispatch);
 	spool_destroy(&a->spool);
 	report_destroy(&a->report);
+	outlets_destroy(&a->outlets);
 	suppress_destroy(&a->suppress);
 	queue_store_close(&a->store);
 	listener_close(&d->listeners, a->io_count, NULL);

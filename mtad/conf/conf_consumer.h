@@ -9,7 +9,7 @@
 #include "conf/conf_types.h"
 
 /* Each has a place in one record of the spool. */
-#define CONF_CONSUMERS_MAX     32
+#define CONF_CONSUMERS_MAX     24
 #define CONF_CONSUMER_NAME_MAX 64
 /* Names of header fields that are kept with a message. */
 #define CONF_KEPT_HEADERS_MAX 32

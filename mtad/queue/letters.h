@@ -40,6 +40,7 @@ enum letter_kind {
 	LETTER_SPOOL_STATE,   /* spool -> queue  struct spool_state */
 	LETTER_EVENTS,        /* spool -> report  struct event_batch (report/event.h) */
 	LETTER_REPORTED,      /* report -> spool  struct reported (report/event.h) */
+	LETTER_PASSED,        /* outlets -> report  struct passed (report/event.h) */
 };
 
 /* Run in the receiver's thread. The struct is the sender's again as soon as `run` has posted or signalled it

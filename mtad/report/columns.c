@@ -96,9 +96,11 @@ csv_time(struct line *l, int64_t us)
 	time_t seconds = us / 1000000;
 	char text[40];
 	struct tm tm;
+	size_t len;
 
 	gmtime_r(&seconds, &tm);
-	csv_field(l, text, strftime(text, sizeof(text), "%Y-%m-%d %H:%M:%S+0000", &tm));
+	len = strftime(text, sizeof(text), "%Y-%m-%d %H:%M:%S+0000", &tm);
+	csv_field(l, text, len);
 }
 
 /* "smtp;550 5.1.1 no such user", as PowerMTA has it; our own words as "x-mtad;words". */

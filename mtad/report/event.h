@@ -9,6 +9,7 @@
  * version after an upgrade, and those are read too.
  */
 #include "base/mailbox.h"
+#include "conf/conf_consumer.h"
 #include "queue_types.h"
 
 enum event_type {
@@ -75,5 +76,11 @@ struct reported {
 	uint64_t seq;
 	size_t state_len;
 	char state[4096];
+};
+/* Outlets thread -> report thread: this webhook or pipe has all up to seq. */
+struct passed {
+	struct letter letter;
+	uint64_t seq;
+	char name[CONF_CONSUMER_NAME_MAX + 1];
 };
 #endif

@@ -11,6 +11,7 @@
 #include "report/columns.h"
 #include "report/file.h"
 #include "report/format.h"
+#include "report/outlets.h"
 #include "report/state.h"
 
 #include <assert.h>
@@ -51,7 +52,8 @@ struct report {
 	uint64_t written_seq; /* in the files, perhaps not synced */
 	uint64_t shown_seq;   /* logged and counted: once, however often a file has to be written again */
 	size_t unsynced_bytes;
-	struct event *sync_timer, *retry_timer;
+	struct outlets *outlets;
+	struct event *sync_timer, *retry_timer, *tell_timer;
 	bool is_timed, is_behind, is_failed, awaits_mark;
 	bool is_told;        /* the spool, of the state */
 	bool wants_rotation; /* when it is not behind any more */
@@ -297,6 +299,87 @@ tell_spool(struct report *r)
 	worker_post(r->spool, &p->letter);
 }
 
+static void
+on_tell(evutil_socket_t fd, short what, void *arg)
+{
+	tell_spool(arg);
+}
+
+/* --- outlets --- */
+
+static const char *
+outlet_name(const struct conf *c, size_t n)
+{
+	const struct conf_consumers *all = &c->consumers;
+
+	if (n < all->webhook_count)
+		return all->webhooks[n].name;
+	n -= all->webhook_count;
+	return n < all->pipe_count ? all->pipes[n].name : NULL;
+}
+
+static bool
+is_configured(const struct conf *c, const char *name)
+{
+	const char *known;
+
+	for (size_t i = 0; (known = outlet_name(c, i)) != NULL; i++)
+		if (strcmp(known, name) == 0)
+			return true;
+	return false;
+}
+
+/* Those of the configuration, each at its place; a new one at the end of what is in the files. */
+static void
+set_outlets(struct report *r)
+{
+	struct state *st = &r->state;
+	const char *name;
+	size_t kept = 0;
+
+	for (size_t i = 0; i < st->outlet_count; i++)
+		if (is_configured(r->conf, st->outlets[i].name))
+			st->outlets[kept++] = st->outlets[i];
+		else
+			log_event(r->log, LOG_EVENT_outlet_removed, "name=%s after=%llu behind=%llu",
+				st->outlets[i].name, (unsigned long long)st->outlets[i].seq,
+				(unsigned long long)(r->written_seq > st->outlets[i].seq
+							     ? r->written_seq - st->outlets[i].seq
+							     : 0));
+	st->outlet_count = kept;
+	for (size_t i = 0; (name = outlet_name(r->conf, i)) != NULL; i++) {
+		struct state_outlet *o = &st->outlets[st->outlet_count];
+
+		if (state_outlet_find(st, name) != NULL)
+			continue;
+		memset(o, 0, sizeof(*o));
+		snprintf(o->name, sizeof(o->name), "%s", name);
+		o->seq = r->written_seq;
+		st->outlet_count++;
+		log_event(r->log, LOG_EVENT_outlet_added, "name=%s after=%llu", name,
+			(unsigned long long)o->seq);
+	}
+	r->is_told = false;
+	if (r->outlets != NULL && !outlets_change(r->outlets, r->conf, st))
+		log_event(r->log, LOG_EVENT_outlet_failed, "name=all why=\"out of memory, reload again\"");
+}
+
+static void
+on_passed(struct report *r, struct passed *p)
+{
+	struct state_outlet *o = state_outlet_find(&r->state, p->name);
+	struct timeval tv = {0, SYNC_US};
+
+	/* One that has just been removed may still tell. */
+	if (o != NULL && o->seq < p->seq) {
+		o->seq = p->seq;
+		r->is_told = false;
+		if (!event_pending(r->tell_timer, EV_TIMEOUT, NULL))
+			event_add(r->tell_timer, &tv);
+	}
+	free(p);
+}
+
 /* Files just opened or begun: their marks go to the spool, and records wait in the outbox until they are
  * there. */
 static bool
@@ -524,6 +607,7 @@ on_begin(struct call *c)
 {
 	struct report *r = (struct report *)(void *)((char *)c - offsetof(struct report, begin));
 
+	set_outlets(r);
 	(void)begin_files(r);
 }
 
@@ -534,15 +618,16 @@ on_events(struct report *r, struct event_batch *b)
 {
 	size_t at = 0;
 	uint32_t len;
-	uint64_t seq;
+	uint64_t seq = 0;
 
-	while (!r->is_behind && at < b->len) {
+	for (; at < b->len; at += 12 + len) {
 		memcpy(&seq, b->bytes + at, 8);
 		memcpy(&len, b->bytes + at + 8, 4);
-		if (!take_event(r, seq, (struct queue_blob){b->bytes + at + 12, len}))
+		if (!r->is_behind && !take_event(r, seq, (struct queue_blob){b->bytes + at + 12, len}))
 			fail(r);
-		at += 12 + len;
 	}
+	if (r->outlets != NULL)
+		outlets_wake(r->outlets, seq);
 	free(b);
 }
 
@@ -573,6 +658,9 @@ on_letter(void *arg, struct letter *l)
 	case LETTER_EVENTS:
 		on_events(r, (struct event_batch *)l);
 		return;
+	case LETTER_PASSED:
+		on_passed(r, (struct passed *)l);
+		return;
 	case LETTER_CALL:
 		((struct call *)l)->run((struct call *)l);
 		return;
@@ -602,6 +690,8 @@ report_flush(struct report *r)
 {
 	if (!r->is_behind)
 		(void)sync_files(r);
+	else
+		tell_spool(r);
 }
 
 void
@@ -610,6 +700,8 @@ report_reconfigure(struct report *r, const struct conf *conf)
 	const struct conf *old = r->conf;
 
 	apply_conf(r, conf);
+	set_outlets(r);
+	plan_sync(r);
 	conf_unref(old);
 }
 
@@ -632,8 +724,10 @@ make_timers(struct report *r)
 
 	r->sync_timer = event_new(worker_base(r->worker), -1, 0, on_sync, r);
 	r->retry_timer = event_new(worker_base(r->worker), -1, 0, on_retry, r);
+	r->tell_timer = event_new(worker_base(r->worker), -1, 0, on_tell, r);
 	r->is_timed = true;
-	return r->sync_timer != NULL && r->retry_timer != NULL && event_add(r->sync_timer, &tv) == 0;
+	return r->sync_timer != NULL && r->retry_timer != NULL && r->tell_timer != NULL &&
+	       event_add(r->sync_timer, &tv) == 0;
 }
 
 static bool
@@ -686,9 +780,10 @@ report_create(const struct report_conf *conf, char *why, size_t why_max)
 }
 
 void
-report_connect(struct report *r, struct worker *spool)
+report_connect(struct report *r, struct worker *spool, struct outlets *outlets)
 {
 	r->spool = spool;
+	r->outlets = outlets;
 }
 
 struct worker *
@@ -712,6 +807,8 @@ report_destroy(struct report **rp)
 		event_free(r->sync_timer);
 	if (r->retry_timer != NULL)
 		event_free(r->retry_timer);
+	if (r->tell_timer != NULL)
+		event_free(r->tell_timer);
 	worker_destroy(&r->worker);
 	conf_unref(r->conf);
 	conf_unref(r->paths);

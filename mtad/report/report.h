@@ -9,6 +9,9 @@
  * those offsets and the events behind them are written again. A file that cannot be written stops nothing:
  * its events wait in the spool.
  *
+ * It also keeps how far each webhook and pipe has come, which tell it by letters, and cuts the outbox behind
+ * the last of all. One that is new begins with the next event; one that has gone gives up its place.
+ *
  * Files rotate by size and age through rename, never in the middle of a record.
  *
  * Owner    main. Thread: its own; letters in and out as queue/letters.h lists them.
@@ -19,6 +22,7 @@
 #include "queue_store.h"
 #include "report/event.h"
 
+struct outlets;
 struct report;
 
 struct report_conf {
@@ -29,7 +33,8 @@ struct report_conf {
 };
 /* Opens the files, repairs them from the outbox (as above). NULL and words on failure. */
 struct report *report_create(const struct report_conf *conf, char *why, size_t why_max);
-void report_connect(struct report *r, struct worker *spool);
+/* outlets: NULL when there is no such thread; what the configuration names waits then. */
+void report_connect(struct report *r, struct worker *spool, struct outlets *outlets);
 struct worker *report_worker(struct report *r);
 /* In the thread. */
 void report_reconfigure(struct report *r, const struct conf *conf);

@@ -4,7 +4,8 @@
  * byte of length, the name, and 64-bit numbers. Version 1 was two marks, of accounting-file and
  * accounting-json. In the machine's byte order, as the spool is.
  *
- * Invariant: the largest record fits: CONF_CONSUMERS_MAX named entries and two without names.
+ * Invariant: the largest record fits. After a reload that took all accounting blocks away (their files stay
+ * until the restart) and named as many outlets it has CONF_CONSUMERS_MAX of both.
  */
 #include "report/state.h"
 
@@ -15,9 +16,11 @@ enum {
 	VERSION = 2,
 	HEAD_BYTES = 3 * 4 + 2 * 8,
 	VERSION_1_BYTES = 8 + 2 * sizeof(struct file_mark),
-	ENTRY_BYTES_MAX = 1 + CONF_CONSUMER_NAME_MAX + sizeof(struct file_mark),
+	FILE_BYTES_MAX = 1 + CONF_CONSUMER_NAME_MAX + sizeof(struct file_mark),
+	OUTLET_BYTES_MAX = 1 + CONF_CONSUMER_NAME_MAX + 8,
 };
-_Static_assert(HEAD_BYTES + (CONF_CONSUMERS_MAX + 2) * ENTRY_BYTES_MAX <= STATE_BYTES_MAX,
+_Static_assert(HEAD_BYTES + STATE_FILES_MAX * FILE_BYTES_MAX + CONF_CONSUMERS_MAX * OUTLET_BYTES_MAX <=
+		       STATE_BYTES_MAX,
 	"the record of all consumers has room");
 
 static char *
@@ -41,7 +44,7 @@ state_encode(const struct state *st, char buf[STATE_BYTES_MAX])
 	const uint32_t head[3] = {VERSION, (uint32_t)st->file_count, (uint32_t)st->outlet_count};
 	char *to = put(buf, head, sizeof(head));
 
-	assert(st->file_count + st->outlet_count <= STATE_FILES_MAX);
+	assert(st->file_count <= STATE_FILES_MAX && st->outlet_count <= CONF_CONSUMERS_MAX);
 	to = put(to, &st->spool_id, 8);
 	to = put(to, &st->files_seq, 8);
 	for (size_t i = 0; i < st->file_count; i++)

@@ -17,6 +17,7 @@
 #include "store_fixture.h"
 
 #include "conf/conf_load.h"
+#include "report/state.h"
 
 #include <errno.h>
 #include <event2/event.h>
@@ -90,11 +91,11 @@ begin_report(struct scene *s)
 
 	if ((s->report = report_create(&rc, why, sizeof(why))) == NULL)
 		fail_msg("%s", why);
-	report_connect(s->report, s->spool);
+	report_connect(s->report, s->spool, NULL);
 }
 
 static void
-scene_begin(struct scene *s)
+scene_begin_with(struct scene *s, const char *blocks)
 {
 	const struct worker_conf wc = {"spool", clock_real(), on_spool_letter, NULL, s};
 	char text[600];
@@ -108,10 +109,16 @@ scene_begin(struct scene *s)
 	n = snprintf(text, sizeof(text),
 		"hostname = mta.x.test\nlisten l { address = { 127.0.0.1:2525 } }\nsource a { address = { "
 		"127.0.0.1 } }\n"
-		"accounting-file = \"%s/acct.csv\"\naccounting-json = \"%s/acct.json\"\n",
-		s->f->dir, s->f->dir);
+		"accounting-file = \"%s/acct.csv\"\naccounting-json = \"%s/acct.json\"\n%s",
+		s->f->dir, s->f->dir, blocks);
 	assert_non_null(s->conf = conf_load_bytes("mtad.conf", text, (size_t)n, stderr));
 	assert_non_null(s->spool = worker_create(&wc));
+}
+
+static void
+scene_begin(struct scene *s)
+{
+	scene_begin_with(s, "");
 }
 
 static void
@@ -319,6 +326,135 @@ test_F13_a_damaged_event(void **state)
 	close(fd);
 }
 
+/* --- outlets: their thread's part is done by the test --- */
+
+#define TWO_OUTLETS "pipe a { command = x }\nwebhook b { url = \"http://127.0.0.1:1/\" }\n"
+
+static void
+pass(struct scene *s, const char *name, uint64_t seq)
+{
+	struct passed *p = calloc(1, sizeof(*p));
+
+	assert_non_null(p);
+	p->letter.kind = LETTER_PASSED;
+	p->seq = seq;
+	snprintf(p->name, sizeof(p->name), "%s", name);
+	worker_post(report_worker(s->report), &p->letter);
+}
+
+static void
+turns(struct scene *s, int count)
+{
+	while (count-- > 0)
+		turn(s);
+}
+
+/* What the spool has of one, UINT64_MAX: nothing. */
+static uint64_t
+place_of(struct scene *s, const char *name)
+{
+	char bytes[STATE_BYTES_MAX];
+	struct state st;
+	uint64_t seq;
+	int n = queue_store_report_state(s->f->store, &seq, bytes, sizeof(bytes));
+
+	assert_true(n > 0 && state_decode((struct queue_blob){bytes, (size_t)n}, seq, &st));
+	return state_outlet_find(&st, name) != NULL ? state_outlet_find(&st, name)->seq : UINT64_MAX;
+}
+
+enum { SETTLED = 100 }; /* turns of 20 ms */
+
+/* Events stay until the last of all has them; the files have them at once. A crash changes no place. */
+static void
+test_the_outbox_waits_for_every_outlet(void **state)
+{
+	struct scene s;
+
+	scene_begin_with(&s, TWO_OUTLETS);
+	begin_report(&s);
+	turns(&s, SETTLED);
+	assert_int_equal(place_of(&s, "a"), 0);
+	happen(&s, 0, 5);
+	turns(&s, SETTLED);
+	assert_int_equal(count_in(&s, "acct.csv", "r4@y.test"), 1);
+	assert_int_equal(pending(&s), 5);
+	pass(&s, "a", 4);
+	pass(&s, "b", 2);
+	pass(&s, "nobody", 5);
+	turns(&s, SETTLED);
+	assert_int_equal(pending(&s), 3);
+	pass(&s, "b", 3);
+	pass(&s, "b", 1); /* never back */
+	turns(&s, SETTLED);
+	assert_int_equal(pending(&s), 2);
+	report_destroy(&s.report);
+	begin_report(&s);
+	turns(&s, SETTLED);
+	assert_int_equal(place_of(&s, "a"), 4);
+	assert_int_equal(place_of(&s, "b"), 3);
+	assert_int_equal(place_of(&s, "nobody"), UINT64_MAX);
+	assert_int_equal(pending(&s), 2);
+	pass(&s, "a", 5);
+	pass(&s, "b", 5);
+	settle(&s, 5, "at the end");
+	scene_end(&s);
+}
+
+/* Files in trouble hold up no outlet, and lose nothing by it: the outbox is not cut behind what they have. */
+static void
+test_places_move_while_files_fail(void **state)
+{
+	struct scene s;
+
+	scene_begin_with(&s, TWO_OUTLETS);
+	begin_report(&s);
+	turns(&s, SETTLED);
+	bad_disk = "acct.csv";
+	happen(&s, 0, 5);
+	turns(&s, SETTLED);
+	assert_true(has_failed(&s));
+	pass(&s, "a", 5);
+	pass(&s, "b", 5);
+	turns(&s, SETTLED);
+	assert_int_equal(place_of(&s, "b"), 5);
+	assert_int_equal(pending(&s), 5);
+	report_destroy(&s.report);
+	bad_disk = NULL;
+	begin_report(&s);
+	settle(&s, 5, "after the trouble");
+	assert_int_equal(place_of(&s, "a"), 5);
+	scene_end(&s);
+}
+
+/* One that has gone holds nothing back any more; one that is new begins behind what there is. */
+static void
+test_outlets_come_and_go(void **state)
+{
+	const struct conf *without, *with;
+	struct scene s, other;
+
+	scene_begin_with(&other, "");
+	without = conf_ref(other.conf);
+	scene_end(&other);
+	scene_begin_with(&s, TWO_OUTLETS);
+	with = conf_ref(s.conf);
+	begin_report(&s);
+	happen(&s, 0, 5);
+	turns(&s, SETTLED);
+	assert_int_equal(pending(&s), 5);
+	report_reconfigure(s.report, without);
+	settle(&s, 5, "without");
+	report_reconfigure(s.report, with);
+	turns(&s, SETTLED);
+	assert_int_equal(place_of(&s, "a"), 5);
+	happen(&s, 5, 6);
+	turns(&s, SETTLED);
+	assert_int_equal(pending(&s), 1);
+	scene_end(&s);
+	conf_unref(with);
+	conf_unref(without);
+}
+
 int
 main(void)
 {
@@ -327,6 +463,9 @@ main(void)
 		cmocka_unit_test(test_I3_each_allocation_fails_once),
 		cmocka_unit_test(test_F4_one_of_two_files_cannot_be_synced),
 		cmocka_unit_test(test_F13_a_damaged_event),
+		cmocka_unit_test(test_the_outbox_waits_for_every_outlet),
+		cmocka_unit_test(test_places_move_while_files_fail),
+		cmocka_unit_test(test_outlets_come_and_go),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -21,14 +21,14 @@ fill_name(char name[CONF_CONSUMER_NAME_MAX + 1], char letter, size_t n)
 	name[1] = (char)('A' + n / 26);
 }
 
-/* As many as a configuration can have, with the longest names, `outlets` of them outlets. */
+/* All files there can be, with the longest names, and so many outlets. */
 static struct state
 full(size_t outlets)
 {
 	struct state st = {.spool_id = 0xabcdef0123456789, .files_seq = 1000};
 
 	snprintf(st.files[1].name, sizeof(st.files[1].name), "/json");
-	for (st.file_count = 2; st.file_count < STATE_FILES_MAX - outlets; st.file_count++)
+	for (st.file_count = 2; st.file_count < STATE_FILES_MAX; st.file_count++)
 		fill_name(st.files[st.file_count].name, 'f', st.file_count);
 	for (size_t i = 0; i < st.file_count; i++)
 		st.files[i].mark = (struct file_mark){i + 1, i << 40};
