@@ -72,9 +72,9 @@ _mtactl()
 		words=("${COMP_WORDS[@]}") cword=$COMP_CWORD
 		cur=${COMP_WORDS[COMP_CWORD]} prev=${COMP_WORDS[COMP_CWORD-1]}
 	}
-	local looks='status queue sites why lanes sources streams limits list show pauses audit explain rules classify feedback simulate report history'
+	local looks='status queue sites why lanes sources streams limits list show pauses webhooks audit explain rules classify feedback simulate report history'
 	local changes='retry hold release bounce delete'
-	local others='pause resume set unset clear reload stop rotate dkim passwd warmup user suppress help version'
+	local others='pause resume set unset clear reload stop rotate dkim passwd warmup user suppress webhook help version'
 	local filters='--domain --site --sender --user --job --held --waiting'
 	COMPREPLY=()
 
@@ -138,7 +138,7 @@ _mtactl()
 
 	case $command in
 	'') COMPREPLY=($(compgen -W "$looks $changes $others -c --socket --json --help --version" -- "$cur")) ;;
-	status|pauses) COMPREPLY=($(compgen -W '--watch --json' -- "$cur")) ;;
+	status|pauses|webhooks) COMPREPLY=($(compgen -W '--watch --json' -- "$cur")) ;;
 	queue) COMPREPLY=($(compgen -W '--by --limit --watch --json' -- "$cur")) ;;
 	sites) COMPREPLY=($(compgen -W '--limit --watch --json' -- "$cur")) ;;
 	why)
@@ -195,6 +195,12 @@ _mtactl()
 		else
 			compopt -o filenames 2>/dev/null
 			COMPREPLY=($(compgen -f -- "$cur"))
+		fi ;;
+	webhook)
+		if ((cword == at + 1)); then
+			COMPREPLY=($(compgen -W 'test' -- "$cur"))
+		elif ((cword == at + 2)); then
+			COMPREPLY=($(compgen -W "$(_mtactl_ask name webhooks)" -- "$cur"))
 		fi ;;
 	stop) COMPREPLY=($(compgen -W '--no-wait --json' -- "$cur")) ;;
 	list)

@@ -61,6 +61,8 @@ static const struct ctl_command commands[] = {
 	{"reload", CTL_MAIN, ctl_reload},
 	{"stop", CTL_MAIN, ctl_stop},
 	{"rotate", CTL_REPORT, ctl_rotate},
+	{"webhooks", CTL_MAIN, ctl_webhooks},
+	{"webhook-test", CTL_MAIN, ctl_webhook_test},
 	{"audit", CTL_SLOW, ctl_audit},
 	{"dkim-check", CTL_QUEUE, ctl_dkim_check},
 };

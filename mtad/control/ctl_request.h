@@ -154,6 +154,8 @@ bool ctl_simulate(struct ctl_request *r);
 bool ctl_reload(struct ctl_request *r);
 bool ctl_stop(struct ctl_request *r);
 bool ctl_rotate(struct ctl_request *r);
+bool ctl_webhooks(struct ctl_request *r);
+bool ctl_webhook_test(struct ctl_request *r);
 bool ctl_audit(struct ctl_request *r);
 bool ctl_dkim_check(struct ctl_request *r);
 #endif

@@ -11,6 +11,7 @@
 #include "queue/spool.h"
 #include "queue_store.h"
 #include "report/event.h"
+#include "report/outlets.h"
 #include "report/report.h"
 #include "route/route.h"
 #include "shape/rules.h"
@@ -134,6 +135,16 @@ status_rules(const struct rules *rules)
 	return rows;
 }
 
+static json_t *
+status_outlets(const struct outlets *outlets)
+{
+	struct outlets_stats s;
+
+	outlets_stats(outlets, &s);
+	return json_pack("{s:I,s:I,s:I,s:I}", "all", (json_int_t)s.count, "failing", (json_int_t)s.failing,
+		"sent", ctl_number(s.sent), "dead", ctl_number(s.dead));
+}
+
 /* In the queue thread. */
 static bool
 status_schedule(struct ctl_request *r)
@@ -174,6 +185,7 @@ status_schedule(struct ctl_request *r)
 	set(o, "memory_max_bytes", json_integer(atomic_load(&a->memory.max_bytes)));
 	set(o, "schedule_bytes", json_integer(ctl_number(q.bytes)));
 	set(o, "spool", json_incref(r->part));
+	set(o, "webhooks", status_outlets(a->outlets));
 	set(o, "accounting_failed", json_boolean(rep.is_failed));
 	ctl_summary(r, o);
 	return true;

@@ -128,6 +128,7 @@ static const struct command {
 		mtactl_look},
 	{"show", "", " ID [--body]", "one message", OPT_BODY, 1, true, false, mtactl_look},
 	{"pauses", "", "", "what is paused, until when, why", OPT_WATCH, 0, false, false, mtactl_look},
+	{"webhooks", "", "", "who is told of events; how that goes", OPT_WATCH, 0, false, false, mtactl_look},
 	{"audit", "", "", "do the books balance?", 0, 0, false, false, mtactl_look},
 	{"explain", "", " [DOMAIN|BLOCK [MX|NAME]]", "settings in force, and which line says so", 0, 2, false,
 		true, mtactl_explain},
@@ -170,6 +171,7 @@ static const struct command {
 	{"reload", "daemon", "", "read the configuration again", 0, 0, false, false, mtactl_look},
 	{"stop", "", " [--no-wait]", "end, and wait for the end", OPT_NO_WAIT, 0, false, false, mtactl_stop},
 	{"rotate", "", "", "begin new accounting files", 0, 0, false, false, mtactl_look},
+	{"webhook", "", " test NAME", "send it a made-up event", 0, 2, false, false, mtactl_webhook},
 	{"dkim", "keys", " check [DOMAIN]", "keys against DNS", 0, 2, false, false, mtactl_dkim_check},
 	{"passwd", "", "", "hash for a password-file", 0, 0, false, true, run_passwd},
 };

@@ -126,6 +126,11 @@ void mtactl_override_words(char *buf, size_t max, const json_t *override, int64_
 /* "mtactl unset site google rate" */
 void mtactl_override_end(char *buf, size_t max, const json_t *override);
 
+/* --- webhooks and pipes (mtactl_webhook.c) --- */
+
+void mtactl_show_webhooks(const struct mtactl *m, const struct mtactl_options *o, const json_t *answer);
+int mtactl_webhook(struct mtactl *m, const struct mtactl_options *o);
+
 /* --- tables (mtactl_table.c) --- */
 
 struct mtactl_column {

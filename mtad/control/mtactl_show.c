@@ -90,7 +90,8 @@ parts(const struct mtactl *m, const char *name, const json_t *o, const struct pa
 static void
 status_room(const struct mtactl *m, const json_t *s, const json_t *spool)
 {
-	char used[32], disk[32], memory[32], memory_max[32], schedule[32], events[32];
+	char used[32], disk[32], memory[32], memory_max[32], schedule[32], events[32], dead[32];
+	const json_t *webhooks = json_object_get(s, "webhooks");
 
 	mtactl_write_size(used, sizeof(used), spool, "used_bytes", 0);
 	mtactl_write_size(disk, sizeof(disk), spool, "disk_free_bytes", 0);
@@ -105,6 +106,13 @@ status_room(const struct mtactl *m, const json_t *s, const json_t *spool)
 		mtactl_is_true(s, "accounting_failed") ? mtactl_red(m) : "",
 		mtactl_is_true(s, "accounting_failed") ? "FAILED" : "fine", mtactl_plain(m),
 		mtactl_count(events, sizeof(events), mtactl_integer(spool, "unreported")));
+	if (mtactl_integer(webhooks, "all") > 0)
+		line(m, "webhooks", "%s%lld of %lld failing%s, %s events sent, %s dead (mtactl webhooks)",
+			mtactl_integer(webhooks, "failing") > 0 ? mtactl_red(m) : "",
+			(long long)mtactl_integer(webhooks, "failing"),
+			(long long)mtactl_integer(webhooks, "all"), mtactl_plain(m),
+			mtactl_count(events, sizeof(events), mtactl_integer(webhooks, "sent")),
+			mtactl_count(dead, sizeof(dead), mtactl_integer(webhooks, "dead")));
 }
 
 static void
@@ -703,9 +711,9 @@ mtactl_show(const struct mtactl *m, const struct mtactl_options *o, const json_t
 	} table[] = {{"status", show_status}, {"queue", show_queue}, {"sites", show_sites},
 		{"why", mtactl_show_why}, {"lanes", mtactl_show_lanes}, {"sources", mtactl_show_sources},
 		{"streams", mtactl_show_streams}, {"limits", mtactl_show_limits}, {"list", show_list},
-		{"show", show_message}, {"pauses", show_pauses}, {"overrides", mtactl_show_overrides},
-		{"set", mtactl_show_set}, {"unset", mtactl_show_set}, {"audit", show_audit},
-		{"dkim", show_dkim}, {"explain", show_explain}, {"rules", show_rules}};
+		{"show", show_message}, {"pauses", show_pauses}, {"webhooks", mtactl_show_webhooks},
+		{"overrides", mtactl_show_overrides}, {"set", mtactl_show_set}, {"unset", mtactl_show_set},
+		{"audit", show_audit}, {"dkim", show_dkim}, {"explain", show_explain}, {"rules", show_rules}};
 	size_t i;
 
 	for (i = 0; i < sizeof(table) / sizeof(table[0]); i++)
