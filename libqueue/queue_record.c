@@ -20,12 +20,13 @@ enum {
 	MESSAGE_FIXED = 8 * 5 + 4 * 4 + 4,
 	RCPT_FIXED = 2 * 2 + 2 + 8 * 2,
 	STATE_NUMBERS = 4 + 1 + QUEUE_END_COUNT + 3,
-	MESSAGE_TEXTS = 6,
+	MESSAGE_TEXTS = 8,
 	RCPT_TEXTS = 5,
 	LENGTH = 2,
 };
 _Static_assert(QUEUE_RECORD_HEADER + MESSAGE_FIXED + MESSAGE_TEXTS * LENGTH + QUEUE_ADDRESS_MAX +
-			       3 * QUEUE_NAME_MAX + QUEUE_RECORD_TEXT_MAX + QUEUE_RECORD_HOST_MAX <=
+			       3 * QUEUE_NAME_MAX + QUEUE_RECORD_TEXT_MAX + QUEUE_RECORD_HOST_MAX +
+			       QUEUE_MESSAGE_ID_MAX + QUEUE_HEADERS_MAX <=
 		       QUEUE_RECORD_MESSAGE_MAX,
 	"the largest message record fits");
 _Static_assert(QUEUE_RECORD_HEADER + RCPT_FIXED + RCPT_TEXTS * LENGTH + QUEUE_ADDRESS_MAX +
@@ -130,10 +131,12 @@ queue_record_message_size(const struct queue_message *m)
 {
 	if (m->sender.len > QUEUE_ADDRESS_MAX || m->user.len > QUEUE_NAME_MAX ||
 		m->job.len > QUEUE_NAME_MAX || m->pool.len > QUEUE_NAME_MAX ||
-		m->envid.len > QUEUE_RECORD_TEXT_MAX || m->from_domain.len > QUEUE_RECORD_HOST_MAX)
+		m->envid.len > QUEUE_RECORD_TEXT_MAX || m->from_domain.len > QUEUE_RECORD_HOST_MAX ||
+		m->message_id.len > QUEUE_MESSAGE_ID_MAX || m->headers.len > QUEUE_HEADERS_MAX)
 		return QUEUE_EINVAL;
 	return (int)(QUEUE_RECORD_HEADER + MESSAGE_FIXED + MESSAGE_TEXTS * LENGTH + m->sender.len +
-		     m->user.len + m->job.len + m->pool.len + m->envid.len + m->from_domain.len);
+		     m->user.len + m->job.len + m->pool.len + m->envid.len + m->from_domain.len +
+		     m->message_id.len + m->headers.len);
 }
 
 void
@@ -161,6 +164,8 @@ queue_record_encode_message(
 	p = write_text(p, m->pool, QUEUE_NAME_MAX);
 	p = write_text(p, m->envid, QUEUE_RECORD_TEXT_MAX);
 	p = write_text(p, m->from_domain, QUEUE_RECORD_HOST_MAX);
+	p = write_text(p, m->message_id, QUEUE_MESSAGE_ID_MAX);
+	p = write_text(p, m->headers, QUEUE_HEADERS_MAX);
 	assert(p - start == queue_record_message_size(m));
 	seal(QUEUE_RECORD_MESSAGE, key, start, (size_t)(p - start));
 }
@@ -203,6 +208,10 @@ queue_record_decode_message(
 	m.envid = read_text(&r, QUEUE_RECORD_TEXT_MAX);
 	if (version > 2)
 		m.from_domain = read_text(&r, QUEUE_RECORD_HOST_MAX);
+	if (version > 3) {
+		m.message_id = read_text(&r, QUEUE_MESSAGE_ID_MAX);
+		m.headers = read_text(&r, QUEUE_HEADERS_MAX);
+	}
 	if ((err = finish(&r)) < 0)
 		return err;
 	if (klass >= QUEUE_CLASS_COUNT || m.priority < -QUEUE_PRIORITY_MAX || m.priority > QUEUE_PRIORITY_MAX)

@@ -21,7 +21,7 @@ enum {
 	QUEUE_RECORD_HEADER = 8,
 	QUEUE_RECORD_TEXT_MAX = 512,     /* envid, orcpt */
 	QUEUE_RECORD_HOST_MAX = 255,     /* host, source, from_domain */
-	QUEUE_RECORD_MESSAGE_MAX = 1600, /* more than the largest of its kind; larger is damaged */
+	QUEUE_RECORD_MESSAGE_MAX = 2560, /* more than the largest of its kind; larger is damaged */
 	QUEUE_RECORD_RCPT_MAX = 2560,
 	QUEUE_RECORD_STATE_MAX = 256,
 	QUEUE_RECORD_BLOB_MAX = 65536, /* event, note, report */

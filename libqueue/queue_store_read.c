@@ -156,6 +156,8 @@ keep_message(char **at, const struct queue_message *m, struct queue_message *out
 	out->pool = keep(at, m->pool);
 	out->envid = keep(at, m->envid);
 	out->from_domain = keep(at, m->from_domain);
+	out->message_id = keep(at, m->message_id);
+	out->headers = keep(at, m->headers);
 }
 
 static int

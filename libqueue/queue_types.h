@@ -40,6 +40,8 @@ enum {
 	QUEUE_REPLY_MAX = 512,   /* bytes kept of the last reply of a recipient */
 	QUEUE_NAME_MAX = 128,    /* user, job, pool, source, host names */
 	QUEUE_RCPTS_MAX = 65536, /* recipients of one message (16 bits on disk) */
+	QUEUE_MESSAGE_ID_MAX = 255,
+	QUEUE_HEADERS_MAX = 512,
 	QUEUE_EVENT_MAX = 5120,
 	QUEUE_BODY_PIECES = 3,
 	QUEUE_PRIORITY_MAX = 9, /* and -9 the least */
@@ -66,6 +68,8 @@ struct queue_message {
 	struct queue_blob pool;   /* asked for; empty: the default */
 	struct queue_blob envid;
 	struct queue_blob from_domain; /* of the author's address; empty: not known */
+	struct queue_blob message_id;  /* for its records; empty: none */
+	struct queue_blob headers;     /* fields that are kept for its records, opaque; empty: none */
 	enum queue_class klass;
 	uint8_t ret;         /* smtp_ret as given by the client */
 	uint8_t flags;       /* QUEUE_MESSAGE_... */

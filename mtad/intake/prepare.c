@@ -9,6 +9,7 @@
 #include "base/domain.h"
 #include "feedback/issue.h"
 #include "intake/auth.h"
+#include "intake/kept.h"
 #include "intake/wish.h"
 #include "smtp_date.h"
 #include "smtp_header.h"
@@ -618,7 +619,8 @@ prepare_message(struct message *m, const struct prepare_input *in, struct prepar
 	drop_unwanted(&w);
 	set_flags(&w);
 	m->meta.arrived_us = now_us;
-	if (!lay_out(&w, out) || !keep_from_domain(&w)) {
+	if (!lay_out(&w, out) || !keep_from_domain(&w) ||
+		!kept_take(m, &w.header, &in->conf->consumers.kept_headers, m->body[0])) {
 		refuse(out, 452, "4.3.1", "Out of memory");
 		return;
 	}

@@ -143,6 +143,8 @@ on_message(void *arg, const struct queue_message *m, const struct queue_rcpt *rc
 		to->meta.pool = keep_blob(r, m->pool);
 		to->meta.envid = keep_blob(r, m->envid);
 		to->meta.from_domain = keep_blob(r, m->from_domain);
+		/* Records are made of the message when it is loaded. */
+		to->meta.message_id = to->meta.headers = (struct queue_blob){NULL, 0};
 		if (!keep_rcpts(r, to, rcpts, rcpt_count))
 			return false;
 	}

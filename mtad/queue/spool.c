@@ -152,6 +152,8 @@ event_of_message(struct event *e, const struct message *m)
 	e->user = m->meta.user;
 	e->job = m->meta.job;
 	e->pool = m->meta.pool;
+	e->message_id = m->meta.message_id;
+	e->headers = m->meta.headers;
 }
 
 /* What is kept of recipients besides themselves. */

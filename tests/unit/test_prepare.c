@@ -617,6 +617,55 @@ test_from_domain(void **state)
 	assert_int_equal(f->m->meta.from_domain.len, 0);
 }
 
+static const struct {
+	const char *name, *header, *id, *kept;
+} kept[] = {
+	{"nothing", "From: a@b.test\r\nMessage-ID: <1@b.test>\r\n\r\n", "1@b.test", ""},
+	{"in the order of the configuration",
+		"x-b: 2\r\nX-A: 1\r\nFrom: a@b.test\r\nMessage-ID: <1@b.test>\r\n\r\n", "1@b.test",
+		"X-A:1\nX-B:2\n"},
+	{"the first of two", "X-A: 1\r\nX-A: 2\r\nFrom: a@b.test\r\nMessage-ID:<1@b.test>\r\n\r\n",
+		"1@b.test", "X-A:1\n"},
+	{"folded, with tabs, empty",
+		"X-A: a\r\n\tb c \r\nX-B:\r\nFrom: a@b.test\r\nMessage-ID:\r\n <1@b.test>\r\n\r\n",
+		"1@b.test", "X-A:a b c\nX-B:\n"},
+	{"an id without brackets", "From: a@b.test\r\nMessage-ID: 1\r\n\r\n", "1", ""},
+	{"a forged field", "X-A: 1\r\n X-B: 2\r\nFrom: a@b.test\r\nMessage-ID: <1@b.test>\r\n\r\n",
+		"1@b.test", "X-A:1 X-B: 2\n"},
+};
+
+static void
+test_kept(void **state)
+{
+	static const char *const names[] = {"X-A", "X-B", "X-None"};
+	struct fixture *f = *state;
+	struct conf *c = (struct conf *)(uintptr_t)f->in.conf;
+	char long_value[900] = "X-A: ";
+
+	c->consumers.kept_headers = (struct conf_list){names, 3};
+	for (size_t i = 0; i < sizeof(kept) / sizeof(kept[0]); i++) {
+		assert_int_equal(prepare(f, kept[i].header), 0);
+		if (f->m->meta.headers.len != strlen(kept[i].kept) ||
+			memcmp(f->m->meta.headers.ptr, kept[i].kept, strlen(kept[i].kept)) != 0)
+			fail_msg("%s: %.*s", kept[i].name, (int)f->m->meta.headers.len,
+				(const char *)f->m->meta.headers.ptr);
+		assert_int_equal(f->m->meta.message_id.len, strlen(kept[i].id));
+		assert_memory_equal(f->m->meta.message_id.ptr, kept[i].id, strlen(kept[i].id));
+	}
+	/* Ours, where there was none. */
+	assert_int_equal(prepare(f, "From: a@b.test\r\n\r\n"), 0);
+	assert_true(f->m->meta.message_id.len > 12);
+	assert_memory_equal(
+		(const char *)f->m->meta.message_id.ptr + f->m->meta.message_id.len - 11, "@mta.x.test", 11);
+	/* Cut, and whole all the same; the next has no room. */
+	memset(long_value + 5, 'v', 700);
+	snprintf(long_value + 705, sizeof(long_value) - 705, "\r\nX-B: 2\r\nFrom: a@b.test\r\n\r\n");
+	assert_int_equal(prepare(f, long_value), 0);
+	assert_int_equal(f->m->meta.headers.len, QUEUE_HEADERS_MAX);
+	assert_int_equal(((const char *)f->m->meta.headers.ptr)[QUEUE_HEADERS_MAX - 1], '\n');
+	c->consumers.kept_headers = (struct conf_list){NULL, 0};
+}
+
 int
 main(void)
 {
@@ -636,6 +685,7 @@ main(void)
 		CASE(test_flags),
 		CASE(test_received),
 		CASE(test_from_domain),
+		CASE(test_kept),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -166,6 +166,8 @@ static const struct queue_message sample_message = {
 	.pool = {"marketing", 9},
 	.envid = {"QQ314159", 8},
 	.from_domain = {"shop.example", 12},
+	.message_id = {"1@shop.example", 14},
+	.headers = {"X-A:b\n", 6},
 	.ret = 2,
 	.klass = QUEUE_CLASS_BULK,
 	.flags = QUEUE_MESSAGE_8BIT | QUEUE_MESSAGE_DSN,
@@ -349,8 +351,9 @@ test_message_of_older_versions(void **state)
 		make_samples(samples);
 		old = samples[0];
 		cut_out(&old, NONCE_AT, NONCE_AT + 4);
+		old.len -= 2 + sample_message.message_id.len + 2 + sample_message.headers.len; /* the last */
 		if (version < 3) {
-			old.len -= 2 + sample_message.from_domain.len; /* the last */
+			old.len -= 2 + sample_message.from_domain.len; /* the last before */
 			cut_out(&old, NOTICE_AT + 8, PRIORITY_AT + 1);
 		}
 		if (version == 1) {
@@ -368,6 +371,7 @@ test_message_of_older_versions(void **state)
 		assert_int_equal(m.priority, version < 3 ? 0 : sample_message.priority);
 		assert_int_equal(m.from_domain.len, version < 3 ? 0 : sample_message.from_domain.len);
 		assert_int_equal(m.nonce, 0);
+		assert_int_equal(m.message_id.len + m.headers.len, 0);
 		assert_int_equal(m.arrived_us, sample_message.arrived_us);
 		assert_int_equal(m.expire_us, sample_message.expire_us);
 		assert_int_equal(m.klass, sample_message.klass);
@@ -436,6 +440,8 @@ test_round_trip(void **state)
 	assert_blob(m.pool, sample_message.pool);
 	assert_blob(m.envid, sample_message.envid);
 	assert_blob(m.from_domain, sample_message.from_domain);
+	assert_blob(m.message_id, sample_message.message_id);
+	assert_blob(m.headers, sample_message.headers);
 	assert_int_equal(queue_record_decode_rcpt((struct queue_blob){s[1].bytes, s[1].len}, key, &r), 0);
 	assert_int_equal(r.n, sample_rcpt.n);
 	assert_int_equal(r.attempts, sample_rcpt.attempts);
