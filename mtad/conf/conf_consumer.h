@@ -25,6 +25,7 @@ enum conf_record {
 	CONF_RECORD_COUNT
 };
 enum conf_accounting_format { CONF_ACCOUNTING_CSV, CONF_ACCOUNTING_JSON };
+enum conf_accounting_times { CONF_ACCOUNTING_ISO, CONF_ACCOUNTING_UNIX };
 
 /* Which events a consumer takes. */
 struct conf_records {

@@ -37,7 +37,7 @@ static const char *const actions[EVENT_TYPE_COUNT] = {
 struct line {
 	char *buf;
 	size_t len, max;
-	bool has_field;
+	bool has_field, unix_times;
 };
 
 static void
@@ -91,6 +91,15 @@ csv_text(struct line *l, const char *s)
 }
 
 static void
+csv_number(struct line *l, uint64_t v)
+{
+	char text[24];
+
+	snprintf(text, sizeof(text), "%llu", (unsigned long long)v);
+	csv_text(l, text);
+}
+
+static void
 csv_time(struct line *l, int64_t us)
 {
 	time_t seconds = us / 1000000;
@@ -98,6 +107,10 @@ csv_time(struct line *l, int64_t us)
 	struct tm tm;
 	size_t len;
 
+	if (l->unix_times) {
+		csv_number(l, (uint64_t)seconds);
+		return;
+	}
 	gmtime_r(&seconds, &tm);
 	len = strftime(text, sizeof(text), "%Y-%m-%d %H:%M:%S+0000", &tm);
 	csv_field(l, text, len);
@@ -115,6 +128,11 @@ write_dsn_diag(struct line *l, const struct event *e)
 	}
 	snprintf(text, sizeof(text), "%s;%.*s", e->code != 0 ? "smtp" : "x-mtad", (int)e->reply.len,
 		(const char *)e->reply.ptr);
+	/* PHP's fgetcsv takes a backslash before a quote for an escape, so a reply could make up the fields
+	 * behind it. */
+	for (size_t i = 0; text[i] != '\0'; i++)
+		if (text[i] == '\\' && (text[i + 1] == '"' || text[i + 1] == '\0'))
+			text[i] = '/';
 	csv_text(l, text);
 }
 
@@ -140,15 +158,6 @@ domain_of(struct queue_blob address)
 	if (at == NULL)
 		return (struct queue_blob){"", 0};
 	return (struct queue_blob){at + 1, address.len - (size_t)(at + 1 - (const char *)address.ptr)};
-}
-
-static void
-csv_number(struct line *l, uint64_t v)
-{
-	char text[24];
-
-	snprintf(text, sizeof(text), "%llu", (unsigned long long)v);
-	csv_text(l, text);
 }
 
 static void
@@ -396,6 +405,7 @@ static const struct {
 
 struct columns {
 	char *head;
+	bool unix_times;
 	size_t count;
 	struct {
 		void (*write)(struct line *l, const struct event *e); /* NULL: of the header */
@@ -421,7 +431,7 @@ find(struct columns *c, const char *name)
 }
 
 struct columns *
-columns_create(const struct conf_list *fields)
+columns_create(const struct conf_list *fields, bool unix_times)
 {
 	static const struct conf_list all = {defaults, sizeof(defaults) / sizeof(defaults[0])};
 	const struct conf_list *list = fields->count > 0 ? fields : &all;
@@ -433,6 +443,7 @@ columns_create(const struct conf_list *fields)
 		columns_destroy(&c);
 		return NULL;
 	}
+	c->unix_times = unix_times;
 	for (size_t i = 0; i < list->count; i++) {
 		bool is_known = find(c, list->items[i]);
 
@@ -467,7 +478,7 @@ columns_head(const struct columns *c)
 size_t
 columns_write(const struct columns *c, const struct event *e, char *buf, size_t max)
 {
-	struct line l = {buf, 0, max - 1, false};
+	struct line l = {buf, 0, max - 1, false, c->unix_times};
 
 	for (size_t i = 0; i < c->count; i++)
 		if (c->items[i].write != NULL)

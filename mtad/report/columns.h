@@ -18,7 +18,7 @@
 struct columns;
 
 /* `fields` is borrowed; empty: the default columns. NULL: no memory. */
-struct columns *columns_create(const struct conf_list *fields);
+struct columns *columns_create(const struct conf_list *fields, bool unix_times);
 void columns_destroy(struct columns **cp);
 /* The line that stands first in each file, with its line end. */
 const char *columns_head(const struct columns *c);

@@ -84,7 +84,7 @@ static int
 csv(const struct event *e, char (*out)[FIELD_MAX])
 {
 	static char line[FORMAT_LINE_MAX];
-	struct columns *c = columns_create(&(struct conf_list){NULL, 0});
+	struct columns *c = columns_create(&(struct conf_list){NULL, 0}, false);
 	size_t n;
 
 	assert_non_null(c);
@@ -98,7 +98,7 @@ static void
 test_head_has_a_name_for_each_field(void **state)
 {
 	static char fields[FIELDS][FIELD_MAX];
-	struct columns *c = columns_create(&(struct conf_list){NULL, 0});
+	struct columns *c = columns_create(&(struct conf_list){NULL, 0}, false);
 	const char *head;
 
 	assert_non_null(c);
@@ -161,6 +161,7 @@ static const struct {
 	{"tabs and escapes", BLOB("550\t\x1b[31mred\x07"), "550  [31mred "},
 	{"DEL", BLOB("5\x7f"), "5 "},
 	{"8 bit", BLOB("550 n\xc3\xb6 \xff"), NULL},
+	{"PHP's escape", BLOB("550 \\\",b,x\\\\"), "550 /\",b,x\\/"},
 	{"formula", BLOB("=cmd|' /C calc'!A0"), NULL},
 };
 
@@ -269,7 +270,7 @@ test_columns_of_a_choice(void **state)
 	e.headers = BLOB("Empty:\nX-Campaign:spring, \"24\"\n");
 	for (size_t i = 0; i < CHOSEN; i++)
 		names[i] = chosen[i].column;
-	assert_non_null(c = columns_create(&(struct conf_list){names, CHOSEN}));
+	assert_non_null(c = columns_create(&(struct conf_list){names, CHOSEN}, false));
 	assert_int_equal(read_record(columns_head(c), strlen(columns_head(c)), fields), CHOSEN);
 	for (size_t i = 0; i < CHOSEN; i++)
 		assert_string_equal(fields[i], chosen[i].column);
@@ -277,6 +278,22 @@ test_columns_of_a_choice(void **state)
 	for (size_t i = 0; i < CHOSEN; i++)
 		if (strcmp(fields[i], chosen[i].want) != 0)
 			fail_msg("%s: %s", chosen[i].column, fields[i]);
+	columns_destroy(&c);
+}
+
+static void
+test_unix_times(void **state)
+{
+	static char fields[FIELDS][FIELD_MAX], line[FORMAT_LINE_MAX];
+	const char *const names[] = {"timeLogged", "nextAttempt", "timeQueued"};
+	struct columns *c = columns_create(&(struct conf_list){names, 3}, true);
+	struct event e = plain(EVENT_BOUNCED);
+
+	assert_non_null(c);
+	assert_int_equal(read_record(line, columns_write(c, &e, line, sizeof(line)), fields), 3);
+	assert_string_equal(fields[0], "1793534400");
+	assert_string_equal(fields[1], "");
+	assert_string_equal(fields[2], "1793534000");
 	columns_destroy(&c);
 }
 
@@ -290,6 +307,7 @@ main(void)
 		cmocka_unit_test(test_hostile_addresses_in_csv),
 		cmocka_unit_test(test_the_worst_event_fits),
 		cmocka_unit_test(test_columns_of_a_choice),
+		cmocka_unit_test(test_unix_times),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
