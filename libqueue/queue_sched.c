@@ -355,7 +355,7 @@ queue_sched_add(struct queue_sched *q, const struct queue_message *meta, const s
 	m->arrived_us = meta->arrived_us < q->now_us ? meta->arrived_us : q->now_us;
 	m->expire_us = meta->expire_us;
 	m->body_bytes = meta->body_bytes < UINT32_MAX ? (uint32_t)meta->body_bytes : UINT32_MAX;
-	m->is_verp = (meta->flags & QUEUE_MESSAGE_VERP) != 0;
+	m->lease_max = (meta->flags & QUEUE_MESSAGE_VERP) != 0 ? 1 : UINT32_MAX;
 	m->notice_us = meta->notice_us;
 	m->release_us = meta->release_us > m->arrived_us ? meta->release_us : 0;
 	m->rcpt_count = rcpt_count;

@@ -64,9 +64,11 @@ sched_lease_free(struct queue_sched *q, struct queue_lease *l)
 static uint32_t
 transaction_max(struct sched_rcpt *r)
 {
-	uint32_t max = r->cell->domain->policy->rcpts_per_transaction;
+	uint32_t max = r->cell->domain->policy->rcpts_per_transaction, own = sched_message_of(r)->lease_max;
 
-	return max > 0 && !sched_message_of(r)->is_verp ? max : 1;
+	if (max > own)
+		max = own;
+	return max > 0 ? max : 1;
 }
 
 static bool

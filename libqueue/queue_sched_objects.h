@@ -48,8 +48,7 @@ struct sched_message {
 	int64_t arrived_us, release_us, expire_us, notice_us; /* release_us 0: when it arrived */
 	void *body;
 	uint32_t rcpt_count, live, ready, leases; /* live: not ended */
-	uint32_t body_bytes;                      /* at most */
-	bool is_verp;                             /* one recipient a transaction */
+	uint32_t body_bytes, lease_max;           /* at most; lease_max: recipients of a transaction */
 	struct sched_rcpt rcpts[];
 };
 

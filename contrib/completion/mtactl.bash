@@ -74,7 +74,7 @@ _mtactl()
 	}
 	local looks='status queue sites why lanes sources streams limits list show pauses webhooks audit explain rules classify feedback simulate report history'
 	local changes='retry hold release bounce delete'
-	local others='pause resume set unset clear reload stop rotate dkim passwd warmup user suppress webhook help version'
+	local others='pause resume set unset clear reload stop rotate dkim passwd warmup user suppress token webhook help version'
 	local filters='--domain --site --sender --user --job --held --waiting'
 	COMPREPLY=()
 

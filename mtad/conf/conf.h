@@ -19,22 +19,6 @@
 
 #define CONF_WEIGHT_MAX 1000
 
-/* What is sent at most; 0 connections and empty rates: no limit. */
-struct conf_limits {
-#define CONF_LIMITS         CONF_FIELD
-#define CONF_CONNECT_LIMITS CONF_FIELD /* of sources and pools alone */
-#include "conf.def"
-#undef CONF_CONNECT_LIMITS
-#undef CONF_LIMITS
-};
-
-/* How recipients answer; -1: this block does not say. */
-struct conf_feedback {
-#define CONF_FEEDBACK CONF_FIELD
-#include "conf.def"
-#undef CONF_FEEDBACK
-};
-
 /* Where a block stands, for messages: "mtad.conf:12". */
 struct conf_listen {
 	const char *name, *at;

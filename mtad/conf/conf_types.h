@@ -103,4 +103,20 @@ enum conf_rates_count { CONF_RATES_COUNT_ATTEMPTS, CONF_RATES_COUNT_DELIVERIES }
 #define CONF_CTYPE_COUNTS            struct conf_counts
 #define CONF_CTYPE_PERCENT           int64_t /* millionths */
 #define CONF_FIELD(field, type, ...) CONF_CTYPE_##type field;
+
+/* What is sent at most; 0 connections and empty rates: no limit. */
+struct conf_limits {
+#define CONF_LIMITS         CONF_FIELD
+#define CONF_CONNECT_LIMITS CONF_FIELD /* of sources and pools alone */
+#include "conf.def"
+#undef CONF_CONNECT_LIMITS
+#undef CONF_LIMITS
+};
+
+/* How recipients answer; -1: this block does not say. */
+struct conf_feedback {
+#define CONF_FEEDBACK CONF_FIELD
+#include "conf.def"
+#undef CONF_FEEDBACK
+};
 #endif

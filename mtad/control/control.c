@@ -49,6 +49,7 @@ static const struct ctl_command commands[] = {
 	{"pauses", CTL_QUEUE, ctl_pauses},
 	{"user", CTL_QUEUE, ctl_user},
 	{"user-act", CTL_QUEUE, ctl_user_act},
+	{"token", CTL_MAIN, ctl_token},
 	{"warmup", CTL_QUEUE, ctl_warmup},
 	{"warmup-act", CTL_QUEUE, ctl_warmup_act},
 	{"suppress", CTL_SLOW, ctl_suppress},

@@ -142,6 +142,7 @@ bool ctl_resume(struct ctl_request *r);
 bool ctl_pauses(struct ctl_request *r);
 bool ctl_user(struct ctl_request *r);
 bool ctl_user_act(struct ctl_request *r);
+bool ctl_token(struct ctl_request *r);
 bool ctl_warmup(struct ctl_request *r);
 bool ctl_warmup_act(struct ctl_request *r);
 bool ctl_suppress(struct ctl_request *r);

@@ -168,6 +168,8 @@ static const struct command {
 		true, mtactl_history},
 	{"suppress", "", " [ACT ...]", "addresses that get no more mail",
 		OPT_SUPPRESS | OPT_REASON | OPT_LIMIT, 1001, false, false, mtactl_suppress},
+	{"token", "", " ADDRESS | LINK", "whose a return path or unsubscribe link is", 0, 1, false, false,
+		mtactl_token},
 	{"reload", "daemon", "", "read the configuration again", 0, 0, false, false, mtactl_look},
 	{"stop", "", " [--no-wait]", "end, and wait for the end", OPT_NO_WAIT, 0, false, false, mtactl_stop},
 	{"rotate", "", "", "begin new accounting files", 0, 0, false, false, mtactl_look},

@@ -68,6 +68,8 @@ const char *mtactl_user_act(size_t i);
 /* The list of suppressed addresses: shown, changed, read from and written to files (mtactl_suppress.c). */
 int mtactl_suppress(struct mtactl *m, const struct mtactl_options *o);
 const char *mtactl_suppress_act(size_t i);
+/* Whose a token is (mtactl_token.c). */
+int mtactl_token(struct mtactl *m, const struct mtactl_options *o);
 int mtactl_dkim_check(struct mtactl *m, const struct mtactl_options *o);
 
 /* What the commands of other files are made of: a request with filter, limit and reason; the whole answer as

@@ -134,12 +134,15 @@ read_length(struct smtp_slice s, size_t *out)
 static int
 read_fields(struct smtp_slice fields, size_t *out_body)
 {
-	struct smtp_slice name, value;
+	struct smtp_slice name, value, rest, line;
 	bool has_length = false;
 
 	*out_body = 0;
-	while (http_next_field(&fields, &name, &value)) {
-		if (!is_token(name) || has_control(value))
+	while (fields.len > 0) {
+		rest = fields;
+		line = cut(&rest, '\n');
+		(void)http_next_field(&fields, &name, &value);
+		if (!is_token(name) || name.len == line.len - 1 || has_control(value))
 			return 400;
 		if (smtp_slice_is_nocase(name, SMTP_LIT("Transfer-Encoding")))
 			return 501;

@@ -198,13 +198,25 @@ token_return_path(const struct conf *c, const struct token *t, char buf[SMTP_ADD
 		buf, SMTP_ADDRESS_MAX + 1, "bounce+%.*s@%s", (int)TOKEN_TEXT, text, c->return_path_domain);
 }
 
-enum token_verdict
-token_of_address(const struct conf *c, struct smtp_slice address, int64_t now_us, struct token *out)
+static bool
+may_stand_between(struct smtp_slice text, size_t from, size_t to)
 {
-	const char *at = memrchr(address.ptr, '@', address.len);
-	size_t local = at != NULL ? (size_t)(at - address.ptr) : 0;
+	return (from == 0 || memchr("+/=", text.ptr[from - 1], 3) != NULL) &&
+	       (to == text.len || memchr("@?&#/", text.ptr[to], 5) != NULL);
+}
 
-	if (local < TOKEN_TEXT + 1 || address.ptr[local - TOKEN_TEXT - 1] != '+')
-		return TOKEN_NONE;
-	return token_read(c, (struct smtp_slice){at - TOKEN_TEXT, TOKEN_TEXT}, now_us, out);
+enum token_verdict
+token_find(const struct conf *c, struct smtp_slice text, int64_t now_us, struct token *out)
+{
+	enum token_verdict verdict = TOKEN_NONE, last;
+	size_t i;
+
+	for (i = 0; i + TOKEN_TEXT <= text.len; i++) {
+		if (!may_stand_between(text, i, i + TOKEN_TEXT))
+			continue;
+		last = token_read(c, (struct smtp_slice){text.ptr + i, TOKEN_TEXT}, now_us, out);
+		if (last != TOKEN_NONE)
+			verdict = last;
+	}
+	return verdict;
 }

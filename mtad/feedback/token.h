@@ -57,9 +57,10 @@ enum token_verdict token_read(
 
 /* "bounce+TOKEN@bounces.example.com", with NUL. Returns its length. */
 int token_return_path(const struct conf *c, const struct token *t, char buf[SMTP_ADDRESS_MAX + 1]);
-/* Of an address: its local part ends in +TOKEN. It may be in any domain. */
-enum token_verdict token_of_address(
-	const struct conf *c, struct smtp_slice address, int64_t now_us, struct token *out);
+/* The token in an address (+TOKEN@, of any domain), in a link (/TOKEN or =TOKEN) or alone; of several the
+ * last. */
+enum token_verdict token_find(
+	const struct conf *c, struct smtp_slice text, int64_t now_us, struct token *out);
 
 /* What issued tokens of this recipient are found under, whatever their kind. */
 struct queue_blob token_key(const struct token *t, char buf[TOKEN_KEY]);

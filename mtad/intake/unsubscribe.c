@@ -162,30 +162,6 @@ describe_client(struct intake_session *s, const struct http_request *r)
 
 /* --- what is asked --- */
 
-static bool
-is_end(struct smtp_slice rest)
-{
-	return rest.len == 0 || memchr("?&#/", rest.ptr[0], 4) != NULL;
-}
-
-/* The token stands behind a / or = of the target, the last one that may be one. */
-static enum token_verdict
-find_token(const struct conf *c, struct smtp_slice target, int64_t now_us, struct token *out)
-{
-	enum token_verdict verdict = TOKEN_NONE, last;
-
-	for (size_t i = 0; i + TOKEN_TEXT < target.len; i++) {
-		struct smtp_slice text = {target.ptr + i + 1, TOKEN_TEXT};
-		struct smtp_slice rest = {text.ptr + text.len, target.len - i - 1 - TOKEN_TEXT};
-
-		if ((target.ptr[i] != '/' && target.ptr[i] != '=') || !is_end(rest))
-			continue;
-		if ((last = token_read(c, text, now_us, out)) != TOKEN_NONE)
-			verdict = last;
-	}
-	return verdict;
-}
-
 /* Guessing is pointless, but fills logs and takes time. */
 static void
 refuse(struct intake_session *s, enum page_kind kind, const char *why)
@@ -215,7 +191,7 @@ find_item(struct intake_session *s, const struct http_request *r)
 	struct unsubscribe *u = s->unsubscribe;
 	int64_t now_us = clock_now(s->in->conf.clock);
 	struct token token;
-	enum token_verdict verdict = find_token(s->settings->conf, r->target, now_us, &token);
+	enum token_verdict verdict = token_find(s->settings->conf, r->target, now_us, &token);
 	int err;
 
 	if (verdict == TOKEN_EXPIRED) {

@@ -8,7 +8,7 @@ import socket
 import time
 
 import pytest
-from tools import A_TEST, Talk, dkim_key, dkim_ok, free_port, running, wait_for
+from tools import A_TEST, dkim_key, dkim_ok, free_port, running, wait_for
 
 VERP = re.compile(r"bounce\+([a-z2-7]{40})@bounces\.sender\.test")
 ONE_CLICK = "List-Unsubscribe=One-Click"
@@ -147,8 +147,8 @@ def test_one_click():
 
 def test_one_click_survives_a_kill():
     with issuing(NEWS) as w:
-        w.send("shop@x.test", [f"r@a.test"], headers="X-Job: news-1\r\n")
-        w.send("shop@x.test", [f"s@a.test"], headers="X-Job: news-1\r\n")
+        w.send("shop@x.test", ["r@a.test"], headers="X-Job: news-1\r\n")
+        w.send("shop@x.test", ["s@a.test"], headers="X-Job: news-1\r\n")
         wait_for("the mail", lambda: len(rows(w, "d")) == 2)
         for mail in w.mails():
             assert click(w, link(mail)) == 200
@@ -270,6 +270,24 @@ def test_who_is_behind_a_web_server():
         w.write_config()
         w.ctl("reload")
         assert [status(f"192.0.2.{n}") for n in range(100, 103)] == [404, 404, 429]
+
+
+def test_mtactl_tells_whose_a_token_is():
+    with issuing(NEWS) as w:
+        w.send("shop@x.test", ["r@a.test"], headers="X-Job: news-1\r\n")
+        wait_for("the mail", lambda: rows(w, "d"))
+        path, token = w.arrived()[0]["from"], link(w.mails()[0])
+        said = w.ctl("token", path)
+        assert re.search(r"(?m)^return-path, good\naccepted  .*\nuntil     .*\nrecipient r@a.test\nmessage   1/0$", said), said
+        assert re.search(r"(?m)^sender    shop@x.test\njob       news-1\nused      no$", said), said
+        assert click(w, token) == 200
+        told = w.ctl("token", f"https://www.sender.test/u/{token}", "--json")["summary"]
+        assert (told["kind"], told["verdict"], told["rcpt"], told["is_used"]) == ("unsubscribe", "good", "r@a.test", True)
+        assert "used      no" in w.ctl("token", path)  # each use for itself
+        forged = w.ctl("token", path.replace("+", "+aaaa", 1)[:-4], check=False)
+        assert forged.returncode == 1 and "there is no token" in forged.stdout + forged.stderr
+        forged = w.ctl("token", ("a" if token[0] != "a" else "b") + token[1:], check=False)
+        assert forged.returncode == 1 and "forged" in forged.stdout + forged.stderr
 
 
 def test_a_disk_that_fails_says_try_again():

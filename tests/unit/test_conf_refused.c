@@ -45,6 +45,55 @@ static const struct {
 		"mtad.conf:3: unknown setting \"retyr\" in domain; did you mean \"retry\"?\nmtad.conf:4: "
 		"unknown setting \"expirre\" in domain; did you mean \"expire\"?\nmtad.conf:5: idle: \"5\" "
 		"has no unit"},
+	/* how recipients answer */
+	{"a whole set",
+		HOST "token-secret-file = secrets/tokens  token-secret-previous = secrets/tokens.old\n"
+		     "return-path-domain = B.example  unsubscribe-url = https://x.example/u/\n"
+		     "unsubscribe-mailto = u@B.example\n"
+		     "stream s { return-path = verp  list-unsubscribe = yes }\n"
+		     "listen web { kind = unsubscribe  address = 127.0.0.1:8025 }",
+		NULL},
+	{"a return path to nowhere",
+		HOST "token-secret-file = secrets/tokens\nstream s {\n return-path = verp }",
+		"mtad.conf:4: return-path = verp needs return-path-domain outside of blocks\n"},
+	{"a return path nobody signs",
+		HOST
+		"return-path-domain = b.example\npool p { sources = s  return-path = verp }\nsource s { }",
+		"mtad.conf:3: return-path = verp needs token-secret-file outside of blocks\n"},
+	{"links to nowhere",
+		HOST "token-secret-file = secrets/tokens\nuser u { password-file = secrets/shop  "
+		     "list-unsubscribe = yes }",
+		"mtad.conf:3: list-unsubscribe = yes needs unsubscribe-url outside of blocks\n"},
+	{"a short secret", HOST "token-secret-file = secrets/short",
+		"a secret has at least 32 characters; run: head -c 32 "},
+	{"the old secret alone", HOST "token-secret-previous = secrets/tokens",
+		"mtad.conf:2: token-secret-previous without token-secret-file: there is nothing to sign "
+		"with\n"},
+	{"a domain that is none", HOST "return-path-domain = \"[192.0.2.1]\"",
+		"mtad.conf:2: \"[192.0.2.1]\" is no domain\n"},
+	{"a link in clear", HOST "unsubscribe-url = http://x.example/u/",
+		"mtad.conf:2: \"http://x.example/u/\": write https://, your host and a path that ends in / "
+		"or =, at "
+		"most 400 characters\n"},
+	{"a link without an end", HOST "unsubscribe-url = https://x.example/u",
+		"write https://, your host and a path that ends"},
+	{"a link with a comma", HOST "unsubscribe-url = \"https://x.example/u,v/\"",
+		"write https://, your host and a path"},
+	{"an address too long for a token", HOST "unsubscribe-mailto = abcdefghijklmnopqrstuvwx@x.example",
+		"before the @ stand at most 23 letters, digits, hyphens and dots\n"},
+	{"an address with a plus", HOST "unsubscribe-mailto = a+b@x.example",
+		"before the @ stand at most 23 letters"},
+	{"nobody can check the links", HOST "listen web {\n kind = unsubscribe  address = 127.0.0.1:8025 }",
+		"mtad.conf:2: listen \"web\" takes unsubscriptions, but there is no token-secret-file to "
+		"check them "
+		"with\n"},
+	{"STARTTLS of a browser",
+		HOST "token-secret-file = secrets/tokens\nlisten web { kind = unsubscribe  address = "
+		     "127.0.0.1:8025\n "
+		     "tls = required  certificate = tls/mta1.pem  key = tls/mta1.key }",
+		"mtad.conf:4: of an unsubscribe listener tls is none (behind a web server) or implicit\n"},
+	{"a proxy that is no network", HOST "listen x { address = 127.0.0.1:25\n proxies = all }",
+		"mtad.conf:3: "},
 	/* limits */
 	{"a rate at the top", HOST "recipient-rate = 5/s",
 		"mtad.conf:2: \"recipient-rate\" does not belong at the top level; it belongs in user, "
@@ -550,6 +599,7 @@ put_bad_files(const struct folder *f)
 	put_text(f, "inc/b.conf", "include(a.conf)", 0600);
 	put_text(f, "inc/good.conf", "log-level = debug\ndkim inc.example { selector = s key = ../keys/k }\n",
 		0600);
+	put_text(f, "secrets/short", "0123456789abcdef0123456789abcde\n", 0600);
 }
 
 static void

@@ -3,6 +3,7 @@
  * The spool thread between its neighbours: what waits when it starts is one backlog, so what belongs to which
  * commit is no matter of chance. The disk is made to fail by a fdatasync of our own.
  */
+#include "queue/feedback.h"
 #include "queue/job.h"
 #include "queue/spool.h"
 
@@ -53,6 +54,7 @@ struct scene {
 	struct worker *neighbour; /* the queue, and whoever submits */
 	struct spool *spool;
 	sem_t answers; /* letters that came back */
+	int feedback_result;
 	int refused, fresh, recorded, notified, recorded_before_accept;
 	uint64_t held_before_accept;
 };
@@ -69,6 +71,10 @@ on_letter(void *arg, struct letter *l)
 		s->held_before_accept = spool_holds_written(s->spool);
 		message_unref(((struct accept *)l)->message);
 		free(l);
+		sem_post(&s->answers);
+		return;
+	case LETTER_FEEDBACK_DONE:
+		s->feedback_result = ((struct feedback *)l)->result;
 		sem_post(&s->answers);
 		return;
 	case LETTER_FRESH:
@@ -329,6 +335,65 @@ test_outcomes_outlast_a_failure(void **state)
 	assert_int_equal(s.notified, MANY);
 }
 
+static void
+ask_feedback(struct scene *s, struct feedback *f)
+{
+	f->letter.kind = LETTER_FEEDBACK;
+	f->reply_to = s->neighbour;
+	s->feedback_result = 1;
+	worker_post(spool_worker(s->spool), &f->letter);
+}
+
+/* An answer to mail is on disk when its letter is back, once for each token; a message and its tokens come
+ * together.
+ */
+static void
+test_feedback(void **state)
+{
+	static struct feedback_item items[3];
+	struct feedback f = {.count = 3, .items = items};
+	struct accept *a = calloc(1, sizeof(*a));
+	struct message *m = message_of(1000);
+	struct queue_totals t;
+	char texts[QUEUE_EVENT_MAX];
+	struct token token;
+	struct scene s;
+
+	scene_begin(&s);
+	assert_non_null(a);
+	m->meta.nonce = 9;
+	m->meta.arrived_us = fake_us(NULL);
+	token = token_of(TOKEN_UNSUBSCRIBE, &m->meta, 0);
+	*a = (struct accept){.letter = {.kind = LETTER_ACCEPT}, .message = m, .reply_to = s.neighbour};
+	worker_post(spool_worker(s.spool), &a->letter);
+	scene_run(&s);
+	scene_wait(&s, 1);
+	OK(feedback_unsubscribe(s.f->store, &token, fake_us(NULL), "one-click", &items[0], texts));
+	assert_memory_equal(items[0].event.rcpt.ptr, "r@y.test", 8);
+	items[1] = items[0];
+	items[2] = items[0];
+	items[2].has_token = false;
+	disk_fails = true;
+	ask_feedback(&s, &f);
+	scene_wait(&s, 1);
+	assert_int_equal(s.feedback_result, QUEUE_EIO);
+	ask_feedback(&s, &f); /* the store has failed */
+	scene_wait(&s, 1);
+	assert_int_equal(s.feedback_result, QUEUE_EIO);
+	disk_fails = false;
+	do {
+		ask_feedback(&s, &f);
+		scene_wait(&s, 1);
+	} while (s.feedback_result == QUEUE_EIO);
+	assert_int_equal(s.feedback_result, QUEUE_OK);
+	assert_false(items[0].is_repeat);
+	assert_true(items[1].is_repeat);
+	assert_false(items[2].is_repeat);
+	OK(queue_store_totals(s.f->store, &t));
+	assert_int_equal(t.events_pending, 2);
+	scene_end(&s);
+}
+
 /* Large messages, all of them held at once: in portions, and each record is read once. */
 static void
 test_many_are_held(void **state)
@@ -530,6 +595,7 @@ main(void)
 		cmocka_unit_test(test_everybody_is_refused),
 		cmocka_unit_test(test_bounce_mails_share_commits),
 		cmocka_unit_test(test_outcomes_outlast_a_failure),
+		cmocka_unit_test(test_feedback),
 		cmocka_unit_test(test_many_are_held),
 		cmocka_unit_test(test_mail_between_holds),
 		cmocka_unit_test(test_holds_before_a_stop),
