@@ -5,7 +5,7 @@
  */
 #include "report/record.h"
 
-#include "report/format.h"
+#include "report/columns.h"
 
 #include <assert.h>
 #include <string.h>
@@ -268,17 +268,23 @@ read_head(const struct queue_blob *cells, int count, struct record_columns *out)
 	return true;
 }
 
-/* What stands in a file that has lost its head line. */
+/* What stands in a file that has lost its head line. Without memory nothing is known of it. */
 static void
 default_columns(struct record_columns *out)
 {
+	static const struct conf_list fields = {NULL, 0};
+	struct columns *columns = columns_create(&fields, false);
 	struct queue_blob cells[RECORD_COLUMNS_MAX];
 	char head[2048];
-	size_t len = strnlen(format_csv_head(), sizeof(head));
+	size_t len;
 	bool ok;
 
+	if (columns == NULL)
+		return;
+	len = strnlen(columns_head(columns), sizeof(head));
 	assert(len > 0 && len < sizeof(head));
-	memcpy(head, format_csv_head(), len);
+	memcpy(head, columns_head(columns), len);
+	columns_destroy(&columns);
 	ok = read_head(cells, split(head, len - 1, cells), out);
 	assert(ok);
 	(void)ok;

@@ -91,9 +91,9 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		reseal(record, size - 1, key);
 	again = decode_and_encode(
 		data[0] & 3, (struct queue_blob){.ptr = record, .len = size - 1}, key, &len);
-	/* An old message is written as version 4: 4 bytes of the nonce and 4 of two empty texts more; 5 of hold_s
-	 * and priority and 2 of an empty from_domain, where it was no third; and 16 of two times, where it was the
-	 * first. */
+	/* An old message is written as version 4: 4 bytes of the nonce and 4 of two empty texts more; 5 of
+	 * hold_s and priority and 2 of an empty from_domain, where it was no third; and 16 of two times,
+	 * where it was the first. */
 	if (again != NULL && (data[0] & 3) == 0 && record[1] < 4)
 		assert(len == size - 1 + (record[1] == 1 ? 31 : record[1] == 2 ? 15 : 8));
 	else if (again != NULL) {
