@@ -226,7 +226,9 @@ const struct conf_block_kind conf_kinds[CONF_KIND_COUNT] = {
 			"Addresses that get no more mail: what is done with mail for them, and which bounces "
 			"add them, in the mail of one user or, as suppression *, of everybody else. What the "
 			"block of a user leaves out is as in suppression *. Without any block the defaults "
-			"hold. `mtactl suppress` shows and changes the list.")},
+			"hold. Who unsubscribes is added for good: let mail that has to go on all the same, "
+			"such as receipts, go by a user of its own. `mtactl suppress` shows and changes the "
+			"list.")},
 	[CONF_KIND_SOURCE] = {ROWS(source_rows),
 		KIND(source, "NAME",
 			"An address to send from, and the name to send under. Without any there is one, "

@@ -469,16 +469,23 @@ is_hard(const struct suppress_end *end)
 	return !end->is_expired && bounce_class_group(end->bounce_class) == BOUNCE_GROUP_SUPPRESS;
 }
 
-int
-suppress_on_end(struct suppress *s, const struct conf_suppression *rules, const struct suppress_end *end)
+enum suppress_level
+suppress_level_of(const struct conf_suppression *rules)
 {
 	static const enum suppress_level levels[] = {[CONF_SUPPRESSION_USER] = SUPPRESS_USER,
 		[CONF_SUPPRESSION_STREAM] = SUPPRESS_STREAM,
 		[CONF_SUPPRESSION_GLOBAL] = SUPPRESS_GLOBAL};
+
+	return levels[rules->scope];
+}
+
+int
+suppress_on_end(struct suppress *s, const struct conf_suppression *rules, const struct suppress_end *end)
+{
 	struct suppress_addition a = {.address = end->address,
 		.user = end->user,
 		.job = end->job,
-		.level = levels[rules->scope],
+		.level = suppress_level_of(rules),
 		.reason = SUPPRESS_HARD_BOUNCE,
 		.bounce_class = end->bounce_class,
 		.now_us = end->now_us,

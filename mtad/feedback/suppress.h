@@ -137,6 +137,8 @@ struct suppress_addition {
 	int64_t expire_us;      /* so long; 0: for good */
 	struct queue_blob note; /* left out where addresses are hashed: it may name one */
 };
+/* Of what these rules bring. */
+enum suppress_level suppress_level_of(const struct conf_suppression *rules);
 /* An entry that lasts as long or longer stays as it is, as does an allow. */
 QUEUE_MUST_USE int suppress_add(struct suppress *s, const struct suppress_addition *a);
 

@@ -126,3 +126,27 @@ suppressed_on_settled(
 		return QUEUE_OK;
 	return suppress_on_end(s, conf_suppression_find(conf, m->user.ptr, m->user.len), &end);
 }
+
+int
+suppressed_on_feedback(struct suppress *s, const struct conf *conf, const struct event *e)
+{
+	const struct conf_suppression *rules = conf_suppression_find(conf, e->user.ptr, e->user.len);
+	const struct suppress_end end = {.address = e->rcpt,
+		.user = e->user,
+		.job = e->job,
+		.bounce_class = (enum bounce_class)e->bounce_class,
+		.reply = e->reply,
+		.now_us = e->logged_us};
+	const struct suppress_addition a = {.address = e->rcpt,
+		.user = e->user,
+		.job = e->job,
+		.level = suppress_level_of(rules),
+		.reason = e->type == EVENT_COMPLAINT ? SUPPRESS_COMPLAINT : SUPPRESS_UNSUBSCRIBE,
+		.now_us = e->logged_us};
+
+	if (s == NULL)
+		return QUEUE_OK;
+	if (e->type == EVENT_REMOTE)
+		return suppress_on_end(s, rules, &end);
+	return e->type == EVENT_COMPLAINT || e->type == EVENT_UNSUBSCRIBE ? suppress_add(s, &a) : QUEUE_OK;
+}

@@ -10,6 +10,7 @@
  */
 #include "feedback/suppress.h"
 #include "queue/job.h"
+#include "report/event.h"
 
 /* Whether mail of this message is looked up at all: not with the null sender, nor while the list is empty. */
 bool suppressed_applies(const struct suppress *s, const struct queue_message *m);
@@ -25,4 +26,7 @@ QUEUE_MUST_USE int suppressed_answer(
  * may be NULL. */
 QUEUE_MUST_USE int suppressed_on_settled(
 	struct suppress *s, const struct conf *conf, const struct job *job, uint32_t i, int64_t now_us);
+/* The same for what came back of mail that was delivered: an unsubscription or a complaint suppresses its
+ * address for good, in the scope its user's bounces have, a report of a bounce as a bounce does. */
+QUEUE_MUST_USE int suppressed_on_feedback(struct suppress *s, const struct conf *conf, const struct event *e);
 #endif

@@ -8,7 +8,7 @@ import socket
 import time
 
 import pytest
-from tools import A_TEST, dkim_key, dkim_ok, free_port, running, wait_for
+from tools import A_TEST, Talk, dkim_key, dkim_ok, free_port, running, wait_for
 
 VERP = re.compile(r"bounce\+([a-z2-7]{40})@bounces\.sender\.test")
 ONE_CLICK = "List-Unsubscribe=One-Click"
@@ -143,6 +143,22 @@ def test_one_click():
         w.stop()
         found = rows(w, "u")
         assert [(r["rcpt"], r["orig"], r["jobId"]) for r in found] == [("r@a.test", "shop@x.test", "news-1")]
+
+
+def test_who_unsubscribed_gets_no_more_mail():
+    with issuing(NEWS) as w:
+        w.send("shop@x.test", ["r@a.test"], headers="X-Job: news-1\r\n")
+        wait_for("the mail", lambda: rows(w, "d"))
+        assert click(w, link(w.mails()[0])) == 200
+        w.kill()
+        w.start()
+        with Talk(w.port) as t:
+            t.hello()
+            t.say("MAIL FROM:<shop@x.test>", "250")
+            assert t.say("RCPT TO:<R@A.test>").startswith("550 5.7.1 The recipient is suppressed: its owner unsubscribed, ")
+            t.say("RCPT TO:<other@a.test>", "250")
+        entry, = w.ctl("suppress", "list", "--json")["rows"]
+        assert (entry["address"], entry["scope"], entry["reason"]) == ("r@a.test", "global", "unsubscribe")
 
 
 def test_one_click_survives_a_kill():
