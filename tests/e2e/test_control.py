@@ -453,7 +453,7 @@ COMPLETED = {"mtactl st": {"status", "stop", "streams"}, "mtactl queue --b": {"-
              "mtactl rules t": {"test"}, "mtactl rules list --p": {"--provider", "--phase"},
              "mtactl rules test --phase r": {"rcpt"},
              "mtactl la": {"lanes"}, "mtactl why --s": {"--site"}, "mtactl limits --level s": {"site", "source", "stream"},
-             "mtactl streams --u": {"--user"}, "mtactl cl": {"clear"}, "mtactl clear x --s": {"--source"},
+             "mtactl streams --u": {"--user"}, "mtactl cl": {"classify", "clear"}, "mtactl clear x --s": {"--source"},
              "mtactl set s": {"site", "source", "stream"}, "mtactl set site x re": {"recipient-rate=", "recipients-per-transaction="},
              "mtactl unset all m": set(), "mtactl unset lane a b m": {"messages-per-connection"}, "mtactl set all --f": {"--for"},
              "mtactl set all --for e": {"ever"},

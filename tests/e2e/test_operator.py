@@ -199,16 +199,17 @@ def test_G11_reload_lowers_a_limit_that_is_in_use():
         w.wait_row(type="d", rcpt="first@a.test")
         w.simulator.send_signal(signal.SIGSTOP)  # four in the middle of it for as long as the reload takes
         with w.client() as c:
-            for n in range(12):
+            for n in range(14):
                 c.sendmail("s@x.test", [f"r{n}@a.test"], b"From: <s@x.test>\r\n\r\nhello\r\n")
         wait_for("four at once", lambda: w.ctl("status", "--json")["summary"]["sessions"]["delivering"] == 4)
         reconfigure(w, "connections = 4", "connections = 1")
         w.simulator.send_signal(signal.SIGCONT)
-        wait_for("all of them", lambda: len(w.arrived()) == 13)
+        wait_for("all of them", lambda: len(w.arrived()) == 15)
         assert not [r for r in w.rows() if r["type"] == "t"], "cut off"
         wait_for("four, as the site counts", lambda: max(c["peak_open"] for c in w.stats()["sites"]["a"]["clients"].values()) == 4)
         times = sorted(int(a["time"]) / 1e6 for a in w.arrived())
-        assert all(b - a > 0.25 for a, b in zip(times[4:], times[5:])), f"one after the other: {times}"
+        # Each of the four may have had its next message as well.
+        assert all(b - a > 0.25 for a, b in zip(times[9:], times[10:])), f"one after the other: {times}"
 
 
 def test_H15_kill_during_reload():

@@ -187,7 +187,7 @@ site b { domains = { "b.test" } tls = none rule { on = rcpt reply = "550 5.1.1 n
         send(w, 20)
         w.send("s@x.test", ["x@b.test"])
         wait_for("the bounce", lambda: r.rcpts() == ["x@b.test"])
-        wait_for("the records", lambda: len(w.events()) == 21)
+        wait_for("the records, the bounce mail's as well", lambda: len(w.events()) == 22)
         wait_for("the filtered one", lambda: state(w, "nobody")["behind"] == 0)
         assert len(s.requests) == 1 and state(w, "slow")["state"] == "sending" and state(w, "slow")["behind"] > 0
 

@@ -126,7 +126,7 @@ def test_message(w):
     assert (summary["id"], summary["sender"], summary["recipients"]) == (message, "s@x.test", 4)
     assert REASON < set(rows[0]) and rows[0]["reply"].startswith("451 4.7.1")
     text = w.ctl("why", message)
-    assert re.search(rf"a@grey.test  1 attempt\n    Deferred; .*`mtactl retry {message}/0` tries now", text), text
+    assert re.search(rf"a@grey.test  1 attempt, the last reply means policy-related\n    Deferred; .*`mtactl retry {message}/0` tries now", text), text
     assert [r["n"] for r in why(w, message + "/3")[0]] == [3]
     w.ctl("hold", message + "/0")
     assert [r["why"] for r in why(w, message + "/0")[0]] == ["held"]
