@@ -608,8 +608,10 @@ run_line(struct mtactl *m, struct mtactl_options *o, int argc, char **argv)
 			return bad_option(option, argv);
 		if (option == 'h' || option == 'V')
 			return say(option == 'h' ? "help" : "version");
-		if (option == 'c')
+		if (option == 'c') {
 			m->conf_file = optarg;
+			m->is_conf_given = true;
+		}
 		for (i = 0; i < OPTIONS; i++)
 			if (options[i].letter == option) {
 				given[i] = 1;

@@ -7,6 +7,7 @@
  * Owner    the process; it ends with the answer.
  */
 #include <jansson.h>
+#include <limits.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -16,6 +17,7 @@ struct mtactl {
 	const char *socket; /* path of the control socket */
 	char *found_socket; /* when it is from the configuration */
 	const char *conf_file;
+	bool is_conf_given; /* by -c */
 	bool json, colour;
 	bool is_quiet; /* what goes wrong with asking is not said */
 	int width;     /* of the terminal */
@@ -186,6 +188,9 @@ int mtactl_warmup_plan(struct mtactl *m, int argc, char **argv);
 int mtactl_explain(struct mtactl *m, const struct mtactl_options *o);
 /* rules list, rules test (mtactl_rules.c): 0 when a rule holds, 1 when none does. */
 int mtactl_rules(struct mtactl *m, const struct mtactl_options *o);
+/* The file whose blocks a command without a daemon goes by (mtactl_shipped.c): the configuration or, where
+ * there is none and nobody named one, `name` as it came with mtad, which is said. */
+const char *mtactl_rules_file(const struct mtactl *m, const char *name, char buf[PATH_MAX]);
 /* feedback read: what mails that came back say (mtactl_feedback.c); 1 when one was not understood. */
 int mtactl_feedback(struct mtactl *m, const struct mtactl_options *o);
 /* What replies mean (mtactl_classify.c). */

@@ -9,6 +9,7 @@
 #include "deliver/verdict.h"
 #include "feedback/classify.h"
 
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -190,6 +191,7 @@ mtactl_classify(struct mtactl *m, const struct mtactl_options *o)
 {
 	const char *tsv = filter_text(o, "tsv");
 	struct question q = {.m = m};
+	char shipped[PATH_MAX];
 	int code = WRONG;
 
 	if ((o->word_count > 0) == (tsv != NULL)) {
@@ -198,7 +200,7 @@ mtactl_classify(struct mtactl *m, const struct mtactl_options *o)
 			stderr);
 		return WRONG;
 	}
-	q.conf = conf_load(m->conf_file, stderr);
+	q.conf = conf_load(mtactl_rules_file(m, "bounces.conf", shipped), stderr);
 	if (q.conf == NULL)
 		return WRONG;
 	if (q.conf->bounce_count == 0)

@@ -256,19 +256,21 @@ finish(const struct mtactl *m, const struct mtactl_options *o, struct look *l)
 static bool
 read_rules(const struct mtactl *m, struct look *l)
 {
+	char shipped[PATH_MAX];
+	const char *file = mtactl_rules_file(m, "reports.conf", shipped);
 	const struct conf *conf;
 
-	if (access(m->conf_file, F_OK) < 0) {
-		fprintf(stderr, "mtactl: %s: %m; only standard reports are read\n", m->conf_file);
+	if (access(file, F_OK) < 0) {
+		fprintf(stderr, "mtactl: %s: %m; only standard reports are read\n", file);
 		return true;
 	}
-	if ((conf = conf_load(m->conf_file, stderr)) == NULL)
+	if ((conf = conf_load(file, stderr)) == NULL)
 		return false;
 	if (conf->report_form_count == 0)
 		fprintf(stderr,
 			"mtactl: %s has no report blocks (include(\"reports.conf\")); only standard "
 			"reports are read\n",
-			m->conf_file);
+			file);
 	l->rules = report_rules_create(conf);
 	conf_unref(conf);
 	return l->rules != NULL;

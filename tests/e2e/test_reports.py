@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """mtactl feedback read; and real reports, against what is known to be in them.
 
-The latter are not part of the project: MTAD_BOUNCE_CORPUS names the folder (expected.tsv with dsn/, arf-expected.tsv with
+The latter are not part of the project: MTAD_BOUNCE_CORPUS names a folder whose oob/ has (expected.tsv with dsn/, arf-expected.tsv with
 arf/, not-bounce/). `python3 test_reports.py` prints what was missed.
 """
 import csv
@@ -18,9 +18,9 @@ import pytest
 from world import program
 
 CONF = pathlib.Path(__file__).resolve().parents[2] / "conf"
-CORPUS = pathlib.Path(os.environ.get("MTAD_BOUNCE_CORPUS", "/nonexistent"))
+CORPUS = pathlib.Path(os.environ.get("MTAD_BOUNCE_CORPUS", "/nonexistent")) / "oob"
 needs_corpus = pytest.mark.skipif(not (CORPUS / "expected.tsv").exists(),
-                                  reason="MTAD_BOUNCE_CORPUS names no folder with expected.tsv: real reports are NOT tested")
+                                  reason="MTAD_BOUNCE_CORPUS names no folder with oob/expected.tsv: real reports are NOT tested")
 
 
 def read(folder):

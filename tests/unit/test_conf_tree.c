@@ -48,6 +48,25 @@ load_tree_file(const struct folder *f, const char *name)
 	conf_unref(c);
 }
 
+/* What conf/mtad.conf includes. */
+static void
+put_shipped(const struct folder *d, const char *folder)
+{
+	static const char *const names[] = {"providers.conf", "bounces.conf", "reports.conf"};
+	char from[64], to[64];
+
+	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+		size_t len;
+		char *bytes;
+
+		snprintf(from, sizeof(from), "conf/%s", names[i]);
+		snprintf(to, sizeof(to), "%s%s", folder, names[i]);
+		bytes = read_tree_file(from, &len);
+		put_file(d, to, bytes, len, 0600);
+		free(bytes);
+	}
+}
+
 static void
 test_tree(void **state)
 {
@@ -58,6 +77,7 @@ test_tree(void **state)
 	assert_non_null(walk);
 	put_secrets(*state, "conf/");
 	put_secrets(*state, "conf/examples/");
+	put_shipped(*state, "conf/");
 	for (FTSENT *e; (e = fts_read(walk)) != NULL;) {
 		if (e->fts_info != FTS_F)
 			continue;
@@ -68,29 +88,22 @@ test_tree(void **state)
 	assert_true(count >= 5);
 }
 
-/* conf/mtad.conf as it stands changes no default; with every "#" before a word taken away it still loads. */
+/* conf/mtad.conf as it stands changes no default, but has what is known of others; with every "#" before a
+ * word taken away it still loads. */
 static void
 test_commented_file(void **state)
 {
-	size_t len, providers_len, reports_len, n = 0;
-	char *bytes = read_tree_file("conf/mtad.conf", &len), *text = malloc(len + 1), *said = NULL,
-	     *providers, *reports;
+	size_t len, n = 0;
+	char *bytes = read_tree_file("conf/mtad.conf", &len), *text = malloc(len + 1), *said = NULL;
 	const struct conf *plain, *empty, *full;
 	FILE *out = open_memstream(&said, &(size_t){0});
 
 	put_secrets(*state, "");
-	providers = read_tree_file("conf/providers.conf", &providers_len);
-	put_file(*state, "providers.conf", providers, providers_len, 0600);
-	free(providers);
-	providers = read_tree_file("conf/bounces.conf", &providers_len);
-	put_file(*state, "bounces.conf", providers, providers_len, 0600);
-	free(providers);
-	reports = read_tree_file("conf/reports.conf", &reports_len);
-	put_file(*state, "reports.conf", reports, reports_len, 0600);
-	free(reports);
+	put_shipped(*state, "");
 	assert_non_null(text);
 	plain = must_load(*state, bytes);
-	empty = must_load(*state, "");
+	empty = must_load(*state,
+		"include(\"providers.conf\")\ninclude(\"bounces.conf\")\ninclude(\"reports.conf\")\n");
 	assert_int_equal(conf_diff(empty, plain, out), 0);
 	fclose(out);
 	assert_string_equal(said, "");
