@@ -129,12 +129,14 @@ pattern_group(const struct pattern *p, const char *name)
 bool
 pattern_captured(const struct pattern_block *b, int group, size_t *out_start, size_t *out_len)
 {
-	const PCRE2_SIZE *at = pcre2_get_ovector_pointer(b->data);
+	const PCRE2_SIZE *pair = pcre2_get_ovector_pointer(b->data);
 
-	if (group < 0 || group >= b->group_count || at[2 * group] == PCRE2_UNSET ||
-		at[2 * group + 1] < at[2 * group])
+	if (group < 0 || group >= b->group_count)
 		return false;
-	*out_start = at[2 * group];
-	*out_len = at[2 * group + 1] - at[2 * group];
+	pair += 2 * (size_t)group;
+	if (pair[0] == PCRE2_UNSET || pair[1] < pair[0])
+		return false;
+	*out_start = pair[0];
+	*out_len = pair[1] - pair[0];
 	return true;
 }

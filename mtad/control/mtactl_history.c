@@ -9,6 +9,7 @@
 #include "report/index.h"
 #include "report/records.h"
 #include "report/summary.h"
+#include "smtp_types.h"
 
 #include <ctype.h>
 #include <stdlib.h>
@@ -108,12 +109,12 @@ static struct queue_blob
 reply_of(const struct record *rec)
 {
 	struct queue_blob b = rec->field[RECORD_REPLY];
-	static const char *const marks[] = {"smtp;", "x-mtad;"};
+	static const struct smtp_slice marks[] = {SMTP_LIT("smtp;"), SMTP_LIT("x-mtad;")};
 
 	for (size_t i = 0; i < sizeof(marks) / sizeof(marks[0]); i++) {
-		size_t len = strnlen(marks[i], 16);
+		size_t len = marks[i].len;
 
-		if (b.len >= len && memcmp(b.ptr, marks[i], len) == 0)
+		if (b.len >= len && memcmp(b.ptr, marks[i].ptr, len) == 0)
 			return (struct queue_blob){(const char *)b.ptr + len, b.len - len};
 	}
 	return b;

@@ -154,7 +154,7 @@ hour_rows(const struct summary *s)
 
 		if (h->delivered + h->bounced + h->deferred > 0)
 			(void)json_array_append_new(
-				rows, json_pack("{s:I,s:I,s:I,s:I}", "hour_us", (json_int_t)(hour * HOUR_US),
+				rows, json_pack("{s:I,s:I,s:I,s:I}", "hour_us", (json_int_t)hour * HOUR_US,
 					      "delivered", (json_int_t)h->delivered, "bounced",
 					      (json_int_t)h->bounced, "deferred", (json_int_t)h->deferred));
 	}

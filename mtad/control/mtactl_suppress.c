@@ -433,7 +433,8 @@ take_line(struct import *im, struct suppress_csv *csv, char *line, size_t len)
 	if (r.note != im->defaults.note)
 		r.note = keep(im, r.note, strnlen(r.note, SUPPRESS_NOTE_MAX));
 	im->entries[im->count++] = r;
-	return (im->count < ENTRIES_MAX && TEXT_MAX - im->text_len > 2 * SUPPRESS_CSV_LINE_MAX) || flush(im);
+	return (im->count < ENTRIES_MAX && TEXT_MAX - im->text_len > (size_t)2 * SUPPRESS_CSV_LINE_MAX) ||
+	       flush(im);
 }
 
 /* A line longer than any entry is passed over and told, whatever its length: memory stays what it is. */
@@ -482,9 +483,9 @@ static int
 import(struct mtactl *m, const struct mtactl_options *o, const char *file)
 {
 	struct import im = {.m = m, .file = file, .has_progress = !m->json && isatty(2) == 1};
-	FILE *in = strcmp(file, "-") == 0 ? stdin : fopen(file, "r");
+	bool is_stdin = strcmp(file, "-") == 0, ok;
+	FILE *in = is_stdin ? stdin : fopen(file, "r");
 	char n[2][32];
-	bool ok;
 
 	if (in == NULL) {
 		fprintf(stderr, "mtactl: %s: %s\n", file, strerror(errno));
@@ -495,13 +496,13 @@ import(struct mtactl *m, const struct mtactl_options *o, const char *file)
 	if (im.entries == NULL || im.text == NULL || !defaults_of(o, SUPPRESS_IMPORT, &im.defaults)) {
 		free(im.entries);
 		free(im.text);
-		if (in != stdin)
+		if (!is_stdin)
 			fclose(in);
 		return 2;
 	}
 	ok = read_file(&im, in);
 	say_progress(&im, true);
-	if (in != stdin)
+	if (!is_stdin)
 		fclose(in);
 	if (im.sent > 0)
 		tell_imported(&im);

@@ -201,7 +201,7 @@ write_time(FILE *out, int64_t us)
 	int len;
 
 	if (us != 0 && (len = smtp_date_write_stamp(us / 1000000, text, sizeof(text))) > 0)
-		fwrite(text, 1, (size_t)len, out);
+		fprintf(out, "%.*s", len, text);
 }
 
 void

@@ -112,7 +112,7 @@ suppress_scope_parse(const char *text, char out[SUPPRESS_SCOPE_MAX])
 	if (!is_stream && strncmp(text, user, sizeof(user) - 1) != 0)
 		return false;
 	slash = strchr(name, '/');
-	if (name[0] == '\0' || (slash != NULL) != is_stream || (is_stream && slash[1] == '\0'))
+	if (name[0] == '\0' || (slash != NULL) != is_stream || (slash != NULL && slash[1] == '\0'))
 		return false;
 	return snprintf(out, SUPPRESS_SCOPE_MAX, "%s", name) < SUPPRESS_SCOPE_MAX;
 }

@@ -151,7 +151,8 @@ record_time(const char *text, size_t len, int64_t *out_us)
 	}
 	if (!zone_of(text + at, len - at, &zone))
 		return false;
-	*out_us = (day * DAY_S + hour * 3600 + (minute - zone) * 60 + second) * MILLION + micros;
+	*out_us = (day * DAY_S + INT64_C(3600) * hour + INT64_C(60) * (minute - zone) + second) * MILLION +
+		  micros;
 	return true;
 }
 

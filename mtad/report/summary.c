@@ -146,11 +146,13 @@ new_group(struct summary *s, const char *key, size_t len)
 	struct summary_group *g = calloc(1, sizeof(*g)), **grown = s->groups;
 	size_t n = s->group_count;
 
+	if (g == NULL)
+		return NULL;
 	if (n % GROUPS_FIRST == 0)
 		grown = realloc(s->groups, (n + GROUPS_FIRST) * sizeof(*s->groups));
 	if (grown != NULL)
 		s->groups = grown;
-	if (g == NULL || grown == NULL || (g->key = malloc(len + 1)) == NULL) {
+	if (grown == NULL || (g->key = malloc(len + 1)) == NULL) {
 		free(g);
 		return NULL;
 	}
