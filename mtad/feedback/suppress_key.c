@@ -111,6 +111,9 @@ suppress_scope_parse(const char *text, char out[SUPPRESS_SCOPE_MAX])
 	}
 	if (!is_stream && strncmp(text, user, sizeof(user) - 1) != 0)
 		return false;
+	for (const char *c = name; *c != '\0'; c++)
+		if ((unsigned char)*c < ' ' || *c == 127)
+			return false;
 	slash = strchr(name, '/');
 	if (name[0] == '\0' || (slash != NULL) != is_stream || (slash != NULL && slash[1] == '\0'))
 		return false;

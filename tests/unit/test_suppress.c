@@ -82,6 +82,8 @@ test_scopes(void **state)
 	} cases[] = {
 		{"global", ""},
 		{"user shop", "shop"},
+		{"user shop\r", NULL},
+		{"user sh\x01op", NULL},
 		{"stream shop/a/b", "shop/a/b"},
 		{"stream /news", "/news"},
 		{"user ", NULL},
