@@ -234,10 +234,11 @@ void
 transfer_result(struct transfer *t, const struct smtp_client_fact *fact)
 {
 	const struct outbound *o = t->job->outbound;
+	uint32_t index = t->of_job != NULL ? t->of_job[fact->rcpt_index] : fact->rcpt_index; /* in the job */
 	struct verdict_input in = {fact->outcome, fact->phase, fact->reply.code, fact->reply.esc,
 		accepted_before(t, fact), o != NULL ? o->rules : NULL,
 		o != NULL ? o->route->provider : RULES_PROVIDER_NONE, &fact->reply,
-		o != NULL ? o->classifier : NULL, has_been_patient(t->job, fact->rcpt_index)};
+		o != NULL ? o->classifier : NULL, has_been_patient(t->job, index)};
 	struct verdict_output out;
 	char words[QUEUE_REPLY_MAX + 1];
 	int len;
@@ -249,8 +250,8 @@ transfer_result(struct transfer *t, const struct smtp_client_fact *fact)
 	len = reply_words(fact, words, sizeof(words));
 	if (len >= (int)sizeof(words))
 		len = sizeof(words) - 1;
-	job_answer(t->job, t->of_job != NULL ? t->of_job[fact->rcpt_index] : fact->rcpt_index, &out.verdict,
-		out.bounce_class, out.esc, (struct queue_blob){words, (size_t)len});
+	job_answer(t->job, index, &out.verdict, out.bounce_class, out.esc,
+		(struct queue_blob){words, (size_t)len});
 }
 
 struct job *

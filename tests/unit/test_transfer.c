@@ -9,6 +9,7 @@
 
 #include <cmocka.h>
 
+#include "deliver/outbound.h"
 #include "starve.h"
 #include "store_fixture.h"
 
@@ -68,12 +69,46 @@ test_F12_no_message(void **state)
 	job_free(job);
 }
 
+/* Where some of a job are on the list, the first RCPT is not of its first recipient: a site that says "no
+ * such user" with a 4xx is taken at its word after the attempts of the recipient it speaks of. */
+static void
+test_results_of_a_part(void **state)
+{
+	struct fixture *f = *state;
+	struct route_result route = {.provider = RULES_PROVIDER_NONE};
+	struct outbound outbound = {.route = &route, .settings = {.unknown_user_attempts = 3}};
+	const struct smtp_client_fact fact = {.outcome = SMTP_OUTCOME_REPLY,
+		.phase = SMTP_PHASE_RCPT,
+		.reply = {.code = 450, .esc = {4, 1, 1}, .text = SMTP_LIT("4.1.1 no such user")}};
+
+	for (uint32_t speaks_of = 0; speaks_of < RCPTS; speaks_of++) {
+		struct job *job = job_of(put(f, 10, RCPTS));
+		struct transfer t = {0};
+
+		assert_true(transfer_begin(&t, job, f->store, NULL, NULL, 0));
+		job->outbound = &outbound;
+		job->started_us = job->message->meta.arrived_us;
+		job->message->rcpts[1].attempts = 5;
+		t.of_job = malloc(sizeof(*t.of_job));
+		assert_non_null(t.of_job);
+		t.of_job[0] = speaks_of;
+		transfer_result(&t, &fact);
+		assert_int_equal(job->rcpts[speaks_of].verdict.kind,
+			speaks_of == 1 ? QUEUE_VERDICT_FAILED : QUEUE_VERDICT_LATER);
+		assert_int_equal(job->rcpts[speaks_of].code, 450);
+		assert_int_equal(job->rcpts[1 - speaks_of].code, 0);
+		assert_ptr_equal(transfer_end(&t), job);
+		job_free(job);
+	}
+}
+
 int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
 		CASE(test_I3_no_memory_for_the_message),
 		CASE(test_F12_no_message),
+		CASE(test_results_of_a_part),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
