@@ -10,6 +10,7 @@
 #include "queue/message.h"
 #include "queue/suppressed.h"
 
+#include <assert.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -220,9 +221,15 @@ put(struct spool *s, struct message *m)
 {
 	int err = queue_store_put(s->store, &m->meta, m->rcpts, m->rcpt_count, m->body);
 
-	if (err == QUEUE_OK && (s->record_received || m->meta.nonce != 0))
+	if (err != QUEUE_OK)
+		return err;
+	if (s->record_received || m->meta.nonce != 0)
 		err = write_received(s, m);
-	return err == QUEUE_OK && m->suppressed_count > 0 ? end_suppressed(s, m) : err;
+	if (err == QUEUE_OK && m->suppressed_count > 0)
+		err = end_suppressed(s, m);
+	/* A refusal would leave the message in the transaction, and tell its client otherwise. */
+	assert(!spool_is_refusal(err));
+	return err;
 }
 
 /* INTERNALS step 5. A second job of the same message finds it gone. */
