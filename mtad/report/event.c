@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Format 2: version byte, fixed part, then each text as 16-bit length and bytes, in the order of the table.
- * The table serves both directions, so they cannot disagree. Integers are little-endian as the machine has
- * them (the spool is not portable between architectures anyway). Format 1 had no class, and ended before
+ * Format 3: version byte, fixed part, then each text as 16-bit length and bytes, in the order of the table;
+ * those of of_report only where there is a report. The table serves both directions, so they cannot disagree.
+ * Integers are little-endian as the machine has them (the spool is not portable between architectures
+ * anyway). Format 2 had no first_us and nothing of the report; format 1 no class either, and ended before
  * message_id.
  */
 #include "report/event.h"
@@ -13,7 +14,7 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { EVENT_VERSION = 2, TEXT_KEEP = 512 };
+enum { EVENT_VERSION = 3, TEXT_KEEP = 512 };
 
 struct fixed {
 	uint8_t version, type, is_uncertain, bounce_class;
@@ -21,31 +22,65 @@ struct fixed {
 	uint16_t text_count;
 	uint64_t id, message_bytes;
 	int64_t logged_us, queued_us, next_us;
+	int64_t first_us; /* behind what formats 1 and 2 have */
 };
 
-static const size_t texts[] = {
-	offsetof(struct event, sender),
-	offsetof(struct event, rcpt),
-	offsetof(struct event, orcpt),
-	offsetof(struct event, envid),
-	offsetof(struct event, user),
-	offsetof(struct event, job),
-	offsetof(struct event, pool),
-	offsetof(struct event, source),
-	offsetof(struct event, esc),
-	offsetof(struct event, reply),
-	offsetof(struct event, category),
-	offsetof(struct event, host),
-	offsetof(struct event, peer_ip),
-	offsetof(struct event, local_ip),
-	offsetof(struct event, tls),
-	offsetof(struct event, caps),
-	offsetof(struct event, site),
-	offsetof(struct event, message_id),
-	offsetof(struct event, headers),
-	offsetof(struct event, feedback),
+static const struct {
+	size_t at;
+	size_t keep; /* bytes; the rest is cut. All of the largest event are QUEUE_EVENT_MAX at most. */
+} texts[] = {
+	{offsetof(struct event, sender), TEXT_KEEP},
+	{offsetof(struct event, rcpt), TEXT_KEEP},
+	{offsetof(struct event, orcpt), TEXT_KEEP},
+	{offsetof(struct event, envid), TEXT_KEEP},
+	{offsetof(struct event, user), TEXT_KEEP},
+	{offsetof(struct event, job), TEXT_KEEP},
+	{offsetof(struct event, pool), TEXT_KEEP},
+	{offsetof(struct event, source), TEXT_KEEP},
+	{offsetof(struct event, esc), TEXT_KEEP},
+	{offsetof(struct event, reply), TEXT_KEEP},
+	{offsetof(struct event, category), TEXT_KEEP},
+	{offsetof(struct event, host), TEXT_KEEP},
+	{offsetof(struct event, peer_ip), TEXT_KEEP},
+	{offsetof(struct event, local_ip), TEXT_KEEP},
+	{offsetof(struct event, tls), TEXT_KEEP},
+	{offsetof(struct event, caps), TEXT_KEEP},
+	{offsetof(struct event, site), TEXT_KEEP},
+	{offsetof(struct event, message_id), TEXT_KEEP},
+	{offsetof(struct event, headers), TEXT_KEEP},
+	{offsetof(struct event, feedback), TEXT_KEEP},
+	{offsetof(struct event, of_report.format), 32},
+	{offsetof(struct event, of_report.user_agent), 128},
+	{offsetof(struct event, of_report.domain), 255},
+	{offsetof(struct event, of_report.source_ip), 48},
+	{offsetof(struct event, of_report.arrival_date), 64},
+	{offsetof(struct event, of_report.auth), 255},
 };
-enum { TEXT_COUNT = sizeof(texts) / sizeof(texts[0]), TEXT_COUNT_1 = TEXT_COUNT - 3 };
+enum {
+	TEXTS_ALL = sizeof(texts) / sizeof(texts[0]),
+	TEXTS_OF_MAIL = TEXTS_ALL - 6,
+	TEXTS_1 = TEXTS_OF_MAIL - 3
+};
+
+bool
+event_is_of_report(enum event_type type)
+{
+	return type == EVENT_REMOTE || type == EVENT_COMPLAINT || type == EVENT_UNSUBSCRIBE;
+}
+
+static size_t
+text_count(uint8_t version, enum event_type type)
+{
+	if (version == 1)
+		return TEXTS_1;
+	return version > 2 && event_is_of_report(type) ? TEXTS_ALL : TEXTS_OF_MAIL;
+}
+
+static size_t
+fixed_bytes(uint8_t version)
+{
+	return version > 2 ? sizeof(struct fixed) : offsetof(struct fixed, first_us);
+}
 
 int
 event_encode(const struct event *e, void *buf, size_t buf_max)
@@ -57,21 +92,22 @@ event_encode(const struct event *e, void *buf, size_t buf_max)
 		.code = e->code,
 		.attempts = e->attempts,
 		.n = e->n,
-		.text_count = TEXT_COUNT,
+		.text_count = (uint16_t)text_count(EVENT_VERSION, e->type),
 		.id = e->id,
 		.message_bytes = e->message_bytes,
 		.logged_us = e->logged_us,
 		.queued_us = e->queued_us,
-		.next_us = e->next_us};
+		.next_us = e->next_us,
+		.first_us = e->first_us};
 	char *to = buf;
 	size_t used = sizeof(f), i;
 
 	if (buf_max < sizeof(f))
 		return QUEUE_EINVAL;
 	memcpy(to, &f, sizeof(f));
-	for (i = 0; i < TEXT_COUNT; i++) {
-		const struct queue_blob *b = (const struct queue_blob *)((const char *)e + texts[i]);
-		uint16_t len = (uint16_t)(b->len < TEXT_KEEP ? b->len : TEXT_KEEP);
+	for (i = 0; i < f.text_count; i++) {
+		const struct queue_blob *b = (const struct queue_blob *)((const char *)e + texts[i].at);
+		uint16_t len = (uint16_t)(b->len < texts[i].keep ? b->len : texts[i].keep);
 
 		if (buf_max - used < sizeof(len) + len)
 			return QUEUE_EINVAL;
@@ -87,17 +123,21 @@ int
 event_decode(struct queue_blob bytes, struct event *out)
 {
 	const char *from = bytes.ptr;
-	size_t used = sizeof(struct fixed), i;
-	struct fixed f;
+	struct fixed f = {0};
+	size_t used, i;
 	uint16_t len;
 
-	if (bytes.len < sizeof(f))
+	if (bytes.len == 0)
 		return QUEUE_EDAMAGED;
-	memcpy(&f, from, sizeof(f));
-	if (f.version != EVENT_VERSION && f.version != 1)
+	memcpy(&f.version, from, 1);
+	if (f.version < 1 || f.version > EVENT_VERSION)
 		return QUEUE_EVERSION;
+	used = fixed_bytes(f.version);
+	if (bytes.len < used)
+		return QUEUE_EDAMAGED;
+	memcpy(&f, from, used);
 	if (f.type >= EVENT_TYPE_COUNT || f.bounce_class >= BOUNCE_CLASS_COUNT ||
-		f.text_count != (f.version == 1 ? TEXT_COUNT_1 : TEXT_COUNT))
+		f.text_count != text_count(f.version, (enum event_type)f.type))
 		return QUEUE_EDAMAGED;
 	*out = (struct event){.type = (enum event_type)f.type,
 		.is_uncertain = f.is_uncertain != 0,
@@ -109,7 +149,8 @@ event_decode(struct queue_blob bytes, struct event *out)
 		.message_bytes = f.message_bytes,
 		.logged_us = f.logged_us,
 		.queued_us = f.queued_us,
-		.next_us = f.next_us};
+		.next_us = f.next_us,
+		.first_us = f.first_us};
 	for (i = 0; i < f.text_count; i++) {
 		if (bytes.len - used < sizeof(len))
 			return QUEUE_EDAMAGED;
@@ -117,7 +158,7 @@ event_decode(struct queue_blob bytes, struct event *out)
 		used += sizeof(len);
 		if (bytes.len - used < len)
 			return QUEUE_EDAMAGED;
-		*(struct queue_blob *)((char *)out + texts[i]) = (struct queue_blob){from + used, len};
+		*(struct queue_blob *)((char *)out + texts[i].at) = (struct queue_blob){from + used, len};
 		used += len;
 	}
 	return used == bytes.len ? QUEUE_OK : QUEUE_EDAMAGED;

@@ -25,6 +25,16 @@ enum event_type {
 	EVENT_TYPE_COUNT,
 };
 
+/* rb, f, u: what the report says of itself, as far as it does. */
+struct event_report {
+	struct queue_blob format;       /* "arf", "jmrp", "dsn" ... */
+	struct queue_blob user_agent;   /* program that made it: User-Agent of RFC 5965 */
+	struct queue_blob domain;       /* that it is about: Reported-Domain */
+	struct queue_blob source_ip;    /* that the message came from: Source-IP */
+	struct queue_blob arrival_date; /* of the message at its site, as written: Arrival-Date */
+	struct queue_blob auth;         /* of the report itself: "dkim=pass d=yahoo.com spf=pass" */
+};
+
 struct event {
 	enum event_type type;
 	bool is_uncertain;    /* t: the site may have it */
@@ -36,20 +46,25 @@ struct event {
 	queue_id id;
 	int64_t logged_us;
 	int64_t queued_us;
-	int64_t next_us; /* t: next attempt */
+	int64_t next_us;  /* t: next attempt */
+	int64_t first_us; /* of the first attempt that counts; 0: none, or not known */
 	uint64_t message_bytes;
 	struct queue_blob sender, rcpt, orcpt, envid, user, job, pool, source;
 	struct queue_blob esc;      /* "5.1.1" */
 	struct queue_blob reply;    /* what the site said, or our words */
 	struct queue_blob category; /* bounceCat */
+	/* Of a report: host is the reporting MTA, peer_ip who handed it in, and local_ip where. */
 	struct queue_blob host, peer_ip, local_ip, tls, caps, site;
 	struct queue_blob message_id; /* the message's Message-ID, without <> */
-	struct queue_blob headers; /* fields of the message that are kept for records: "name:value\n" each */
+	struct queue_blob headers;  /* fields of the message that are kept for records: "name:value\n" each */
+	struct queue_blob feedback; /* f: feedback-type of the report; u: "one-click", "mailto" */
+	struct event_report of_report; /* of other types it is not encoded */
 	/* Of the outbox, not in the encoding; seq 0: not known. */
 	uint64_t seq, spool_id;
-	struct queue_blob feedback; /* f: feedback-type of the report; u: "one-click", "mailto" */
 };
 
+/* It came of a report or an answer: rb, f, u. */
+bool event_is_of_report(enum event_type type);
 /* Bytes written, or QUEUE_EINVAL when it does not fit (texts are cut first, so it does not happen with
  * buf_max QUEUE_EVENT_MAX). */
 int event_encode(const struct event *e, void *buf, size_t buf_max);

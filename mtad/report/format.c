@@ -114,6 +114,28 @@ json_headers(struct record *r, const struct event *e)
 }
 
 static void
+json_report(struct record *r, const struct event_report *from)
+{
+	struct record report = {json_object(), false};
+
+	if (report.object == NULL) {
+		r->has_failed = true;
+		return;
+	}
+	json_blob(&report, "format", from->format);
+	json_blob(&report, "user_agent", from->user_agent);
+	json_blob(&report, "domain", from->domain);
+	json_blob(&report, "source_ip", from->source_ip);
+	json_blob(&report, "arrival_date", from->arrival_date);
+	json_blob(&report, "auth", from->auth);
+	r->has_failed = r->has_failed || report.has_failed;
+	if (json_object_size(report.object) > 0)
+		json_add(r, "report", report.object);
+	else
+		json_decref(report.object);
+}
+
+static void
 json_event(struct record *r, const struct event *e)
 {
 	char id[24], event_id[EVENT_ID_MAX];
@@ -147,11 +169,14 @@ json_event(struct record *r, const struct event *e)
 	json_blob(r, "message_id", e->message_id);
 	json_headers(r, e);
 	json_blob(r, "feedback", e->feedback);
+	json_report(r, &e->of_report);
 	json_add(r, "code", json_integer(e->code));
 	json_add(r, "attempts", json_integer(e->attempts));
 	json_add(r, "bytes", json_integer((json_int_t)e->message_bytes));
 	if (e->is_uncertain)
 		json_add(r, "uncertain", json_true());
+	if (e->first_us > 0)
+		json_time(r, "first_attempt", e->first_us);
 	if (e->next_us > 0)
 		json_time(r, "next_attempt", e->next_us);
 }

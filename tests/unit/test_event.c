@@ -48,6 +48,7 @@ static const struct event full = {
 	.message_id = BLOB("1@x.test"),
 	.headers = BLOB("X-Campaign:spring\n"),
 	.feedback = BLOB("abuse"),
+	.first_us = INT64_C(1780000001000000),
 };
 
 static const size_t texts[] = {
@@ -71,8 +72,27 @@ static const size_t texts[] = {
 	offsetof(struct event, message_id),
 	offsetof(struct event, headers),
 	offsetof(struct event, feedback),
+	offsetof(struct event, of_report.format),
+	offsetof(struct event, of_report.user_agent),
+	offsetof(struct event, of_report.domain),
+	offsetof(struct event, of_report.source_ip),
+	offsetof(struct event, of_report.arrival_date),
+	offsetof(struct event, of_report.auth),
 };
-enum { TEXT_COUNT = sizeof(texts) / sizeof(texts[0]) };
+enum { TEXT_COUNT = sizeof(texts) / sizeof(texts[0]), OF_REPORT = 6 };
+
+/* With what a report adds, of an event that may have it. */
+static struct event
+full_report(enum event_type type)
+{
+	struct event e = full;
+
+	e.type = type;
+	e.of_report = (struct event_report){BLOB("arf"), BLOB("Yahoo!-Mail-Feedback/2.0"), BLOB("x.test"),
+		BLOB("192.0.2.10"), BLOB("Wed, 1 Apr 2026 12:00:00 +0000"),
+		BLOB("dkim=pass d=yahoo.com spf=pass")};
+	return e;
+}
 
 static struct queue_blob *
 text_of(const struct event *e, size_t i)
@@ -93,6 +113,7 @@ assert_same(const struct event *a, const struct event *b)
 	assert_true(a->id == b->id);
 	assert_true(a->logged_us == b->logged_us && a->queued_us == b->queued_us);
 	assert_true(a->next_us == b->next_us && a->message_bytes == b->message_bytes);
+	assert_true(a->first_us == b->first_us);
 	for (size_t i = 0; i < TEXT_COUNT; i++) {
 		assert_int_equal(text_of(a, i)->len, text_of(b, i)->len);
 		if (text_of(a, i)->len > 0)
@@ -117,6 +138,16 @@ test_round_trip(void **state)
 	assert_int_equal(event_decode((struct queue_blob){buf, (size_t)n}, &out), QUEUE_OK);
 	assert_int_equal(out.bounce_class, BOUNCE_CLASS_NONE);
 	for (int type = 0; type < EVENT_TYPE_COUNT; type++) {
+		struct event want = full_report((enum event_type)type);
+
+		assert_true((n = event_encode(&want, buf, sizeof(buf))) > 0);
+		assert_int_equal(event_decode((struct queue_blob){buf, (size_t)n}, &out), QUEUE_OK);
+		if (type != EVENT_REMOTE && type != EVENT_COMPLAINT && type != EVENT_UNSUBSCRIBE)
+			want.of_report = (struct event_report){0};
+		assert_same(&want, &out);
+		assert_int_equal(event_is_of_report((enum event_type)type), want.of_report.format.len > 0);
+	}
+	for (int type = 0; type < EVENT_TYPE_COUNT; type++) {
 		struct event empty = {.type = (enum event_type)type};
 
 		assert_true((n = event_encode(&empty, buf, sizeof(buf))) > 0);
@@ -132,7 +163,7 @@ test_each_text_alone(void **state)
 	char buf[QUEUE_EVENT_MAX];
 
 	for (size_t i = 0; i < TEXT_COUNT; i++) {
-		struct event e = {.type = EVENT_BOUNCED}, out;
+		struct event e = {.type = EVENT_COMPLAINT}, out;
 		int n;
 
 		*text_of(&e, i) = BLOB("here and nowhere else");
@@ -165,7 +196,7 @@ static void
 test_the_largest_event_fits(void **state)
 {
 	char buf[QUEUE_EVENT_MAX], text[600];
-	struct event e = {.type = EVENT_BOUNCED};
+	struct event e = {.type = EVENT_COMPLAINT};
 
 	memset(text, 'x', sizeof(text));
 	e.sender = e.rcpt = (struct queue_blob){text, QUEUE_ADDRESS_MAX};
@@ -179,29 +210,33 @@ test_the_largest_event_fits(void **state)
 	e.caps = (struct queue_blob){text, 96};
 	e.message_id = e.headers = (struct queue_blob){text, 512};
 	e.feedback = (struct queue_blob){text, 32};
+	for (size_t i = TEXT_COUNT - OF_REPORT; i < TEXT_COUNT; i++)
+		*text_of(&e, i) = (struct queue_blob){text, sizeof(text)};
 	assert_true(event_encode(&e, buf, sizeof(buf)) > 0);
 }
 
 static void
 test_no_room(void **state)
 {
+	const struct event whole_event = full_report(EVENT_COMPLAINT);
 	char *buf;
 	char all[QUEUE_EVENT_MAX];
-	int whole = event_encode(&full, all, sizeof(all));
+	int whole = event_encode(&whole_event, all, sizeof(all));
 
 	for (int max = 0; max < whole; max++) {
 		buf = malloc((size_t)max + 1); /* so that a byte too many is seen */
-		assert_int_equal(event_encode(&full, buf, (size_t)max), QUEUE_EINVAL);
+		assert_int_equal(event_encode(&whole_event, buf, (size_t)max), QUEUE_EINVAL);
 		free(buf);
 	}
-	assert_int_equal(event_encode(&full, all, (size_t)whole), whole);
+	assert_int_equal(event_encode(&whole_event, all, (size_t)whole), whole);
 }
 
 static void
 test_cut_anywhere(void **state)
 {
+	const struct event whole_event = full_report(EVENT_COMPLAINT);
 	char all[QUEUE_EVENT_MAX];
-	int whole = event_encode(&full, all, sizeof(all));
+	int whole = event_encode(&whole_event, all, sizeof(all));
 
 	for (int n = 0; n < whole; n++) {
 		char *copy = malloc((size_t)n + 1);
@@ -220,9 +255,10 @@ test_cut_anywhere(void **state)
 static void
 test_every_byte_changed(void **state)
 {
+	const struct event whole_event = full_report(EVENT_COMPLAINT);
 	static const unsigned char values[] = {0, 1, 2, 7, 16, 17, 18, 127, 128, 255};
 	char all[QUEUE_EVENT_MAX];
-	int whole = event_encode(&full, all, sizeof(all));
+	int whole = event_encode(&whole_event, all, sizeof(all));
 	char *copy = malloc((size_t)whole);
 	struct event out;
 
@@ -245,36 +281,56 @@ test_every_byte_changed(void **state)
 				assert_true(p >= copy && p + text_of(&out, i)->len <= copy + whole);
 			}
 		}
-	copy[0] = 3;
+	copy[0] = 4;
 	assert_int_equal(event_decode((struct queue_blob){copy, (size_t)whole}, &out), QUEUE_EVERSION);
 	free(copy);
 }
 
-/* What the version before wrote: no class, and three texts fewer. */
-static void
-test_format_1(void **state)
-{
-	enum { FIXED = 56, EMPTY_TEXTS = 3 * 2, COUNT_AT = 10 };
-	struct event e = full, out;
-	char buf[QUEUE_EVENT_MAX];
-	uint16_t count = TEXT_COUNT - 3;
-	int n;
+/*
+ * What the versions before wrote: format 2 without first_us and of_report, format 1 without class, too, and
+ * with three texts fewer.
+ */
+static const struct {
+	char version;
+	int texts;
+} olds[] = {
+	{1, TEXT_COUNT - OF_REPORT - 3},
+	{2, TEXT_COUNT - OF_REPORT},
+};
 
-	e.bounce_class = 0;
-	e.message_id = e.headers = e.feedback = (struct queue_blob){"", 0};
-	assert_true((n = event_encode(&e, buf, sizeof(buf))) > FIXED);
-	buf[0] = 1;
-	memcpy(buf + COUNT_AT, &count, sizeof(count));
-	assert_int_equal(event_decode((struct queue_blob){buf, (size_t)n - EMPTY_TEXTS}, &out), QUEUE_OK);
-	assert_same(&e, &out);
-	assert_int_equal(event_decode((struct queue_blob){buf, (size_t)n}, &out), QUEUE_EDAMAGED);
+static void
+test_older_formats(void **state)
+{
+	enum { FIXED = 56, FIRST_US = 8, COUNT_AT = 10, LENGTH = 2 };
+
+	for (size_t i = 0; i < sizeof(olds) / sizeof(olds[0]); i++) {
+		struct event e = full_report(EVENT_COMPLAINT), out;
+		char buf[QUEUE_EVENT_MAX];
+		uint16_t count = (uint16_t)olds[i].texts;
+		int n;
+
+		e.first_us = 0;
+		if (olds[i].version == 1)
+			e.bounce_class = 0;
+		for (int t = olds[i].texts; t < TEXT_COUNT; t++)
+			*text_of(&e, (size_t)t) = (struct queue_blob){"", 0};
+		assert_true((n = event_encode(&e, buf, sizeof(buf))) > FIXED + FIRST_US);
+		memmove(buf + FIXED, buf + FIXED + FIRST_US, (size_t)(n - FIXED - FIRST_US));
+		n -= FIRST_US + (TEXT_COUNT - olds[i].texts) * LENGTH;
+		buf[0] = olds[i].version;
+		memcpy(buf + COUNT_AT, &count, sizeof(count));
+		assert_int_equal(event_decode((struct queue_blob){buf, (size_t)n}, &out), QUEUE_OK);
+		assert_same(&e, &out);
+		assert_int_equal(
+			event_decode((struct queue_blob){buf, (size_t)n + LENGTH}, &out), QUEUE_EDAMAGED);
+	}
 }
 
 int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_format_1),
+		cmocka_unit_test(test_older_formats),
 		cmocka_unit_test(test_round_trip),
 		cmocka_unit_test(test_each_text_alone),
 		cmocka_unit_test(test_long_texts_are_cut),

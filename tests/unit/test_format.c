@@ -135,6 +135,43 @@ test_json_of_the_outbox(void **state)
 }
 
 static void
+test_json_of_a_report(void **state)
+{
+	static const char *const names[] = {
+		"format", "user_agent", "domain", "source_ip", "arrival_date", "auth"};
+	static char line[FORMAT_LINE_MAX];
+	struct event e = plain(EVENT_COMPLAINT);
+	json_t *o, *report;
+	size_t n;
+
+	e.first_us = e.queued_us + 1000000;
+	e.feedback = BLOB("abuse");
+	e.of_report = (struct event_report){BLOB("format"), BLOB("user_agent"), BLOB("domain"),
+		BLOB("source_ip"), BLOB("arrival_date"), BLOB("auth")};
+	n = format_json(&e, line, sizeof(line));
+	assert_non_null(o = json_loadb(line, n, 0, NULL));
+	assert_string_equal(
+		json_string_value(json_object_get(o, "first_attempt")), "2026-11-01T11:53:21.000000Z");
+	assert_string_equal(json_string_value(json_object_get(o, "feedback")), "abuse");
+	assert_int_equal(json_object_size(report = json_object_get(o, "report")), 6);
+	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
+		assert_string_equal(json_string_value(json_object_get(report, names[i])), names[i]);
+	json_decref(o);
+	e.of_report = (struct event_report){.auth = BLOB("spf=pass")};
+	n = format_json(&e, line, sizeof(line));
+	assert_non_null(o = json_loadb(line, n, 0, NULL));
+	assert_int_equal(json_object_size(json_object_get(o, "report")), 1);
+	json_decref(o);
+	e.of_report = (struct event_report){0};
+	e.first_us = 0;
+	n = format_json(&e, line, sizeof(line));
+	assert_non_null(o = json_loadb(line, n, 0, NULL));
+	assert_null(json_object_get(o, "report"));
+	assert_null(json_object_get(o, "first_attempt"));
+	json_decref(o);
+}
+
+static void
 test_json_that_does_not_fit_is_nothing(void **state)
 {
 	char line[64];
@@ -175,6 +212,7 @@ main(void)
 		cmocka_unit_test(test_the_worst_event_fits),
 		cmocka_unit_test(test_json),
 		cmocka_unit_test(test_json_of_the_outbox),
+		cmocka_unit_test(test_json_of_a_report),
 		cmocka_unit_test(test_json_that_does_not_fit_is_nothing),
 		cmocka_unit_test(test_log_line),
 	};
