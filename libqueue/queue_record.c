@@ -15,10 +15,11 @@
 #include <string.h>
 
 enum {
-	VERSION = 1, /* of every kind but one */
+	VERSION = 1, /* of every kind but two */
 	VERSION_MESSAGE = 4,
+	VERSION_RCPT = 2,
 	MESSAGE_FIXED = 8 * 5 + 4 * 4 + 4,
-	RCPT_FIXED = 2 * 2 + 2 + 8 * 2,
+	RCPT_FIXED = 2 * 2 + 2 + 8 * 3,
 	STATE_NUMBERS = 4 + 1 + QUEUE_END_COUNT + 3,
 	MESSAGE_TEXTS = 8,
 	RCPT_TEXTS = 5,
@@ -74,7 +75,9 @@ record_crc(struct queue_blob key, const uint8_t *record, size_t len)
 static uint64_t
 version_of(enum queue_record_kind kind)
 {
-	return kind == QUEUE_RECORD_MESSAGE ? VERSION_MESSAGE : VERSION;
+	return kind == QUEUE_RECORD_MESSAGE ? VERSION_MESSAGE
+	       : kind == QUEUE_RECORD_RCPT  ? VERSION_RCPT
+					    : VERSION;
 }
 
 /* The fields are in place: puts the header before them. */
@@ -245,6 +248,7 @@ queue_record_encode_rcpt(const struct queue_rcpt *r, struct queue_blob key, void
 	p = queue_bytes_write(p, r->notify, 1);
 	p = queue_bytes_write(p, (uint64_t)r->due_us, 8);
 	p = queue_bytes_write(p, (uint64_t)r->last_us, 8);
+	p = queue_bytes_write(p, (uint64_t)r->first_us, 8);
 	p = write_text(p, r->address, QUEUE_ADDRESS_MAX);
 	p = write_text(p, r->orcpt, QUEUE_RECORD_TEXT_MAX);
 	p = write_text(p, r->reply, QUEUE_REPLY_MAX);
@@ -269,6 +273,8 @@ queue_record_decode_rcpt(struct queue_blob bytes, struct queue_blob key, struct 
 	rcpt.notify = (uint8_t)queue_bytes_read(&r, 1);
 	rcpt.due_us = (int64_t)queue_bytes_read(&r, 8);
 	rcpt.last_us = (int64_t)queue_bytes_read(&r, 8);
+	if (((const uint8_t *)bytes.ptr)[1] > 1)
+		rcpt.first_us = (int64_t)queue_bytes_read(&r, 8);
 	rcpt.address = read_text(&r, QUEUE_ADDRESS_MAX);
 	rcpt.orcpt = read_text(&r, QUEUE_RECORD_TEXT_MAX);
 	rcpt.reply = read_text(&r, QUEUE_REPLY_MAX);

@@ -210,8 +210,10 @@ queue_store_update(struct queue_store *s, queue_id id, const struct queue_rcpt *
 	if ((err = queue_lmdb_get(&s->tx, QUEUE_TABLE_RCPT, key, &value)) < 0)
 		return queue_store_note_error(s, err);
 	/* A damaged one is put right by what the caller knows. */
-	if (queue_record_decode_rcpt(value, key, &old) == 0)
+	if (queue_record_decode_rcpt(value, key, &old) == 0) {
 		fresh.flags = (uint8_t)((r->flags & ~QUEUE_RCPT_HELD) | (old.flags & QUEUE_RCPT_HELD));
+		fresh.first_us = old.first_us != 0 ? old.first_us : r->first_us;
+	}
 	return replace_rcpt(s, key, &fresh);
 }
 

@@ -93,6 +93,7 @@ struct queue_rcpt {
 	uint8_t notify;    /* smtp_notify bits as given */
 	int64_t due_us;    /* 0: at once */
 	int64_t last_us;   /* of the last attempt, 0: none */
+	int64_t first_us;  /* of the first that counts; 0: none, or not known. Once set it stays. */
 	struct queue_blob address;
 	struct queue_blob orcpt;
 	struct queue_blob reply;  /* last reply or our own words, bounded by QUEUE_REPLY_MAX */

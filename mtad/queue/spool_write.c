@@ -118,6 +118,15 @@ static const enum queue_end ends[] = {
 	[QUEUE_VERDICT_DROPPED] = QUEUE_END_DROPPED,
 };
 
+/* Of the first attempt that counted, this one or one before; 0: none has, or an older mtad made it. */
+static int64_t
+first_attempt_us(const struct spool *s, const struct job_rcpt *jr, const struct queue_rcpt *known)
+{
+	if (known->first_us != 0)
+		return known->first_us;
+	return known->attempts == 0 && jr->settled.attempts == 1 ? clock_now(s->clock) : 0;
+}
+
 /* INTERNALS step 2: the recipient waits. */
 static int
 write_later(struct spool *s, const struct job *job, uint32_t i, const struct queue_rcpt *known)
@@ -129,6 +138,7 @@ write_later(struct spool *s, const struct job *job, uint32_t i, const struct que
 	r.flags = jr->settled.flags; /* the store knows better whether it is held */
 	r.due_us = jr->settled.due_us;
 	r.last_us = clock_now(s->clock);
+	r.first_us = first_attempt_us(s, jr, known);
 	r.reply = job_reply(job, i);
 	r.source = TEXT(job->source);
 	r.host = TEXT(job->host);
@@ -149,6 +159,7 @@ write_settled_event(struct spool *s, const struct job *job, uint32_t i, const st
 	e.n = jr->n;
 	e.attempts = jr->settled.attempts;
 	e.next_us = jr->settled.due_us;
+	e.first_us = first_attempt_us(s, jr, known);
 	e.rcpt = known->address;
 	e.orcpt = known->orcpt;
 	e.esc = TEXT(jr->esc);

@@ -181,6 +181,7 @@ static const struct queue_rcpt sample_rcpt = {
 	.notify = 7,
 	.due_us = INT64_MAX,
 	.last_us = 1790000000999999,
+	.first_us = 1780000000888888,
 	.address = {"a@example.net", 13},
 	.orcpt = {"rfc822;a@example.net", 20},
 	.reply = {"451 4.7.1 later", 15},
@@ -382,6 +383,29 @@ test_message_of_older_versions(void **state)
 }
 
 static void
+test_rcpt_of_version_1(void **state)
+{
+	enum { FIRST_AT = QUEUE_RECORD_HEADER + 2 + 2 + 1 + 1 + 8 + 8 };
+	struct sample samples[4];
+	uint64_t number = KEY;
+	struct queue_rcpt r;
+
+	make_samples(samples);
+	cut_out(&samples[1], FIRST_AT, FIRST_AT + 8);
+	samples[1].bytes[1] = 1;
+	reseal(&samples[1]);
+	assert_int_equal(queue_record_decode_rcpt((struct queue_blob){samples[1].bytes, samples[1].len},
+				 queue_key_number(&number), &r),
+		0);
+	assert_int_equal(r.first_us, 0);
+	assert_int_equal(r.last_us, sample_rcpt.last_us);
+	assert_blob(r.address, sample_rcpt.address);
+	assert_blob(r.host, sample_rcpt.host);
+	for (size_t len = 0; len < samples[1].len; len++)
+		assert_int_equal(decode_exact(&samples[1], len, KEY), QUEUE_EDAMAGED);
+}
+
+static void
 test_priority_out_of_range(void **state)
 {
 	struct sample samples[4];
@@ -449,6 +473,7 @@ test_round_trip(void **state)
 	assert_int_equal(r.notify, sample_rcpt.notify);
 	assert_int_equal(r.due_us, sample_rcpt.due_us);
 	assert_int_equal(r.last_us, sample_rcpt.last_us);
+	assert_int_equal(r.first_us, sample_rcpt.first_us);
 	assert_blob(r.address, sample_rcpt.address);
 	assert_blob(r.orcpt, sample_rcpt.orcpt);
 	assert_blob(r.reply, sample_rcpt.reply);
@@ -516,6 +541,7 @@ main(void)
 		cmocka_unit_test(test_damage),
 		cmocka_unit_test(test_versions),
 		cmocka_unit_test(test_message_of_older_versions),
+		cmocka_unit_test(test_rcpt_of_version_1),
 		cmocka_unit_test(test_priority_out_of_range),
 		cmocka_unit_test(test_unknown_class),
 		cmocka_unit_test(test_limits),

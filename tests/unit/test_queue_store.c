@@ -230,6 +230,28 @@ test_hold(void **state)
 	check_load(f, id, 5000, 2);
 }
 
+/* A job that was made before the first attempt knows nothing of it. */
+static void
+test_first_attempt_stays(void **state)
+{
+	static const int64_t said[] = {0, 1790000000000001, 1790000000000002, 0},
+			     stored[] = {0, 1790000000000001, 1790000000000001, 1790000000000001};
+	struct fixture *f = *state;
+	queue_id id = put(f, 5000, 3);
+	struct queue_rcpt later = {.n = 1, .address = BLOB("a1@y.example")};
+	struct queue_loaded *l = NULL;
+
+	for (size_t i = 0; i < sizeof(said) / sizeof(said[0]); i++) {
+		later.first_us = said[i];
+		OK(queue_store_begin(f->store));
+		OK(queue_store_update(f->store, id, &later));
+		OK(queue_store_commit(f->store));
+		OK(queue_store_load(f->store, id, false, &l));
+		assert_true(l->rcpts[1].first_us == stored[i]);
+		queue_loaded_free(&l);
+	}
+}
+
 static void
 test_numbers_are_never_used_again(void **state)
 {
@@ -694,6 +716,7 @@ main(void)
 		CASE(test_life),
 		CASE(test_load_some),
 		CASE(test_hold),
+		CASE(test_first_attempt_stays),
 		CASE(test_numbers_are_never_used_again),
 		CASE(test_abort),
 		CASE(test_scan),
