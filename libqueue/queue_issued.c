@@ -65,19 +65,38 @@ write_entry(struct queue_store *s, struct queue_blob key, uint8_t used, struct q
 }
 
 static int
-read_entry(struct queue_lmdb_tx *tx, struct queue_blob key, uint8_t *out_used, struct queue_blob *out_value)
+decode_entry(struct queue_blob key, struct queue_blob bytes, uint8_t *out_used, struct queue_blob *out_value)
 {
-	struct queue_blob bytes, payload;
+	struct queue_blob payload;
 	int err;
 
-	if ((err = queue_lmdb_get(tx, QUEUE_TABLE_ISSUED, key, &bytes)) < 0 ||
-		(err = queue_record_decode_blob(QUEUE_RECORD_ISSUED, bytes, key, &payload)) < 0)
+	if ((err = queue_record_decode_blob(QUEUE_RECORD_ISSUED, bytes, key, &payload)) < 0)
 		return err;
 	if (payload.len < USED_BYTES || payload.len > PAYLOAD_MAX)
 		return QUEUE_EDAMAGED;
 	*out_used = *(const uint8_t *)payload.ptr;
 	*out_value = (struct queue_blob){(const uint8_t *)payload.ptr + USED_BYTES, payload.len - USED_BYTES};
 	return 0;
+}
+
+static int
+read_entry(struct queue_lmdb_tx *tx, struct queue_blob key, uint8_t *out_used, struct queue_blob *out_value)
+{
+	struct queue_blob bytes;
+	int err = queue_lmdb_get(tx, QUEUE_TABLE_ISSUED, key, &bytes);
+
+	return err < 0 ? err : decode_entry(key, bytes, out_used, out_value);
+}
+
+/* The same for a writer, to whom only these are no trouble with the disk. */
+static int
+read_own_entry(struct queue_store *s, struct queue_blob key, uint8_t *out_used, struct queue_blob *out_value)
+{
+	int err = is_key(key) ? read_entry(&s->tx, key, out_used, out_value) : QUEUE_ENOTFOUND;
+
+	return err == 0 || err == QUEUE_ENOTFOUND || err == QUEUE_EDAMAGED || err == QUEUE_EVERSION
+		       ? err
+		       : queue_store_note_error(s, err);
 }
 
 int
@@ -93,6 +112,20 @@ queue_issued_put(struct queue_store *s, struct queue_blob key, struct queue_blob
 }
 
 int
+queue_issued_change(struct queue_store *s, struct queue_blob key, struct queue_blob value)
+{
+	struct queue_blob before;
+	uint8_t used;
+	int err;
+
+	if ((err = queue_store_enter(s)) < 0)
+		return err;
+	if (value.len == 0 || value.len > QUEUE_EVENT_MAX)
+		return QUEUE_EINVAL;
+	return (err = read_own_entry(s, key, &used, &before)) < 0 ? err : write_entry(s, key, used, value);
+}
+
+int
 queue_issued_use(struct queue_store *s, struct queue_blob key, uint8_t bits, uint8_t *out_before)
 {
 	struct queue_blob value;
@@ -101,12 +134,8 @@ queue_issued_use(struct queue_store *s, struct queue_blob key, uint8_t bits, uin
 
 	if ((err = queue_store_enter(s)) < 0)
 		return err;
-	if (!is_key(key))
-		return QUEUE_ENOTFOUND;
-	if ((err = read_entry(&s->tx, key, &used, &value)) < 0)
-		return err == QUEUE_ENOTFOUND || err == QUEUE_EDAMAGED || err == QUEUE_EVERSION
-			       ? err
-			       : queue_store_note_error(s, err);
+	if ((err = read_own_entry(s, key, &used, &value)) < 0)
+		return err;
 	if ((used & bits) != bits && (err = write_entry(s, key, used | bits, value)) < 0)
 		return err;
 	*out_before = used;
@@ -155,6 +184,33 @@ queue_issued_get(struct queue_store *s, struct queue_blob key, uint8_t *out_used
 	}
 	queue_store_read_end(s, &tx);
 	return err;
+}
+
+int
+queue_issued_walk(struct queue_store *s, struct queue_blob from, struct queue_blob before, uint32_t max,
+	queue_issued_visit *visit, void *arg)
+{
+	struct queue_blob key, bytes, value;
+	struct queue_lmdb_cursor c;
+	struct queue_lmdb_tx tx;
+	bool is_over = false;
+	int visited = 0, err;
+	uint8_t used;
+
+	if ((err = queue_store_read_begin(s, &tx)) < 0)
+		return err;
+	if ((err = queue_lmdb_cursor_open(&tx, QUEUE_TABLE_ISSUED, &c)) == 0) {
+		for (err = queue_lmdb_seek(&c, from, &key, &bytes);
+			err == 0 && compare(key, before) < 0 && (uint32_t)visited < max && !is_over;
+			err = queue_lmdb_next(&c, &key, &bytes))
+			if (decode_entry(key, bytes, &used, &value) == 0) {
+				is_over = !visit(arg, key, used, value);
+				visited++;
+			}
+		queue_lmdb_cursor_close(&c);
+	}
+	queue_store_read_end(s, &tx);
+	return err < 0 && err != QUEUE_ENOTFOUND ? err : visited;
 }
 
 int
