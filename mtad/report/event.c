@@ -3,8 +3,8 @@
  * Format 3: version byte, fixed part, then each text as 16-bit length and bytes, in the order of the table;
  * those of of_report only where there is a report. The table serves both directions, so they cannot disagree.
  * Integers are little-endian as the machine has them (the spool is not portable between architectures
- * anyway). Format 2 had no first_us and nothing of the report; format 1 no class either, and ended before
- * message_id.
+ * anyway). Format 2 had no first_us, klass and from_domain, and nothing of the report; format 1 no class
+ * either, and ended before message_id.
  */
 #include "report/event.h"
 
@@ -22,7 +22,8 @@ struct fixed {
 	uint16_t text_count;
 	uint64_t id, message_bytes;
 	int64_t logged_us, queued_us, next_us;
-	int64_t first_us; /* behind what formats 1 and 2 have */
+	int64_t first_us; /* from here on behind what formats 1 and 2 have */
+	uint64_t klass;
 };
 
 static const struct {
@@ -49,6 +50,7 @@ static const struct {
 	{offsetof(struct event, message_id), TEXT_KEEP},
 	{offsetof(struct event, headers), TEXT_KEEP},
 	{offsetof(struct event, feedback), TEXT_KEEP},
+	{offsetof(struct event, from_domain), 255},
 	{offsetof(struct event, of_report.format), 32},
 	{offsetof(struct event, of_report.user_agent), 128},
 	{offsetof(struct event, of_report.domain), 255},
@@ -59,7 +61,8 @@ static const struct {
 enum {
 	TEXTS_ALL = sizeof(texts) / sizeof(texts[0]),
 	TEXTS_OF_MAIL = TEXTS_ALL - 6,
-	TEXTS_1 = TEXTS_OF_MAIL - 3
+	TEXTS_2 = TEXTS_OF_MAIL - 1,
+	TEXTS_1 = TEXTS_2 - 3,
 };
 
 bool
@@ -71,9 +74,9 @@ event_is_of_report(enum event_type type)
 static size_t
 text_count(uint8_t version, enum event_type type)
 {
-	if (version == 1)
-		return TEXTS_1;
-	return version > 2 && event_is_of_report(type) ? TEXTS_ALL : TEXTS_OF_MAIL;
+	if (version < 3)
+		return version == 1 ? TEXTS_1 : TEXTS_2;
+	return event_is_of_report(type) ? TEXTS_ALL : TEXTS_OF_MAIL;
 }
 
 static size_t
@@ -98,7 +101,8 @@ event_encode(const struct event *e, void *buf, size_t buf_max)
 		.logged_us = e->logged_us,
 		.queued_us = e->queued_us,
 		.next_us = e->next_us,
-		.first_us = e->first_us};
+		.first_us = e->first_us,
+		.klass = (uint64_t)e->klass};
 	char *to = buf;
 	size_t used = sizeof(f), i;
 
@@ -137,6 +141,7 @@ event_decode(struct queue_blob bytes, struct event *out)
 		return QUEUE_EDAMAGED;
 	memcpy(&f, from, used);
 	if (f.type >= EVENT_TYPE_COUNT || f.bounce_class >= BOUNCE_CLASS_COUNT ||
+		f.klass >= QUEUE_CLASS_COUNT ||
 		f.text_count != text_count(f.version, (enum event_type)f.type))
 		return QUEUE_EDAMAGED;
 	*out = (struct event){.type = (enum event_type)f.type,
@@ -150,7 +155,8 @@ event_decode(struct queue_blob bytes, struct event *out)
 		.logged_us = f.logged_us,
 		.queued_us = f.queued_us,
 		.next_us = f.next_us,
-		.first_us = f.first_us};
+		.first_us = f.first_us,
+		.klass = (enum queue_class)f.klass};
 	for (i = 0; i < f.text_count; i++) {
 		if (bytes.len - used < sizeof(len))
 			return QUEUE_EDAMAGED;

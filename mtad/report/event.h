@@ -46,7 +46,8 @@ struct event {
 	queue_id id;
 	int64_t logged_us;
 	int64_t queued_us;
-	int64_t next_us;  /* t: next attempt */
+	int64_t next_us; /* t: next attempt */
+	enum queue_class klass;
 	int64_t first_us; /* of the first attempt that counts; 0: none, or not known */
 	uint64_t message_bytes;
 	struct queue_blob sender, rcpt, orcpt, envid, user, job, pool, source;
@@ -58,6 +59,7 @@ struct event {
 	struct queue_blob message_id; /* the message's Message-ID, without <> */
 	struct queue_blob headers;  /* fields of the message that are kept for records: "name:value\n" each */
 	struct queue_blob feedback; /* f: feedback-type of the report; u: "one-click", "mailto" */
+	struct queue_blob from_domain; /* of the message's From */
 	struct event_report of_report; /* of other types it is not encoded */
 	/* Of the outbox, not in the encoding; seq 0: not known. */
 	uint64_t seq, spool_id;

@@ -44,10 +44,12 @@ static const struct event full = {
 	.local_ip = BLOB("192.0.2.10"),
 	.tls = BLOB("TLSv1.3"),
 	.caps = BLOB("PIPELINING,SIZE"),
+	.from_domain = BLOB("shop.test"),
 	.site = BLOB("y"),
 	.message_id = BLOB("1@x.test"),
 	.headers = BLOB("X-Campaign:spring\n"),
 	.feedback = BLOB("abuse"),
+	.klass = QUEUE_CLASS_BULK,
 	.first_us = INT64_C(1780000001000000),
 };
 
@@ -72,6 +74,7 @@ static const size_t texts[] = {
 	offsetof(struct event, message_id),
 	offsetof(struct event, headers),
 	offsetof(struct event, feedback),
+	offsetof(struct event, from_domain),
 	offsetof(struct event, of_report.format),
 	offsetof(struct event, of_report.user_agent),
 	offsetof(struct event, of_report.domain),
@@ -113,7 +116,7 @@ assert_same(const struct event *a, const struct event *b)
 	assert_true(a->id == b->id);
 	assert_true(a->logged_us == b->logged_us && a->queued_us == b->queued_us);
 	assert_true(a->next_us == b->next_us && a->message_bytes == b->message_bytes);
-	assert_true(a->first_us == b->first_us);
+	assert_true(a->first_us == b->first_us && a->klass == b->klass);
 	for (size_t i = 0; i < TEXT_COUNT; i++) {
 		assert_int_equal(text_of(a, i)->len, text_of(b, i)->len);
 		if (text_of(a, i)->len > 0)
@@ -287,21 +290,21 @@ test_every_byte_changed(void **state)
 }
 
 /*
- * What the versions before wrote: format 2 without first_us and of_report, format 1 without class, too, and
- * with three texts fewer.
+ * What the versions before wrote: format 2 without first_us, klass, from_domain and of_report, format 1
+ * without class, too, and with three texts fewer.
  */
 static const struct {
 	char version;
 	int texts;
 } olds[] = {
-	{1, TEXT_COUNT - OF_REPORT - 3},
-	{2, TEXT_COUNT - OF_REPORT},
+	{1, TEXT_COUNT - OF_REPORT - 4},
+	{2, TEXT_COUNT - OF_REPORT - 1},
 };
 
 static void
 test_older_formats(void **state)
 {
-	enum { FIXED = 56, FIRST_US = 8, COUNT_AT = 10, LENGTH = 2 };
+	enum { FIXED = 56, NEWER = 16, COUNT_AT = 10, LENGTH = 2 };
 
 	for (size_t i = 0; i < sizeof(olds) / sizeof(olds[0]); i++) {
 		struct event e = full_report(EVENT_COMPLAINT), out;
@@ -310,13 +313,14 @@ test_older_formats(void **state)
 		int n;
 
 		e.first_us = 0;
+		e.klass = QUEUE_CLASS_NORMAL;
 		if (olds[i].version == 1)
 			e.bounce_class = 0;
 		for (int t = olds[i].texts; t < TEXT_COUNT; t++)
 			*text_of(&e, (size_t)t) = (struct queue_blob){"", 0};
-		assert_true((n = event_encode(&e, buf, sizeof(buf))) > FIXED + FIRST_US);
-		memmove(buf + FIXED, buf + FIXED + FIRST_US, (size_t)(n - FIXED - FIRST_US));
-		n -= FIRST_US + (TEXT_COUNT - olds[i].texts) * LENGTH;
+		assert_true((n = event_encode(&e, buf, sizeof(buf))) > FIXED + NEWER);
+		memmove(buf + FIXED, buf + FIXED + NEWER, (size_t)(n - FIXED - NEWER));
+		n -= NEWER + (TEXT_COUNT - olds[i].texts) * LENGTH;
 		buf[0] = olds[i].version;
 		memcpy(buf + COUNT_AT, &count, sizeof(count));
 		assert_int_equal(event_decode((struct queue_blob){buf, (size_t)n}, &out), QUEUE_OK);
