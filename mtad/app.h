@@ -22,6 +22,7 @@ struct limits;
 struct outlets;
 struct queue_store;
 struct quotas;
+struct reader;
 struct recover;
 struct report;
 struct signer;
@@ -47,6 +48,7 @@ struct app {
 	struct signer **signers;
 	size_t signer_count;
 	struct signer_keys *keys;
+	struct reader *reader;
 	struct io **ios;
 	size_t io_count;
 	struct recover *recover;

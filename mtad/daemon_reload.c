@@ -6,6 +6,7 @@
 #include "daemon.h"
 
 #include "base/tls.h"
+#include "intake/reader.h"
 #include "intake/signer.h"
 #include "io.h"
 #include "queue/dispatch.h"
@@ -15,7 +16,7 @@
 
 #include <stdlib.h>
 
-enum reload_target { RELOAD_SPOOL, RELOAD_REPORT, RELOAD_DISPATCH, RELOAD_SIGNER, RELOAD_IO };
+enum reload_target { RELOAD_SPOOL, RELOAD_REPORT, RELOAD_DISPATCH, RELOAD_READER, RELOAD_SIGNER, RELOAD_IO };
 
 /* One thread's part of a reload; frees itself when it has run. */
 struct reload {
@@ -63,6 +64,9 @@ run_reload(struct call *c)
 	case RELOAD_DISPATCH:
 		ok = dispatch_reconfigure(r->object, r->conf);
 		break;
+	case RELOAD_READER:
+		ok = reader_reconfigure(r->object, r->conf);
+		break;
 	case RELOAD_SIGNER:
 		signer_reconfigure(r->object, r->conf, r->keys);
 		break;
@@ -90,6 +94,7 @@ make_part(struct app *a, const struct change *change, enum reload_target target,
 	r->object = target == RELOAD_SPOOL      ? (void *)a->spool
 		    : target == RELOAD_REPORT   ? (void *)a->report
 		    : target == RELOAD_DISPATCH ? (void *)a->dispatch
+		    : target == RELOAD_READER   ? (void *)a->reader
 		    : target == RELOAD_SIGNER   ? (void *)a->signers[n]
 						: (void *)a->ios[n];
 	r->conf = conf_ref(change->conf);
@@ -112,6 +117,8 @@ worker_of(const struct daemon *d, enum reload_target target, size_t n)
 		return report_worker(d->app.report);
 	case RELOAD_DISPATCH:
 		return dispatch_worker(d->app.dispatch);
+	case RELOAD_READER:
+		return reader_worker(d->app.reader);
 	case RELOAD_SIGNER:
 		return d->sign_workers[n];
 	case RELOAD_IO:
@@ -128,9 +135,10 @@ spread(struct app *a, const struct change *change)
 	const size_t counts[] = {[RELOAD_SPOOL] = 1,
 		[RELOAD_REPORT] = 1,
 		[RELOAD_DISPATCH] = 1,
+		[RELOAD_READER] = 1,
 		[RELOAD_SIGNER] = a->signer_count,
 		[RELOAD_IO] = a->io_count};
-	size_t count = 3 + a->signer_count + a->io_count, made = 0, i, n;
+	size_t count = 4 + a->signer_count + a->io_count, made = 0, i, n;
 	struct reload **parts = calloc(count, sizeof(*parts));
 	int target;
 

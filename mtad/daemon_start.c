@@ -8,6 +8,7 @@
 #include "control/control.h"
 #include "feedback/suppress.h"
 #include "intake/limits.h"
+#include "intake/reader.h"
 #include "intake/signer.h"
 #include "io.h"
 #include "queue/dispatch.h"
@@ -210,8 +211,8 @@ static bool
 make_ios(struct daemon *d, char *why, size_t why_max)
 {
 	struct app *a = &d->app;
-	const struct io_peers peers = {
-		dispatch_worker(a->dispatch), a->spool, d->sign_workers, a->signer_count};
+	const struct io_peers peers = {dispatch_worker(a->dispatch), a->spool, d->sign_workers,
+		a->signer_count, reader_worker(a->reader)};
 	size_t i;
 
 	for (i = 0; i < a->io_count; i++) {
@@ -243,6 +244,8 @@ start_workers(struct daemon *d)
 		ok = worker_start(d->sign_workers[i]);
 		watchdog_add(d->watchdog, d->sign_workers[i], "sign");
 	}
+	ok = ok && worker_start(reader_worker(a->reader));
+	watchdog_add(d->watchdog, reader_worker(a->reader), "reader");
 	for (i = 0; ok && i < a->io_count; i++) {
 		ok = worker_start(d->io_workers[i]);
 		watchdog_add(d->watchdog, d->io_workers[i], "io");
@@ -287,11 +290,13 @@ daemon_start(struct daemon *d, char *why, size_t why_max)
 	const struct spool_conf sc = {a->clock, a->log, a->conf, a->store, a->suppress, NULL, NULL};
 	const struct report_conf rc = {a->clock, a->log, a->conf, a->store};
 	const struct outlets_conf oc = {a->clock, a->log, a->store};
+	const struct reader_conf ec = {a->clock, a->log, a->store};
 	const struct dispatch_conf dc = {a->clock, a->log, &a->memory, a->conf, a->store, a->quotas};
 
 	if ((a->outlets = outlets_create(&oc)) == NULL ||
 		(a->report = report_create(&rc, why, why_max)) == NULL ||
 		(a->spool = spool_create(&sc)) == NULL || (a->dispatch = dispatch_create(&dc)) == NULL ||
+		(a->reader = reader_create(&ec)) == NULL || !reader_reconfigure(a->reader, a->conf) ||
 		!make_signers(d) || !make_ios(d, why, why_max))
 		return false;
 
@@ -302,6 +307,7 @@ daemon_start(struct daemon *d, char *why, size_t why_max)
 	report_connect(a->report, spool_worker(a->spool), a->outlets);
 	outlets_connect(a->outlets, report_worker(a->report));
 	dispatch_connect(a->dispatch, &peers);
+	reader_connect(a->reader, spool_worker(a->spool), dispatch_worker(a->dispatch));
 	a->recover = recover_create(a->store, dispatch_worker(a->dispatch), a->log, a->clock);
 	if (a->recover == NULL || !add_events(d))
 		return false;
@@ -332,6 +338,7 @@ end_threads(struct daemon *d)
 
 	for (i = 0; i < a->io_count; i++)
 		end_worker(d->io_workers[i]);
+	end_worker(reader_worker(a->reader));
 	for (i = 0; i < a->signer_count; i++)
 		end_worker(d->sign_workers[i]);
 	end_worker(dispatch_worker(a->dispatch));
@@ -363,6 +370,7 @@ daemon_end(struct daemon *d)
 		io_destroy(&a->ios[i]);
 	for (i = 0; a->signers != NULL && i < a->signer_count; i++)
 		signer_destroy(&a->signers[i]);
+	reader_destroy(&a->reader);
 	dispatch_destroy(&a->dispatch);
 	spool_destroy(&a->spool);
 	report_destroy(&a->report);

@@ -24,6 +24,7 @@ on_letter(void *arg, struct letter *l)
 
 	switch ((enum letter_kind)l->kind) {
 	case LETTER_ACCEPTED:
+	case LETTER_RETURNED_DONE:
 	case LETTER_PASSWORD:
 	case LETTER_FEEDBACK_DONE:
 		intake_on_letter(io->intake, l);
@@ -68,7 +69,7 @@ io_connect(struct io *io, const struct io_peers *peers)
 {
 	const struct intake_conf ic = {io->worker, io->conf.clock, io->conf.log, io->conf.memory,
 		io->conf.limits, peers->spool, peers->signs, peers->sign_count, io->conf.quotas,
-		io->conf.store, io->conf.suppress};
+		io->conf.store, io->conf.suppress, peers->reader};
 	const struct deliver_conf dc = {io->worker, peers->queue, io->conf.clock, io->conf.log,
 		io->conf.memory, io->conf.store, io->conf.suppress};
 

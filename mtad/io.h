@@ -28,6 +28,7 @@ struct io_peers {
 	struct spool *spool;
 	struct worker **signs;
 	size_t sign_count;
+	struct worker *reader;
 };
 bool io_connect(struct io *io, const struct io_peers *peers);
 struct worker *io_worker(struct io *io);

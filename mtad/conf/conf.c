@@ -57,6 +57,8 @@ fill_names(struct conf_loader *l)
 	}
 	if (c->bounce_from[0] == '\0')
 		c->bounce_from = conf_arena_printf(&l->owner->arena, "MAILER-DAEMON@%s", c->hostname);
+	if (c->unread_reports[0] == '\0')
+		c->unread_reports = conf_arena_printf(&l->owner->arena, "%s/unread", c->spool_dir);
 	for (size_t n = 0; n < c->source_count; n++)
 		if (c->sources[n].ehlo[0] == '\0')
 			c->sources[n].ehlo = c->hostname;

@@ -88,12 +88,28 @@ is_local(const char *local, size_t len)
 	return strspn(local, good) >= len && len <= MAILTO_LOCAL_MAX;
 }
 
+/* An address that tokens are put into. */
+static const char *
+check_token_address(struct conf_loader *l, const char *setting, const char *address)
+{
+	struct conf_place at = at_top(l, setting);
+	const char *sign;
+
+	if (address[0] == '\0')
+		return address;
+	address = conf_check_address(l, at, address, false);
+	sign = strrchr(address, '@');
+	if (sign != NULL && !is_local(address, (size_t)(sign - address)))
+		conf_error(&l->report, at,
+			"\"%.60s\": before the @ stand at most %d letters, digits, hyphens and dots", address,
+			MAILTO_LOCAL_MAX);
+	return address;
+}
+
 static void
 check_unsubscribe(struct conf_loader *l)
 {
 	struct conf *c = l->conf;
-	struct conf_place at = at_top(l, "unsubscribe-mailto");
-	const char *sign;
 
 	/* RFC 8058 3.1 */
 	if (c->unsubscribe_url[0] != '\0' && !is_url(c->unsubscribe_url))
@@ -101,15 +117,39 @@ check_unsubscribe(struct conf_loader *l)
 			"\"%.60s\": write https://, your host and a path that ends in / or =, at most %d "
 			"characters",
 			c->unsubscribe_url, URL_LEN_MAX);
-	if (c->unsubscribe_mailto[0] == '\0')
-		return;
-	c->unsubscribe_mailto = conf_check_address(l, at, c->unsubscribe_mailto, false);
-	if ((sign = strrchr(c->unsubscribe_mailto, '@')) == NULL)
-		return;
-	if (!is_local(c->unsubscribe_mailto, (size_t)(sign - c->unsubscribe_mailto)))
-		conf_error(&l->report, at,
-			"\"%.60s\": before the @ stand at most %d letters, digits, hyphens and dots",
-			c->unsubscribe_mailto, MAILTO_LOCAL_MAX);
+	c->unsubscribe_mailto = check_token_address(l, "unsubscribe-mailto", c->unsubscribe_mailto);
+	c->cfbl_address = check_token_address(l, "cfbl-address", c->cfbl_address);
+}
+
+static void
+check_report_addresses(struct conf_loader *l)
+{
+	struct conf *c = l->conf;
+	const char **list = conf_arena_alloc(&l->owner->arena, c->report_addresses.count * sizeof(*list));
+
+	for (size_t i = 0; i < c->report_addresses.count; i++)
+		list[i] = conf_check_address(
+			l, at_top(l, "report-addresses"), c->report_addresses.items[i], false);
+	c->report_addresses.items = list;
+}
+
+static void
+check_trusted_reporters(struct conf_loader *l)
+{
+	struct conf *c = l->conf;
+	const char **list = conf_arena_alloc(&l->owner->arena, c->trusted_reporters.count * sizeof(*list));
+	char name[DOMAIN_MAX];
+
+	for (size_t i = 0; i < c->trusted_reporters.count; i++) {
+		const char *text = c->trusted_reporters.items[i];
+		int len = domain_normalise(text, strnlen(text, 65536), name, sizeof(name));
+
+		if (len <= 0 || text[0] == '[')
+			conf_error(
+				&l->report, at_top(l, "trusted-reporters"), "\"%.60s\" is no domain", text);
+		list[i] = conf_arena_text(&l->owner->arena, name, len > 0 ? (size_t)len : 0);
+	}
+	c->trusted_reporters.items = list;
 }
 
 /* What one block asks for. */
@@ -128,6 +168,10 @@ check_block(struct conf_loader *l, int kind, size_t n, const struct conf_feedbac
 		conf_error(&l->report, conf_place_of(l, kind, n, "list-unsubscribe"),
 			"list-unsubscribe = yes needs %s outside of blocks",
 			has_secret ? "unsubscribe-url" : "token-secret-file");
+	if (f->cfbl == CONF_CFBL_YES && (c->cfbl_address[0] == '\0' || !has_secret))
+		conf_error(&l->report, conf_place_of(l, kind, n, "cfbl"),
+			"cfbl = yes needs %s outside of blocks",
+			has_secret ? "cfbl-address" : "token-secret-file");
 }
 
 void
@@ -138,6 +182,8 @@ conf_check_feedback(struct conf_loader *l)
 	check_secrets(l);
 	check_return_path_domain(l);
 	check_unsubscribe(l);
+	check_report_addresses(l);
+	check_trusted_reporters(l);
 	for (size_t n = 0; n < c->user_count; n++)
 		check_block(l, CONF_KIND_USER, n, &c->users[n].feedback);
 	for (size_t n = 0; n < c->stream_count; n++)

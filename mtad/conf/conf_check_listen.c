@@ -71,7 +71,7 @@ check_networks(struct conf_loader *l, size_t block, struct conf_listen *listen)
 			continue;
 		}
 		/* With auth = required the networks give nobody the right to send. */
-		if (listen->auth != CONF_AUTH_REQUIRED)
+		if (listen->auth != CONF_AUTH_REQUIRED && listen->kind == CONF_LISTEN_SUBMISSION)
 			check_open_relay(l, block, listen->networks.items[i], &nets[count]);
 		count++;
 	}
@@ -203,6 +203,22 @@ check_unsubscribe(struct conf_loader *l, size_t block, const struct conf_listen 
 			listen->name);
 }
 
+/* Somebody must be able to write to it. */
+static void
+check_reports(struct conf_loader *l, size_t block, const struct conf_listen *listen)
+{
+	const struct conf *c = l->conf;
+	bool has_tokens = c->token_secret_file[0] != '\0' &&
+			  (c->return_path_domain[0] != '\0' || c->unsubscribe_mailto[0] != '\0' ||
+				  c->cfbl_address[0] != '\0');
+
+	if (!has_tokens && c->report_addresses.count == 0)
+		conf_error(&l->report, l->blocks[CONF_KIND_LISTEN][block]->at,
+			"listen \"%.60s\" takes reports, but there is no address they could come to: set "
+			"token-secret-file and return-path-domain, or report-addresses",
+			listen->name);
+}
+
 /* Two sockets of one address can share it (SO_REUSEPORT), and then chance would choose the listener. */
 static void
 check_unique_endpoints(struct conf_loader *l)
@@ -272,6 +288,8 @@ conf_check_listens(struct conf_loader *l)
 		check_tls(l, n, listen);
 		if (listen->kind == CONF_LISTEN_UNSUBSCRIBE)
 			check_unsubscribe(l, n, listen);
+		else if (listen->kind == CONF_LISTEN_REPORTS)
+			check_reports(l, n, listen);
 		else
 			check_auth(l, n, listen);
 		conf_check_pool_name(l, conf_place_of(l, CONF_KIND_LISTEN, n, "pool"), listen->pool);

@@ -95,6 +95,7 @@ mail_row(const char *path, const struct finding *f)
 	if (row == NULL) /* a file name that is no UTF-8 */
 		row = json_pack("{s:s,s:s,s:b}", "file", "?", "kind", finding_kind_name(f->kind),
 			"is_truncated", (int)f->is_truncated);
+	set(row, "form", f->form != NULL ? f->form : "");
 	set(row, "reporter", f->reporter);
 	set(row, "feedback_type", f->feedback_type);
 	set(row, "auth_failure", f->auth_failure);

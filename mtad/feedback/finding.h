@@ -63,6 +63,7 @@ struct finding_original {
 
 struct finding {
 	enum finding_kind kind; /* the gravest of the recipients' */
+	const char *form;       /* "arf", "jmrp", "dsn", "prose"; static; NULL: none */
 	bool is_truncated;      /* more recipients, parts or bytes than are looked at */
 	uint16_t rcpt_count;
 	char reporter[FINDING_NAME_MAX]; /* Reporting-MTA, or User-Agent of a feedback report */

@@ -18,13 +18,16 @@ fill(struct conf_feedback *f, const struct conf_feedback *by)
 		f->return_path = by->return_path;
 	if (f->list_unsubscribe == CONF_LIST_UNSUBSCRIBE_UNSET)
 		f->list_unsubscribe = by->list_unsubscribe;
+	if (f->cfbl == CONF_CFBL_UNSET)
+		f->cfbl = by->cfbl;
 }
 
 struct conf_feedback
 issue_wanted(const struct conf *c, const struct queue_message *m)
 {
-	static const struct conf_feedback nothing = {CONF_RETURN_PATH_KEEP, CONF_LIST_UNSUBSCRIBE_NO};
-	struct conf_feedback f = {CONF_RETURN_PATH_UNSET, CONF_LIST_UNSUBSCRIBE_UNSET};
+	static const struct conf_feedback nothing = {
+		CONF_RETURN_PATH_KEEP, CONF_LIST_UNSUBSCRIBE_NO, CONF_CFBL_NO};
+	struct conf_feedback f = {CONF_RETURN_PATH_UNSET, CONF_LIST_UNSUBSCRIBE_UNSET, CONF_CFBL_UNSET};
 	const struct conf_stream *stream;
 	const struct conf_user *user;
 	int pool;
@@ -73,5 +76,20 @@ issue_fields(const struct conf *c, const struct queue_message *m, uint16_t n, ch
 	len += snprintf(buf + len, ISSUE_FIELDS_MAX - (size_t)len, "\r\n%s",
 		url[0] != '\0' ? "List-Unsubscribe-Post: List-Unsubscribe=One-Click\r\n" : "");
 	assert(len < ISSUE_FIELDS_MAX);
+	return len;
+}
+
+int
+issue_cfbl(const struct conf *c, const struct queue_message *m, uint16_t n, char buf[ISSUE_CFBL_MAX])
+{
+	const struct token t = token_of(TOKEN_COMPLAINT, m, n);
+	char text[TOKEN_TEXT];
+	int len;
+
+	assert(c->cfbl_address[0] != '\0');
+	token_write(c, &t, text);
+	len = snprintf(buf, ISSUE_CFBL_MAX, "CFBL-Address: %s; report=arf\r\nCFBL-Feedback-ID: %.*s\r\n",
+		c->cfbl_address, TOKEN_TEXT, text);
+	assert(len < ISSUE_CFBL_MAX);
 	return len;
 }

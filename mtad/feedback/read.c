@@ -238,6 +238,7 @@ read_feedback(struct feedback_reader *r)
 {
 	static const struct smtp_slice subtypes[2] = {
 		SMTP_LIT("feedback-report"), SMTP_LIT("feedback-report")};
+	const char *form = "arf";
 	struct smtp_slice body;
 	struct smtp_arf a;
 	int at = 0;
@@ -245,8 +246,11 @@ read_feedback(struct feedback_reader *r)
 	if (next_part(r, &at, subtypes, NULL, &body) ||
 		(at = 0, next_part(r, &at, subtypes, smtp_arf_is_report, &body)))
 		smtp_arf_read(&a, body);
-	else if (!smtp_arf_read_jmrp(&a, r->finding.original.header))
+	else if (smtp_arf_read_jmrp(&a, r->finding.original.header))
+		form = "jmrp";
+	else
 		return false;
+	r->finding.form = form;
 	put_feedback(&r->finding, &a);
 	return true;
 }
@@ -338,6 +342,8 @@ read_delivery(struct feedback_reader *r)
 		put_report(&r->finding, body);
 	for (at = 0; r->finding.rcpt_count == 0 && next_part(r, &at, subtypes, smtp_dsn_is_report, &body);)
 		put_report(&r->finding, body);
+	if (r->finding.rcpt_count > 0)
+		r->finding.form = "dsn";
 	return r->finding.rcpt_count > 0;
 }
 
@@ -400,5 +406,7 @@ feedback_read(struct feedback_reader *r, struct smtp_slice mail)
 	}
 	if (!is_enough(f) && r->other != NULL)
 		r->other(r->arg, mail, &r->mime, f);
+	if (f->kind != FINDING_UNKNOWN && f->form == NULL)
+		f->form = "prose";
 	return f;
 }

@@ -21,7 +21,7 @@ static const char label[] = "mtad token 1"; /* what else may be signed with the 
 const char *
 token_kind_text(enum token_kind kind)
 {
-	static const char *const names[TOKEN_KIND_COUNT] = {"", "return-path", "unsubscribe"};
+	static const char *const names[TOKEN_KIND_COUNT] = {"", "return-path", "unsubscribe", "complaint"};
 
 	return names[kind];
 }
@@ -72,10 +72,21 @@ token_key(const struct token *t, char buf[TOKEN_KEY])
 	return (struct queue_blob){buf, TOKEN_KEY};
 }
 
-uint8_t
-token_use(enum token_kind kind)
+static void
+get_key(const uint8_t *from, struct token *out)
 {
-	return (uint8_t)(1u << kind);
+	out->arrived_us = (int64_t)get_number(from, 7);
+	out->nonce = (uint32_t)get_number(from + 7, 4);
+	out->n = (uint16_t)get_number(from + 11, 2);
+}
+
+bool
+token_of_key(struct queue_blob key, struct token *out)
+{
+	if (key.len != TOKEN_KEY)
+		return false;
+	get_key(key.ptr, out);
+	return true;
 }
 
 struct queue_blob
@@ -181,9 +192,7 @@ token_read(const struct conf *c, struct smtp_slice text, int64_t now_us, struct 
 	if (!is_signed(c, bytes) || bytes[0] == 0 || bytes[0] >= TOKEN_KIND_COUNT)
 		return TOKEN_FORGED;
 	t.kind = (enum token_kind)bytes[0];
-	t.arrived_us = (int64_t)get_number(bytes + 1, 7);
-	t.nonce = (uint32_t)get_number(bytes + 8, 4);
-	t.n = (uint16_t)get_number(bytes + 12, 2);
+	get_key(bytes + 1, &t);
 	*out = t;
 	return now_us - t.arrived_us >= c->token_expire ? TOKEN_EXPIRED : TOKEN_GOOD;
 }

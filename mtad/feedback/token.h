@@ -26,7 +26,7 @@
 enum { TOKEN_TEXT = 40, TOKEN_KEY = 13 };
 
 /* As stored in issued tokens: never changed. */
-enum token_kind { TOKEN_RETURN_PATH = 1, TOKEN_UNSUBSCRIBE = 2, TOKEN_KIND_COUNT };
+enum token_kind { TOKEN_RETURN_PATH = 1, TOKEN_UNSUBSCRIBE = 2, TOKEN_COMPLAINT = 3, TOKEN_KIND_COUNT };
 
 struct token {
 	enum token_kind kind;
@@ -43,7 +43,7 @@ enum token_verdict {
 	TOKEN_VERDICT_COUNT,
 };
 
-/* "return-path", "unsubscribe"; "good", "none" ... */
+/* "return-path", "unsubscribe", "complaint"; "good", "none" ... */
 const char *token_kind_text(enum token_kind kind);
 const char *token_verdict_text(enum token_verdict verdict);
 
@@ -64,8 +64,8 @@ enum token_verdict token_find(
 
 /* What issued tokens of this recipient are found under, whatever their kind. */
 struct queue_blob token_key(const struct token *t, char buf[TOKEN_KEY]);
-/* The bit of `used` that is this kind's. */
-uint8_t token_use(enum token_kind kind);
+/* What a key says; the kind is not in it. False: it is none. */
+bool token_of_key(struct queue_blob key, struct token *out);
 /* Issued tokens with keys less than this one are over at now_us. */
 struct queue_blob token_key_expired(const struct conf *c, int64_t now_us, char buf[TOKEN_KEY]);
 #endif

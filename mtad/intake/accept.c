@@ -41,6 +41,8 @@ intake_settings_unref(struct intake_settings *st)
 static void
 engine_conf(const struct conf *c, const struct conf_listen *l, bool has_tls, struct smtp_server_conf *out)
 {
+	bool is_submission = l->kind == CONF_LISTEN_SUBMISSION;
+
 	*out = (struct smtp_server_conf){
 		.hostname = {c->hostname, strnlen(c->hostname, SMTP_DOMAIN_MAX)},
 		.message_bytes_max = (uint64_t)l->message_max,
@@ -50,12 +52,13 @@ engine_conf(const struct conf *c, const struct conf_listen *l, bool has_tls, str
 		.junk_max = 100,
 		.has_starttls =
 			has_tls && (l->tls == CONF_LISTEN_TLS_MAY || l->tls == CONF_LISTEN_TLS_REQUIRED),
-		.has_auth = l->auth != CONF_AUTH_NONE && c->user_count > 0,
+		.has_auth = is_submission && l->auth != CONF_AUTH_NONE && c->user_count > 0,
 		.auth_in_clear = l->auth_in_clear,
-		.auth_required = l->auth == CONF_AUTH_REQUIRED,
+		.auth_required = is_submission && l->auth == CONF_AUTH_REQUIRED,
 		.tls_required = l->tls == CONF_LISTEN_TLS_REQUIRED,
-		.allow_bare_lf = l->bare_lf == CONF_BARE_LF_NORMALISE,
-		.text_line_max = (uint32_t)l->line_max,
+		/* What comes back is read and goes nowhere, so it may be as odd as it is. */
+		.allow_bare_lf = !is_submission || l->bare_lf == CONF_BARE_LF_NORMALISE,
+		.text_line_max = is_submission ? (uint32_t)l->line_max : 0,
 	};
 }
 
@@ -127,7 +130,8 @@ describe_client(struct intake_session *s, const struct sockaddr_storage *peer)
 static bool
 is_in_networks(const struct conf_listen *l, const struct sockaddr_storage *peer)
 {
-	return l->auth != CONF_AUTH_REQUIRED && conf_network_has(&l->nets, (const struct sockaddr *)peer);
+	return l->kind == CONF_LISTEN_SUBMISSION && l->auth != CONF_AUTH_REQUIRED &&
+	       conf_network_has(&l->nets, (const struct sockaddr *)peer);
 }
 
 /* The names a session is counted under, and how many each may have. */
@@ -181,7 +185,7 @@ refuse_connection(int fd, const struct conf_listen *l, const struct conf *conf)
 		line, sizeof(line), "421 4.3.2 %s Too many connections, try again later\r\n", conf->hostname);
 
 	/* Cheaply: if the line does not fit into an empty socket buffer, the client does without. */
-	if (l->kind == CONF_LISTEN_SUBMISSION)
+	if (l->kind != CONF_LISTEN_UNSUBSCRIBE)
 		(void)!send(fd, line, (size_t)n, MSG_NOSIGNAL | MSG_DONTWAIT);
 	close(fd);
 }
@@ -194,6 +198,7 @@ give_engine(struct intake_session *s, const struct sockaddr_storage *peer)
 
 	if (s->listen->kind == CONF_LISTEN_UNSUBSCRIBE)
 		return unsubscribe_create(s, peer);
+	s->role = s->listen->kind == CONF_LISTEN_REPORTS ? &reports_role : &submission_role;
 	if ((s->smtp = smtp_server_create(&alloc, &s->settings->engine[s->listen_index])) == NULL)
 		return false;
 	intake_offer_hold(s);
@@ -430,7 +435,7 @@ end_sessions(struct intake *in)
 
 	while ((s = in->first) != NULL) {
 		if (s->waiting == WAIT_SPOOL)
-			message_unref(s->accept.message);
+			message_unref(s->accept.message != NULL ? s->accept.message : s->returned.message);
 		s->waiting = WAIT_NOTHING;
 		wire_destroy(&s->wire);
 		intake_session_free_if_over(s);

@@ -32,6 +32,7 @@ struct intake_conf {
 	struct quotas *quotas;
 	struct queue_store *store; /* whose tokens unsubscribe */
 	struct suppress *suppress; /* NULL: no list */
+	struct worker *reader;     /* of mail that came back */
 };
 /* What a configuration brings: replaced as a whole, counted by the sessions that use it. */
 struct intake_settings;
@@ -45,7 +46,7 @@ struct intake_change {
 /* In the thread (or before it starts): from now on these sockets are accepted from, others are closed, and
  * new sessions use this configuration. False and words: all stays as it was (certificates). */
 bool intake_reconfigure(struct intake *in, const struct intake_change *change, char *why, size_t why_max);
-/* ACCEPTED, PASSWORD (the answer), FEEDBACK_DONE. */
+/* ACCEPTED, RETURNED_DONE, PASSWORD (the answer), FEEDBACK_DONE. */
 void intake_on_letter(struct intake *in, struct letter *take_letter);
 /* Stop accepting; idle sessions get 421, others after their message; `cut` ends them at once. */
 void intake_stop(struct intake *in, bool cut);

@@ -3,7 +3,8 @@
 #define MTAD_INTAKE_INTAKE_IMPL_H
 /*
  * intake_impl - what the parts of intake share: accept.c (settings, sockets, how a session begins), session.c
- * (the conversation, and how it ends), login.c (passwords) and unsubscribe.c (that of a browser)
+ * (the conversation in SMTP, and how it ends) with one of its roles, submission.c or reports.c, login.c
+ * (passwords) and unsubscribe.c (the conversation with a browser)
  *
  * Owner    intake.h. Thread: its io thread's. Included by these files only.
  */
@@ -13,6 +14,7 @@
 #include "intake/intake.h"
 #include "intake/limits.h"
 #include "intake/rcpt_set.h"
+#include "intake/returned.h"
 #include "smtp_server.h"
 
 #include <assert.h>
@@ -56,6 +58,16 @@ struct intake {
 	bool is_stopping;
 };
 
+struct intake_session;
+
+/* What a session in SMTP is for: it answers these. */
+struct intake_role {
+	void (*mail)(struct intake_session *s, const struct smtp_server_mail *mail);
+	void (*rcpt)(struct intake_session *s, const struct smtp_server_rcpt *rcpt);
+	void (*end)(struct intake_session *s); /* all of the message is there */
+};
+extern const struct intake_role submission_role, reports_role;
+
 enum waiting_for { WAIT_NOTHING, WAIT_SPOOL, WAIT_PASSWORD, WAIT_DELAY };
 
 struct intake_session {
@@ -67,10 +79,12 @@ struct intake_session {
 	size_t listen_index;
 	struct wire *wire; /* NULL: the client has gone, a letter is still out */
 	struct smtp_server *smtp;
+	const struct intake_role *role;  /* of it */
 	struct unsubscribe *unsubscribe; /* of an unsubscribe listener, in place of smtp */
 	struct message *message;         /* being received */
 	struct rcpt_set rcpt_set;        /* of it */
-	struct accept accept;
+	struct accept accept;            /* submission: the message at the spool */
+	struct returned returned;        /* reports: the mail at the reader */
 	struct password *password;
 	struct event *delay;
 	enum waiting_for waiting;
@@ -106,8 +120,19 @@ intake_session_of(void *arg)
 void intake_settings_unref(struct intake_settings *st);
 /* A counted session has ended. */
 void intake_session_uncount(const struct intake_session *s);
-/* session.c: who may choose when its mail goes, is told so by EHLO from now on. */
+/* session.c */
+bool intake_has_memory(const struct intake_session *s);
+/* Whether a message can be taken at all just now. False: answered. */
+bool intake_may_begin(struct intake_session *s);
+/* Answers, with a line in the log. `command`: static. */
+void intake_refuse(
+	struct intake_session *s, const char *command, int code, const char *esc, const char *text);
+void intake_drop_message(struct intake_session *s);
+/* submission.c: who may choose when its mail goes, is told so by EHLO from now on. */
 void intake_offer_hold(struct intake_session *s);
+void submission_on_letter(struct letter *l); /* ACCEPTED */
+/* reports.c */
+void reports_on_letter(struct letter *l); /* RETURNED_DONE */
 /* session.c: goes on after an answer: output, then what was kept. */
 void intake_session_pump(struct intake_session *s);
 /* login.c */

@@ -20,7 +20,7 @@
 #include <string.h>
 
 enum {
-	TOP_MAX = 2048 + ISSUE_FIELDS_MAX,
+	TOP_MAX = 2048 + ISSUE_FIELDS_MAX + ISSUE_CFBL_MAX,
 	DATE_MAX = 64,
 	HELO_MAX = 128,
 	/* Two hosts that send mail to each other stop after this many rounds and not after SMTP_HOPS_MAX. A
@@ -450,18 +450,19 @@ write_client(const struct prepare_input *in, char *buf, size_t max)
 }
 
 /* Received, and Date and Message-ID where they are missing. Length, negative: does not fit (it always does).
- */
+ * The id says arrival and nonce, so that a report which shows no more than this leads to the recipient
+ * (intake/returned.c). */
 static int
 write_top(struct work *w, char *buf, size_t max)
 {
 	const struct prepare_input *in = w->in;
+	uint32_t nonce = w->m->meta.nonce != 0 ? w->m->meta.nonce : clock_random(in->clock);
 	char date[DATE_MAX] = {0}, token[24];
-	int64_t now_us = clock_now(in->clock);
 	int n;
 
-	if (smtp_date_write(now_us / 1000000, date, sizeof(date)) < 0)
+	if (smtp_date_write(w->m->meta.arrived_us / 1000000, date, sizeof(date)) < 0)
 		return -1;
-	snprintf(token, sizeof(token), "%llx%08x", (unsigned long long)now_us, clock_random(in->clock));
+	snprintf(token, sizeof(token), "%llx%08x", (unsigned long long)w->m->meta.arrived_us, nonce);
 	n = snprintf(buf, max, "Received: ");
 	if (in->listen->show_client)
 		n += write_client(in, buf + n, max - (size_t)n);
@@ -527,21 +528,35 @@ choose_unsubscribe(struct work *w, const struct conf_feedback *wanted, struct pr
 	return !out->lacks_unsubscribe;
 }
 
+/* As with an unsubscribe link, of one recipient alone. */
+static bool
+choose_cfbl(const struct work *w, const struct conf_feedback *wanted)
+{
+	return wanted->cfbl == CONF_CFBL_YES && w->m->rcpt_count == 1 &&
+	       smtp_header_find(&w->header, SMTP_LIT("CFBL-Address"), 0) < 0 &&
+	       smtp_header_find(&w->header, SMTP_LIT("CFBL-Feedback-ID"), 0) < 0;
+}
+
 static bool
 lay_out(struct work *w, struct prepare_reply *out)
 {
 	const struct conf_feedback wanted = issue_wanted(w->in->conf, &w->m->meta);
-	bool is_verp = choose_return_path(w, &wanted), is_listed = choose_unsubscribe(w, &wanted, out);
+	bool is_verp = choose_return_path(w, &wanted), is_listed = choose_unsubscribe(w, &wanted, out),
+	     has_cfbl = choose_cfbl(w, &wanted);
+	const struct conf *c = w->in->conf;
 	struct message *m = w->m;
 	char top[TOP_MAX];
-	int n = write_top(w, top, sizeof(top) - ISSUE_FIELDS_MAX);
+	int n;
 
-	if (n < 0)
-		return false;
-	if (is_verp || is_listed)
+	/* Applications whose own addresses bounce here need to be found by the trace alone. */
+	if (is_verp || is_listed || has_cfbl || c->report_addresses.count > 0)
 		issue_begin(&m->meta, clock_random(w->in->clock));
+	if ((n = write_top(w, top, sizeof(top) - ISSUE_FIELDS_MAX - ISSUE_CFBL_MAX)) < 0)
+		return false;
 	if (is_listed)
-		n += issue_fields(w->in->conf, &m->meta, m->rcpts[0].n, top + n);
+		n += issue_fields(c, &m->meta, m->rcpts[0].n, top + n);
+	if (has_cfbl)
+		n += issue_cfbl(c, &m->meta, m->rcpts[0].n, top + n);
 	m->body[0] = message_keep(m, top, (size_t)n);
 	if (w->removed_count == 0)
 		m->body[1] = (struct queue_blob){w->all.ptr, w->all.len};

@@ -13,6 +13,7 @@
 #include "deliver/outbound.h"
 #include "feedback/status.h"
 #include "queue/bounce.h"
+#include "queue/feedback.h"
 #include "queue/react.h"
 #include "queue/recover.h"
 #include "queue/spool.h"
@@ -658,6 +659,10 @@ on_letter(void *arg, struct letter *l)
 		return;
 	case LETTER_NOTED:
 		on_noted(d, (struct note *)l);
+		return;
+	case LETTER_FEEDBACK_NEWS:
+		queue_sched_feedback(d->sched, &((struct feedback_news *)l)->feedback, clock_now(d->clock));
+		free(l);
 		return;
 	case LETTER_CALL:
 		((struct call *)l)->run((struct call *)l);

@@ -1,13 +1,37 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The spool keeps of each issued token the recipient's event of acceptance: what the records of an answer
- * need is what the record `r` would have said.
+ * need is what the record `r` would have said, and once it is delivered, `d`.
  */
 #include "queue/feedback.h"
 
+#include "base/bounce_class.h"
+#include "queue/letters.h"
 #include "queue_issued.h"
 
+#include <assert.h>
+#include <stdlib.h>
 #include <string.h>
+
+/* The bit of `used` that a type has; never changed. */
+static uint8_t
+use_of(enum event_type type)
+{
+	assert(type == EVENT_REMOTE || type == EVENT_UNSUBSCRIBE || type == EVENT_COMPLAINT);
+	return type == EVENT_REMOTE ? 2 : type == EVENT_UNSUBSCRIBE ? 4 : 8;
+}
+
+/* `bytes` stay where they are. */
+static int
+fill(struct feedback_item *out, const struct token *t, uint8_t used, struct queue_blob bytes)
+{
+	struct event e;
+	int err = event_decode(bytes, &e);
+
+	if (err == QUEUE_OK)
+		*out = (struct feedback_item){.event = e, .has_token = true, .token = *t, .used = used};
+	return err;
+}
 
 int
 feedback_find(struct queue_store *store, const struct token *t, struct feedback_item *out,
@@ -15,18 +39,21 @@ feedback_find(struct queue_store *store, const struct token *t, struct feedback_
 {
 	char key[TOKEN_KEY];
 	uint8_t used = 0;
-	int len = queue_issued_get(store, token_key(t, key), &used, buf, QUEUE_EVENT_MAX), err;
-	struct event e;
+	int len = queue_issued_get(store, token_key(t, key), &used, buf, QUEUE_EVENT_MAX);
 
 	if (len < 0)
 		return len;
 	if (len > QUEUE_EVENT_MAX)
 		return QUEUE_EDAMAGED;
-	if ((err = event_decode((struct queue_blob){buf, (size_t)len}, &e)) < 0)
-		return err;
-	*out = (struct feedback_item){
-		.event = e, .has_token = true, .token = *t, .is_repeat = (used & token_use(t->kind)) != 0};
-	return QUEUE_OK;
+	return fill(out, t, used, (struct queue_blob){buf, (size_t)len});
+}
+
+void
+feedback_make(struct feedback_item *item, enum event_type type, int64_t now_us)
+{
+	item->event.type = type;
+	item->event.logged_us = now_us;
+	item->is_repeat = (item->used & use_of(type)) != 0;
 }
 
 int
@@ -37,29 +64,150 @@ feedback_unsubscribe(struct queue_store *store, const struct token *t, int64_t n
 
 	if (err < 0)
 		return err;
-	out->event.type = EVENT_UNSUBSCRIBE;
-	out->event.logged_us = now_us;
+	feedback_make(out, EVENT_UNSUBSCRIBE, now_us);
 	out->event.feedback = (struct queue_blob){how, strnlen(how, 32)};
 	return QUEUE_OK;
+}
+
+/* --- without a token --- */
+
+struct search {
+	const struct feedback_trace *trace;
+	struct feedback_item *out;
+	char *buf;
+	uint32_t found;
+	bool has_rcpt; /* the one that was looked for */
+};
+
+static bool
+is_same(struct queue_blob a, struct queue_blob b)
+{
+	return smtp_slice_is_nocase((struct smtp_slice){a.ptr, a.len}, (struct smtp_slice){b.ptr, b.len});
+}
+
+static bool
+visit(void *arg, struct queue_blob key, uint8_t used, struct queue_blob value)
+{
+	struct search *s = arg;
+	const struct feedback_trace *trace = s->trace;
+	struct token t = {.kind = TOKEN_RETURN_PATH};
+	struct event e;
+
+	if (!token_of_key(key, &t) || (trace->nonce != 0 && t.nonce != trace->nonce) ||
+		event_decode(value, &e) != QUEUE_OK)
+		return true;
+	if (trace->message_id.len > 0 &&
+		(e.message_id.len != trace->message_id.len ||
+			memcmp(e.message_id.ptr, trace->message_id.ptr, e.message_id.len) != 0))
+		return true;
+	s->has_rcpt = trace->rcpt.len > 0 && is_same(trace->rcpt, e.rcpt);
+	if (trace->rcpt.len > 0 && !s->has_rcpt)
+		return true;
+	s->found++;
+	memcpy(s->buf, value.ptr, value.len);
+	(void)fill(s->out, &t, used, (struct queue_blob){s->buf, value.len});
+	/* Who is not named may be any of several. */
+	return !s->has_rcpt && s->found < 2;
+}
+
+int
+feedback_find_trace(struct queue_store *store, const struct feedback_trace *trace, struct feedback_item *out,
+	char buf[QUEUE_EVENT_MAX])
+{
+	const struct token first = {.arrived_us = trace->from_us, .nonce = trace->nonce},
+			   last = {.arrived_us = trace->before_us};
+	struct search s = {trace, out, buf, 0, false};
+	char from[TOKEN_KEY], before[TOKEN_KEY];
+	int got;
+
+	assert(trace->nonce != 0 || trace->message_id.len > 0);
+	got = queue_issued_walk(
+		store, token_key(&first, from), token_key(&last, before), FEEDBACK_TRACE_MAX, visit, &s);
+	if (got < 0)
+		return got;
+	return s.found == 1 ? QUEUE_OK : QUEUE_ENOTFOUND;
+}
+
+/* --- guards and warm-ups --- */
+
+static struct queue_blob
+copy(char **to, struct queue_blob from)
+{
+	struct queue_blob made = {*to, from.len};
+
+	if (from.len > 0)
+		memcpy(*to, from.ptr, from.len);
+	*to += from.len;
+	return made;
+}
+
+struct feedback_news *
+feedback_news_of(const struct feedback_item *item)
+{
+	const struct event *e = &item->event;
+	bool is_complaint = e->type == EVENT_COMPLAINT;
+	bool is_bad_address = e->type == EVENT_REMOTE &&
+			      bounce_class_group((enum bounce_class)e->bounce_class) == BOUNCE_GROUP_SUPPRESS;
+	struct feedback_news *n;
+	char *to;
+
+	if (!item->has_token || item->is_repeat || item->is_hearsay || (!is_complaint && !is_bad_address))
+		return NULL;
+	n = malloc(sizeof(*n) + e->user.len + e->job.len + e->source.len + e->site.len + e->from_domain.len);
+	if (n == NULL)
+		return NULL;
+	to = n->texts;
+	n->letter = (struct letter){.kind = LETTER_FEEDBACK_NEWS};
+	n->feedback = (struct queue_feedback){
+		.kind = is_complaint ? QUEUE_FEEDBACK_COMPLAINT : QUEUE_FEEDBACK_BAD_ADDRESS,
+		.klass = (enum queue_class)e->klass,
+		.sent_us = e->queued_us};
+	n->feedback.user = copy(&to, e->user);
+	n->feedback.job = copy(&to, e->job);
+	n->feedback.source = copy(&to, e->source);
+	n->feedback.site = copy(&to, e->site);
+	n->feedback.from_domain = copy(&to, e->from_domain);
+	return n;
+}
+
+/* --- inside a transaction --- */
+
+/* Its kind is not part of the key. */
+static struct queue_blob
+key_of(uint32_t nonce, const struct event *e, char key[TOKEN_KEY])
+{
+	const struct token t = {TOKEN_RETURN_PATH, e->queued_us, nonce, e->n};
+
+	return token_key(&t, key);
 }
 
 int
 feedback_issue(struct queue_store *store, uint32_t nonce, const struct event *e)
 {
-	/* Its kind is not part of the key. */
-	const struct token t = {TOKEN_RETURN_PATH, e->queued_us, nonce, e->n};
 	char key[TOKEN_KEY], value[QUEUE_EVENT_MAX];
 	int len = event_encode(e, value, sizeof(value));
 
 	if (len < 0)
 		return len;
-	return queue_issued_put(store, token_key(&t, key), (struct queue_blob){value, (size_t)len});
+	return queue_issued_put(store, key_of(nonce, e, key), (struct queue_blob){value, (size_t)len});
+}
+
+int
+feedback_delivered(struct queue_store *store, uint32_t nonce, const struct event *e)
+{
+	char key[TOKEN_KEY], value[QUEUE_EVENT_MAX];
+	int len = event_encode(e, value, sizeof(value)), err;
+
+	if (len < 0)
+		return len;
+	err = queue_issued_change(store, key_of(nonce, e, key), (struct queue_blob){value, (size_t)len});
+	return err == QUEUE_ENOTFOUND || err == QUEUE_EDAMAGED || err == QUEUE_EVERSION ? QUEUE_OK : err;
 }
 
 int
 feedback_use(struct queue_store *store, struct feedback_item *item)
 {
-	uint8_t use = token_use(item->token.kind), before = 0;
+	uint8_t use = use_of(item->event.type), before = 0;
 	char key[TOKEN_KEY];
 	int err;
 

@@ -31,8 +31,11 @@ enum letter_kind {
 			  on to the spool */
 	LETTER_RECORD, /* queue, sign -> spool  struct job: settle on disk */
 	LETTER_RECORDED,      /* spool -> queue  the same, done */
-	LETTER_FEEDBACK,      /* io -> spool  struct feedback (queue/feedback.h): put on record */
-	LETTER_FEEDBACK_DONE, /* spool -> io  the same, result filled */
+	LETTER_RETURNED,      /* io -> reader  struct returned (intake/returned.h): a mail that came back */
+	LETTER_RETURNED_DONE, /* reader -> io  the same, result filled */
+	LETTER_FEEDBACK,      /* io, reader -> spool  struct feedback (queue/feedback.h): put on record */
+	LETTER_FEEDBACK_DONE, /* spool -> io, reader  the same, result filled */
+	LETTER_FEEDBACK_NEWS, /* reader -> queue  struct feedback_news (queue/feedback.h): for guards */
 	LETTER_HOLD,          /* queue -> spool  struct hold_batch: recipients held or released */
 	LETTER_SUPPRESS,      /* any -> spool  struct suppress_batch (feedback/suppress.h) */
 	LETTER_NOTE,          /* queue -> spool  struct note: small durable state */

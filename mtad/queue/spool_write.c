@@ -79,6 +79,8 @@ event_of_message(struct event *e, const struct message *m)
 	e->pool = m->meta.pool;
 	e->message_id = m->meta.message_id;
 	e->headers = m->meta.headers;
+	e->klass = m->meta.klass;
+	e->from_domain = m->meta.from_domain;
 }
 
 /* What is kept of recipients besides themselves. */
@@ -151,6 +153,8 @@ write_settled_event(struct spool *s, const struct job *job, uint32_t i, const st
 	const struct job_rcpt *jr = &job->rcpts[i];
 	struct event e = {.type = event_types[jr->settled.kind]};
 	const char *category = job_category((enum bounce_class)jr->bounce_class, jr->settled.kind);
+	uint32_t nonce = job->message->meta.nonce;
+	int err = QUEUE_OK;
 
 	event_of_message(&e, job->message);
 	e.is_uncertain = jr->settled.kind == QUEUE_VERDICT_UNCERTAIN;
@@ -173,7 +177,9 @@ write_settled_event(struct spool *s, const struct job *job, uint32_t i, const st
 	e.tls = TEXT(job->tls);
 	e.caps = TEXT(job->caps);
 	e.site = TEXT(job->site);
-	return write_event(s, &e);
+	if (e.type == EVENT_DELIVERED && nonce != 0)
+		err = feedback_delivered(s->store, nonce, &e);
+	return err == QUEUE_OK ? write_event(s, &e) : err;
 }
 
 /* INTERNALS steps 2, 3: one recipient of a job. */
@@ -345,7 +351,7 @@ write_feedback(struct spool *s, struct feedback *f)
 
 		if ((err = feedback_use(s->store, item)) != QUEUE_OK || item->is_repeat)
 			continue;
-		if ((err = write_event(s, &item->event)) == QUEUE_OK)
+		if ((err = write_event(s, &item->event)) == QUEUE_OK && !item->is_hearsay)
 			err = suppressed_on_feedback(s->suppress, s->conf, &item->event);
 	}
 	return err;

@@ -46,9 +46,12 @@ issue(struct fixture *f, int64_t arrived_us, uint16_t n)
 }
 
 static bool
-use(struct fixture *f, enum token_kind kind, uint16_t n)
+use(struct fixture *f, enum event_type type, uint16_t n)
 {
-	struct feedback_item item = {.has_token = true, .token = token(kind, NOW, n), .is_repeat = true};
+	struct feedback_item item = {.event = {.type = type},
+		.has_token = true,
+		.token = token(TOKEN_RETURN_PATH, NOW, n),
+		.is_repeat = true};
 
 	OK(queue_store_begin(f->store));
 	OK(feedback_use(f->store, &item));
@@ -96,14 +99,16 @@ test_each_use_counts_once(void **state)
 	char texts[QUEUE_EVENT_MAX];
 
 	issue(f, NOW, 0);
-	assert_true(use(f, TOKEN_UNSUBSCRIBE, 0));
-	assert_false(use(f, TOKEN_UNSUBSCRIBE, 0));
-	assert_true(use(f, TOKEN_RETURN_PATH, 0)); /* a bounce is something else */
+	assert_true(use(f, EVENT_UNSUBSCRIBE, 0));
+	assert_false(use(f, EVENT_UNSUBSCRIBE, 0));
+	assert_true(use(f, EVENT_REMOTE, 0)); /* a bounce is something else */
+	assert_true(use(f, EVENT_COMPLAINT, 0));
 	OK(feedback_find(f->store, &t, &item, texts));
+	feedback_make(&item, EVENT_UNSUBSCRIBE, NOW);
 	assert_true(item.is_repeat);
 	/* What is not known cannot have been used. */
-	assert_true(use(f, TOKEN_UNSUBSCRIBE, 1));
-	assert_true(use(f, TOKEN_UNSUBSCRIBE, 1));
+	assert_true(use(f, EVENT_UNSUBSCRIBE, 1));
+	assert_true(use(f, EVENT_UNSUBSCRIBE, 1));
 	item.has_token = false;
 	OK(queue_store_begin(f->store));
 	OK(feedback_use(f->store, &item));

@@ -201,7 +201,10 @@ test_keys(void **state)
 	assert_true(memcmp(a, before, TOKEN_KEY) < 0);
 	(void)token_key_expired(&c, 5, before); /* a clock of 1970 */
 	assert_true(memcmp(a, before, TOKEN_KEY) > 0);
-	assert_int_not_equal(token_use(TOKEN_RETURN_PATH), token_use(TOKEN_UNSUBSCRIBE));
+	next = (struct token){0};
+	assert_true(token_of_key(token_key(&t, a), &next));
+	assert_true(next.arrived_us == t.arrived_us && next.nonce == t.nonce && next.n == t.n);
+	assert_false(token_of_key((struct queue_blob){a, TOKEN_KEY - 1}, &next));
 }
 
 int
