@@ -211,7 +211,7 @@ static bool
 may_stand_between(struct smtp_slice text, size_t from, size_t to)
 {
 	return (from == 0 || memchr("+/=", text.ptr[from - 1], 3) != NULL) &&
-	       (to == text.len || memchr("@?&#/", text.ptr[to], 5) != NULL);
+	       (to == text.len || memchr("@?&#/>", text.ptr[to], 6) != NULL);
 }
 
 enum token_verdict

@@ -57,8 +57,8 @@ enum token_verdict token_read(
 
 /* "bounce+TOKEN@bounces.example.com", with NUL. Returns its length. */
 int token_return_path(const struct conf *c, const struct token *t, char buf[SMTP_ADDRESS_MAX + 1]);
-/* The token in an address (+TOKEN@, of any domain), in a link (/TOKEN or =TOKEN) or alone; of several the
- * last. */
+/* The token in an address (+TOKEN@, of any domain), in a link (/TOKEN or =TOKEN, maybe in <>) or alone; of
+ * several the last. */
 enum token_verdict token_find(
 	const struct conf *c, struct smtp_slice text, int64_t now_us, struct token *out);
 

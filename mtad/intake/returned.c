@@ -180,13 +180,13 @@ static bool
 token_of_original(const struct work *w, struct token *out)
 {
 	const struct finding_original *o = &w->finding->original;
-	const struct smtp_slice places[] = {slice(o->return_path), slice(o->list_unsubscribe),
-		slice(o->feedback_id), smtp_mime_header(o->header, SMTP_LIT("CFBL-Feedback-ID")),
-		smtp_mime_header(o->header, SMTP_LIT("List-Unsubscribe"))};
 	const struct conf *c = w->judge->conf;
+	char cfbl[TOKEN_TEXT * 2];
+	const char *const places[] = {o->return_path, o->list_unsubscribe, o->feedback_id, cfbl};
 
+	finding_put_value(cfbl, sizeof(cfbl), smtp_mime_header(o->header, SMTP_LIT("CFBL-Feedback-ID")));
 	for (size_t i = 0; c->token_secret_file[0] != '\0' && i < sizeof(places) / sizeof(places[0]); i++)
-		if (token_find(c, places[i], w->mail->now_us, out) == TOKEN_GOOD)
+		if (token_find(c, slice(places[i]), w->mail->now_us, out) == TOKEN_GOOD)
 			return true;
 	return false;
 }

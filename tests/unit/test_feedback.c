@@ -116,6 +116,141 @@ test_each_use_counts_once(void **state)
 	assert_false(item.is_repeat);
 }
 
+/* Whose it was when it went out is known as well. */
+static void
+test_what_was_delivered(void **state)
+{
+	struct fixture *f = *state;
+	struct event e = {.type = EVENT_DELIVERED,
+		.queued_us = NOW,
+		.n = 3,
+		.rcpt = BLOB("r@a.test"),
+		.source = BLOB("ip1"),
+		.site = BLOB("a.test")};
+	struct token t = token(TOKEN_RETURN_PATH, NOW, 3);
+	struct feedback_item item;
+	char texts[QUEUE_EVENT_MAX];
+
+	issue(f, NOW, 3);
+	assert_true(use(f, EVENT_COMPLAINT, 3));
+	OK(queue_store_begin(f->store));
+	OK(feedback_delivered(f->store, NONCE, &e));
+	OK(feedback_delivered(f->store, NONCE + 1, &e)); /* over, or never issued */
+	OK(queue_store_commit(f->store));
+	OK(feedback_find(f->store, &t, &item, texts));
+	assert_int_equal(item.event.type, EVENT_DELIVERED);
+	assert_memory_equal(item.event.source.ptr, "ip1", 3);
+	feedback_make(&item, EVENT_COMPLAINT, NOW);
+	assert_true(item.is_repeat);
+	feedback_make(&item, EVENT_REMOTE, NOW);
+	assert_false(item.is_repeat);
+}
+
+/* A message of three recipients, and at the same moment another one of another nonce. */
+static void
+issue_several(struct fixture *f)
+{
+	static const char *const rcpts[] = {"a@a.test", "b@a.test", "c@a.test"};
+	struct event e = {.type = EVENT_RECEIVED, .queued_us = NOW, .message_id = BLOB("one@x.test")};
+
+	OK(queue_store_begin(f->store));
+	for (uint16_t n = 0; n < 3; n++) {
+		e.n = n;
+		e.rcpt = (struct queue_blob){rcpts[n], 8};
+		OK(feedback_issue(f->store, NONCE, &e));
+	}
+	e.n = 0;
+	e.message_id = BLOB("two@x.test");
+	OK(feedback_issue(f->store, NONCE + 1, &e));
+	OK(queue_store_commit(f->store));
+}
+
+static void
+test_traces(void **state)
+{
+	static const struct {
+		const char *name;
+		struct feedback_trace trace;
+		int want; /* n, -1: not found */
+	} cases[] = {
+		{"nonce and recipient", {NOW, NOW + 1, NONCE, {"", 0}, {"b@a.test", 8}}, 1},
+		{"in any case", {NOW, NOW + 1, NONCE, {"", 0}, {"B@A.TEST", 8}}, 1},
+		{"somebody else", {NOW, NOW + 1, NONCE, {"", 0}, {"z@a.test", 8}}, -1},
+		{"nobody named, of three", {NOW, NOW + 1, NONCE, {"", 0}, {"", 0}}, -1},
+		{"nobody named, of one", {NOW, NOW + 1, NONCE + 1, {"", 0}, {"", 0}}, 0},
+		{"another nonce", {NOW, NOW + 1, NONCE + 2, {"", 0}, {"b@a.test", 8}}, -1},
+		{"another moment", {NOW + 1, NOW + 2, NONCE, {"", 0}, {"b@a.test", 8}}, -1},
+		{"nonce and another id", {NOW, NOW + 1, NONCE, {"two@x.test", 10}, {"b@a.test", 8}}, -1},
+		{"id and time", {NOW - 9, NOW + 9, 0, {"one@x.test", 10}, {"c@a.test", 8}}, 2},
+		{"id and time, of one", {NOW - 9, NOW + 9, 0, {"two@x.test", 10}, {"", 0}}, 0},
+		{"id of another time", {NOW + 5, NOW + 9, 0, {"one@x.test", 10}, {"c@a.test", 8}}, -1},
+	};
+	struct fixture *f = *state;
+	struct feedback_item item;
+	char texts[QUEUE_EVENT_MAX];
+
+	issue_several(f);
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		int err = feedback_find_trace(f->store, &cases[i].trace, &item, texts);
+
+		if (err != (cases[i].want < 0 ? QUEUE_ENOTFOUND : QUEUE_OK) ||
+			(err == QUEUE_OK && item.token.n != cases[i].want))
+			fail_msg("%s: %d, %u", cases[i].name, err, item.token.n);
+		if (err == QUEUE_OK)
+			assert_true(item.has_token && item.event.n == item.token.n);
+	}
+}
+
+static void
+test_news_for_guards(void **state)
+{
+	static const struct {
+		const char *name;
+		enum event_type type;
+		enum bounce_class bounce_class;
+		bool has_token, is_repeat, is_hearsay;
+		int want; /* enum queue_feedback_kind, -1: none */
+	} cases[] = {
+		{"a complaint", EVENT_COMPLAINT, BOUNCE_CLASS_NONE, true, false, false, QUEUE_FEEDBACK_COMPLAINT},
+		{"no such mailbox", EVENT_REMOTE, BOUNCE_CLASS_BAD_MAILBOX, true, false, false,
+			QUEUE_FEEDBACK_BAD_ADDRESS},
+		{"a full one", EVENT_REMOTE, BOUNCE_CLASS_QUOTA_ISSUES, true, false, false, -1},
+		{"who unsubscribes", EVENT_UNSUBSCRIBE, BOUNCE_CLASS_NONE, true, false, false, -1},
+		{"told again", EVENT_COMPLAINT, BOUNCE_CLASS_NONE, true, true, false, -1},
+		{"of nobody", EVENT_COMPLAINT, BOUNCE_CLASS_NONE, false, false, true, -1},
+	};
+
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		const struct feedback_item item = {.event = {.type = cases[i].type,
+							   .bounce_class = (uint8_t)cases[i].bounce_class,
+							   .klass = QUEUE_CLASS_BULK,
+							   .queued_us = NOW,
+							   .user = BLOB("shop"),
+							   .job = BLOB("news-1"),
+							   .source = BLOB("ip1"),
+							   .site = BLOB("a.test"),
+							   .from_domain = BLOB("x.test")},
+			.has_token = cases[i].has_token,
+			.is_repeat = cases[i].is_repeat,
+			.is_hearsay = cases[i].is_hearsay};
+		struct feedback_news *n = feedback_news_of(&item);
+
+		if ((n == NULL) != (cases[i].want < 0))
+			fail_msg("%s", cases[i].name);
+		if (n == NULL)
+			continue;
+		assert_int_equal(n->feedback.kind, cases[i].want);
+		assert_int_equal(n->feedback.klass, QUEUE_CLASS_BULK);
+		assert_true(n->feedback.sent_us == NOW);
+		assert_memory_equal(n->feedback.user.ptr, "shop", n->feedback.user.len);
+		assert_memory_equal(n->feedback.job.ptr, "news-1", n->feedback.job.len);
+		assert_memory_equal(n->feedback.source.ptr, "ip1", n->feedback.source.len);
+		assert_memory_equal(n->feedback.site.ptr, "a.test", n->feedback.site.len);
+		assert_memory_equal(n->feedback.from_domain.ptr, "x.test", n->feedback.from_domain.len);
+		free(n);
+	}
+}
+
 static void
 test_what_is_over_goes(void **state)
 {
@@ -145,6 +280,9 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		CASE(test_whose_it_is),
 		CASE(test_each_use_counts_once),
+		CASE(test_what_was_delivered),
+		CASE(test_traces),
+		cmocka_unit_test(test_news_for_guards),
 		CASE(test_what_is_over_goes),
 	};
 

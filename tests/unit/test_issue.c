@@ -110,12 +110,36 @@ test_fields(void **state)
 	conf_unref(c);
 }
 
+static void
+test_cfbl(void **state)
+{
+	struct queue_message m = {.arrived_us = INT64_C(1790000000123456), .nonce = 77};
+	char buf[ISSUE_CFBL_MAX], want[ISSUE_CFBL_MAX], text[TOKEN_TEXT];
+	const struct token t = {TOKEN_COMPLAINT, m.arrived_us, 77, 2};
+	const struct conf *c;
+
+	put_secrets(*state, "");
+	c = must_load(*state, HOST "token-secret-file = secrets/tokens  cfbl-address = Cfbl@B.test\n"
+				   "stream s { jobs = { news }  cfbl = yes }\n");
+	m.job = (struct queue_blob){"news", 4};
+	assert_int_equal(issue_wanted(c, &m).cfbl, CONF_CFBL_YES);
+	m.job.len = 0;
+	assert_int_equal(issue_wanted(c, &m).cfbl, CONF_CFBL_NO);
+	token_write(c, &t, text);
+	snprintf(want, sizeof(want),
+		"CFBL-Address: Cfbl@b.test; report=arf\r\nCFBL-Feedback-ID: %.*s\r\n", TOKEN_TEXT, text);
+	assert_int_equal(issue_cfbl(c, &m, 2, buf), text_len(want));
+	assert_string_equal(buf, want);
+	conf_unref(c);
+}
+
 int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
 		WITH_FOLDER(test_who_says_it),
 		WITH_FOLDER(test_fields),
+		WITH_FOLDER(test_cfbl),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -96,6 +96,76 @@ test_abort_uses_nothing(void **state)
 	check(f, 7, 0, "a");
 }
 
+/* What it was used for stays, whatever is said of it later. */
+static void
+test_change(void **state)
+{
+	struct fixture *f = *state;
+	uint8_t before;
+	char buf[4];
+
+	issue(f, 7, BLOB("accepted"));
+	OK(queue_store_begin(f->store));
+	OK(use(f, 7, 2, &before));
+	OK(queue_issued_change(f->store, key_of(7, buf), BLOB("delivered by a source")));
+	assert_int_equal(queue_issued_change(f->store, key_of(8, buf), BLOB("x")), QUEUE_ENOTFOUND);
+	assert_int_equal(
+		queue_issued_change(f->store, key_of(7, buf), (struct queue_blob){"", 0}), QUEUE_EINVAL);
+	OK(queue_store_commit(f->store));
+	check(f, 7, 2, "delivered by a source");
+	assert_int_equal(count_of(f), 1);
+}
+
+struct walk {
+	char seen[64];
+	int stop_after, count;
+};
+
+static bool
+on_entry(void *arg, struct queue_blob key, uint8_t used, struct queue_blob value)
+{
+	struct walk *w = arg;
+	size_t len = strnlen(w->seen, sizeof w->seen);
+
+	assert_int_equal(key.len, 4);
+	snprintf(w->seen + len, sizeof w->seen - len, "%.*s%u ", (int)value.len, (const char *)value.ptr, used);
+	return ++w->count != w->stop_after;
+}
+
+static void
+test_walk(void **state)
+{
+	static const struct {
+		uint32_t from, before, max;
+		int stop_after;
+		const char *want;
+	} cases[] = {
+		{0, 100, 100, 0, "a0 b4 c0 d0 "},
+		{2, 4, 100, 0, "b4 c0 "},
+		{3, 3, 100, 0, ""},
+		{5, 100, 100, 0, ""},
+		{0, 100, 2, 0, "a0 b4 "},
+		{0, 100, 100, 3, "a0 b4 c0 "},
+	};
+	struct fixture *f = *state;
+	char from[4], before[4];
+	uint8_t old;
+
+	for (uint32_t k = 1; k <= 4; k++)
+		issue(f, k, (struct queue_blob){&"abcd"[k - 1], 1});
+	OK(queue_store_begin(f->store));
+	OK(use(f, 2, 4, &old));
+	OK(queue_store_commit(f->store));
+	for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+		struct walk w = {.stop_after = cases[i].stop_after};
+		int got = queue_issued_walk(f->store, key_of(cases[i].from, from),
+			key_of(cases[i].before, before), cases[i].max, on_entry, &w);
+
+		assert_string_equal(w.seen, cases[i].want);
+		assert_int_equal(got, w.count);
+	}
+}
+
 static void
 test_refused(void **state)
 {
@@ -179,6 +249,8 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		CASE(test_used_once),
 		CASE(test_abort_uses_nothing),
+		CASE(test_change),
+		CASE(test_walk),
 		CASE(test_refused),
 		CASE(test_sweep),
 		CASE(test_pages_are_full),
