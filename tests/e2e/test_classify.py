@@ -143,3 +143,13 @@ def test_quality():
     numbers = {line.split()[0]: dict(word.split("=") for word in line.split()[1:]) for line in out.splitlines()}
     assert float(numbers["work"]["accuracy"]) > .94 and float(numbers["validate"]["accuracy"]) > .80
     assert float(numbers["validate"]["suppress_precision"]) > .94
+
+
+def test_known_replies():
+    """Replies of postmaster pages, servers and logs, each with the class it has by its words (tests/bounce/replies.tsv)."""
+    here = os.path.join(os.path.dirname(__file__), "../bounce")
+    out = subprocess.run([f"{here}/score", f"{here}/replies.tsv", "--part", "whole", "--errors", "--mtactl", f"{BUILD}/mtactl"], check=True,
+                         capture_output=True, text=True).stdout
+    numbers = dict(word.split("=") for word in out.splitlines()[0].split()[1:])
+    assert float(numbers["accuracy"]) > .90 and float(numbers["by_group"]) > .94, out
+    assert float(numbers["suppress_precision"]) > .97 and float(numbers["suppress_recall"]) > .95, out
