@@ -167,6 +167,57 @@ static const struct {
 		"Delivery to the following recipient has been delayed:\n\n     a@b.example\n\n"
 		"Message will be retried for 2 more day(s)\n\n----- Original message -----\n\n" BACK,
 		"delay; a@b.example 0 4.0.0", "will be retried"},
+	{"Gmail, as it writes today",
+		"Return-Path: <>\nFrom: Mail Delivery Subsystem <mailer-daemon@googlemail.com>\n"
+		"Subject: Delivery Status Notification (Failure)\n\n** Address not found **\n\n"
+		"Your message wasn't delivered to a@b.example because the address couldn't be found, or is "
+		"unable to receive mail.\n\nLearn more here: "
+		"https://support.google.com/mail/?p=NoSuchUser\n\n"
+		"The response was:\n\n550 5.1.1 The email account that you tried to reach does not exist.\n",
+		"bounce; a@b.example 550 5.1.1", "does not exist"},
+	{"Gmail, in German",
+		"Return-Path: <>\nFrom: Mail Delivery Subsystem <mailer-daemon@googlemail.com>\n"
+		"Subject: Delivery Status Notification (Failure)\n\n** Adresse nicht gefunden **\n\n"
+		"Ihre Nachricht wurde nicht an a@b.example zugestellt, weil die Adresse nicht gefunden wurde "
+		"oder keine E-Mails empfangen kann.\n\nDie Antwort lautete:\n\n550 5.2.1 inactive\n",
+		"bounce; a@b.example 550 5.2.1", NULL},
+	{"Gmail, a delay as it writes today",
+		"Return-Path: <>\nFrom: Mail Delivery Subsystem <mailer-daemon@googlemail.com>\n"
+		"Subject: Delivery Status Notification (Delay)\n\n** Delivery incomplete **\n\n"
+		"There was a temporary problem delivering your message to a@b.example. Gmail will retry "
+		"for 22 more hours. You'll be notified if the delivery fails permanently.\n\n"
+		"The response was:\n\n452 4.2.2 over quota\n",
+		"delay; a@b.example 452 4.2.2", NULL},
+	{"163.com, in two languages",
+		"Return-Path: <>\nFrom: Postmaster@163.com\nSubject: =?utf-8?b?57O757uf6YCA5L+h?=\n"
+		"Content-Type: text/plain; charset=utf-8\n\n"
+		"抱歉，您的邮件被退回来了……\n原邮件信息：\n时  间： 2012-12-31 11:27:34\n主  题： hello\n"
+		"收件人： a@b.example\n退信原因：\n您可能写了外星人的邮件地址。\n"
+		"英文说明:SMTP error, RCPT TO: 550 5.1.1 User unknown\n",
+		"bounce; a@b.example 550 5.1.1", "User unknown"},
+	{"MailEnable",
+		"Return-Path: <>\nFrom: \"Delivery Subsystem\" <postmaster@mx.example>\n"
+		"Subject: Message Delivery Failure\n\n"
+		"MailEnable: Message could not be delivered to some recipients.\n"
+		"The following recipient(s) could not be reached:\n\n\tRecipient: [SMTP:a@b.example]\n"
+		"\tReason: Remote SMTP Server Returned: 550 5.7.1 no\n\nMessage headers follow:\n\n" BACK,
+		"bounce; a@b.example 550 5.7.1", "Remote SMTP Server"},
+	{"hMailServer",
+		DAEMON "Subject: Message undeliverable: hello\n\n"
+		       "Your message did not reach some or all of the intended recipients.\n\n"
+		       "   Sent: Mon, 1 Jan 2024 10:00:00 +0000\n   Subject: hello\n\n"
+		       "The following recipient(s) could not be reached:\n\na@b.example\n"
+		       "   Error Type: SMTP\n   Remote server (192.0.2.1) issued an error.\n"
+		       "   hMailServer sent: RCPT TO:<a@b.example>\n"
+		       "   Remote server replied: 550 5.1.1 unknown user\n\n\n\nhMailServer\n",
+		"bounce; a@b.example 550 5.1.1", "unknown user"},
+	{"SmarterMail",
+		"Return-Path: <>\nFrom: System Administrator <system@mx.example>\nSubject: Delivery "
+		"Failure\n\n"
+		"Could not deliver message to the following recipient(s):\n\n"
+		"Failed Recipient: a@b.example\nReason: Remote host said: 550 5.1.1 No such user here\n\n"
+		"   -- The header and top 20 lines of the message follows --\n\n" BACK,
+		"bounce; a@b.example 550 5.1.1", "No such user here"},
 	{"Google Groups, in any language",
 		"From: Mail Delivery Subsystem <mailer-daemon@googlemail.com>\nAuto-Submitted: auto-replied\n"
 		"X-Failed-Recipients: group@googlegroups.example\n"
