@@ -4,7 +4,8 @@
  * signs, classes, groups, alternatives, repetition. Whatever else comes makes the expression need nothing.
  *
  * The result is a tree in one array: ALL (each child), ONE (any child), TRIPLE (a leaf). Invariant: it needs
- * no more than the expression does. Where a part may be missing (?, *, {) it adds nothing.
+ * no more than the expression does. Where a part may be missing (?, *, {), or only looks around (?!...), it
+ * adds nothing.
  */
 #include "feedback/needs.h"
 
@@ -126,17 +127,33 @@ one_letter(struct reader *r, char c)
 
 static void read_alternatives(struct reader *r);
 
+/* Behind a "(?" up to what the group is about. True: it looks around and takes nothing. */
+static bool
+read_option(struct reader *r)
+{
+	bool is_behind = r->end - r->at > 2 && r->at[0] == '<';
+	char c;
+
+	if (is_behind)
+		r->at++;
+	c = r->at < r->end ? *r->at : '\0';
+	r->at++;
+	r->is_foreign = r->is_foreign || (c != '!' && c != '=' && (c != ':' || is_behind));
+	return c != ':';
+}
+
 /* Behind a "(" up to behind its ")". */
 static void
 read_group(struct reader *r)
 {
 	size_t before = r->count;
+	bool looks_around = false;
 
 	if (r->at < r->end && *r->at == '*')
 		r->is_foreign = true;
 	if (r->at < r->end && *r->at == '?') {
-		r->is_foreign = r->is_foreign || r->end - r->at < 2 || r->at[1] != ':';
-		r->at += 2;
+		r->at++;
+		looks_around = read_option(r);
 	}
 	if (r->is_foreign || ++r->depth > NEEDS_DEPTH_MAX) {
 		r->is_foreign = true;
@@ -148,7 +165,7 @@ read_group(struct reader *r)
 	if (r->is_foreign)
 		return;
 	r->at++;
-	if (repetition(r) == 0)
+	if (repetition(r) == 0 || looks_around)
 		r->count = before;
 }
 

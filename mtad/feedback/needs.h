@@ -11,8 +11,8 @@
  * Owner    whoever made it.
  * Memory   8 bytes for each letter of the expression, at most NEEDS_MAX of them.
  * Thread   never changes.
- * Fails    needs_create: NULL without memory. An expression it cannot read (options, look-around, classes
- *          at its front) needs nothing: it is always tried.
+ * Fails    needs_create: NULL without memory. An expression it cannot read (options, named groups,
+ *          classes by name) needs nothing: it is always tried.
  */
 #include <stdbool.h>
 #include <stddef.h>

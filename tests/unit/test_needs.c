@@ -42,9 +42,17 @@ static const struct {
 	{"\\d\\d\\d", "550", true},
 	{"(?:outer(inner|other))", "outerother", true},
 	{"(?:outer(inner|other))", "outer", false},
+	/* What is looked for around is no part of it. */
+	{"abc(?!def|ghi)", "xyz", false},
+	{"abc(?!def|ghi)", "abc", true},
+	{"(?<!not )allowed", "allowed", true},
+	{"(?<!not )allowed", "denied", false},
+	{"abc(?=.*def)", "abc", true},
+	{"(?!.*(spam|list))policy|rule", "a rule", true},
+	{"(?!.*(spam|list))policy|rule", "a list", false},
 	/* What is not read needs nothing: it is tried. */
 	{"(?-i)ABC", "xyz", true},
-	{"abc(?!def)", "xyz", true},
+	{"(?<name>abc)", "xyz", true},
 	{"\\Qabc\\E", "xyz", true},
 	{"[[:alpha:]]bcd", "xyz", true},
 	{"", "xyz", true},
