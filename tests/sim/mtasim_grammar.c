@@ -18,7 +18,7 @@ enum { VALUE_MAX = 4096, SCRIPT_MAX = 4 << 20 };
 
 #define END_OPTION "the-file-ends-inside-a-block"
 
-enum kind { KIND_CHOICE, KIND_DURATION, KIND_RATE, KIND_BYTES, KIND_REPLY, KIND_PATTERN };
+enum kind { KIND_CHOICE, KIND_DURATION, KIND_RATE, KIND_BYTES, KIND_REPLY, KIND_PATTERN, KIND_STATUS };
 
 static const char *const phase_words[] = {
 	"connect", "ehlo", "helo", "starttls", "mail", "rcpt", "data", "body", "dot", "quit", NULL};
@@ -28,6 +28,8 @@ static const char *const tls_words[] = {
 static const char *const records_words[] = {"mx", "implicit", "null-mx", "cname", NULL};
 static const char *const fault_words[] = {"none", "nxdomain", "nodata", "servfail", "refused", "timeout",
 	"truncate", "garbage", "refuse", "hang", NULL};
+static const char *const send_words[] = {"dsn", "qmail", "exim", "exchange", "complaint", "unsubscribe-mail",
+	"unsubscribe-click", "auto-reply", "unreadable", NULL};
 static const char *const question_words[] = {"any", "mx", "address", NULL};
 
 static const struct {
@@ -66,6 +68,10 @@ static const struct {
 	{"site|rule|delay", KIND_DURATION, NULL},
 	{"site|rule|drip", KIND_DURATION, NULL},
 	{"site|rule|bytes", KIND_BYTES, NULL},
+	{"site|return|send", KIND_CHOICE, send_words},
+	{"site|return|after", KIND_DURATION, NULL},
+	{"site|return|status", KIND_STATUS, NULL},
+	{"site|return|text", KIND_REPLY, NULL},
 	{"record|fault", KIND_CHOICE, fault_words},
 };
 
@@ -143,6 +149,17 @@ is_reply(const char *text)
 	       isdigit((unsigned char)text[2]) && (text[3] == '\0' || text[3] == ' ' || text[3] == '-');
 }
 
+/* Of a failure: 4.2.2, 5.1.1. */
+static bool
+is_status(const char *text)
+{
+	unsigned subject, detail;
+	int end = 0;
+
+	return (text[0] == '4' || text[0] == '5') &&
+	       sscanf(text + 1, ".%3u.%3u%n", &subject, &detail, &end) == 2 && text[1 + end] == '\0';
+}
+
 static bool
 is_valid(size_t row, const char *text)
 {
@@ -162,6 +179,8 @@ is_valid(size_t row, const char *text)
 		return parse_bytes(text, &number);
 	case KIND_REPLY:
 		return is_reply(text);
+	case KIND_STATUS:
+		return is_status(text);
 	case KIND_PATTERN:
 		return sim_pattern_parse(text, strnlen(text, VALUE_MAX), &pattern);
 	}
@@ -177,6 +196,7 @@ complain(cfg_t *cfg, const char *option, size_t row, const char *text)
 		[KIND_BYTES] = "a number, perhaps with B, KB, MB or GB",
 		[KIND_REPLY] = "an SMTP reply: three digits, a space, text",
 		[KIND_PATTERN] = "a name with one %d or %0Nd",
+		[KIND_STATUS] = "an enhanced status code of a failure, like 5.1.1",
 	};
 	char words[200];
 	size_t used = 0, i;
@@ -240,6 +260,11 @@ describe(void)
 		CFG_STR("until", "0s", CFGF_NONE), CFG_STR("reply", NULL, CFGF_NONE),
 		CFG_BOOL("close", cfg_false, CFGF_NONE), CFG_STR("delay", "0s", CFGF_NONE),
 		CFG_STR("drip", "0s", CFGF_NONE), CFG_STR("bytes", "0", CFGF_NONE), CFG_END()};
+	cfg_opt_t answer[] = {CFG_STR("send", NULL, CFGF_NONE), CFG_STR("match", NULL, CFGF_NONE),
+		CFG_FLOAT("share", 100.0, CFGF_NONE), CFG_STR("after", "0s", CFGF_NONE),
+		CFG_STR("to", NULL, CFGF_NONE), CFG_STR("status", "5.1.1", CFGF_NONE),
+		CFG_STR("text", "550 5.1.1 No such user here", CFGF_NONE),
+		CFG_BOOL("redact", cfg_false, CFGF_NONE), CFG_END()};
 	cfg_opt_t host[] = {CFG_INT("number", 1, CFGF_NONE), CFG_STR("fault", "none", CFGF_NONE), CFG_END()};
 	cfg_opt_t dns[] = {CFG_STR("records", "mx", CFGF_NONE), CFG_STR("fault", "none", CFGF_NONE),
 		CFG_STR("on", "any", CFGF_NONE), CFG_FLOAT("share", 100.0, CFGF_NONE),
@@ -269,7 +294,7 @@ describe(void)
 		CFG_STR("greylist", "0s", CFGF_NONE),
 		CFG_STR("greylist-reply", "450 4.2.0 Greylisted, try again later", CFGF_NONE),
 		CFG_SEC("dns", dns, CFGF_NONE), CFG_SEC("host", host, CFGF_MULTI),
-		CFG_SEC("rule", rule, CFGF_MULTI), CFG_END()};
+		CFG_SEC("rule", rule, CFGF_MULTI), CFG_SEC("return", answer, CFGF_MULTI), CFG_END()};
 	cfg_opt_t record[] = {CFG_STR("txt", NULL, CFGF_NONE), CFG_STR("a", NULL, CFGF_NONE),
 		CFG_STR("aaaa", NULL, CFGF_NONE), CFG_STR("cname", NULL, CFGF_NONE),
 		CFG_STR_LIST("mx", NULL, CFGF_NONE), CFG_STR("fault", "none", CFGF_NONE), CFG_END()};
@@ -364,6 +389,13 @@ grammar_word(cfg_t *cfg, const char *name)
 
 	assert(row >= 0);
 	return word_index(kinds[row].words, cfg_getstr(cfg, name));
+}
+
+const char *
+grammar_send_word(int send)
+{
+	assert(send >= 0 && (size_t)send + 1 < sizeof(send_words) / sizeof(send_words[0]));
+	return send_words[send];
 }
 
 int64_t

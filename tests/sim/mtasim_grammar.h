@@ -20,6 +20,8 @@ uint64_t grammar_bytes(cfg_t *cfg, const char *name);
 void grammar_rate(cfg_t *cfg, const char *name, uint32_t *out_count, int64_t *out_us);
 /* The number of the word in its list, which is that of the enum in mtasim_script.h. */
 int grammar_word(cfg_t *cfg, const char *name);
+/* The word for an enum sim_send. */
+const char *grammar_send_word(int send);
 /* Counts are small and never negative; -1 and words on stderr. */
 int64_t grammar_count(cfg_t *cfg, const char *name, int64_t max);
 #endif

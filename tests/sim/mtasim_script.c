@@ -99,6 +99,36 @@ read_rule(cfg_t *cfg, struct sim_rule *rule)
 	return true;
 }
 
+static bool
+read_return(cfg_t *cfg, struct sim_return *back)
+{
+	bool is_unsubscribe;
+
+	if (cfg_getstr(cfg, "send") == NULL) {
+		cfg_error(cfg, "return without \"send\": what comes back?");
+		return false;
+	}
+	back->send = (enum sim_send)grammar_word(cfg, "send");
+	back->match = copy_text(cfg_getstr(cfg, "match"));
+	back->share = cfg_getfloat(cfg, "share");
+	back->after_us = grammar_us(cfg, "after");
+	back->to = copy_text(cfg_getstr(cfg, "to"));
+	back->status = copy_text(cfg_getstr(cfg, "status"));
+	back->text = copy_text(cfg_getstr(cfg, "text"));
+	back->redact = cfg_getbool(cfg, "redact");
+	is_unsubscribe = back->send == SIM_SEND_UNSUBSCRIBE_MAIL || back->send == SIM_SEND_UNSUBSCRIBE_CLICK;
+	if (back->send == SIM_SEND_COMPLAINT && back->to == NULL) {
+		cfg_error(cfg, "complaint without \"to\": whose feedback loop?");
+		return false;
+	}
+	if (is_unsubscribe && back->to != NULL) {
+		cfg_error(cfg, "%s goes where List-Unsubscribe says, not \"to\" somebody",
+			grammar_send_word((int)back->send));
+		return false;
+	}
+	return true;
+}
+
 static void
 read_dns(cfg_t *cfg, struct sim_dns *dns)
 {
@@ -250,6 +280,12 @@ read_site(cfg_t *cfg, struct sim_site *site, size_t index)
 		if (!read_rule(cfg_getnsec(cfg, "rule", (unsigned)i), &site->rules[i]))
 			return false;
 	}
+	site->return_count = cfg_size(cfg, "return");
+	site->returns = must_alloc(site->return_count, sizeof(*site->returns));
+	for (i = 0; i < site->return_count; i++) {
+		if (!read_return(cfg_getnsec(cfg, "return", (unsigned)i), &site->returns[i]))
+			return false;
+	}
 	return true;
 }
 
@@ -384,6 +420,13 @@ free_site(struct sim_site *site)
 		free(site->rules[i].match);
 		free(site->rules[i].reply);
 	}
+	for (i = 0; site->returns != NULL && i < site->return_count; i++) {
+		free(site->returns[i].match);
+		free(site->returns[i].to);
+		free(site->returns[i].status);
+		free(site->returns[i].text);
+	}
+	free(site->returns);
 	free(site->name);
 	free(site->domains);
 	free(site->generator_text);

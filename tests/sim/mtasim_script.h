@@ -60,6 +60,18 @@ enum sim_fault {
 	SIM_FAULT_HANG,   /* hosts only: the backlog is full, SYNs are not answered */
 };
 
+enum sim_send {
+	SIM_SEND_DSN,
+	SIM_SEND_QMAIL,
+	SIM_SEND_EXIM,
+	SIM_SEND_EXCHANGE,
+	SIM_SEND_COMPLAINT,
+	SIM_SEND_UNSUBSCRIBE_MAIL,
+	SIM_SEND_UNSUBSCRIBE_CLICK,
+	SIM_SEND_AUTO_REPLY,
+	SIM_SEND_UNREADABLE,
+};
+
 /* The first rule of a site that fits an event says what happens. */
 struct sim_rule {
 	enum sim_phase phase;
@@ -75,6 +87,18 @@ struct sim_rule {
 	int64_t delay_us;          /* before it */
 	int64_t drip_us;           /* from here on a byte each so often */
 	uint64_t bytes;            /* body: when so much came; huge: so long */
+};
+
+/* The first of a site that fits an accepted recipient says what comes back because of it. */
+struct sim_return {
+	enum sim_send send;
+	char *match;      /* glob on the recipient; NULL: any */
+	double share;     /* percent of the recipients, drawn once for each address */
+	int64_t after_us; /* since it was accepted */
+	char *to;         /* NULL: the envelope sender, or where List-Unsubscribe says */
+	char *status;     /* "5.1.1" */
+	char *text;       /* what the last server said, code first */
+	bool redact;      /* complaint: the recipient is taken out */
 };
 
 struct sim_host {
@@ -131,6 +155,8 @@ struct sim_site {
 	char *greylist_reply;
 	struct sim_rule *rules;
 	size_t rule_count;
+	struct sim_return *returns;
+	size_t return_count;
 };
 
 /* A name with fixed records, before any site. */

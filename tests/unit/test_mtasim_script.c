@@ -71,6 +71,17 @@ test_refused(void **state)
 		{"block without unit", "site a { rate = 1/s\n block = 30 }\n", ":2: block"},
 		{"pattern without number", "site a {\n domain-pattern = \"x.test\"\n}\n",
 			":2: domain-pattern"},
+		{"return of nothing", "site a {\n return { match = \"x*\" }\n}\n", ":2: return without"},
+		{"unknown return", "site a {\n return { send = fax }\n}\n", ":2: send"},
+		{"complaint to nobody", "site a {\n return { send = complaint }\n}\n", "complaint without"},
+		{"unsubscription to somebody",
+			"site a {\n return { send = unsubscribe-click to = \"x@y.test\" }\n}\n",
+			"unsubscribe-click goes where"},
+		{"status of success", "site a {\n return { send = dsn status = \"2.0.0\" }\n}\n",
+			":2: status"},
+		{"status with more", "site a {\n return { send = dsn status = \"5.1.1x\" }\n}\n",
+			":2: status"},
+		{"text without code", "site a {\n return { send = dsn text = \"gone\" }\n}\n", ":2: text"},
 		{"unclosed", "site a {\n", "the-file-ends-inside-a-block"},
 	};
 	char said[1000];
@@ -89,6 +100,8 @@ static const char world[] =
 	"\"mx%d.big-host.test\"\n"
 	" rule { on = rcpt match = \"full*\" reply = \"452-4.2.2 a\\n452 4.2.2 b\" share = 12.5 }\n"
 	" rule { on = dot do = drop bytes = 2KB delay = 1500ms count = 3 }\n"
+	" return { send = dsn match = \"gone*\" share = 12.5 after = 1500ms } return { send = complaint to = "
+	"\"fbl@x.test\" status = \"4.22.333\" text = \"450 x\" redact = yes }\n"
 	" host { number = 2 fault = refuse } host { number = 3 fault = servfail } }\n"
 	"site many { domain-pattern = \"d%04d.test\" domains-count = 100 addresses = 10 rate = 20/s "
 	"block = 30s block-push = 500ms block-reply = \"421 4.7.0 x\" }\n"
@@ -135,6 +148,18 @@ test_values(void **state)
 	assert_int_equal(site->rules[1].bytes, 2048);
 	assert_int_equal(site->rules[1].delay_us, 1500000);
 	assert_int_equal(site->rules[1].count, 3);
+	assert_int_equal(site->return_count, 2);
+	assert_int_equal(site->returns[0].send, SIM_SEND_DSN);
+	assert_string_equal(site->returns[0].match, "gone*");
+	assert_true(site->returns[0].share > 12.4 && site->returns[0].share < 12.6);
+	assert_int_equal(site->returns[0].after_us, 1500000);
+	assert_null(site->returns[0].to);
+	assert_string_equal(site->returns[0].status, "5.1.1");
+	assert_int_equal(site->returns[1].send, SIM_SEND_COMPLAINT);
+	assert_string_equal(site->returns[1].to, "fbl@x.test");
+	assert_string_equal(site->returns[1].status, "4.22.333");
+	assert_string_equal(site->returns[1].text, "450 x");
+	assert_true(site->returns[1].redact && !site->returns[0].redact);
 	assert_int_equal(site->hosts[1].fault, SIM_FAULT_REFUSE);
 	assert_int_equal(ntohl(site->hosts[2].address.s_addr), 0x7F030103);
 	assert_false(site->is_spread);
