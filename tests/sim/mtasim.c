@@ -6,6 +6,7 @@
  * Start-up is the list in run(), shut-down the same list read upwards. "ready" is printed when everything
  * listens.
  */
+#include "mtasim_return.h"
 #include "mtasim_session.h"
 #include "mtasim_stats.h"
 
@@ -21,7 +22,7 @@
 #include <sys/resource.h>
 
 struct options {
-	const char *script, *dns, *ledger, *stats, *mbox, *ca;
+	const char *script, *dns, *ledger, *returned, *returns, *unsubscribe, *stats, *mbox, *ca;
 	unsigned long port, seed;
 	bool has_seed, is_quiet, checks_only;
 };
@@ -43,6 +44,9 @@ static const char usage[] =
 	"  --stats FILE        JSON, rewritten twice a second\n"
 	"  --mbox DIR          save each message as DIR/CONNECTION.MESSAGE.eml\n"
 	"  --ca DIR            write the certificate of the sites' CA to DIR/ca.pem\n"
+	"  --returns ADDRESS:PORT      SMTP server that gets what the script sends back\n"
+	"  --unsubscribe ADDRESS:PORT  HTTP server that gets one-click unsubscriptions\n"
+	"  --returned FILE     append a line for each of these\n"
 	"  --seed N            instead of the script's seed\n"
 	"  --check             read the script and stop\n"
 	"  --quiet             no totals at the end\n";
@@ -63,8 +67,10 @@ parse_options(int argc, char **argv, struct options *out)
 	static const struct option known[] = {{"dns", required_argument, NULL, 'd'},
 		{"port", required_argument, NULL, 'p'}, {"ledger", required_argument, NULL, 'l'},
 		{"stats", required_argument, NULL, 's'}, {"mbox", required_argument, NULL, 'm'},
-		{"ca", required_argument, NULL, 'c'}, {"seed", required_argument, NULL, 'r'},
-		{"check", no_argument, NULL, 't'}, {"quiet", no_argument, NULL, 'q'}, {NULL, 0, NULL, 0}};
+		{"returns", required_argument, NULL, 'b'}, {"unsubscribe", required_argument, NULL, 'u'},
+		{"returned", required_argument, NULL, 'w'}, {"ca", required_argument, NULL, 'c'},
+		{"seed", required_argument, NULL, 'r'}, {"check", no_argument, NULL, 't'},
+		{"quiet", no_argument, NULL, 'q'}, {NULL, 0, NULL, 0}};
 	bool is_good = true;
 	int option;
 
@@ -88,6 +94,15 @@ parse_options(int argc, char **argv, struct options *out)
 			break;
 		case 'c':
 			out->ca = optarg;
+			break;
+		case 'b':
+			out->returns = optarg;
+			break;
+		case 'u':
+			out->unsubscribe = optarg;
+			break;
+		case 'w':
+			out->returned = optarg;
 			break;
 		case 'r':
 			out->has_seed = true;
@@ -173,9 +188,34 @@ start_dns(struct app *app)
 	return true;
 }
 
+/* False: words are on stderr. */
+static bool
+server_of(const char *option, const char *text, struct sockaddr_in *out_server)
+{
+	if (text == NULL || parse_address(text, out_server))
+		return true;
+	fprintf(stderr, "mtasim: --%s %s: expected ADDRESS:PORT\n", option, text);
+	return false;
+}
+
+static bool
+start_returns(struct app *app)
+{
+	struct returns_conf conf = {.sim = &app->sim};
+
+	return server_of("returns", app->options.returns, &conf.mail) &&
+	       server_of("unsubscribe", app->options.unsubscribe, &conf.web) &&
+	       returns_are_possible(app->sim.script, &conf) &&
+	       (app->sim.returns = returns_create(&conf)) != NULL;
+}
+
 static bool
 start(struct app *app)
 {
+	const struct ledger_files files = {.arrivals = app->options.ledger,
+		.returns = app->options.returned,
+		.mbox_dir = app->options.mbox,
+		.keeps_header = app->options.returns != NULL || app->options.unsubscribe != NULL};
 	const struct timeval half_second = {0, 500000};
 	struct sim *sim = &app->sim;
 
@@ -184,9 +224,8 @@ start(struct app *app)
 	sim->start_us = clock_mono(clock_real());
 	sim->port = (uint16_t)app->options.port;
 	sim->seed = app->options.has_seed ? app->options.seed : sim->script->seed;
-	if ((sim->base = event_base_new()) == NULL ||
-		(sim->ledger = ledger_create(app->options.ledger, app->options.mbox)) == NULL ||
-		(sim->ca = ca_create(app->options.ca)) == NULL || !start_dns(app) ||
+	if ((sim->base = event_base_new()) == NULL || (sim->ledger = ledger_create(&files)) == NULL ||
+		!start_returns(app) || (sim->ca = ca_create(app->options.ca)) == NULL || !start_dns(app) ||
 		(app->sites = sim_sites_create(sim, session_begin, &app->sessions)) == NULL)
 		return false;
 	app->on_term = evsignal_new(sim->base, SIGTERM, on_signal, app);
@@ -215,6 +254,7 @@ stop(struct app *app)
 	sim_sites_destroy(&app->sites);
 	dns_destroy(&app->dns);
 	ca_destroy(&app->sim.ca);
+	returns_destroy(&app->sim.returns);
 	ledger_destroy(&app->sim.ledger);
 	if (app->sim.base != NULL)
 		event_base_free(app->sim.base);

@@ -21,25 +21,38 @@
 enum { RECORD_MAX = 2048 };
 
 struct ledger {
-	int fd;
+	int fd, returns_fd;
 	const char *mbox_dir;
+	bool keeps_header;
 	struct sim_crc crc;
 	char *records;
 	size_t records_len, records_max;
 };
 
-struct ledger *
-ledger_create(const char *path, const char *mbox_dir)
+/* -1 for no path. False: words are on stderr. */
+static bool
+open_file(const char *path, int *out_fd)
 {
+	*out_fd = path != NULL ? open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0644) : -1;
+	if (path == NULL || *out_fd >= 0)
+		return true;
+	fprintf(stderr, "mtasim: %s: %s\n", path, strerror(errno));
+	return false;
+}
+
+struct ledger *
+ledger_create(const struct ledger_files *files)
+{
+	const char *mbox_dir = files->mbox_dir;
 	struct ledger *l = calloc(1, sizeof(*l));
 
 	if (l == NULL)
 		return NULL;
 	sim_crc_init(&l->crc);
 	l->mbox_dir = mbox_dir;
-	l->fd = path != NULL ? open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0644) : -1;
-	if (path != NULL && l->fd < 0) {
-		fprintf(stderr, "mtasim: %s: %s\n", path, strerror(errno));
+	l->keeps_header = files->keeps_header;
+	l->fd = l->returns_fd = -1;
+	if (!open_file(files->arrivals, &l->fd) || !open_file(files->returns, &l->returns_fd)) {
 		ledger_destroy(&l);
 		return NULL;
 	}
@@ -60,6 +73,8 @@ ledger_destroy(struct ledger **lp)
 		return;
 	if (l->fd >= 0)
 		close(l->fd);
+	if (l->returns_fd >= 0)
+		close(l->returns_fd);
 	free(l->records);
 	free(l);
 }
@@ -170,7 +185,7 @@ void
 ledger_feed(struct ledger *l, struct ledger_message *m, struct smtp_slice bytes)
 {
 	m->bytes += bytes.len;
-	if (l->mbox_dir != NULL && bytes.len > 0)
+	if ((l->mbox_dir != NULL || (l->keeps_header && !m->in_body)) && bytes.len > 0)
 		keep_copy(m, bytes);
 	if (!m->in_body)
 		bytes = feed_header(m, bytes);
@@ -278,4 +293,26 @@ ledger_write(struct ledger *l, const struct ledger_message *m, const struct ledg
 		rcpt += slice.len + 1;
 	}
 	write_all(l->fd, l->records, l->records_len, "ledger");
+}
+
+void
+ledger_write_return(struct ledger *l, const struct ledger_return *back)
+{
+	const struct smtp_slice columns[] = {back->rcpt, back->id, back->goal};
+	char out[RECORD_MAX];
+	size_t at, i;
+
+	if (l->returns_fd < 0)
+		return;
+	at = (size_t)snprintf(
+		out, 200, "%lld\t%.100s\t%.40s", (long long)clock_now(clock_real()), back->site, back->kind);
+	for (i = 0; i < sizeof(columns) / sizeof(columns[0]); i++) {
+		out[at++] = '\t';
+		at += put_text(out + at, SMTP_ADDRESS_MAX, columns[i]);
+	}
+	at += (size_t)snprintf(out + at, RECORD_MAX - at, "\t%u\t%.20s\t", back->tries, back->outcome);
+	at += put_text(
+		out + at, RECORD_MAX - at - 1, (struct smtp_slice){back->answer, strnlen(back->answer, 400)});
+	out[at++] = '\n';
+	write_all(l->returns_fd, out, at, "returns");
 }

@@ -10,6 +10,10 @@
  * digits), connection, message of the connection, TLS version or "-", client address, "ok" or "dropped". All
  * lines of a message go out in one write(2): after a kill they are there or not, never in part.
  *
+ * Returns have a file of their own: time, site, what it is (the word of the script), recipient, id of the
+ * message, where it went (address or URL), tries, "delivered", "refused", "waiting" (at the end) or "nowhere"
+ * (no address to send it to), the last answer.
+ *
  * Owner    main; a ledger_message belongs to its session.
  * Memory   a fixed line buffer; a copy of the message only with an mbox folder.
  * Thread   the base's.
@@ -47,12 +51,27 @@ struct ledger_entry {
 	bool is_ok;
 };
 
-/* NULL for a path: no such output. NULL result: words are on stderr. */
-struct ledger *ledger_create(const char *path, const char *mbox_dir);
+/* What was sent back because of a recipient (mtasim_return), when nothing more comes of it. */
+struct ledger_return {
+	const char *site, *kind, *outcome;
+	struct smtp_slice rcpt, id, goal;
+	uint32_t tries;
+	const char *answer; /* the last one, or why there was none */
+};
+
+/* NULL: no such output. */
+struct ledger_files {
+	const char *arrivals, *returns, *mbox_dir;
+	bool keeps_header; /* a message's copy has its header at least */
+};
+
+/* NULL: words are on stderr. Borrows the folder's name. */
+struct ledger *ledger_create(const struct ledger_files *files);
 void ledger_destroy(struct ledger **lp);
 
 void ledger_begin(struct ledger_message *m);
 void ledger_feed(struct ledger *l, struct ledger_message *m, struct smtp_slice bytes);
 void ledger_write(struct ledger *l, const struct ledger_message *m, const struct ledger_entry *entry);
+void ledger_write_return(struct ledger *l, const struct ledger_return *back);
 void ledger_fini(struct ledger_message *m);
 #endif

@@ -11,6 +11,7 @@
 #include "mtasim_session.h"
 
 #include "mtasim_output.h"
+#include "mtasim_return.h"
 
 #include "base/clock.h"
 #include "base/wire.h"
@@ -265,6 +266,7 @@ record(struct session *s, bool is_ok)
 	};
 
 	ledger_write(s->sim->ledger, &s->message, &entry);
+	returns_plan(s->sim->returns, s->unit->site, &s->message, &entry);
 }
 
 /*

@@ -62,6 +62,7 @@ struct sim_unit {
 	bool has_starttls_rule;
 };
 
+struct returns;
 struct sim_sites;
 
 /* What sessions and listeners share. */
@@ -70,6 +71,7 @@ struct sim {
 	const struct sim_script *script;
 	struct ledger *ledger;
 	struct ca *ca;
+	struct returns *returns;
 	uint64_t seed;
 	int64_t start_us; /* monotonic */
 	uint64_t connections;
