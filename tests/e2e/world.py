@@ -124,8 +124,8 @@ class World:
         log = open(self.dir / "mtasim.log", "ab")
         self.simulator = subprocess.Popen(
             [program("mtasim"), "--dns", f"127.0.0.1:{self.dns_port}", "--port", str(self.site_port), "--ledger",
-             str(self.dir / "arrived.tsv"), "--stats", str(self.dir / "stats.json"), "--mbox", str(self.dir / "mbox"),
-             "--ca", str(self.dir / "ca"), *options, str(path)],
+             str(self.dir / "arrived.tsv"), "--returned", str(self.dir / "returned.tsv"), "--stats",
+             str(self.dir / "stats.json"), "--mbox", str(self.dir / "mbox"), "--ca", str(self.dir / "ca"), *options, str(path)],
             stdout=subprocess.PIPE, stderr=log)
         line = self.simulator.stdout.readline()
         assert line.strip() == b"ready", f"mtasim did not start: {line!r} {(self.dir / 'mtasim.log').read_text()}"
@@ -135,6 +135,11 @@ class World:
         names = ("time", "site", "from", "rcpt", "id", "bytes", "body_bytes", "crc", "connection", "message", "tls",
                  "client", "outcome")
         return [dict(zip(names, line.split("\t"))) for line in whole_lines(self.dir / "arrived.tsv")]
+
+    def returned(self):
+        """What the simulator sent back and is done with: a list of dicts."""
+        names = ("time", "site", "kind", "rcpt", "id", "to", "tries", "outcome", "answer")
+        return [dict(zip(names, line.split("\t"))) for line in whole_lines(self.dir / "returned.tsv")]
 
     def stats(self):
         """The simulator's counts, half a second old at most."""
