@@ -53,7 +53,7 @@ struct returns {
 	LIST_HEAD(, back) all;
 	STAILQ_HEAD(, back) line;
 	uint32_t open;
-	uint64_t planned;
+	uint64_t planned, left;
 };
 
 /* --- the end of a return --- */
@@ -62,6 +62,7 @@ static void
 back_free(struct back *b)
 {
 	LIST_REMOVE(b, link);
+	b->returns->left--;
 	event_del(&b->timer);
 	attempt_destroy(&b->attempt);
 	free(b->bytes);
@@ -201,6 +202,7 @@ plan(struct returns *r, const struct return_facts *facts, const struct ledger_me
 	b->site = facts->site;
 	b->rule = facts->rule;
 	LIST_INSERT_HEAD(&r->all, b, link);
+	r->left++;
 	event_assign(&b->timer, r->conf.sim->base, -1, 0, on_timer, b);
 	snprintf(b->sender, sizeof(b->sender), "%.*s", (int)sender.len, sender.ptr);
 	snprintf(b->rcpt, sizeof(b->rcpt), "%.*s", (int)facts->rcpt.len, facts->rcpt.ptr);
@@ -273,6 +275,12 @@ returns_create(const struct returns_conf *conf)
 	LIST_INIT(&r->all);
 	STAILQ_INIT(&r->line);
 	return r;
+}
+
+uint64_t
+returns_left(const struct returns *r)
+{
+	return r->left;
 }
 
 void

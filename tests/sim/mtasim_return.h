@@ -31,6 +31,8 @@ bool returns_are_possible(const struct sim_script *script, const struct returns_
 struct returns *returns_create(const struct returns_conf *conf);
 /* What is still waiting gets its line in the ledger. */
 void returns_destroy(struct returns **rp);
+/* How many something may still come of. */
+uint64_t returns_left(const struct returns *r);
 
 /* A message was accepted (or not: then nothing comes back). Its copy has its header. */
 void returns_plan(struct returns *r, const struct sim_site *site, const struct ledger_message *message,

@@ -5,6 +5,8 @@
  */
 #include "mtasim_stats.h"
 
+#include "mtasim_return.h"
+
 #include "base/clock.h"
 
 #include <errno.h>
@@ -62,6 +64,7 @@ stats_text(const struct sim *sim, struct sim_sites *sites, const struct dns *dns
 	json_object_set_new(
 		root, "seconds", json_real((double)(clock_mono(clock_real()) - sim->start_us) / 1000000.0));
 	json_object_set_new(root, "connections", json_integer((json_int_t)sim->connections));
+	json_object_set_new(root, "returns_left", json_integer((json_int_t)returns_left(sim->returns)));
 	json_object_set_new(root, "sites", units);
 	if (dns != NULL)
 		json_object_set_new(root, "dns", dns_json(dns_counts(dns)));
