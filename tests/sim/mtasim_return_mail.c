@@ -260,18 +260,37 @@ find_click(const struct return_facts *f, struct return_goal *goal)
 	return copy_to(goal->url, sizeof(goal->url), list_unsubscribe(f->header, SMTP_LIT("https://"), buf));
 }
 
+/* RFC 9477 3.1.1: "fbl@x.test; report=arf". */
+static bool
+find_cfbl(const struct return_facts *f, struct return_goal *goal)
+{
+	char buf[LIST_MAX];
+	int len = smtp_header_unfold(smtp_mime_header(f->header, SMTP_LIT("CFBL-Address")), buf, sizeof(buf));
+	struct smtp_slice address = {buf, len > 0 ? (size_t)len : 0};
+	const char *semicolon = memchr(buf, ';', address.len);
+
+	if (semicolon != NULL)
+		address.len = (size_t)(semicolon - buf);
+	while (address.len > 0 && address.ptr[address.len - 1] == ' ')
+		address.len--;
+	return copy_to(goal->address, sizeof(goal->address), address);
+}
+
 bool
 return_goal_find(const struct return_facts *f, struct return_goal *out_goal)
 {
 	*out_goal = (struct return_goal){.subject = "unsubscribe"};
+	if (f->rule->to != NULL)
+		return copy_to(out_goal->address, sizeof(out_goal->address), slice_of(f->rule->to));
 	switch (f->rule->send) {
 	case SIM_SEND_UNSUBSCRIBE_MAIL:
 		return find_mailto(f, out_goal);
 	case SIM_SEND_UNSUBSCRIBE_CLICK:
 		return find_click(f, out_goal);
+	case SIM_SEND_COMPLAINT:
+		return find_cfbl(f, out_goal);
 	default:
-		return copy_to(out_goal->address, sizeof(out_goal->address),
-			f->rule->to != NULL ? slice_of(f->rule->to) : f->sender);
+		return copy_to(out_goal->address, sizeof(out_goal->address), f->sender);
 	}
 }
 

@@ -9,7 +9,7 @@
  * Owner    the caller; facts are borrowed for the call, a text that is returned is the caller's to free().
  * Thread   any.
  * Fails    false or NULL.
- * Spec     RFC 3464, RFC 3834, RFC 5965, RFC 6590, RFC 2369, RFC 8058.
+ * Spec     RFC 3464, RFC 3834, RFC 5965, RFC 6590, RFC 2369, RFC 8058, RFC 9477.
  */
 #include "mtasim_script.h"
 
@@ -36,7 +36,8 @@ struct return_goal {
 
 /* The header of a message: what stands before its first empty line. */
 struct smtp_slice return_header(struct smtp_slice message);
-/* False: it goes nowhere. A null sender, no List-Unsubscribe of that kind, one without one-click. */
+/* False: it goes nowhere. A null sender, no List-Unsubscribe of that kind or one without one-click,
+ * no CFBL-Address. */
 bool return_goal_find(const struct return_facts *f, struct return_goal *out_goal);
 /* The envelope sender. */
 struct smtp_slice return_sender(const struct return_facts *f);

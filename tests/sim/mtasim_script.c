@@ -117,10 +117,6 @@ read_return(cfg_t *cfg, struct sim_return *back)
 	back->text = copy_text(cfg_getstr(cfg, "text"));
 	back->redact = cfg_getbool(cfg, "redact");
 	is_unsubscribe = back->send == SIM_SEND_UNSUBSCRIBE_MAIL || back->send == SIM_SEND_UNSUBSCRIBE_CLICK;
-	if (back->send == SIM_SEND_COMPLAINT && back->to == NULL) {
-		cfg_error(cfg, "complaint without \"to\": whose feedback loop?");
-		return false;
-	}
 	if (is_unsubscribe && back->to != NULL) {
 		cfg_error(cfg, "%s goes where List-Unsubscribe says, not \"to\" somebody",
 			grammar_send_word((int)back->send));

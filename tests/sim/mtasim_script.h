@@ -95,7 +95,7 @@ struct sim_return {
 	char *match;      /* glob on the recipient; NULL: any */
 	double share;     /* percent of the recipients, drawn once for each address */
 	int64_t after_us; /* since it was accepted */
-	char *to;         /* NULL: the envelope sender, or where List-Unsubscribe says */
+	char *to;         /* NULL: the envelope sender, or where the header says */
 	char *status;     /* "5.1.1" */
 	char *text;       /* what the last server said, code first */
 	bool redact;      /* complaint: the recipient is taken out */

@@ -39,6 +39,11 @@ static const struct {
 		"off", "", SIM_SEND_UNSUBSCRIBE_MAIL},
 	{"subject of nothing", "List-Unsubscribe: <mailto:l@x.test?subject=>\r\n", "l@x.test", "unsubscribe",
 		"", SIM_SEND_UNSUBSCRIBE_MAIL},
+	{"complaint that nobody asked for", "To: <r@a.test>\r\n", "", "", "", SIM_SEND_COMPLAINT},
+	{"complaint by CFBL", "CFBL-Address: fbl@x.test ;\r\n report=arf\r\n", "fbl@x.test", "unsubscribe",
+		"", SIM_SEND_COMPLAINT},
+	{"complaint by CFBL, no parameter", "cfbl-address:\r\n fbl@x.test\r\n", "fbl@x.test", "unsubscribe",
+		"", SIM_SEND_COMPLAINT},
 	{"to the envelope sender", "", "s@x.test", "unsubscribe", "", SIM_SEND_DSN},
 };
 

@@ -73,7 +73,6 @@ test_refused(void **state)
 			":2: domain-pattern"},
 		{"return of nothing", "site a {\n return { match = \"x*\" }\n}\n", ":2: return without"},
 		{"unknown return", "site a {\n return { send = fax }\n}\n", ":2: send"},
-		{"complaint to nobody", "site a {\n return { send = complaint }\n}\n", "complaint without"},
 		{"unsubscription to somebody",
 			"site a {\n return { send = unsubscribe-click to = \"x@y.test\" }\n}\n",
 			"unsubscribe-click goes where"},
