@@ -44,6 +44,22 @@ add(struct queue_guard *g, uint32_t *counts, int outcome, uint64_t n)
 	g->total[outcome] += n;
 }
 
+/* Takes n from those delivered in that part, or in the next one: they were counted a moment after it
+ * happened. */
+static void
+take_delivered(struct queue_guard *g, int age, uint32_t n)
+{
+	for (int i = age; i >= 0 && i >= age - 1; i--) {
+		uint32_t *delivered = &part(g, i)[QUEUE_GUARD_DELIVERED];
+		uint32_t taken = n < *delivered ? n : *delivered;
+
+		assert(g->total[QUEUE_GUARD_DELIVERED] >= taken);
+		*delivered -= taken;
+		g->total[QUEUE_GUARD_DELIVERED] -= taken;
+		n -= taken;
+	}
+}
+
 static void
 begin_part(struct queue_guard *g)
 {
@@ -206,10 +222,14 @@ queue_guard_feed(struct queue_guard *g, const struct queue_guard_conf *c, const 
 	int64_t sent_us = f->sent_us > 0 ? f->sent_us : now_us, age;
 
 	assert(f->outcome < QUEUE_GUARD_OUTCOMES);
+	assert(!f->was_delivered || f->outcome == QUEUE_GUARD_BOUNCED);
 	to_time(g, c, now_us);
 	age = age_of(g, sent_us);
-	if (age < PARTS && sent_us >= g->since_us)
+	if (age < PARTS && sent_us >= g->since_us) {
 		add(g, part(g, (int)age), f->outcome, f->count);
+		if (f->was_delivered)
+			take_delivered(g, (int)age, f->count);
+	}
 	return queue_guard_look(g, c, now_us, out);
 }
 

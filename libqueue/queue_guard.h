@@ -31,7 +31,8 @@
  *
  * A complaint comes days after its mail. It counts in the part of the window when that mail was sent
  * (sent_us), so a small mailing is not blamed for a large one before it; and not at all when that is out of
- * the window. A longer window sees more of them.
+ * the window. A longer window sees more of them. A bounce that comes later counts at that time too, and the
+ * recipient no longer as delivered: he is one recipient still.
  *
  * Owner    the caller: embedded, of fixed size. All zero is a guard that knows nothing.
  * Thread   the owner's.
@@ -83,8 +84,9 @@ struct queue_guard {
 
 struct queue_guard_fact {
 	enum queue_guard_outcome outcome;
-	uint32_t count;  /* recipients */
-	int64_t sent_us; /* when their mail was delivered or bounced; 0: now */
+	uint32_t count;     /* recipients */
+	int64_t sent_us;    /* when their mail was delivered or bounced; 0: now */
+	bool was_delivered; /* BOUNCED: fed as DELIVERED before, which was not the end of it */
 };
 
 struct queue_guard_numbers {

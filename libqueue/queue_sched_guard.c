@@ -240,18 +240,16 @@ changed(struct queue_sched *q, struct sched_guard *g, const struct queue_guard_c
 	want_note(q, g);
 }
 
-/* sent_us 0: now. */
 static void
-feed(struct queue_sched *q, struct sched_guard *g, enum queue_guard_outcome outcome, int64_t sent_us)
+feed(struct queue_sched *q, struct sched_guard *g, const struct queue_guard_fact *fact)
 {
-	struct queue_guard_fact fact = {.outcome = outcome, .count = 1, .sent_us = sent_us};
 	struct queue_guard_change change;
 	struct queue_guard_conf c;
 
 	if (g == NULL || !conf_of(q, g, &c))
 		return;
 	g->fed_us = q->now_us;
-	if (queue_guard_feed(&g->guard, &c, &fact, q->now_us, &change))
+	if (queue_guard_feed(&g->guard, &c, fact, q->now_us, &change))
 		changed(q, g, &change);
 	else if (q->now_us - g->noted_us >= NOTE_US)
 		want_note(q, g);
@@ -271,26 +269,26 @@ sched_guards_settled(struct queue_sched *q, const struct queue_lease *l, struct 
 	const struct queue_verdict *v)
 {
 	struct sched_share *source = sched_source(q, l->session->lane->source);
-	enum queue_guard_outcome outcome = QUEUE_GUARD_DELIVERED;
+	struct queue_guard_fact fact = {.outcome = QUEUE_GUARD_DELIVERED, .count = 1};
 	char buf[NAME_MAX_BYTES];
 
 	if (q->conf.guard == NULL)
 		return;
 	if (v->kind == QUEUE_VERDICT_FAILED && v->blame == QUEUE_BLAME_RECIPIENT && v->code != 0)
-		outcome = QUEUE_GUARD_BOUNCED;
+		fact.outcome = QUEUE_GUARD_BOUNCED;
 	else if (v->kind != QUEUE_VERDICT_DELIVERED)
 		return;
 	attach_stream(q, s, true);
 	if (is_stopped(s->user->guard))
 		return;
-	feed(q, s->user->guard, outcome, 0);
+	feed(q, s->user->guard, &fact);
 	if (is_stopped(s->user->guard))
 		return;
-	feed(q, s->guard, outcome, 0);
+	feed(q, s->guard, &fact);
 	if (source->guard == NULL)
 		attach(q, &source->guard, QUEUE_PAUSE_SOURCE,
 			single_key(sched_source_name(q, l->session->lane->source), buf), true);
-	feed(q, source->guard, outcome, 0);
+	feed(q, source->guard, &fact);
 }
 
 /* Its guard, made if it has none; without a reference, as nothing of it need be queued. */
@@ -305,8 +303,13 @@ guard_get(struct queue_sched *q, enum queue_pause_kind kind, struct queue_blob k
 void
 sched_guards_fed_back(struct queue_sched *q, const struct queue_feedback *f)
 {
-	enum queue_guard_outcome outcome =
-		f->kind == QUEUE_FEEDBACK_COMPLAINT ? QUEUE_GUARD_COMPLAINED : QUEUE_GUARD_BOUNCED;
+	bool is_bounce = f->kind == QUEUE_FEEDBACK_BAD_ADDRESS;
+	const struct queue_guard_fact fact = {
+		.outcome = is_bounce ? QUEUE_GUARD_BOUNCED : QUEUE_GUARD_COMPLAINED,
+		.count = 1,
+		.sent_us = f->sent_us,
+		.was_delivered = is_bounce,
+	};
 	struct sched_guard *user = NULL;
 	char buf[NAME_MAX_BYTES];
 
@@ -316,14 +319,13 @@ sched_guards_fed_back(struct queue_sched *q, const struct queue_feedback *f)
 		user = guard_get(q, QUEUE_PAUSE_USER, single_key(f->user, buf));
 	if (is_stopped(user))
 		return;
-	feed(q, user, outcome, f->sent_us);
+	feed(q, user, &fact);
 	if (is_stopped(user))
 		return;
 	if (f->user.len > 0 || f->job.len > 0)
-		feed(q, guard_get(q, QUEUE_PAUSE_STREAM, stream_key(f->user, f->job, f->klass, buf)), outcome,
-			f->sent_us);
+		feed(q, guard_get(q, QUEUE_PAUSE_STREAM, stream_key(f->user, f->job, f->klass, buf)), &fact);
 	if (f->source.len > 0)
-		feed(q, guard_get(q, QUEUE_PAUSE_SOURCE, single_key(f->source, buf)), outcome, f->sent_us);
+		feed(q, guard_get(q, QUEUE_PAUSE_SOURCE, single_key(f->source, buf)), &fact);
 }
 
 /* --- what it does --- */

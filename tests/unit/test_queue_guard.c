@@ -102,6 +102,42 @@ test_levels(void **state)
 	}
 }
 
+/* Who was delivered to and bounced after all is one recipient, at the time of his mail. */
+static void
+test_bounced_later(void **state)
+{
+	struct queue_guard g = {0};
+	struct queue_guard_change change;
+	struct queue_guard_fact fact = {QUEUE_GUARD_BOUNCED, 200, START, true};
+
+	feed(&g, QUEUE_GUARD_DELIVERED, 1000, START);
+	feed(&g, QUEUE_GUARD_DELIVERED, 50, START + 2 * PART);
+	assert_true(queue_guard_feed(&g, &conf, &fact, START + 2 * PART, &change));
+	assert_int_equal(change.numbers.events, 200);
+	assert_int_equal(change.numbers.recipients, 1050);
+	assert_int_equal(queue_guard_numbers(&g, QUEUE_GUARD_COMPLAINT).recipients, 850);
+	/* More than are known to have been delivered then: of others none is taken. */
+	fact = (struct queue_guard_fact){QUEUE_GUARD_BOUNCED, 60, START + 2 * PART, true};
+	(void)queue_guard_feed(&g, &conf, &fact, START + 2 * PART, &change);
+	assert_int_equal(queue_guard_numbers(&g, QUEUE_GUARD_BOUNCE).events, 260);
+	assert_int_equal(queue_guard_numbers(&g, QUEUE_GUARD_BOUNCE).recipients, 1060);
+	/* Just before the part in which they were counted. */
+	feed(&g, QUEUE_GUARD_DELIVERED, 7, START + 4 * PART);
+	fact = (struct queue_guard_fact){QUEUE_GUARD_BOUNCED, 7, START + 4 * PART - 1, true};
+	(void)queue_guard_feed(&g, &conf, &fact, START + 4 * PART, &change);
+	assert_int_equal(queue_guard_numbers(&g, QUEUE_GUARD_BOUNCE).recipients, 1067);
+	/* They leave with their part. */
+	(void)queue_guard_look(&g, &conf, START + DAY + PART, &change);
+	assert_int_equal(queue_guard_numbers(&g, QUEUE_GUARD_BOUNCE).events, 67);
+	assert_int_equal(queue_guard_numbers(&g, QUEUE_GUARD_BOUNCE).recipients, 67);
+	/* Mail from before a release is forgotten, and so is what becomes of it. */
+	(void)queue_guard_release(&g, START + DAY + PART, &change);
+	feed(&g, QUEUE_GUARD_DELIVERED, 10, START + DAY + PART);
+	(void)queue_guard_feed(&g, &conf, &fact, START + DAY + PART, &change);
+	assert_int_equal(queue_guard_numbers(&g, QUEUE_GUARD_BOUNCE).events, 0);
+	assert_int_equal(queue_guard_numbers(&g, QUEUE_GUARD_BOUNCE).recipients, 10);
+}
+
 static void
 test_change(void **state)
 {
@@ -412,6 +448,7 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_levels),
+		cmocka_unit_test(test_bounced_later),
 		cmocka_unit_test(test_change),
 		cmocka_unit_test(test_hysteresis),
 		cmocka_unit_test(test_fading),
