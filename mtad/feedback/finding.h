@@ -7,7 +7,7 @@
  * Plain text in fixed places: valid UTF-8 without control characters, ended by NUL, cut where it is longer.
  * It is what somebody else claims; nothing of it proves that the message was ours.
  *
- * Owner    who has the struct (about 500 KB). original.header is borrowed from the mail or its reader.
+ * Owner    who has the struct (about 500 KB). original.header is borrowed from the mail, its reader or this.
  * Thread   the owner's.
  */
 #include "smtp_dsn.h"
@@ -17,6 +17,7 @@ enum {
 	FINDING_ADDRESS_MAX = SMTP_ADDRESS_MAX + 1,
 	FINDING_NAME_MAX = SMTP_DOMAIN_MAX + 1,
 	FINDING_TEXT_MAX = SMTP_REPLY_TEXT_MAX + 1,
+	FINDING_HEADER_MAX = 65536, /* bytes looked at of a header that came back in the text */
 };
 
 enum finding_kind {
@@ -73,6 +74,7 @@ struct finding {
 	char reported_domain[FINDING_TEXT_MAX]; /* several are separated by blanks */
 	struct finding_original original;
 	struct finding_rcpt rcpts[FINDING_RCPTS_MAX];
+	char header[FINDING_HEADER_MAX]; /* where original.header stands when it came back in the text */
 };
 
 /* "bounce", "auth-failure" ... */

@@ -88,8 +88,10 @@ put_report(const struct report *r, struct finding *f)
 {
 	/* The message came back in the text; the text is gone when we are. */
 	if (f->original.header.len == 0 && r->returned.len > 0) {
-		feedback_read_original(&f->original, r->returned);
-		f->original.header = (struct smtp_slice){NULL, 0};
+		size_t len = r->returned.len < sizeof(f->header) ? r->returned.len : sizeof(f->header);
+
+		memcpy(f->header, r->returned.ptr, len);
+		feedback_read_original(&f->original, (struct smtp_slice){f->header, len});
 	}
 	if (f->kind != FINDING_UNKNOWN)
 		fill_rcpts(r, f);
