@@ -6,6 +6,7 @@
  */
 #include "control/ctl_reason.h"
 #include "control/ctl_request.h"
+#include "intake/reader.h"
 #include "io.h"
 #include "queue/operate.h"
 #include "queue/spool.h"
@@ -145,6 +146,22 @@ status_outlets(const struct outlets *outlets)
 		"sent", ctl_number(s.sent), "dead", ctl_number(s.dead));
 }
 
+/* What came back since the start, by what it was. */
+static json_t *
+status_reports(const struct reader *reader, const struct conf *c)
+{
+	json_t *o = json_object();
+	struct reader_stats s;
+
+	reader_stats(reader, &s);
+	for (int i = 0; i < FINDING_KIND_COUNT; i++)
+		set(o, finding_kind_name((enum finding_kind)i), json_integer(ctl_number(s.kinds[i])));
+	set(o, "unread", json_integer(ctl_number(s.unread)));
+	set(o, "trimmed", json_integer(ctl_number(s.trimmed)));
+	set(o, "unread_folder", json_string(c->unread_reports));
+	return o;
+}
+
 /* In the queue thread. */
 static bool
 status_schedule(struct ctl_request *r)
@@ -186,6 +203,7 @@ status_schedule(struct ctl_request *r)
 	set(o, "schedule_bytes", json_integer(ctl_number(q.bytes)));
 	set(o, "spool", json_incref(r->part));
 	set(o, "webhooks", status_outlets(a->outlets));
+	set(o, "reports", status_reports(a->reader, dispatch_current_conf(a->dispatch)));
 	set(o, "accounting_failed", json_boolean(rep.is_failed));
 	ctl_summary(r, o);
 	return true;

@@ -115,6 +115,25 @@ status_room(const struct mtactl *m, const json_t *s, const json_t *spool)
 			mtactl_count(dead, sizeof(dead), mtactl_integer(webhooks, "dead")));
 }
 
+/* Once there were any. */
+static void
+status_reports(const struct mtactl *m, const json_t *reports)
+{
+	static const struct part kinds[] = {{"bounce", "bounces"}, {"complaint", "complaints"},
+		{"unsubscribe", "unsubscriptions"}, {"delay", "delays"}, {"delivered", "delivered"},
+		{"auto-reply", "auto-replies"}, {"challenge", "challenges"},
+		{"address-changed", "changed addresses"}, {"not-spam", "not spam"},
+		{"auth-failure", "authentication failures"}, {"unread", "kept unread"}};
+	int64_t all = 0;
+
+	for (size_t i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++)
+		all += mtactl_integer(reports, kinds[i].field);
+	if (all > 0)
+		PARTS(m, "reports", reports, kinds);
+	if (mtactl_integer(reports, "unread") > 0)
+		line(m, "unread", "mtactl feedback read %s", mtactl_text(reports, "unread_folder"));
+}
+
 static void
 status_dns(const struct mtactl *m, const json_t *dns)
 {
@@ -208,6 +227,7 @@ show_status(const struct mtactl *m, const struct mtactl_options *o, const json_t
 		mtactl_count(domains, sizeof(domains), mtactl_integer(s, "domains")));
 	status_dns(m, json_object_get(s, "dns"));
 	status_room(m, s, spool);
+	status_reports(m, json_object_get(s, "reports"));
 	status_sources(m, json_object_get(s, "sources"));
 	if (mtactl_integer(s, "pauses") > 0)
 		line(m, "pauses", "%lld (mtactl pauses)", (long long)mtactl_integer(s, "pauses"));

@@ -4,6 +4,8 @@ import contextlib
 import pathlib
 import re
 import smtplib
+import threading
+import time
 
 import pytest
 from test_token import NEWS, VERP, issuing, link, rows
@@ -240,6 +242,9 @@ def test_what_is_not_understood_is_kept():
         assert kept[0].stat().st_mode & 0o777 == 0o600 and w.unread.stat().st_mode & 0o777 == 0o700
         assert w.log_text().count(" report_unread client=127.0.0.1 file=") == 5
         assert w.log_text().count(" report_trimmed ") == 2
+        reports = w.ctl("status", "--json")["summary"]["reports"]
+        assert (reports["unknown"], reports["unread"], reports["trimmed"], reports["unread_folder"]) == (5, 5, 2, str(w.unread))
+        assert re.search(rf"(?m)^reports +0 bounces, 5 kept unread\nunread +mtactl feedback read {w.unread}$", w.ctl("status"))
         # Where it cannot be kept it is not taken.
         for f in kept:
             f.unlink()
@@ -259,6 +264,34 @@ def test_cfbl():
         assert bring(w, f"cfbl@{BACK}", report) == 250
         wait_for("its record", lambda: rows(w, "f"))
         assert (event(w, "f")["rcpt"], event(w, "f")["jobId"]) == ("r@a.test", "news-1")
+
+
+def test_crash_between_report_and_record():
+    """Killed at any moment, a report has its record exactly once: who got no answer brings it again."""
+    with listening(before=accounting) as w:
+        rcpts = [f"r{n}@a.test" for n in range(40)]
+        mail = delivered(w, rcpts)
+        paths = {a["rcpt"]: a["from"] for a in w.arrived()}
+        left, killed = list(rcpts), threading.Event()
+
+        def kill_now_and_then():
+            for _ in range(4):
+                time.sleep(0.15)
+                w.kill()
+                w.start()
+            killed.set()
+        killer = threading.Thread(target=kill_now_and_then)
+        killer.start()
+        deadline = time.monotonic() + 60
+        while left or not killed.is_set():
+            rcpt = left[0] if left else rcpts[0]  # also what is on record already
+            with contextlib.suppress(OSError, smtplib.SMTPException):
+                if bring(w, paths[rcpt], dsn(rcpt, mail[rcpt])) == 250 and left:
+                    left.pop(0)
+            assert time.monotonic() < deadline
+        killer.join()
+        w.stop()
+        assert sorted(r["rcpt"] for r in rows(w, "rb")) == sorted(rcpts)
 
 
 @pytest.mark.parametrize("size", [0, 1, 3_000_000])
