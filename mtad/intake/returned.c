@@ -37,6 +37,9 @@ struct texts {
 		auth[256];
 };
 
+/* A text in an array, the bound of which is its own. */
+#define TEXT(array) ((struct smtp_slice){(array), strnlen((array), sizeof(array))})
+
 static struct smtp_slice
 slice(const char *text)
 {
@@ -182,11 +185,13 @@ token_of_original(const struct work *w, struct token *out)
 	const struct finding_original *o = &w->finding->original;
 	const struct conf *c = w->judge->conf;
 	char cfbl[TOKEN_TEXT * 2];
-	const char *const places[] = {o->return_path, o->list_unsubscribe, o->feedback_id, cfbl};
+	struct smtp_slice places[] = {
+		TEXT(o->return_path), TEXT(o->list_unsubscribe), TEXT(o->feedback_id), {NULL, 0}};
 
 	finding_put_value(cfbl, sizeof(cfbl), smtp_mime_header(o->header, SMTP_LIT("CFBL-Feedback-ID")));
+	places[3] = TEXT(cfbl);
 	for (size_t i = 0; c->token_secret_file[0] != '\0' && i < sizeof(places) / sizeof(places[0]); i++)
-		if (token_find(c, slice(places[i]), w->mail->now_us, out) == TOKEN_GOOD)
+		if (token_find(c, places[i], w->mail->now_us, out) == TOKEN_GOOD)
 			return true;
 	return false;
 }
@@ -271,19 +276,19 @@ trace_of_date(struct smtp_slice header, struct feedback_trace *trace)
 	int64_t written;
 
 	finding_put_value(date, sizeof(date), smtp_mime_header(header, SMTP_LIT("Date")));
-	if (trace->message_id.len == 0 || smtp_date_parse(slice(date), &written) != SMTP_OK)
+	if (trace->message_id.len == 0 || smtp_date_parse(TEXT(date), &written) != SMTP_OK)
 		return false;
 	trace->from_us = (written - DATE_BEFORE_S) * 1000000;
 	trace->before_us = (written + DATE_AFTER_S) * 1000000;
 	return trace->from_us > 0;
 }
 
-static const char *
+static struct smtp_slice
 address_of(const struct finding_rcpt *r)
 {
 	if (r == NULL || r->is_redacted)
-		return "";
-	return r->original[0] != '\0' ? r->original : r->address;
+		return SMTP_LIT("");
+	return r->original[0] != '\0' ? TEXT(r->original) : TEXT(r->address);
 }
 
 static int
@@ -291,7 +296,7 @@ find_trace(
 	const struct work *w, const struct finding_rcpt *r, struct feedback_item *item, struct texts *texts)
 {
 	const struct finding_original *o = &w->finding->original;
-	struct smtp_slice id = slice(o->message_id), rcpt = slice(address_of(r));
+	struct smtp_slice id = TEXT(o->message_id), rcpt = address_of(r);
 	struct feedback_trace trace = {.message_id = {id.ptr, id.len}, .rcpt = {rcpt.ptr, rcpt.len}};
 
 	if (!trace_of_received(w->judge->conf, o->header, &trace) && !trace_of_date(o->header, &trace))
@@ -322,7 +327,7 @@ take_word(const struct work *w, const struct finding_rcpt *r, struct feedback_it
 
 	*item = (struct feedback_item){.is_hearsay = true};
 	e->sender = put(t->sender, sizeof(t->sender), o->return_path);
-	e->rcpt = put(t->rcpt, sizeof(t->rcpt), address_of(r));
+	e->rcpt = put(t->rcpt, sizeof(t->rcpt), address_of(r).ptr);
 	e->message_id = put(t->message_id, sizeof(t->message_id), o->message_id);
 	/* "campaign:customer:kind:sender", the campaign first. */
 	e->job = put(t->job, sizeof(t->job), o->feedback_id);
@@ -349,7 +354,7 @@ static void
 fill_bounce(const struct work *w, const struct finding_rcpt *r, struct feedback_item *item, struct texts *t)
 {
 	const struct classify_input in = {
-		.provider = CLASSIFY_PROVIDER_ANY, .code = r->code, .esc = r->status, .text = slice(r->text)};
+		.provider = CLASSIFY_PROVIDER_ANY, .code = r->code, .esc = r->status, .text = TEXT(r->text)};
 	struct event *e = &item->event;
 	struct classify_result result;
 	const char *category;
@@ -410,7 +415,7 @@ judge_rcpt(struct work *w, const struct finding_rcpt *r)
 	int err = find(w, r, item, t);
 
 	if (err == QUEUE_ENOTFOUND || err == QUEUE_EDAMAGED || err == QUEUE_EVERSION) {
-		if (address_of(r)[0] == '\0')
+		if (address_of(r).len == 0)
 			return QUEUE_OK;
 		take_word(w, r, item, t);
 	} else if (err < 0)
@@ -439,7 +444,7 @@ rcpt_of_token(const struct work *w)
 
 	for (uint16_t i = 0; i < f->rcpt_count; i++) {
 		const struct finding_rcpt *r = &f->rcpts[i];
-		struct smtp_slice address = slice(address_of(r));
+		struct smtp_slice address = address_of(r);
 
 		if (r->kind != f->kind)
 			continue;
