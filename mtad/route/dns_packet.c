@@ -283,6 +283,17 @@ read_mx(const struct view *v, const struct rr *rr, struct dns_record *record, ch
 	return (int)strnlen(name, DOMAIN_MAX);
 }
 
+static int
+read_ptr(const struct view *v, const struct rr *rr, char *name)
+{
+	size_t p = rr->data;
+	bool is_plain;
+
+	if (!read_name(v, &p, name, &is_plain) || p != rr->data + rr->data_len || !is_plain)
+		return -1;
+	return (int)strnlen(name, DOMAIN_MAX);
+}
+
 /* False: the data makes no sense for its type. */
 static bool
 read_record(const struct view *v, const struct rr *rr, struct dns_packet *out, struct dns_record *record)
@@ -303,6 +314,9 @@ read_record(const struct view *v, const struct rr *rr, struct dns_packet *out, s
 		return true;
 	case DNS_TYPE_MX:
 		len = read_mx(v, rr, record, text);
+		break;
+	case DNS_TYPE_PTR:
+		len = read_ptr(v, rr, text);
 		break;
 	case DNS_TYPE_TXT:
 		len = read_txt(v, rr, text, sizeof(out->text) - out->text_bytes);
@@ -447,6 +461,8 @@ dns_type_text(uint16_t type)
 		return "AAAA";
 	case DNS_TYPE_MX:
 		return "MX";
+	case DNS_TYPE_PTR:
+		return "PTR";
 	case DNS_TYPE_TXT:
 		return "TXT";
 	case DNS_TYPE_CNAME:

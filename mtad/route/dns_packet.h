@@ -23,6 +23,7 @@ enum dns_type {
 	DNS_TYPE_A = 1,
 	DNS_TYPE_CNAME = 5,
 	DNS_TYPE_SOA = 6,
+	DNS_TYPE_PTR = 12,
 	DNS_TYPE_MX = 15,
 	DNS_TYPE_TXT = 16,
 	DNS_TYPE_AAAA = 28,
@@ -53,12 +54,12 @@ enum dns_packet_err {
 
 struct dns_record {
 	uint16_t preference; /* MX */
-	uint16_t text_bytes; /* MX, TXT: without the NUL */
+	uint16_t text_bytes; /* MX, PTR, TXT: without the NUL */
 	union {
 		struct in_addr v4;
 		struct in6_addr v6;
-		uint32_t
-			text; /* offset in the packet's text: MX name ("" for "."), joined strings of a TXT */
+		uint32_t text; /* offset in the packet's text: MX or PTR name ("" for "."), joined strings of
+				  a TXT */
 	};
 };
 

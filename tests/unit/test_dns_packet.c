@@ -346,6 +346,10 @@ static const struct {
 	{"MX name with a blank", DNS_TYPE_MX, "\0\1\3a b\0", 7},
 	{"MX name with a dot in a label", DNS_TYPE_MX, "\0\1\3a.b\0", 7},
 	{"MX name with 8 bits", DNS_TYPE_MX, "\0\1\2\xc3\xa4\0", 6},
+	{"PTR of 0 bytes", DNS_TYPE_PTR, "", 0},
+	{"PTR with bytes after the name", DNS_TYPE_PTR, "\1a\0\0", 4},
+	{"PTR with a name past its end", DNS_TYPE_PTR, "\4a", 2},
+	{"PTR name with a blank", DNS_TYPE_PTR, "\3a b\0", 5},
 	{"A of 3 bytes", DNS_TYPE_A, "\1\2\3", 3},
 	{"A of 5 bytes", DNS_TYPE_A, "\1\2\3\4\5", 5},
 	{"A of 0 bytes", DNS_TYPE_A, "", 0},
@@ -375,6 +379,22 @@ test_nonsense(void **state)
 		assert_int_equal(out.skipped_count, 1);
 		assert_int_equal(out.record_count, nonsense[i].type == DNS_TYPE_TXT);
 	}
+}
+
+static void
+test_ptr(void **state)
+{
+	static struct packet p;
+
+	begin(&p, 0x8180, "1.2.0.192.in-addr.arpa", DNS_TYPE_PTR);
+	put_rr(&p, 0, "1.2.0.192.in-addr.arpa", DNS_TYPE_PTR, 60);
+	put16(&p, 11);
+	put(&p, "\1A\7example\0", 11);
+	assert_int_equal(parse(&p, "1.2.0.192.in-addr.arpa", DNS_TYPE_PTR), 0);
+	assert_int_equal(out.record_count, 1);
+	assert_int_equal(out.records[0].text_bytes, 9);
+	assert_string_equal(out.text + out.records[0].text, "a.example");
+	assert_string_equal(dns_type_text(DNS_TYPE_PTR), "PTR");
 }
 
 static void
@@ -518,6 +538,7 @@ main(void)
 		cmocka_unit_test(test_cname_bound),
 		cmocka_unit_test(test_negative),
 		cmocka_unit_test(test_nonsense),
+		cmocka_unit_test(test_ptr),
 		cmocka_unit_test(test_txt),
 		cmocka_unit_test(test_cap),
 		cmocka_unit_test(test_ttl),
