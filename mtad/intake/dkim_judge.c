@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * libopendkim as the judge of our signatures. Our own verifier would share our own misreadings; this one
- * is what many receivers run. It is asked once for each key at start and reload, never for mail: it
- * parses keys for every message and its asserts kill the process on bad arguments, so it sees nothing but
- * the probe we wrote. `opendkim/dkim.h` is included here alone.
+ * is what many receivers run. It is asked once for each key at start and reload, never for mail that goes
+ * out: it parses keys for every message and its asserts kill the process on bad arguments, so it sees nothing
+ * but the probe we wrote. `opendkim/dkim.h` is included here and in dkim_verifier.c alone.
  */
 #include "intake/dkim_key.h"
 
