@@ -5,10 +5,10 @@
  * test_route_server - a resolver for tests: a thread with a UDP and a TCP socket on 127.0.0.1, a zone as
  * text, and moods
  *
- * Zone: lines of "name ttl TYPE data". TYPE is A, AAAA, MX, CNAME, TXT, "MXHEX" (raw data in hex), or "MOOD":
- * what comes instead of an answer, for all types or the one named after it (see moods below). CNAMEs are
- * followed as a resolver does. A name that stands in no line is NXDOMAIN; every negative answer carries a SOA
- * with 300 s.
+ * Zone: lines of "name ttl TYPE data". TYPE is A, AAAA, MX, CNAME, PTR, TXT, "MXHEX" (raw data in hex), or
+ * "MOOD": what comes instead of an answer, for all types or the one named after it (see moods below). CNAMEs
+ * are followed as a resolver does. A name that stands in no line is NXDOMAIN; every negative answer carries a
+ * SOA with 300 s.
  *
  * Owner    the test. The thread reads `zone` and `mood` and writes counters, all atomic.
  */
@@ -103,7 +103,8 @@ line_type(const char *type)
 	static const struct {
 		const char *name;
 		uint16_t type;
-	} types[] = {{"A", 1}, {"AAAA", 28}, {"MX", 15}, {"MXHEX", 15}, {"CNAME", 5}, {"TXT", 16}};
+	} types[] = {
+		{"A", 1}, {"AAAA", 28}, {"MX", 15}, {"MXHEX", 15}, {"CNAME", 5}, {"TXT", 16}, {"PTR", 12}};
 
 	for (size_t i = 0; i < sizeof(types) / sizeof(types[0]); i++)
 		if (strcmp(type, types[i].name) == 0)
@@ -152,7 +153,7 @@ put_data(struct reply *r, const struct line *l)
 	} else if (strcmp(l->type, "MXHEX") == 0) {
 		for (const char *h = l->data; sscanf(h, "%2x", &byte) == 1; h += 2)
 			reply_put(r, (const uint8_t[]){(uint8_t)byte}, 1);
-	} else if (strcmp(l->type, "CNAME") == 0) {
+	} else if (strcmp(l->type, "CNAME") == 0 || strcmp(l->type, "PTR") == 0) {
 		reply_put_name(r, l->data);
 	} else {
 		len = (uint8_t)strnlen(l->data, 255);
