@@ -114,9 +114,12 @@ either(enum match a, enum match b)
 static int
 kinship(struct smtp_slice name, struct smtp_slice domain)
 {
-	struct smtp_slice tail = {name.ptr + (name.len - domain.len), domain.len};
+	struct smtp_slice tail;
 
-	if (name.len < domain.len || !smtp_slice_is_nocase(tail, domain))
+	if (name.len < domain.len)
+		return 2;
+	tail = (struct smtp_slice){name.ptr + (name.len - domain.len), domain.len};
+	if (!smtp_slice_is_nocase(tail, domain))
 		return 2;
 	if (name.len == domain.len)
 		return 0;
