@@ -20,7 +20,7 @@
 #include <cmocka.h>
 #include <opendkim/dkim.h>
 
-enum { MAIL_MAX = 65536, ZONE_MAX = 8192 };
+enum { MAIL_MAX = 65536, RECORDS_MAX = 4096, ZONE_MAX = 16384 };
 
 static struct rig {
 	char dir[64];
@@ -326,7 +326,7 @@ test_key_records(void **state)
 	for (size_t i = 0; i < sizeof(key_records) / sizeof(key_records[0]); i++) {
 		const char *lines = key_records[i].lines, *at = strstr(lines, "%s");
 		size_t before = at != NULL ? (size_t)(at - lines) : slice(lines).len;
-		char mail[MAIL_MAX], zone[ZONE_MAX];
+		char mail[MAIL_MAX], zone[RECORDS_MAX];
 		struct dkim_answer answer;
 
 		snprintf(zone, sizeof(zone), "%.*s%s%s", (int)before, lines, at != NULL ? key : "",
@@ -372,7 +372,7 @@ sign_by_opendkim(char mail[MAIL_MAX], const char *key, ssize_t body_bytes)
 static void
 test_part_of_body(void **state)
 {
-	char key[4096] = "", mail[MAIL_MAX], zone[ZONE_MAX];
+	char key[4096] = "", mail[MAIL_MAX], zone[RECORDS_MAX];
 	FILE *f = fopen(rig.rsa, "r");
 	struct dkim_answer answer;
 
@@ -401,7 +401,7 @@ test_short_key(void **state)
 	for (size_t i = 0; i < sizeof(keys) / sizeof(keys[0]); i++) {
 		EVP_PKEY *key = EVP_RSA_gen(keys[i].bits);
 		BIO *bio = BIO_new(BIO_s_mem());
-		char pem[4096] = "", text[1024], mail[MAIL_MAX], zone[ZONE_MAX];
+		char pem[4096] = "", text[1024], mail[MAIL_MAX], zone[RECORDS_MAX];
 		unsigned char *der = NULL;
 		struct dkim_answer answer;
 		int len = i2d_PUBKEY(key, &der);
