@@ -197,11 +197,16 @@ keep_header(struct conf_loader *l, struct conf_place at, const char *name)
 }
 
 static void
-check_fields(struct conf_loader *l, size_t n, const struct conf_list *fields)
+check_columns(struct conf_loader *l, int kind, size_t n, const struct conf_columns *of, bool is_csv)
 {
-	struct conf_place at = conf_place_of(l, CONF_KIND_ACCOUNTING, n, "fields");
+	struct conf_place at = conf_place_of(l, kind, n, "fields");
+	const struct conf_list *fields = &of->fields;
+	bool has_user_string = false;
 	struct conf_nearest nearest;
 
+	if (!is_csv && fields->count > 0)
+		conf_error(&l->report, at,
+			"JSON records have all fields; header fields are kept by accounting-headers");
 	if (fields->count > FIELDS_MAX)
 		conf_error(&l->report, at, "more than %d columns", FIELDS_MAX);
 	for (size_t i = 0; i < fields->count; i++) {
@@ -212,6 +217,7 @@ check_fields(struct conf_loader *l, size_t n, const struct conf_list *fields)
 			keep_header(l, at, name + sizeof(HEADER_COLUMN) - 1);
 			continue;
 		}
+		has_user_string = has_user_string || same(name, "userString");
 		nearest = (struct conf_nearest){.distance = 9};
 		for (size_t k = 0; k < sizeof(columns) / sizeof(columns[0]); k++) {
 			is_known = is_known || same(columns[k], name);
@@ -222,6 +228,9 @@ check_fields(struct conf_loader *l, size_t n, const struct conf_list *fields)
 				nearest.distance < 9 ? "; did you mean \"" : "",
 				nearest.distance < 9 ? nearest.word : "", nearest.distance < 9 ? "\"?" : "");
 	}
+	if (of->user_string[0] != '\0' && !has_user_string)
+		conf_error(&l->report, conf_place_of(l, kind, n, "user-string"),
+			"user-string stands in no column: format = csv, and userString in fields");
 }
 
 /* --- the three kinds --- */
@@ -246,22 +255,19 @@ check_accountings(struct conf_loader *l)
 		else if (is_taken)
 			conf_error(&l->report, at,
 				"%s is an accounting file already; each needs a file of its own", a->path);
-		if (a->format == CONF_ACCOUNTING_JSON && a->fields.count > 0)
-			conf_error(&l->report, conf_place_of(l, CONF_KIND_ACCOUNTING, n, "fields"),
-				"JSON records have all fields; header fields are kept by accounting-headers");
-		check_fields(l, n, &a->fields);
+		check_columns(l, CONF_KIND_ACCOUNTING, n, &a->columns, a->format == CONF_ACCOUNTING_CSV);
 		check_which(l, CONF_KIND_ACCOUNTING, n, &a->which);
 	}
 }
 
 static void
-check_outlet(struct conf_loader *l, int kind, size_t n, const char *name, struct conf_outlet *o)
+check_outlet(struct conf_loader *l, int kind, size_t n, const char *name, struct conf_outlet *o, bool is_csv)
 {
 	check_name(l, kind, n, name);
 	check_which(l, kind, n, &o->which);
 	if (o->dead_letter[0] == '\0' || same(o->dead_letter, "none"))
-		o->dead_letter =
-			conf_arena_printf(&l->owner->arena, "%s/%s.dead.json", l->conf->spool_dir, name);
+		o->dead_letter = conf_arena_printf(
+			&l->owner->arena, "%s/%s.dead.%s", l->conf->spool_dir, name, is_csv ? "csv" : "json");
 }
 
 /* What leaves this machine in clear could be read, and answered by anybody. */
@@ -320,7 +326,7 @@ check_webhooks(struct conf_loader *l)
 		struct conf_webhook *w = &c->webhooks[n];
 
 		check_url(l, n, w);
-		check_outlet(l, CONF_KIND_WEBHOOK, n, w->name, &w->outlet);
+		check_outlet(l, CONF_KIND_WEBHOOK, n, w->name, &w->outlet, false);
 		if (w->ca_file[0] == '\0')
 			w->ca_file = l->conf->tls_ca_file;
 		if (l->is_copy)
@@ -346,7 +352,8 @@ check_pipes(struct conf_loader *l)
 		if (p->command[0] == '\0')
 			conf_error(&l->report, conf_place_of(l, CONF_KIND_PIPE, n, "command"),
 				"pipe \"%.60s\" has no command: command = \"PROGRAM ...\"", p->name);
-		check_outlet(l, CONF_KIND_PIPE, n, p->name, &p->outlet);
+		check_columns(l, CONF_KIND_PIPE, n, &p->columns, p->format == CONF_PIPE_CSV);
+		check_outlet(l, CONF_KIND_PIPE, n, p->name, &p->outlet, p->format == CONF_PIPE_CSV);
 	}
 }
 

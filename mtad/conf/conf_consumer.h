@@ -25,6 +25,7 @@ enum conf_record {
 	CONF_RECORD_COUNT
 };
 enum conf_accounting_format { CONF_ACCOUNTING_CSV, CONF_ACCOUNTING_JSON };
+enum conf_pipe_format { CONF_PIPE_JSON, CONF_PIPE_CSV };
 enum conf_accounting_times { CONF_ACCOUNTING_ISO, CONF_ACCOUNTING_UNIX };
 
 /* Which events a consumer takes. */
@@ -35,9 +36,15 @@ struct conf_records {
 #include "conf.def"
 #undef CONF_RECORDS
 };
+struct conf_columns {
+#define CONF_COLUMNS CONF_FIELD
+#include "conf.def"
+#undef CONF_COLUMNS
+};
 struct conf_accounting {
 	const char *name, *at;
 	struct conf_records which;
+	struct conf_columns columns;
 #define CONF_ACCOUNTING CONF_FIELD
 #include "conf.def"
 #undef CONF_ACCOUNTING
@@ -60,6 +67,7 @@ struct conf_webhook {
 struct conf_pipe {
 	const char *name, *at;
 	struct conf_outlet outlet;
+	struct conf_columns columns;
 #define CONF_PIPE CONF_FIELD
 #include "conf.def"
 #undef CONF_PIPE

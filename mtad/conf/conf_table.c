@@ -133,9 +133,11 @@ static const struct conf_row route_rows[] = {
 };
 static const struct conf_row accounting_rows[] = {
 #define CONF_ACCOUNTING(...) ROW(conf_accounting, __VA_ARGS__)
+#define CONF_COLUMNS(...)    MEMBER(conf_accounting, columns, __VA_ARGS__)
 #define CONF_RECORDS(...)    MEMBER(conf_accounting, which, __VA_ARGS__)
 #include "conf/conf.def"
 #undef CONF_RECORDS
+#undef CONF_COLUMNS
 #undef CONF_ACCOUNTING
 };
 static const struct conf_row webhook_rows[] = {
@@ -148,12 +150,16 @@ static const struct conf_row webhook_rows[] = {
 #undef CONF_WEBHOOK
 };
 static const struct conf_row pipe_rows[] = {
-#define CONF_PIPE(...)    ROW(conf_pipe, __VA_ARGS__)
+#define CONF_PIPE(...) ROW(conf_pipe, __VA_ARGS__)
+/* A batch has its own line of names; only a file must keep the one it began with. */
+#define CONF_COLUMNS(field, type, fallback, min, max, when, doc)                                             \
+	MEMBER(conf_pipe, columns, field, type, fallback, min, max, LIVE, doc)
 #define CONF_OUTLET(...)  MEMBER(conf_pipe, outlet, __VA_ARGS__)
 #define CONF_RECORDS(...) MEMBER(conf_pipe, outlet.which, __VA_ARGS__)
 #include "conf/conf.def"
 #undef CONF_RECORDS
 #undef CONF_OUTLET
+#undef CONF_COLUMNS
 #undef CONF_PIPE
 };
 

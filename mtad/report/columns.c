@@ -37,7 +37,8 @@ static const char *const actions[EVENT_TYPE_COUNT] = {
 struct line {
 	char *buf;
 	size_t len, max;
-	bool has_field, unix_times;
+	bool has_field;
+	const struct conf_columns *conf;
 };
 
 static void
@@ -107,7 +108,11 @@ csv_time(struct line *l, int64_t us)
 	struct tm tm;
 	size_t len;
 
-	if (l->unix_times) {
+	if (us == 0) {
+		csv_text(l, "");
+		return;
+	}
+	if (l->conf->times == CONF_ACCOUNTING_UNIX) {
 		csv_number(l, (uint64_t)seconds);
 		return;
 	}
@@ -179,6 +184,12 @@ write_time_queued(struct line *l, const struct event *e)
 }
 
 static void
+write_time_first_attempt(struct line *l, const struct event *e)
+{
+	csv_time(l, e->first_us);
+}
+
+static void
 write_orig(struct line *l, const struct event *e)
 {
 	csv_blob(l, e->sender);
@@ -238,10 +249,11 @@ write_dlv_type(struct line *l, const struct event *e)
 	csv_text(l, e->type == EVENT_RECEIVED ? "" : "smtp");
 }
 
+/* Of a report: where the message came from that it is about, as PowerMTA has it. */
 static void
 write_dlv_source_ip(struct line *l, const struct event *e)
 {
-	csv_blob(l, e->local_ip);
+	csv_blob(l, event_is_of_report(e->type) ? e->of_report.source_ip : e->local_ip);
 }
 
 static void
@@ -325,6 +337,67 @@ write_feedback(struct line *l, const struct event *e)
 }
 
 static void
+write_user_string(struct line *l, const struct event *e)
+{
+	csv_text(l, l->conf->user_string);
+}
+
+static void
+write_report_format(struct line *l, const struct event *e)
+{
+	csv_blob(l, e->of_report.format);
+}
+
+static void
+write_user_agent(struct line *l, const struct event *e)
+{
+	csv_blob(l, e->of_report.user_agent);
+}
+
+/* By PowerMTA's names each has the column of its own kind of report. */
+static void
+write_reporting_mta(struct line *l, const struct event *e)
+{
+	csv_blob(l, e->type == EVENT_COMPLAINT ? e->host : (struct queue_blob){"", 0});
+}
+
+static void
+write_dsn_reporting_mta(struct line *l, const struct event *e)
+{
+	csv_blob(l, e->type == EVENT_REMOTE ? e->host : (struct queue_blob){"", 0});
+}
+
+static void
+write_reported_domain(struct line *l, const struct event *e)
+{
+	csv_blob(l, e->of_report.domain);
+}
+
+static void
+write_report_came_to(struct line *l, const struct event *e)
+{
+	csv_blob(l, event_is_of_report(e->type) ? e->local_ip : (struct queue_blob){"", 0});
+}
+
+static void
+write_report_source_ip(struct line *l, const struct event *e)
+{
+	csv_blob(l, e->of_report.source_ip);
+}
+
+static void
+write_report_arrival_date(struct line *l, const struct event *e)
+{
+	csv_blob(l, e->of_report.arrival_date);
+}
+
+static void
+write_report_auth(struct line *l, const struct event *e)
+{
+	csv_blob(l, e->of_report.auth);
+}
+
+static void
 write_event_id(struct line *l, const struct event *e)
 {
 	char text[EVENT_ID_MAX];
@@ -368,10 +441,7 @@ write_attempts(struct line *l, const struct event *e)
 static void
 write_next_attempt(struct line *l, const struct event *e)
 {
-	if (e->next_us > 0)
-		csv_time(l, e->next_us);
-	else
-		csv_text(l, "");
+	csv_time(l, e->next_us);
 }
 
 static void
@@ -405,7 +475,7 @@ static const struct {
 
 struct columns {
 	char *head;
-	bool unix_times;
+	const struct conf_columns *conf;
 	size_t count;
 	struct {
 		void (*write)(struct line *l, const struct event *e); /* NULL: of the header */
@@ -431,10 +501,10 @@ find(struct columns *c, const char *name)
 }
 
 struct columns *
-columns_create(const struct conf_list *fields, bool unix_times)
+columns_create(const struct conf_columns *conf)
 {
 	static const struct conf_list all = {defaults, sizeof(defaults) / sizeof(defaults[0])};
-	const struct conf_list *list = fields->count > 0 ? fields : &all;
+	const struct conf_list *list = conf->fields.count > 0 ? &conf->fields : &all;
 	struct columns *c = calloc(1, sizeof(*c) + list->count * sizeof(c->items[0]));
 	size_t len = 0;
 	FILE *out;
@@ -443,7 +513,7 @@ columns_create(const struct conf_list *fields, bool unix_times)
 		columns_destroy(&c);
 		return NULL;
 	}
-	c->unix_times = unix_times;
+	c->conf = conf;
 	for (size_t i = 0; i < list->count; i++) {
 		bool is_known = find(c, list->items[i]);
 
@@ -478,7 +548,7 @@ columns_head(const struct columns *c)
 size_t
 columns_write(const struct columns *c, const struct event *e, char *buf, size_t max)
 {
-	struct line l = {buf, 0, max - 1, false, c->unix_times};
+	struct line l = {buf, 0, max - 1, false, c->conf};
 
 	for (size_t i = 0; i < c->count; i++)
 		if (c->items[i].write != NULL)

@@ -12,13 +12,13 @@
  * FORMAT_LINE_MAX and the default columns that never happens.
  * Spec     RFC 4180; PowerMTA User's Guide, accounting file.
  */
-#include "conf/conf_types.h"
+#include "conf/conf_consumer.h"
 #include "report/event.h"
 
 struct columns;
 
-/* `fields` is borrowed; empty: the default columns. NULL: no memory. */
-struct columns *columns_create(const struct conf_list *fields, bool unix_times);
+/* `conf` is borrowed for as long as they live; without fields: the default columns. NULL: no memory. */
+struct columns *columns_create(const struct conf_columns *conf);
 void columns_destroy(struct columns **cp);
 /* The line that stands first in each file, with its line end. */
 const char *columns_head(const struct columns *c);

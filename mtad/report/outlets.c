@@ -10,6 +10,7 @@
 #include "report/outlets.h"
 
 #include "queue/letters.h"
+#include "report/columns.h"
 #include "report/file.h"
 #include "report/format.h"
 #include "report/program.h"
@@ -33,10 +34,11 @@ enum {
 	STOP_S = 2, /* what is being sent when the thread is to end may be answered for so long */
 };
 
-/* Lines of JSON, with room for a bracket in front. */
+/* Lines, with room for a bracket in front. CSV begins with its line of names, so that each batch is whole. */
 struct batch {
 	char *bytes;
 	size_t len, max;
+	bool is_csv;
 	uint32_t count;
 	uint64_t to;       /* its last event, or the last that was looked at */
 	int64_t oldest_us; /* of its events */
@@ -50,6 +52,7 @@ struct outlet {
 	char name[CONF_CONSUMER_NAME_MAX + 1];
 	const struct conf_webhook *webhook; /* of all->conf; one of the two */
 	const struct conf_pipe *pipe;
+	struct columns *columns; /* of the pipe's configuration, made when they are needed */
 	enum outlet_state state;
 	uint64_t seq; /* all up to here are settled */
 	struct batch batch;
@@ -137,6 +140,34 @@ batch_add(struct batch *b, const char *line, size_t len)
 	return true;
 }
 
+static bool
+wants_csv(const struct outlet *o)
+{
+	return o->pipe != NULL && o->pipe->format == CONF_PIPE_CSV;
+}
+
+/* Of the outlet, a line more. False: no memory. */
+static bool
+batch_event(struct outlet *o, struct batch *b, const struct event *e)
+{
+	char *line = o->all->line;
+	const char *head;
+	size_t n;
+
+	b->is_csv = wants_csv(o);
+	if (!b->is_csv) {
+		n = format_json(e, line, sizeof(o->all->line));
+		return n > 0 && batch_add(b, line, n);
+	}
+	if (o->columns == NULL && (o->columns = columns_create(&o->pipe->columns)) == NULL)
+		return false;
+	head = columns_head(o->columns);
+	if (b->len == 0 && !batch_add(b, head, strnlen(head, FORMAT_LINE_MAX)))
+		return false;
+	n = columns_write(o->columns, e, line, sizeof(o->all->line));
+	return batch_add(b, line, n);
+}
+
 static struct queue_blob
 batch_lines(const struct batch *b)
 {
@@ -154,16 +185,13 @@ visit(void *arg, uint64_t seq, struct queue_blob bytes)
 {
 	struct look *k = arg;
 	struct outlet *o = k->outlet;
-	struct outlets *all = o->all;
 	struct batch *b = &o->batch;
 	struct event e;
-	size_t n;
 
 	if (event_decode(bytes, &e) == QUEUE_OK && format_fits(&settings(o)->which, &e)) {
 		e.seq = seq;
-		e.spool_id = all->spool_id;
-		n = format_json(&e, all->line, sizeof(all->line));
-		k->has_failed = n == 0 || !batch_add(b, all->line, n);
+		e.spool_id = o->all->spool_id;
+		k->has_failed = !batch_event(o, b, &e);
 		if (k->has_failed)
 			return false;
 		if (b->count++ == 0 || e.logged_us < b->oldest_us)
@@ -189,12 +217,18 @@ tell_report(struct outlet *o)
 }
 
 static void
-batch_settled(struct outlet *o)
+batch_drop(struct outlet *o)
 {
-	o->seq = o->batch.to;
 	o->batch.count = 0;
 	o->batch.len = 0;
 	o->refusals = 0;
+}
+
+static void
+batch_settled(struct outlet *o)
+{
+	o->seq = o->batch.to;
+	batch_drop(o);
 	if (o->batch.max > OUTLETS_BATCH_BYTES / 4) { /* a large one is no reason to keep as much for ever */
 		free(o->batch.bytes);
 		o->batch = (struct batch){.to = o->seq};
@@ -220,8 +254,7 @@ gather(struct outlet *o)
 	if (n < 0 || k.has_failed) {
 		snprintf(o->error, sizeof(o->error), "cannot read events of the spool: %s",
 			n < 0 ? queue_err_text(n) : "out of memory");
-		o->batch.count = 0;
-		o->batch.len = 0;
+		batch_drop(o);
 		return TROUBLE;
 	}
 	if (o->batch.count > 0)
@@ -409,6 +442,8 @@ go_on(struct outlet *o)
 	event_del(o->timer);
 	if (o->all->is_ending)
 		return;
+	if (o->batch.count > 0 && o->batch.is_csv != wants_csv(o)) /* the configuration has changed */
+		batch_drop(o);
 	if (o->batch.count == 0)
 		switch (gather(o)) {
 		case GATHERED:
@@ -446,6 +481,7 @@ outlet_free(struct outlet *o)
 	program_cancel(&o->program);
 	if (o->timer != NULL)
 		event_free(o->timer);
+	columns_destroy(&o->columns);
 	free(o->batch.bytes);
 	free(o);
 }
@@ -487,6 +523,7 @@ outlet_keep(struct outlets *all, const char *name, const struct state *positions
 	o->is_kept = true;
 	o->webhook = NULL;
 	o->pipe = NULL;
+	columns_destroy(&o->columns);
 	return o;
 }
 
@@ -722,7 +759,7 @@ enum outlets_test
 outlets_test(struct outlets *all, const char *name, outlet_on_answer *on_done, void *arg)
 {
 	static const char words[] = "250 2.0.0 a test event: nothing was sent";
-	const struct outlet *o = outlet_find(all, name);
+	struct outlet *o = outlet_find(all, name);
 	struct event e = {.type = EVENT_DELIVERED,
 		.logged_us = clock_now(all->clock),
 		.queued_us = clock_now(all->clock),
@@ -732,16 +769,17 @@ outlets_test(struct outlets *all, const char *name, outlet_on_answer *on_done, v
 		.job = {"mtad-test", 9},
 		.esc = {"2.0.0", 5},
 		.reply = {words, sizeof(words) - 1}};
-	struct queue_blob line = {all->line, 0};
+	struct batch b = {0};
 	bool is_begun;
 
 	if (o == NULL)
 		return OUTLETS_TEST_UNKNOWN;
-	line.len = format_json(&e, all->line, sizeof(all->line));
-	if (o->webhook != NULL)
-		is_begun = line.len > 0 && send_webhook(all, o->webhook, line, on_done, arg) != NULL;
-	else
-		is_begun = line.len > 0 &&
-			   program_start(worker_base(all->worker), o->pipe, line, on_done, arg) != NULL;
+	is_begun = batch_event(o, &b, &e);
+	if (is_begun && o->webhook != NULL)
+		is_begun = send_webhook(all, o->webhook, batch_lines(&b), on_done, arg) != NULL;
+	else if (is_begun)
+		is_begun = program_start(worker_base(all->worker), o->pipe, batch_lines(&b), on_done, arg) !=
+			   NULL;
+	free(b.bytes);
 	return is_begun ? OUTLETS_TEST_BEGUN : OUTLETS_TEST_FAILED;
 }

@@ -16,12 +16,13 @@ enum { DAY_S = 86400, MILLION = 1000000 };
 static const struct {
 	const char *csv, *json; /* "": has none */
 } names[RECORD_FIELD_COUNT] = {
+	[RECORD_ID] = {"eventId", "id"},
 	[RECORD_EVENT] = {"", "event"},
 	[RECORD_TYPE] = {"type", "record"},
 	[RECORD_LOGGED] = {"timeLogged", "time"},
 	[RECORD_QUEUED] = {"timeQueued", "queued"},
 	[RECORD_MESSAGE] = {"message", "message"},
-	[RECORD_NUMBER] = {"recipient_number", "recipient_number"},
+	[RECORD_NUMBER] = {"recipientNumber", "recipient_number"},
 	[RECORD_SENDER] = {"orig", "from"},
 	[RECORD_RCPT] = {"rcpt", "rcpt"},
 	[RECORD_ORCPT] = {"orcpt", "orcpt"},
@@ -34,18 +35,24 @@ static const struct {
 	[RECORD_HOST] = {"dsnMta", "host"},
 	[RECORD_PEER_IP] = {"dlvDestinationIp", "peer_ip"},
 	[RECORD_LOCAL_IP] = {"dlvSourceIp", "local_ip"},
-	[RECORD_TLS] = {"tls", "tls"},
+	[RECORD_TLS] = {"", "tls"},
 	[RECORD_STATUS] = {"dsnStatus", "status"},
 	[RECORD_REPLY] = {"dsnDiag", "reply"},
 	[RECORD_CATEGORY] = {"bounceCat", "category"},
-	[RECORD_CLASS] = {"class", "class"},
-	[RECORD_CODE] = {"code", "code"},
+	[RECORD_CLASS] = {"bounceClass", "class"},
+	[RECORD_MESSAGE_ID] = {"messageId", "message_id"},
+	[RECORD_FEEDBACK] = {"feedbackType", "feedback"},
+	[RECORD_CODE] = {"", "code"},
 	[RECORD_ATTEMPTS] = {"attempts", "attempts"},
 	[RECORD_BYTES] = {"dlvSize", "bytes"},
-	[RECORD_UNCERTAIN] = {"uncertain", "uncertain"},
-	[RECORD_NEXT] = {"next_attempt", "next_attempt"},
-	[RECORD_MESSAGE_ID] = {"header_Message-Id", "message_id"},
+	[RECORD_UNCERTAIN] = {"", "uncertain"},
+	[RECORD_NEXT] = {"nextAttempt", "next_attempt"},
 };
+/* And what says the same in files of PowerMTA. */
+static const struct {
+	const char *csv;
+	enum record_field field;
+} others[] = {{"header_Message-Id", RECORD_MESSAGE_ID}, {"rcvSmtpUser", RECORD_USER}};
 
 static const struct {
 	const char *letters, *name;
@@ -126,6 +133,23 @@ zone_of(const char *s, size_t len, int *out_minutes)
 	return true;
 }
 
+/* Since 1970, as files with `times = unix` have them. */
+static bool
+seconds_of(const char *s, size_t len, int64_t *out_us)
+{
+	int64_t v = 0;
+
+	if (len < 9 || len > 11)
+		return false;
+	for (size_t i = 0; i < len; i++) {
+		if (s[i] < '0' || s[i] > '9')
+			return false;
+		v = v * 10 + (s[i] - '0');
+	}
+	*out_us = v * MILLION;
+	return true;
+}
+
 bool
 record_time(const char *text, size_t len, int64_t *out_us)
 {
@@ -133,6 +157,8 @@ record_time(const char *text, size_t len, int64_t *out_us)
 	size_t at = 10;
 	int64_t day;
 
+	if (seconds_of(text, len, out_us))
+		return true;
 	if (len < at || !day_of(text, &day))
 		return false;
 	if (len > at) {
@@ -240,13 +266,22 @@ split(char *line, size_t len, struct queue_blob cells[RECORD_COLUMNS_MAX])
 	return 0;
 }
 
+static bool
+is_name(struct queue_blob cell, const char *name)
+{
+	return cell.len > 0 && strnlen(name, cell.len + 1) == cell.len &&
+	       strncasecmp(name, cell.ptr, cell.len) == 0;
+}
+
 static int8_t
 field_of(struct queue_blob cell)
 {
 	for (int i = 0; i < RECORD_FIELD_COUNT; i++)
-		if (cell.len > 0 && strnlen(names[i].csv, cell.len + 1) == cell.len &&
-			strncasecmp(names[i].csv, cell.ptr, cell.len) == 0)
+		if (is_name(cell, names[i].csv))
 			return (int8_t)i;
+	for (size_t i = 0; i < sizeof(others) / sizeof(others[0]); i++)
+		if (is_name(cell, others[i].csv))
+			return (int8_t)others[i].field;
 	return -1;
 }
 
@@ -273,8 +308,8 @@ read_head(const struct queue_blob *cells, int count, struct record_columns *out)
 static void
 default_columns(struct record_columns *out)
 {
-	static const struct conf_list fields = {NULL, 0};
-	struct columns *columns = columns_create(&fields, false);
+	static const struct conf_columns conf = {.user_string = ""};
+	struct columns *columns = columns_create(&conf);
 	struct queue_blob cells[RECORD_COLUMNS_MAX];
 	char head[2048];
 	size_t len;

@@ -29,6 +29,7 @@ enum record_type {
 
 /* In the order in which JSON has them. */
 enum record_field {
+	RECORD_ID,    /* of the event: two records with one are the same */
 	RECORD_EVENT, /* "delivered"; JSON alone */
 	RECORD_TYPE,
 	RECORD_LOGGED,
@@ -52,12 +53,13 @@ enum record_field {
 	RECORD_REPLY,  /* CSV: "smtp;550 no", "x-mtad;our words" */
 	RECORD_CATEGORY,
 	RECORD_CLASS,
+	RECORD_MESSAGE_ID, /* the header */
+	RECORD_FEEDBACK,   /* "abuse", "one-click" */
 	RECORD_CODE,
 	RECORD_ATTEMPTS,
 	RECORD_BYTES,
 	RECORD_UNCERTAIN,
 	RECORD_NEXT,
-	RECORD_MESSAGE_ID, /* the header */
 	RECORD_FIELD_COUNT,
 };
 
@@ -68,7 +70,7 @@ struct record {
 };
 
 enum { RECORD_COLUMNS_MAX = 128 };
-/* What the columns of CSV are; zeros: those of format_csv_head(). */
+/* What the columns of CSV are; zeros: the default ones of report/columns.h. */
 struct record_columns {
 	int count;
 	int8_t field[RECORD_COLUMNS_MAX]; /* enum record_field; -1: none of these */
@@ -86,6 +88,6 @@ const char *record_type_name(enum record_type type);
 /* The domain of the recipient; empty: none. */
 struct queue_blob record_domain(const struct record *r);
 /* "2026-11-01", "2026-11-01 12:00", "2026-11-01T12:00:00.5Z", "... 12:00:00+0100"; without a zone it is UTC.
- * From 1970 to 9999. */
+ * Seconds since 1970, "1793534400", of 9 to 11 digits. From 1970 to 9999. */
 bool record_time(const char *text, size_t len, int64_t *out_us);
 #endif

@@ -91,8 +91,7 @@ apply_conf(struct report *r, const struct conf *conf)
 }
 
 static bool
-add_output(struct report *r, const char *name, const char *path, const struct conf_list *csv_fields,
-	bool unix_times)
+add_output(struct report *r, const char *name, const char *path, const struct conf_columns *csv)
 {
 	struct output *o = &r->outputs[r->output_count];
 
@@ -100,22 +99,21 @@ add_output(struct report *r, const char *name, const char *path, const struct co
 		return true;
 	*o = (struct output){.name = name, .path = path, .file = {.fd = -1}};
 	r->output_count++;
-	return csv_fields == NULL || (o->columns = columns_create(csv_fields, unix_times)) != NULL;
+	return csv == NULL || (o->columns = columns_create(csv)) != NULL;
 }
 
 static bool
 make_outputs(struct report *r)
 {
-	static const struct conf_list all = {NULL, 0};
+	static const struct conf_columns simple = {.user_string = ""};
 	const struct conf_consumers *c = &r->paths->consumers;
-	bool ok = add_output(r, "", r->paths->accounting_file, &all, false) &&
-		  add_output(r, "/json", r->paths->accounting_json, NULL, false);
+	bool ok = add_output(r, "", r->paths->accounting_file, &simple) &&
+		  add_output(r, "/json", r->paths->accounting_json, NULL);
 
 	for (size_t i = 0; ok && i < c->accounting_count; i++) {
 		const struct conf_accounting *a = &c->accountings[i];
 
-		ok = add_output(r, a->name, a->path, a->format == CONF_ACCOUNTING_CSV ? &a->fields : NULL,
-			a->times == CONF_ACCOUNTING_UNIX);
+		ok = add_output(r, a->name, a->path, a->format == CONF_ACCOUNTING_CSV ? &a->columns : NULL);
 		r->outputs[r->output_count - 1].is_block = true;
 	}
 	return ok;

@@ -70,6 +70,27 @@ accounting spring {{ path = "{tmp_path}/spring.jsonl" format = json records = {{
         assert len(w.events()) == 3
 
 
+def test_first_attempt_and_user_string(tmp_path):
+    """The time of the first attempt stays over a second one and a kill; `userString` is the block's."""
+    site = 'site a { domains = { "a.test" } tls = none rule { on = rcpt count = 1 reply = "451 4.2.1 later" } }\n'
+    block = (f'accounting one {{ path = "{tmp_path}/one.csv" times = unix user-string = "node, 7" records = {{ d, t, r }}\n'
+             'fields = { type, timeFirstAttempt, timeLogged, timeQueued, userString, attempts } }\n')
+    with World(settings="accounting-records = { d, t, r }\n", delivery="retry = { 4s }", blocks=block) as w:
+        w.sim(site)
+        w.start()
+        w.send("s@x.test", ["r@a.test"])
+        wait_for("it waits", lambda: len(records(tmp_path / "one.csv")) == 3)
+        w.kill()
+        w.start()
+        wait_for("it is sent", lambda: len(records(tmp_path / "one.csv")) == 4, 30)
+        head, received, waits, sent = [dict(zip(records(tmp_path / "one.csv")[0], row)) for row in records(tmp_path / "one.csv")]
+        assert [row["type"] for row in (received, waits, sent)] == ["r", "t", "d"]
+        assert received["timeFirstAttempt"] == "" and all(row["userString"] == "node, 7" for row in (received, waits, sent))
+        assert waits["timeFirstAttempt"] == sent["timeFirstAttempt"] and sent["attempts"] == "2"
+        assert abs(int(waits["timeFirstAttempt"]) - int(waits["timeLogged"])) <= 1
+        assert int(sent["timeLogged"]) - int(sent["timeFirstAttempt"]) >= 3
+
+
 def test_header_fields_survive_a_kill(tmp_path):
     site = 'site a { domains = { "a.test" } tls = none rule { on = rcpt count = 1 reply = "451 4.2.1 later" } }\n'
     block = f'accounting one {{ path = "{tmp_path}/one.csv" fields = {{ type, rcpt, header_X-Campaign }} records = {{ d, t }} }}\n'

@@ -2,6 +2,7 @@
 """Webhooks and pipes: each event arrives, in order, whatever the receiver does, and mail does not wait for it."""
 import collections
 import contextlib
+import csv
 import json
 import subprocess
 import time
@@ -207,6 +208,39 @@ def test_pipe(tmp_path):
         assert list(dict.fromkeys(e["id"] for e in lines)) == [e["id"] for e in w.events()]
         assert "exit status 1" in w.log_text()
         assert "control" not in (tmp_path / "fds").read_text() and "spool" not in (tmp_path / "fds").read_text()
+
+
+def test_a_pipe_of_csv(tmp_path):
+    """Each run gets the names and its records; what is given up is kept the same way; columns change with a reload."""
+    runs = tmp_path / "runs"
+    runs.mkdir()
+    block = (f'pipe archive {{ command = "f=$(mktemp {runs}/XXXXXX); cat > $f; chmod 644 $f; ! grep -q refuse@ $f || exit 65"\n'
+             'format = csv times = unix user-string = "a, b" tries = 1 batch = %s fields = { %s } }\n')
+    def rows(path):
+        return list(csv.reader(path.read_text().splitlines()))
+    def got():
+        return [row for path in runs.iterdir() for row in rows(path)[1:]]
+    with running(SITE, blocks=block % (1, "rcpt, type, userString, timeLogged")) as w:
+        send(w, 2)
+        wait_for("the events", lambda: len(got()) == 2)
+        assert all(rows(path)[0] == ["rcpt", "type", "userString", "timeLogged"] for path in runs.iterdir())
+        assert {row[0] for row in got()} == set(names(2)) and all(row[1:3] == ["d", "a, b"] and row[3].isdigit() for row in got())
+        w.send("s@x.test", ["refuse@a.test"])
+        dead = w.dir / "spool" / "archive.dead.csv"
+        wait_for("it is given up", lambda: dead.exists() and len(rows(dead)) == 2)
+        assert rows(dead)[0][0] == "rcpt" and rows(dead)[1][0] == "refuse@a.test"
+        for path in runs.iterdir():
+            path.unlink()
+        w.blocks = block % (5, "type, rcpt, eventId, userString")
+        w.write_config()
+        w.ctl("reload")
+        w.send("s@x.test", ["after@a.test"])
+        wait_for("the event", lambda: got())
+        assert got()[0][:2] == ["d", "after@a.test"] and got()[0][2] == w.events()[-1]["id"]
+        for path in runs.iterdir():
+            path.unlink()
+        w.ctl("webhook", "test", "archive")
+        assert got()[0][:2] == ["d", "test@example.invalid"]
 
 
 @pytest.mark.parametrize("command, why", [("exit 65", "refused too often"), ("sleep 30", "killed"), ("kill -SEGV $$", "signal 11")])

@@ -46,7 +46,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	if (size > QUEUE_EVENT_MAX)
 		return 0;
 	if (columns == NULL)
-		require((columns = columns_create(&(struct conf_list){NULL, 0}, false)) != NULL);
+		require((columns = columns_create(&(struct conf_columns){.user_string = ""})) != NULL);
 	exact = malloc(size + 1); /* so that one byte too far is seen */
 	memcpy(exact, data, size);
 	if (event_decode((struct queue_blob){exact, size}, &e) == QUEUE_OK) {

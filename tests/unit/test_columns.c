@@ -22,7 +22,17 @@
 
 #define BLOB(text) ((struct queue_blob){(text), sizeof(text) - 1})
 
-enum { FIELDS = 23, FIELD_MAX = 4096, RCPT = 4, DIAG = 8, MTA = 9, CATEGORY = 10, VMTA = 18, QUEUE = 21 };
+enum {
+	FIELDS = 23,
+	READ_MAX = 40,
+	FIELD_MAX = 4096,
+	RCPT = 4,
+	DIAG = 8,
+	MTA = 9,
+	CATEGORY = 10,
+	VMTA = 18,
+	QUEUE = 21
+};
 
 static struct event
 plain(enum event_type type)
@@ -56,7 +66,7 @@ read_record(const char *line, size_t len, char (*out)[FIELD_MAX])
 	while (i <= len) {
 		bool quoted = i < len && line[i] == '"';
 
-		assert_true(count < FIELDS);
+		assert_true(count < READ_MAX);
 		n = 0;
 		i += quoted;
 		for (;; i++) {
@@ -84,7 +94,7 @@ static int
 csv(const struct event *e, char (*out)[FIELD_MAX])
 {
 	static char line[FORMAT_LINE_MAX];
-	struct columns *c = columns_create(&(struct conf_list){NULL, 0}, false);
+	struct columns *c = columns_create(&(struct conf_columns){.user_string = ""});
 	size_t n;
 
 	assert_non_null(c);
@@ -97,8 +107,8 @@ csv(const struct event *e, char (*out)[FIELD_MAX])
 static void
 test_head_has_a_name_for_each_field(void **state)
 {
-	static char fields[FIELDS][FIELD_MAX];
-	struct columns *c = columns_create(&(struct conf_list){NULL, 0}, false);
+	static char fields[READ_MAX][FIELD_MAX];
+	struct columns *c = columns_create(&(struct conf_columns){.user_string = ""});
 	const char *head;
 
 	assert_non_null(c);
@@ -130,7 +140,7 @@ static const struct {
 static void
 test_record_types(void **state)
 {
-	static char fields[FIELDS][FIELD_MAX];
+	static char fields[READ_MAX][FIELD_MAX];
 
 	assert_int_equal(sizeof(types) / sizeof(types[0]), EVENT_TYPE_COUNT);
 	for (size_t i = 0; i < EVENT_TYPE_COUNT; i++) {
@@ -168,7 +178,7 @@ static const struct {
 static void
 test_D38_hostile_replies_in_csv(void **state)
 {
-	static char fields[FIELDS][FIELD_MAX];
+	static char fields[READ_MAX][FIELD_MAX];
 	char want[700];
 
 	for (size_t i = 0; i < sizeof(replies) / sizeof(replies[0]); i++)
@@ -190,7 +200,7 @@ test_D38_hostile_replies_in_csv(void **state)
 static void
 test_hostile_addresses_in_csv(void **state)
 {
-	static char fields[FIELDS][FIELD_MAX];
+	static char fields[READ_MAX][FIELD_MAX];
 	struct event e = plain(EVENT_DELIVERED);
 
 	e.rcpt = BLOB("\"a,b\\\"c d\"@y.test");
@@ -211,7 +221,7 @@ static void
 test_the_worst_event_fits(void **state)
 {
 	static const char worst[] = {'"', '\x1b', (char)0xff, '\\', ','};
-	static char fields[FIELDS][FIELD_MAX];
+	static char fields[READ_MAX][FIELD_MAX];
 	char text[QUEUE_REPLY_MAX];
 
 	for (size_t i = 0; i < sizeof(worst); i++) {
@@ -248,19 +258,28 @@ static const struct {
 	{"feedbackType", "abuse"},
 	{"recipientNumber", "3"},
 	{"type", "b"},
+	{"timeFirstAttempt", "2026-11-01 11:53:21+0000"},
+	{"userString", "node, 7"},
+	{"dlvSourceIp", "192.0.2.10"},
+	{"repSourceIp", ""},
+	{"dsnReportingMta", ""},
+	{"reportingMta", ""},
 };
 enum { CHOSEN = sizeof(chosen) / sizeof(chosen[0]) };
 
 static void
 test_columns_of_a_choice(void **state)
 {
-	static char fields[FIELDS][FIELD_MAX], line[FORMAT_LINE_MAX];
+	static char fields[READ_MAX][FIELD_MAX], line[FORMAT_LINE_MAX];
 	const char *names[CHOSEN];
+	const struct conf_columns conf = {.fields = {names, CHOSEN}, .user_string = "node, 7"};
 	struct event e = plain(EVENT_BOUNCED);
 	struct columns *c;
 
 	e.user = BLOB("shop");
 	e.n = 3;
+	e.first_us = e.queued_us + 1000000;
+	e.local_ip = BLOB("192.0.2.10");
 	e.seq = 7;
 	e.spool_id = 0xab;
 	e.bounce_class = BOUNCE_CLASS_BAD_MAILBOX;
@@ -270,7 +289,7 @@ test_columns_of_a_choice(void **state)
 	e.headers = BLOB("Empty:\nX-Campaign:spring, \"24\"\n");
 	for (size_t i = 0; i < CHOSEN; i++)
 		names[i] = chosen[i].column;
-	assert_non_null(c = columns_create(&(struct conf_list){names, CHOSEN}, false));
+	assert_non_null(c = columns_create(&conf));
 	assert_int_equal(read_record(columns_head(c), strlen(columns_head(c)), fields), CHOSEN);
 	for (size_t i = 0; i < CHOSEN; i++)
 		assert_string_equal(fields[i], chosen[i].column);
@@ -281,12 +300,62 @@ test_columns_of_a_choice(void **state)
 	columns_destroy(&c);
 }
 
+/* Reports by the columns PowerMTA has for them: `f`, and what `rb` has of its own. */
+static const struct {
+	const char *column, *complaint, *remote;
+} of_reports[] = {
+	{"type", "f", "rb"},
+	{"feedbackType", "abuse", "abuse"},
+	{"format", "arf", "arf"},
+	{"userAgent", "Feedback/2.0, beta", "Feedback/2.0, beta"},
+	{"reportingMta", "mx.y.test", ""},
+	{"dsnReportingMta", "", "mx.y.test"},
+	{"reportedDomain", "x.test", "x.test"},
+	{"repSourceIp", "192.0.2.25", "192.0.2.25"},
+	{"dlvSourceIp", "192.0.2.10", "192.0.2.10"},
+	{"arf_Source-IP", "192.0.2.10", "192.0.2.10"},
+	{"arf_Arrival-Date", "Wed, 1 Apr 2026 12:00:00 +0000", "Wed, 1 Apr 2026 12:00:00 +0000"},
+	{"reportAuth", "dkim=pass d=y.test spf=none", "dkim=pass d=y.test spf=none"},
+	{"timeFirstAttempt", "", ""},
+	{"userString", "", ""},
+};
+enum { OF_REPORTS = sizeof(of_reports) / sizeof(of_reports[0]) };
+
+static void
+test_columns_of_reports(void **state)
+{
+	static char fields[READ_MAX][FIELD_MAX], line[FORMAT_LINE_MAX];
+	const char *names[OF_REPORTS];
+	const struct conf_columns conf = {.fields = {names, OF_REPORTS}, .user_string = ""};
+	struct columns *c;
+
+	for (size_t i = 0; i < OF_REPORTS; i++)
+		names[i] = of_reports[i].column;
+	assert_non_null(c = columns_create(&conf));
+	for (int remote = 0; remote < 2; remote++) {
+		struct event e = plain(remote ? EVENT_REMOTE : EVENT_COMPLAINT);
+
+		e.feedback = BLOB("abuse");
+		e.local_ip = BLOB("192.0.2.25");
+		e.of_report = (struct event_report){BLOB("arf"), BLOB("Feedback/2.0, beta"), BLOB("x.test"),
+			BLOB("192.0.2.10"), BLOB("Wed, 1 Apr 2026 12:00:00 +0000"),
+			BLOB("dkim=pass d=y.test spf=none")};
+		assert_int_equal(
+			read_record(line, columns_write(c, &e, line, sizeof(line)), fields), OF_REPORTS);
+		for (size_t i = 0; i < OF_REPORTS; i++)
+			if (strcmp(fields[i], remote ? of_reports[i].remote : of_reports[i].complaint) != 0)
+				fail_msg("%s of %s: %s", of_reports[i].column, fields[0], fields[i]);
+	}
+	columns_destroy(&c);
+}
+
 static void
 test_unix_times(void **state)
 {
-	static char fields[FIELDS][FIELD_MAX], line[FORMAT_LINE_MAX];
-	const char *const names[] = {"timeLogged", "nextAttempt", "timeQueued"};
-	struct columns *c = columns_create(&(struct conf_list){names, 3}, true);
+	static char fields[READ_MAX][FIELD_MAX], line[FORMAT_LINE_MAX];
+	static const char *const names[] = {"timeLogged", "nextAttempt", "timeQueued"};
+	const struct conf_columns conf = {{names, 3}, CONF_ACCOUNTING_UNIX, ""};
+	struct columns *c = columns_create(&conf);
 	struct event e = plain(EVENT_BOUNCED);
 
 	assert_non_null(c);
@@ -307,6 +376,7 @@ main(void)
 		cmocka_unit_test(test_hostile_addresses_in_csv),
 		cmocka_unit_test(test_the_worst_event_fits),
 		cmocka_unit_test(test_columns_of_a_choice),
+		cmocka_unit_test(test_columns_of_reports),
 		cmocka_unit_test(test_unix_times),
 	};
 

@@ -488,6 +488,12 @@ static const struct {
 		"mtad.conf:3: /tmp/a is an accounting file already; each needs a file of its own\n"},
 	{"columns of JSON", HOST "accounting a { path = /tmp/a format = json fields = { type } }",
 		"mtad.conf:2: JSON records have all fields; header fields are kept by accounting-headers\n"},
+	{"columns of a pipe that gets JSON", HOST "pipe a { command = x fields = { type } }",
+		"mtad.conf:2: JSON records have all fields; header fields are kept by accounting-headers\n"},
+	{"a column of a pipe", HOST "pipe a { command = x format = csv fields = { typ } }",
+		"mtad.conf:2: there is no column \"typ\"; did you mean \"type\"?\n"},
+	{"a text in no column", HOST "accounting a { path = /tmp/a user-string = x fields = { type } }",
+		"mtad.conf:2: user-string stands in no column: format = csv, and userString in fields\n"},
 	{"a class", HOST "accounting a { path = /tmp/a bounce-classes = { bad-mailbx } }",
 		"mtad.conf:2: \"bad-mailbx\" is neither a bounce class nor a group of them; did you mean "
 		"\"bad-mailbox\"?\n"},

@@ -11,6 +11,7 @@
 
 #include <cmocka.h>
 
+#include "base/bounce_class.h"
 #include "report/columns.h"
 #include "report/format.h"
 
@@ -67,14 +68,19 @@ static const struct event full = {.type = EVENT_BOUNCED,
 	.esc = BLOB("5.1.1"),
 	.reply = BLOB("550 5.1.1 no \"such\" user\x01\xc3\xa9"),
 	.category = BLOB("bad-mailbox"),
+	.bounce_class = BOUNCE_CLASS_BAD_MAILBOX,
 	.host = BLOB("mx.b.test"),
-	.peer_ip = BLOB("192.0.2.1")};
+	.peer_ip = BLOB("192.0.2.1"),
+	.message_id = BLOB("1@x.test"),
+	.seq = 7,
+	.spool_id = 0xab};
+
+static const struct conf_columns simple = {.user_string = ""};
 
 static void
 test_what_we_write_as_csv(void **state)
 {
-	static const struct conf_list fields = {NULL, 0};
-	struct columns *columns = columns_create(&fields, false);
+	struct columns *columns = columns_create(&simple);
 	struct record_columns c = {0};
 	char line[FORMAT_LINE_MAX];
 	size_t n = columns_write(columns, &full, line, sizeof(line));
@@ -114,15 +120,53 @@ test_what_we_write_as_json(void **state)
 	assert_field(&p.record, RECORD_ATTEMPTS, "3");
 	assert_field(&p.record, RECORD_SITE, "b.test");
 	assert_field(&p.record, RECORD_NEXT, "");
+	assert_field(&p.record, RECORD_ID, "00000000000000ab-7");
+	assert_field(&p.record, RECORD_CLASS, "bad-mailbox");
+	assert_field(&p.record, RECORD_MESSAGE_ID, "1@x.test");
 	free(p.line);
+}
+
+/* A file of chosen columns says as much as JSON does. */
+static void
+test_what_we_write_in_columns_of_a_choice(void **state)
+{
+	static const char *const names[] = {"rcpt", "timeLogged", "timeQueued", "type", "eventId", "message",
+		"recipientNumber", "messageId", "bounceClass", "nextAttempt", "feedbackType", "attempts",
+		"site", "rcvSmtpUser"};
+	static const struct conf_columns conf = {{names, COUNT(names)}, CONF_ACCOUNTING_UNIX, ""};
+	struct columns *columns = columns_create(&conf);
+	struct record_columns c = {0};
+	struct event e = full;
+	char line[FORMAT_LINE_MAX];
+	struct parsed head = parse(&c, columns_head(columns), strlen(columns_head(columns)) - 1), p;
+
+	assert_int_equal(head.kind, RECORD_HEAD);
+	e.next_us = INT64_C(1793534500000000);
+	e.feedback = BLOB("abuse");
+	p = parse(&c, line, columns_write(columns, &e, line, sizeof(line)) - 1);
+	assert_int_equal(p.kind, RECORD_READ);
+	assert_int_equal(p.record.logged_us, INT64_C(1793534400000000));
+	assert_int_equal(p.record.queued_us, full.queued_us);
+	assert_field(&p.record, RECORD_ID, "00000000000000ab-7");
+	assert_field(&p.record, RECORD_MESSAGE, "1a");
+	assert_field(&p.record, RECORD_NUMBER, "7");
+	assert_field(&p.record, RECORD_MESSAGE_ID, "1@x.test");
+	assert_field(&p.record, RECORD_CLASS, "bad-mailbox");
+	assert_field(&p.record, RECORD_NEXT, "1793534500");
+	assert_field(&p.record, RECORD_FEEDBACK, "abuse");
+	assert_field(&p.record, RECORD_ATTEMPTS, "3");
+	assert_field(&p.record, RECORD_SITE, "b.test");
+	assert_field(&p.record, RECORD_USER, "shop");
+	free(head.line);
+	free(p.line);
+	columns_destroy(&columns);
 }
 
 /* Every record type that is written is known here. */
 static void
 test_every_type(void **state)
 {
-	static const struct conf_list fields = {NULL, 0};
-	struct columns *columns = columns_create(&fields, false);
+	struct columns *columns = columns_create(&simple);
 	struct record_columns c = {0};
 	char line[FORMAT_LINE_MAX];
 
@@ -200,8 +244,7 @@ test_lines(void **state)
 static void
 test_cut_anywhere(void **state)
 {
-	static const struct conf_list fields = {NULL, 0};
-	struct columns *columns = columns_create(&fields, false);
+	struct columns *columns = columns_create(&simple);
 	char line[FORMAT_LINE_MAX];
 	size_t n = format_json(&full, line, sizeof(line)) - 1;
 	struct record_columns c = {0};
@@ -233,7 +276,8 @@ test_times(void **state)
 		{"2024-02-29", INT64_C(1709164800000000)}, {"2023-02-29", -1}, {"2100-02-29", -1},
 		{"2000-02-29", INT64_C(951782400000000)}, {"2026-11-31", -1}, {"2026-13-01", -1},
 		{"2026-00-01", -1}, {"2026-11-01 12:00", INT64_C(1793534400000000)},
-		{"2026-11-01T12:00:01", INT64_C(1793534401000000)},
+		{"1793534400", INT64_C(1793534400000000)}, {"179353440000", -1}, {"17935344", -1},
+		{"179353440x", -1}, {"2026-11-01T12:00:01", INT64_C(1793534401000000)},
 		{"2026-11-01 12:00:00+0000", INT64_C(1793534400000000)},
 		{"2026-11-01 12:00:00+01:00", INT64_C(1793530800000000)},
 		{"2026-11-01 12:00:00-0130", INT64_C(1793539800000000)},
@@ -258,6 +302,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_what_we_write_as_csv),
 		cmocka_unit_test(test_what_we_write_as_json),
+		cmocka_unit_test(test_what_we_write_in_columns_of_a_choice),
 		cmocka_unit_test(test_every_type),
 		cmocka_unit_test(test_lines),
 		cmocka_unit_test(test_cut_anywhere),
