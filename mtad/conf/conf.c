@@ -139,6 +139,17 @@ conf_load(const char *file, FILE *out)
 }
 
 const struct conf *
+conf_load_alone(const char *file, FILE *out)
+{
+	struct conf_loader l;
+
+	conf_loader_init(&l, file, out);
+	l.is_copy = true;
+	conf_parse_file(&l.raw, &l.scratch, file, &l.report);
+	return loader_finish(&l);
+}
+
+const struct conf *
 conf_load_bytes(const char *file, const char *bytes, size_t len, FILE *out)
 {
 	struct conf_loader l;

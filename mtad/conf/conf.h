@@ -183,6 +183,9 @@ struct conf {
 /* Errors and warnings go to `out` line by line ("mtad.conf:7: unknown setting \"retries\" in domain; did you
  * mean \"retry\"?"). NULL when there was an error; then nothing was changed anywhere. */
 const struct conf *conf_load(const char *file, FILE *out);
+/* The same, but the files it names (keys, passwords) are not looked at: for who only wants to know what it
+ * says, and may not read them. */
+const struct conf *conf_load_alone(const char *file, FILE *out);
 /* A PATH of the top level ("control-socket"), to be freed, whatever else is wrong in the file: a daemon that
  * runs is to be asked just then, and its keys need not be readable. NULL: not known; said to `out`. */
 char *conf_path(const char *file, const char *setting, FILE *out);

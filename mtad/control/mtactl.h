@@ -167,11 +167,6 @@ void mtactl_chart_print(const struct mtactl *m, const struct chart_picture *p, i
 
 /* --- accounting files --- */
 
-struct records_list;
-/* Those named, else those of the configuration; then *out_path, when it is wanted, is the one that grows
- * (free it). False: there are none, and that was said. (mtactl_files.c) */
-bool mtactl_accounting_files(
-	const struct mtactl *m, char **words, int count, struct records_list *out, char **out_path);
 /* What they say of a time, added up (mtactl_report.c). */
 int mtactl_report(struct mtactl *m, const struct mtactl_options *o);
 const char *mtactl_report_by(size_t i); /* "job" ...; NULL behind the last */

@@ -3,7 +3,7 @@
  * mtactl history: the records of one address or message, in the order of time and in words. Indexes say where
  * they are; what is still queued the daemon says, when it answers.
  */
-#include "control/mtactl.h"
+#include "control/mtactl_files.h"
 
 #include "conf/conf.h"
 #include "report/index.h"
@@ -37,6 +37,7 @@ struct history {
 	uint64_t keys[KEYS_MAX];
 	size_t key_count;
 	struct records *records;
+	struct mtactl_files files;
 	json_t *rows, *queued;
 	size_t limit, matched;
 	size_t file_count, bad_files;
@@ -157,7 +158,7 @@ row_of(const struct record *rec, const char *path)
 		{"sender", RECORD_SENDER}, {"rcpt", RECORD_RCPT}, {"user", RECORD_USER}, {"job", RECORD_JOB},
 		{"pool", RECORD_POOL}, {"source", RECORD_SOURCE}, {"site", RECORD_SITE},
 		{"host", RECORD_HOST}, {"peer_ip", RECORD_PEER_IP}, {"tls", RECORD_TLS},
-		{"status", RECORD_STATUS}},
+		{"status", RECORD_STATUS}, {"feedback", RECORD_FEEDBACK}},
 	  numbers[] = {{"n", RECORD_NUMBER}, {"attempts", RECORD_ATTEMPTS}, {"bytes", RECORD_BYTES}};
 	struct queue_blob next = rec->field[RECORD_NEXT], event = rec->field[RECORD_EVENT];
 	json_t *row = json_object();
@@ -184,30 +185,75 @@ row_of(const struct record *rec, const char *path)
 	return row;
 }
 
-/* Of more than are wanted the last ones stay. */
+struct dated {
+	json_t *row;
+	int64_t at_us;
+	size_t n;
+};
+
+static int
+by_time(const void *a, const void *b)
+{
+	const struct dated *x = a, *y = b;
+
+	if (x->at_us != y->at_us)
+		return x->at_us < y->at_us ? -1 : 1;
+	return (x->n > y->n) - (x->n < y->n);
+}
+
+/* In the order of time, those of one moment as they stood in the files; of more than are wanted the last ones
+ * stay. */
+static void
+sort_rows(struct history *h)
+{
+	size_t count = json_array_size(h->rows), skip = count > h->limit ? count - h->limit : 0;
+	struct dated *sorted = calloc(count > 0 ? count : 1, sizeof(*sorted));
+	json_t *rows = json_array();
+
+	for (size_t i = 0; sorted != NULL && i < count; i++) {
+		json_t *row = json_array_get(h->rows, i);
+
+		sorted[i] = (struct dated){row, mtactl_integer(row, "time_us"), i};
+	}
+	if (sorted == NULL || rows == NULL) {
+		json_decref(rows);
+		free(sorted);
+		return;
+	}
+	qsort(sorted, count, sizeof(*sorted), by_time);
+	for (size_t i = skip; i < count; i++)
+		(void)json_array_append(rows, sorted[i].row);
+	free(sorted);
+	json_decref(h->rows);
+	h->rows = rows;
+}
+
+/* Files follow each other by what they hold, not by time: which rows are the last ones is known at the end.
+ */
 static void
 add_row(struct history *h, const struct record *rec, const char *path)
 {
 	h->matched++;
-	if (json_array_size(h->rows) >= h->limit)
-		(void)json_array_remove(h->rows, 0);
 	(void)json_array_append_new(h->rows, row_of(rec, path));
+	if (json_array_size(h->rows) >= 2 * h->limit + ROWS_DEFAULT)
+		sort_rows(h);
 }
 
 /* --- files --- */
 
 static void
-look_at(struct history *h, const struct record *rec, const char *path)
+look_at(struct history *h, const struct record *rec, const struct mtactl_file *f)
 {
 	h->has_message = h->has_message || rec->field[RECORD_MESSAGE].len > 0;
 	h->has_message_id = h->has_message_id || rec->field[RECORD_MESSAGE_ID].len > 0;
-	if (is_wanted(h, rec))
-		add_row(h, rec, path);
+	if (is_wanted(h, rec) && mtactl_files_take(&h->files, f, rec) != 0)
+		add_row(h, rec, f->path);
 }
 
 static void
-read_file(struct history *h, const char *path)
+read_file(struct history *h, const struct mtactl_file *f)
 {
+	const char *path = f->path;
 	struct index_found found;
 	struct record rec;
 	char why[400];
@@ -222,44 +268,15 @@ read_file(struct history *h, const char *path)
 	index_find(h->records, path, h->keys, h->key_count, &found);
 	for (size_t i = 0; i < found.count; i++)
 		if (records_at(h->records, found.offsets[i], &rec) > 0)
-			look_at(h, &rec, path);
+			look_at(h, &rec, f);
 	got = records_seek(h->records, found.covered) ? 1 : -1;
 	while (got > 0 && (got = records_next(h->records, &rec, why, sizeof(why))) > 0)
-		look_at(h, &rec, path);
+		look_at(h, &rec, f);
 	if (got < 0) {
 		fprintf(stderr, "mtactl: %s: the rest cannot be read: %s\n", path, why);
 		h->bad_files++;
 	}
 	index_found_free(&found);
-}
-
-static int
-by_time(const void *a, const void *b)
-{
-	const json_t *x = *(json_t *const *)a, *y = *(json_t *const *)b;
-	int64_t at = mtactl_integer(x, "time_us"), other = mtactl_integer(y, "time_us");
-
-	return (at > other) - (at < other);
-}
-
-/* In the order of time; those of one moment as they stood in the files: the sort of jansson has none. */
-static void
-sort_rows(json_t *rows)
-{
-	size_t count = json_array_size(rows), at;
-	json_t **sorted = calloc(count > 0 ? count : 1, sizeof(json_t *));
-
-	for (size_t i = 0; sorted != NULL && i < count; i++) {
-		json_t *row = json_array_get(rows, i);
-
-		/* Nearly always they are in order already. */
-		for (at = i; at > 0 && by_time(&sorted[at - 1], &row) > 0; at--)
-			sorted[at] = sorted[at - 1];
-		sorted[at] = json_incref(row);
-	}
-	for (size_t i = 0; sorted != NULL && i < count; i++)
-		(void)json_array_set_new(rows, i, sorted[i]);
-	free(sorted);
 }
 
 /* --- the daemon --- */
@@ -374,6 +391,7 @@ say_row(struct words *w, const json_t *row)
 	say_host(w, strcmp(event, "delivered") == 0 ? "to" : "by", row);
 	if (strcmp(event, "delivered") != 0)
 		say_named(w, "class", mtactl_text(row, "class"));
+	say_named(w, "as", mtactl_text(row, "feedback"));
 	if (mtactl_integer(row, "attempts") > 0)
 		say(w, ", attempt %lld", (long long)mtactl_integer(row, "attempts"));
 	if (queued_us > 0 && at_us >= queued_us) {
@@ -495,7 +513,7 @@ show(struct history *h)
 	json_t *answer, *row;
 	size_t i;
 
-	sort_rows(h->rows);
+	sort_rows(h);
 	if (h->m->json) {
 		answer = json_pack("{s:O,s:O,s:{s:I,s:I,s:b,s:b}}", "rows", h->rows, "queued", h->queued,
 			"summary", "files", (json_int_t)h->file_count, "matching", (json_int_t)h->matched,
@@ -518,21 +536,15 @@ show(struct history *h)
 static int
 run(struct history *h)
 {
-	struct records_list files;
-	char *path = NULL;
 	int64_t limit = h->o->limit;
 
 	h->limit = limit < 0 ? ROWS_DEFAULT : limit == 0 || limit > ROWS_MOST ? ROWS_MOST : (size_t)limit;
 	if (!take_what(h))
 		return 2;
-	if (!mtactl_accounting_files(h->m, h->o->words + 1, h->o->word_count - 1, &files, &path))
+	if (!mtactl_files_open(h->m, h->o->words + 1, h->o->word_count - 1, &h->files))
 		return 1;
-	if (path != NULL)
-		index_tidy(path);
-	free(path);
-	for (size_t i = 0; i < files.count; i++)
-		read_file(h, files.paths[i]);
-	records_list_free(&files);
+	for (size_t i = 0; i < h->files.count; i++)
+		read_file(h, &h->files.items[i]);
 	if (h->o->word_count == 1)
 		ask_daemon(h);
 	return show(h);
@@ -549,6 +561,7 @@ mtactl_history(struct mtactl *m, const struct mtactl_options *o)
 		code = run(&h);
 	else
 		fputs("mtactl: out of memory\n", stderr);
+	mtactl_files_close(&h.files);
 	records_destroy(&h.records);
 	json_decref(h.rows);
 	json_decref(h.queued);

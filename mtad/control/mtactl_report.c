@@ -5,6 +5,8 @@
  */
 #include "control/mtactl_report.h"
 
+#include "control/mtactl_files.h"
+
 #include "base/clock.h"
 #include "conf/conf.h"
 #include "conf/conf_value.h"
@@ -37,6 +39,7 @@ struct reading {
 	const char *domain;
 	const struct conf *conf; /* for providers alone */
 	struct records *records;
+	struct mtactl_files files;
 	uint64_t unnamed; /* records without what they are grouped by */
 	size_t bad_files;
 	int64_t hour; /* that hour_key is of */
@@ -276,13 +279,13 @@ is_too_old(const struct reading *r)
 
 /* False: no memory. */
 static bool
-read_file(struct reading *r, const char *path)
+read_file(struct reading *r, const struct mtactl_file *f)
 {
 	struct record rec;
 	char why[400];
-	int got = 0;
+	int got = 0, takes;
 
-	if (!records_open(r->records, path, why, sizeof(why))) {
+	if (!records_open(r->records, f->path, why, sizeof(why))) {
 		note(r, "%s", why);
 		r->bad_files++;
 		return true;
@@ -290,14 +293,34 @@ read_file(struct reading *r, const char *path)
 	r->report.file_count++;
 	if (is_too_old(r))
 		return true;
-	while ((got = records_next(r->records, &rec, why, sizeof(why))) > 0)
-		if (!add_record(r, &rec))
+	while ((got = records_next(r->records, &rec, why, sizeof(why))) > 0) {
+		takes = mtactl_files_take(&r->files, f, &rec);
+		if (takes < 0 || (takes > 0 && !add_record(r, &rec)))
 			return false;
+	}
 	if (got < 0) {
-		note(r, "%s: the rest cannot be read: %s", path, why);
+		note(r, "%s: the rest cannot be read: %s", f->path, why);
 		r->bad_files++;
 	}
 	return true;
+}
+
+/* Types of which no file has all mail. */
+static void
+note_partial(struct reading *r)
+{
+	char text[64] = "";
+	size_t len = 0;
+
+	for (int n = 0; n < RECORD_TYPE_COUNT; n++)
+		if ((r->files.partial_set >> n & 1) != 0)
+			len += (size_t)snprintf(text + len, sizeof(text) - len, "%s%s", len > 0 ? ", " : "",
+				conf_record_letters((enum conf_record)n));
+	if (len > 0)
+		note(r,
+			"of %s only some records are known: the accounting blocks that have them have a "
+			"choice of mail",
+			text);
 }
 
 static void
@@ -306,6 +329,7 @@ take_notes(struct reading *r)
 	struct records_stats stats;
 	char number[32];
 
+	note_partial(r);
 	records_stats(r->records, &stats);
 	if (stats.foreign > 0)
 		note(r, "%s lines are no records",
@@ -328,17 +352,15 @@ take_notes(struct reading *r)
 static int
 run(struct reading *r)
 {
-	struct records_list files;
 	bool ok = true;
 	int code;
 
 	if ((code = take_question(r)) != 0)
 		return code;
-	if (!mtactl_accounting_files(r->m, r->o->words, r->o->word_count, &files, NULL))
+	if (!mtactl_files_open(r->m, r->o->words, r->o->word_count, &r->files))
 		return 1;
-	for (size_t i = 0; ok && i < files.count; i++)
-		ok = read_file(r, files.paths[i]);
-	records_list_free(&files);
+	for (size_t i = 0; ok && i < r->files.count; i++)
+		ok = read_file(r, &r->files.items[i]);
 	if (!ok) {
 		fputs("mtactl: out of memory\n", stderr);
 		return 1;
@@ -363,6 +385,7 @@ mtactl_report(struct mtactl *m, const struct mtactl_options *o)
 		fputs("mtactl: out of memory\n", stderr);
 	if (r.conf != NULL)
 		conf_unref(r.conf);
+	mtactl_files_close(&r.files);
 	json_decref(r.report.notes);
 	summary_destroy(&r.report.summary);
 	records_destroy(&r.records);

@@ -14,6 +14,7 @@ import subprocess
 import pytest
 
 from tools import gives, program, running, wait_for
+from world import World
 
 SITES = """site a { domains = { "a.test" }  greylist = 1s  greylist-reply = "451 4.7.1 come back"
     rule { on = rcpt match = "no*" reply = "550 5.1.1 no such user" } }
@@ -158,6 +159,35 @@ def test_foreign_and_missing_files(campaign, tmp_path):
     (["history"], "history of what?"), (["history", "hello"], "\"hello\" is no address")])
 def test_wrong_command_lines(campaign, words, said):
     assert said in mtactl(campaign, *words, code=2)
+
+
+def test_accounting_blocks(tmp_path):
+    """What the simple files have no records of is put together from blocks, of which two have the same events."""
+    blocks = f'''
+accounting ones {{ path = "{tmp_path}/ones.jsonl" format = json records = {{ b, r }} jobs = {{ "*1" }} }}
+accounting few {{ path = "{tmp_path}/few.csv" records = {{ b }} jobs = {{ "job1", "job2" }} times = unix
+    fields = {{ type, timeLogged, timeQueued, rcpt, jobId, eventId, bounceClass, dsnDiag, message }} }}
+'''
+    with World(settings="accounting-records = { d }\n", blocks=blocks) as w:
+        w.sim(SITES)
+        w.start()
+        for n in range(4):
+            w.send("", [f"r{n}@b.test", f"no{n}@a.test", f"full{n}@b.test"], headers=f"X-Job: job{n}\r\n")
+        wait_for("the end", lambda: w.ctl("audit", "--json")["summary"]["queued"] == 0)
+        wait_for("the records", lambda: len(w.events()) == 4 and len((tmp_path / "few.csv").read_text().splitlines()) == 5 and
+                 len((tmp_path / "ones.jsonl").read_text().splitlines()) == 5)
+        answer = mtactl(w, "--json", "report", "--by", "job")
+        assert counts(answer["rows"], "job") == {
+            "job0": (0, 1, 1, 0), "job1": (3, 3, 1, 2), "job2": (0, 3, 1, 2), "job3": (0, 1, 1, 0)}
+        assert any(note.startswith("of b, r only some records are known") for note in answer["summary"]["notes"])
+        assert {c["class"] for c in answer["summary"]["classes"]} == {"bad-mailbox", "quota-issues"}
+        rows = mtactl(w, "--json", "history", "no1@a.test")["rows"]
+        assert [row["event"] for row in rows] == ["received", "bounced"]
+        assert [row["event"] for row in mtactl(w, "--json", "history", "full2@b.test")["rows"]] == ["bounced"]
+        # With an error in the file the simple settings are read still.
+        w.blocks += "nonsense = 1\n"
+        w.write_config()
+        assert mtactl(w, "--json", "report")["summary"]["sent"] == 4
 
 
 def test_history_of_an_address():
