@@ -269,6 +269,7 @@ read_file(struct history *h, const struct mtactl_file *f)
 	for (size_t i = 0; i < found.count; i++)
 		if (records_at(h->records, found.offsets[i], &rec) > 0)
 			look_at(h, &rec, f);
+	snprintf(why, sizeof(why), "it cannot be read from its middle");
 	got = records_seek(h->records, found.covered) ? 1 : -1;
 	while (got > 0 && (got = records_next(h->records, &rec, why, sizeof(why))) > 0)
 		look_at(h, &rec, f);

@@ -3,7 +3,8 @@
  * FILE.idx: a head, then segments; a segment is its number of entries and as many pairs of hash and offset,
  * sorted. Segments bound the memory it takes to make one, and let a file that grows get further ones without
  * sorting what is there. Head lines of CSV have the hash 0: without the names of its columns no record can be
- * read.
+ * read. Between segments stand the places of a compressed file (unpack.h), without which each record
+ * would cost unpacking all that is before it; PLACE instead of a number of entries tells them.
  *
  * It is believed only of the very file it was made of: the same inode, and the same size and time, or at
  * least the same bytes in front of the place it reaches to. It is written beside itself and renamed.
@@ -20,8 +21,9 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-#define MAGIC  UINT64_C(0x3178646964617471) /* with its version */
+#define MAGIC  UINT64_C(0x3278646964617471) /* with its version */
 #define SUFFIX ".idx"
+#define PLACE  UINT64_MAX
 
 enum {
 	SEGMENT_MAX = 1 << 20, /* entries */
@@ -41,6 +43,12 @@ struct head {
 
 struct entry {
 	uint64_t hash, offset;
+};
+
+/* As it is on disk; the window follows. */
+struct place {
+	uint64_t offset, packed_at;
+	uint32_t bits, window_len;
 };
 
 /* An index that is there, as it is in memory. */
@@ -110,6 +118,18 @@ write_segment(struct maker *m)
 	m->has_failed = m->has_failed || fwrite(&count, sizeof(count), 1, m->out) != 1 ||
 			fwrite(m->entries, sizeof(*m->entries), m->count, m->out) != m->count;
 	m->count = 0;
+}
+
+static void
+on_place(void *arg, const struct unpack_place *p)
+{
+	const struct place place = {p->offset, p->packed_at, p->bits, p->window_len};
+	const uint64_t mark = PLACE;
+	struct maker *m = arg;
+
+	m->has_failed = m->has_failed || fwrite(&mark, sizeof(mark), 1, m->out) != 1 ||
+			fwrite(&place, sizeof(place), 1, m->out) != 1 ||
+			fwrite(p->window, 1, p->window_len, m->out) != p->window_len;
 }
 
 static void
@@ -215,7 +235,9 @@ make(struct records *r, const char *path, const struct view *old)
 	m.has_failed = fwrite(&head, sizeof(head), 1, m.out) != 1 ||
 		       (old->len > sizeof(head) &&
 			       fwrite(old->bytes + sizeof(head), old->len - sizeof(head), 1, m.out) != 1);
+	records_watch(r, on_place, &m);
 	add_records(&m, r);
+	records_watch(r, NULL, NULL);
 	head = head_of(r, path, records_offset(r));
 	head.bytes = (uint64_t)ftello(m.out);
 	ok = !m.has_failed && fseek(m.out, 0, SEEK_SET) == 0 && fwrite(&head, sizeof(head), 1, m.out) == 1 &&
@@ -237,23 +259,54 @@ view_close(struct view *v)
 	*v = (struct view){NULL};
 }
 
-/* Every segment is whole, whatever the bytes are. */
+/* A segment of entries, or a place. */
+struct part {
+	const char *entries;
+	uint64_t count; /* PLACE: it is one */
+	struct unpack_place place;
+};
+
+/* The part at *at, which is moved behind it. False: it is not whole, whatever the bytes are. */
+static bool
+next_part(const struct view *v, size_t *at, struct part *out)
+{
+	struct place place;
+
+	if (v->len - *at < sizeof(out->count))
+		return false;
+	memcpy(&out->count, v->bytes + *at, sizeof(out->count));
+	*at += sizeof(out->count);
+	out->entries = v->bytes + *at;
+	if (out->count != PLACE) {
+		if (out->count > (v->len - *at) / sizeof(struct entry))
+			return false;
+		*at += out->count * sizeof(struct entry);
+		return true;
+	}
+	if (v->len - *at < sizeof(place))
+		return false;
+	memcpy(&place, v->bytes + *at, sizeof(place));
+	*at += sizeof(place);
+	if (place.window_len > v->len - *at)
+		return false;
+	out->place = (struct unpack_place){place.offset, place.packed_at, place.bits, place.window_len,
+		(const unsigned char *)v->bytes + *at};
+	*at += place.window_len;
+	return true;
+}
+
 static bool
 is_whole(const struct view *v)
 {
 	size_t at = sizeof(struct head);
-	uint64_t count;
+	struct part part;
 
 	if (v->head.bytes != v->len)
 		return false;
-	while (v->len - at >= sizeof(count)) {
-		memcpy(&count, v->bytes + at, sizeof(count));
-		at += sizeof(count);
-		if (count > (v->len - at) / sizeof(struct entry))
+	while (at < v->len)
+		if (!next_part(v, &at, &part))
 			return false;
-		at += count * sizeof(struct entry);
-	}
-	return at == v->len;
+	return true;
 }
 
 static bool
@@ -341,18 +394,38 @@ static bool
 search_all(const struct view *v, const uint64_t *keys, size_t key_count, struct index_found *f)
 {
 	size_t at = sizeof(struct head);
-	uint64_t count;
+	struct part part;
 	bool ok = true;
 
-	while (ok && at < v->len) {
-		memcpy(&count, v->bytes + at, sizeof(count));
-		at += sizeof(count);
-		ok = search(v->bytes + at, count, 0, f);
+	while (ok && at < v->len && next_part(v, &at, &part)) {
+		if (part.count == PLACE)
+			continue;
+		ok = search(part.entries, part.count, 0, f);
 		for (size_t k = 0; ok && k < key_count; k++)
-			ok = search(v->bytes + at, count, keys[k], f);
-		at += count * sizeof(struct entry);
+			ok = search(part.entries, part.count, keys[k], f);
 	}
 	return ok;
+}
+
+/* The places of the index, for who reads what was found; without memory that takes longer. The view becomes
+ * part of *f. */
+static void
+use_places(struct records *r, struct view *v, struct index_found *f)
+{
+	size_t at = sizeof(struct head), count = 0;
+	struct part part;
+
+	while (at < v->len && next_part(v, &at, &part))
+		count += part.count == PLACE;
+	if (count == 0 || (f->places = calloc(count, sizeof(*f->places))) == NULL)
+		return;
+	for (at = sizeof(struct head), count = 0; at < v->len && next_part(v, &at, &part);)
+		if (part.count == PLACE)
+			f->places[count++] = part.place;
+	records_use(r, f->places, count);
+	f->map = (void *)(uintptr_t)v->bytes;
+	f->map_len = v->len;
+	v->bytes = NULL;
 }
 
 static int
@@ -367,7 +440,7 @@ by_offset(const void *a, const void *b)
 static void
 read_heads(struct records *r, const struct view *v)
 {
-	struct index_found heads = {NULL, 0, 0};
+	struct index_found heads = {.count = 0};
 	struct record rec;
 
 	if (search_all(v, NULL, 0, &heads) && heads.count > 0) {
@@ -410,7 +483,7 @@ index_find(
 {
 	struct view v;
 
-	*out = (struct index_found){NULL, 0, 0};
+	*out = (struct index_found){.count = 0};
 	(void)view_open(&v, r, path);
 	if (is_worth(r, &v)) {
 		if (v.bytes != NULL)
@@ -423,6 +496,7 @@ index_find(
 	if (v.bytes != NULL && search_all(&v, keys, key_count, out)) {
 		out->covered = v.head.covered;
 		sort_offsets(out);
+		use_places(r, &v, out);
 	} else
 		index_found_free(out);
 	view_close(&v);
@@ -432,7 +506,10 @@ void
 index_found_free(struct index_found *f)
 {
 	free(f->offsets);
-	*f = (struct index_found){NULL, 0, 0};
+	free(f->places);
+	if (f->map != NULL)
+		(void)munmap(f->map, f->map_len);
+	*f = (struct index_found){.count = 0};
 }
 
 /* --- what is left behind --- */

@@ -24,8 +24,12 @@ struct index_found {
 	uint64_t *offsets; /* of lines, growing: those with one of the keys, and head lines */
 	size_t count;
 	uint64_t covered; /* from here on the file is to be read itself */
+	/* What `r` needs to get there fast in a compressed file. */
+	struct unpack_place *places;
+	void *map;
+	size_t map_len;
 };
-/* `r` is open on `path`, and stands anywhere afterwards. */
+/* `r` is open on `path`, and stands anywhere afterwards. *out lives until records_open is called again. */
 void index_find(
 	struct records *r, const char *path, const uint64_t *keys, size_t key_count, struct index_found *out);
 void index_found_free(struct index_found *f);

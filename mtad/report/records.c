@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * One buffer, from which lines are handed out where they stand: a half line at its end moves to its front
- * when the next bytes are read. zlib reads plain files too, without looking at them twice.
+ * when the next bytes are read.
  */
 #include "report/records.h"
 
@@ -13,7 +13,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
-#include <zlib.h>
 
 enum {
 	READ_FIRST = 16384, /* behind a seek a line or two are wanted */
@@ -26,7 +25,7 @@ enum {
 #define COMPRESSED ".gz"
 
 struct records {
-	gzFile file;
+	struct unpack *file;
 	struct stat st;
 	struct record_columns columns;
 	uint64_t base; /* offset of the buffer's first byte */
@@ -47,9 +46,7 @@ records_create(void)
 static void
 close_file(struct records *r)
 {
-	if (r->file != NULL)
-		(void)gzclose(r->file);
-	r->file = NULL;
+	unpack_close(&r->file);
 }
 
 void
@@ -79,13 +76,14 @@ records_open(struct records *r, const char *path, char *why, size_t why_max)
 	int fd = open(path, O_RDONLY | O_CLOEXEC);
 
 	close_file(r);
-	if (fd < 0 || fstat(fd, &r->st) != 0 || (r->file = gzdopen(fd, "rb")) == NULL) {
+	if (fd >= 0 && fstat(fd, &r->st) == 0)
+		r->file = unpack_open(fd);
+	else if (fd >= 0)
+		close(fd);
+	if (r->file == NULL) {
 		snprintf(why, why_max, "%s: %s", path, strerror(errno));
-		if (fd >= 0)
-			close(fd);
 		return false;
 	}
-	(void)gzbuffer(r->file, READ_FIRST);
 	r->columns.count = 0;
 	r->head_at = UINT64_MAX;
 	begin_at(r, 0);
@@ -96,17 +94,14 @@ records_open(struct records *r, const char *path, char *why, size_t why_max)
 static bool
 fill(struct records *r)
 {
-	int n, code;
+	ssize_t n;
 
 	memmove(r->buffer, r->buffer + r->at, r->len - r->at);
 	r->base += r->at;
 	r->len -= r->at;
 	r->at = 0;
 	assert(r->len + r->portion <= sizeof(r->buffer));
-	n = gzread(r->file, r->buffer + r->len, (unsigned)r->portion);
-	if (n == 0)
-		(void)gzerror(r->file, &code);
-	if (n < 0 || (n == 0 && code != Z_OK && code != Z_STREAM_END)) /* it ends too early */
+	if ((n = unpack_read(r->file, r->buffer + r->len, r->portion)) < 0)
 		return false;
 	r->is_end = n == 0;
 	r->len += (size_t)n;
@@ -149,15 +144,6 @@ next_line(struct records *r, char **out, size_t *out_len)
 	}
 }
 
-static void
-say_trouble(const struct records *r, char *why, size_t why_max)
-{
-	int code;
-	const char *words = gzerror(r->file, &code);
-
-	snprintf(why, why_max, "%s", code == Z_ERRNO ? strerror(errno) : words);
-}
-
 int
 records_next(struct records *r, struct record *out, char *why, size_t why_max)
 {
@@ -182,7 +168,7 @@ records_next(struct records *r, struct record *out, char *why, size_t why_max)
 		}
 	}
 	if (got < 0)
-		say_trouble(r, why, why_max);
+		snprintf(why, why_max, "%s", unpack_trouble(r->file));
 	else if (r->len > r->at || r->is_skipping)
 		r->stats.unfinished++;
 	return got;
@@ -203,7 +189,7 @@ records_at(struct records *r, uint64_t offset, struct record *out)
 bool
 records_seek(struct records *r, uint64_t offset)
 {
-	if (offset > INT64_MAX || gzseek(r->file, (z_off_t)offset, SEEK_SET) < 0)
+	if (offset > INT64_MAX || !unpack_seek(r->file, offset))
 		return false;
 	begin_at(r, offset);
 	return true;
@@ -236,7 +222,19 @@ records_stat(const struct records *r)
 bool
 records_is_compressed(const struct records *r)
 {
-	return gzdirect(r->file) == 0;
+	return unpack_is_packed(r->file);
+}
+
+void
+records_watch(struct records *r, unpack_on_place *on_place, void *arg)
+{
+	unpack_watch(r->file, on_place, arg);
+}
+
+void
+records_use(struct records *r, const struct unpack_place *places, size_t count)
+{
+	unpack_use(r->file, places, count);
 }
 
 void

@@ -11,6 +11,7 @@
  * Thread   the caller's. Fails: words in `why`; lines that are no records are counted.
  */
 #include "report/record.h"
+#include "report/unpack.h"
 
 #include <sys/stat.h>
 
@@ -43,6 +44,9 @@ uint64_t records_head_offset(const struct records *r);
 /* As it was when it was opened. */
 const struct stat *records_stat(const struct records *r);
 bool records_is_compressed(const struct records *r);
+/* Of the file that is open, see unpack.h; places are borrowed until the next records_open. */
+void records_watch(struct records *r, unpack_on_place *on_place, void *arg);
+void records_use(struct records *r, const struct unpack_place *places, size_t count);
 void records_stats(const struct records *r, struct records_stats *out);
 
 /* The file at `path` and those that were rotated away from it, by us or by logrotate, the oldest first:

@@ -243,6 +243,38 @@ test_compressed(void **state)
 	free(bytes);
 }
 
+/* What is found far behind is read from there: what stands in between may be anything by now. */
+static void
+test_compressed_from_its_middle(void **state)
+{
+	static const char last[] = "d,2026-11-01 12:00:00,7,Last.One@x.test,<l@x.test>,ffff,x\n";
+	enum { LINES = 60000 };
+	struct folder *f = *state;
+	size_t len;
+	char *bytes = write_records(0, LINES, head, &len), zeros[4096] = {0};
+	struct timespec times[2];
+	uint64_t covered;
+	struct stat st;
+	int64_t sum;
+	int fd;
+
+	memcpy(bytes + len, last, sizeof(last));
+	put_compressed(f, "a.gz", bytes, len + sizeof(last) - 1);
+	assert_int_equal(look_for(f, "a.gz", "last.one@x.test", &sum, &covered), 1);
+	assert_int_equal(covered, len + sizeof(last) - 1);
+	/* The head line has to be there. */
+	fd = open(path_of(f, "a.gz"), O_WRONLY);
+	assert_int_equal(fstat(fd, &st), 0);
+	assert_int_equal(pwrite(fd, zeros, sizeof(zeros), st.st_size / 3), sizeof(zeros));
+	times[0] = st.st_atim;
+	times[1] = st.st_mtim;
+	assert_int_equal(futimens(fd, times), 0);
+	close(fd);
+	assert_int_equal(look_for(f, "a.gz", "last.one@x.test", &sum, &covered), 1);
+	assert_int_equal(sum, 7);
+	free(bytes);
+}
+
 /* Another file at its place, or the same one cut and written anew. */
 static void
 test_stale(void **state)
@@ -339,6 +371,7 @@ main(void)
 		TEST(test_grows),
 		TEST(test_head_at_the_end),
 		TEST(test_compressed),
+		TEST(test_compressed_from_its_middle),
 		TEST(test_stale),
 		TEST(test_damaged),
 		TEST(test_no_place_for_it),
