@@ -8,11 +8,9 @@
 #include "report/report.h"
 
 #include "queue/letters.h"
-#include "report/columns.h"
-#include "report/file.h"
 #include "report/format.h"
 #include "report/outlets.h"
-#include "report/state.h"
+#include "report/outputs.h"
 
 #include <assert.h>
 #include <event2/event.h>
@@ -29,24 +27,13 @@ enum {
 	MARK_POLL_US = 10000,
 };
 
-/* An accounting file and what goes into it. */
-struct output {
-	const char *name, *path; /* name: as in struct state; path "": none */
-	struct file file;
-	struct columns *columns;          /* NULL: JSON */
-	bool is_block;                    /* of the configuration; else the simple form */
-	const struct conf_records *which; /* of r->conf; NULL: the block has gone */
-};
-
 struct report {
 	struct worker *worker, *spool;
 	struct log *log;
 	const struct clock *clock;
 	struct queue_store *store;
 	const struct conf *conf;
-	const struct conf *paths; /* the first configuration: other files need a restart (conf.def) */
-	struct output outputs[STATE_FILES_MAX];
-	size_t output_count;
+	struct outputs outputs;
 	char why[200];        /* trouble that is of no file */
 	struct state state;   /* marks and files_seq: of the last successful sync */
 	uint64_t written_seq; /* in the files, perhaps not synced */
@@ -63,76 +50,10 @@ struct report {
 	char line[FORMAT_LINE_MAX];
 };
 
-static bool
-has_file(const char *path)
-{
-	return path[0] != '\0' && strcmp(path, "none") != 0;
-}
-
-/* A block that has gone from the configuration keeps its file until the restart, and gets nothing more. */
-static const struct conf_records *
-find_block(const struct conf *conf, const char *name)
-{
-	for (size_t i = 0; i < conf->consumers.accounting_count; i++)
-		if (strcmp(conf->consumers.accountings[i].name, name) == 0)
-			return &conf->consumers.accountings[i].which;
-	return NULL;
-}
-
-static void
-apply_conf(struct report *r, const struct conf *conf)
-{
-	r->conf = conf_ref(conf);
-	for (size_t i = 0; i < r->output_count; i++) {
-		struct output *o = &r->outputs[i];
-
-		o->which = o->is_block ? find_block(conf, o->name) : &conf->consumers.records;
-	}
-}
-
-static bool
-add_output(struct report *r, const char *name, const char *path, const struct conf_columns *csv)
-{
-	struct output *o = &r->outputs[r->output_count];
-
-	if (!has_file(path))
-		return true;
-	*o = (struct output){.name = name, .path = path, .file = {.fd = -1}};
-	r->output_count++;
-	return csv == NULL || (o->columns = columns_create(csv)) != NULL;
-}
-
-static bool
-make_outputs(struct report *r)
-{
-	static const struct conf_columns simple = {.user_string = ""};
-	const struct conf_consumers *c = &r->paths->consumers;
-	bool ok = add_output(r, "", r->paths->accounting_file, &simple) &&
-		  add_output(r, "/json", r->paths->accounting_json, NULL);
-
-	for (size_t i = 0; ok && i < c->accounting_count; i++) {
-		const struct conf_accounting *a = &c->accountings[i];
-
-		ok = add_output(r, a->name, a->path, a->format == CONF_ACCOUNTING_CSV ? &a->columns : NULL);
-		r->outputs[r->output_count - 1].is_block = true;
-	}
-	return ok;
-}
-
 static const char *
 trouble(const struct report *r)
 {
-	for (size_t i = 0; r->why[0] == '\0' && i < r->output_count; i++)
-		if (r->outputs[i].file.why[0] != '\0')
-			return r->outputs[i].file.why;
-	return r->why;
-}
-
-static void
-close_files(struct report *r)
-{
-	for (size_t i = 0; i < r->output_count; i++)
-		file_close(&r->outputs[i].file);
+	return r->why[0] != '\0' ? r->why : outputs_trouble(&r->outputs);
 }
 
 /* The files are cut back to the last mark when they are opened again, and the outbox is read from there. */
@@ -146,64 +67,18 @@ fail(struct report *r)
 	r->is_failed = true;
 	r->is_behind = true;
 	atomic_store(&r->failed_view, true);
-	close_files(r);
+	outputs_close(&r->outputs);
 	r->awaits_mark = false;
 	r->written_seq = r->state.files_seq;
 	r->unsynced_bytes = 0;
 	event_add(r->retry_timer, &tv);
 }
 
-static const char *
-head_of(const struct output *o)
-{
-	return o->columns != NULL ? columns_head(o->columns) : "";
-}
-
 static bool
 open_files(struct report *r)
 {
-	const struct file_mark none = {0, 0};
-	int64_t now_us = clock_now(r->clock);
-
 	r->why[0] = '\0';
-	for (size_t i = 0; i < r->output_count; i++)
-		r->outputs[i].file.why[0] = '\0';
-	for (size_t i = 0; i < r->output_count; i++) {
-		struct output *o = &r->outputs[i];
-		const struct state_file *known = state_file_find(&r->state, o->name);
-
-		if (!file_open(&o->file, o->path, head_of(o), known != NULL ? &known->mark : &none, now_us))
-			return false;
-	}
-	return true;
-}
-
-static bool
-add_line(struct report *r, struct output *o, const struct event *e)
-{
-	struct file *f = &o->file;
-	size_t n;
-
-	if (f->fd < 0 || o->which == NULL || !format_fits(o->which, e))
-		return true;
-	n = o->columns != NULL ? columns_write(o->columns, e, r->line, sizeof(r->line))
-			       : format_json(e, r->line, sizeof(r->line));
-	if (n == 0) {
-		snprintf(f->why, sizeof(f->why), "cannot make a record for %s: out of memory", f->path);
-		return false;
-	}
-	r->unsynced_bytes += n;
-	return file_add(f, r->line, n);
-}
-
-/* False: it may be buffered for one file and not for the other, so what is buffered must not be written. */
-static bool
-add_event(struct report *r, const struct event *e)
-{
-	for (size_t i = 0; i < r->output_count; i++)
-		if (!add_line(r, &r->outputs[i], e))
-			return false;
-	return true;
+	return outputs_open(&r->outputs, &r->state, clock_now(r->clock));
 }
 
 static void
@@ -230,7 +105,7 @@ take_event(struct report *r, uint64_t seq, struct queue_blob bytes)
 		e.seq = seq;
 		e.spool_id = r->state.spool_id;
 		show_event(r, seq, &e);
-		if (!add_event(r, &e))
+		if (!outputs_add(&r->outputs, &e, r->line, &r->unsynced_bytes))
 			return false;
 	} else if (seq > r->shown_seq) {
 		r->shown_seq = seq;
@@ -250,37 +125,6 @@ plan_sync(struct report *r)
 		return;
 	r->is_timed = true;
 	event_add(r->sync_timer, &tv);
-}
-
-static bool
-write_files(struct report *r)
-{
-	for (size_t i = 0; i < r->output_count; i++)
-		if (r->outputs[i].file.fd >= 0 && !file_write(&r->outputs[i].file))
-			return false;
-	return true;
-}
-
-/* All marks move or none: a file with a new one would keep what is written again after another has failed.
- * Files that are there no more lose theirs. */
-static bool
-sync_marks(struct report *r)
-{
-	struct state now = {.file_count = 0};
-
-	for (size_t i = 0; i < r->output_count; i++) {
-		struct state_file *f = &now.files[now.file_count];
-
-		if (r->outputs[i].file.fd < 0)
-			continue;
-		snprintf(f->name, sizeof(f->name), "%s", r->outputs[i].name);
-		if (!file_sync(&r->outputs[i].file, &f->mark))
-			return false;
-		now.file_count++;
-	}
-	memcpy(r->state.files, now.files, sizeof(now.files));
-	r->state.file_count = now.file_count;
-	return true;
 }
 
 /* What the spool has not been told yet; without memory for the letter not now, but whoever comes next tries
@@ -387,7 +231,7 @@ begin_files(struct report *r)
 {
 	struct timeval tv = {0, MARK_POLL_US};
 
-	if (!sync_marks(r)) {
+	if (!outputs_sync(&r->outputs, &r->state)) {
 		fail(r);
 		return false;
 	}
@@ -433,7 +277,7 @@ spool_has_marks(const struct report *r)
 static bool
 sync_files(struct report *r)
 {
-	if (!write_files(r) || !sync_marks(r)) {
+	if (!outputs_write(&r->outputs) || !outputs_sync(&r->outputs, &r->state)) {
 		fail(r);
 		return false;
 	}
@@ -446,64 +290,29 @@ sync_files(struct report *r)
 	return true;
 }
 
-static bool
-rotate_one(struct report *r, struct file *f)
-{
-	char name[4200];
-
-	if (!file_rotate(f, clock_now(r->clock), name, sizeof(name))) {
-		fail(r);
-		return false;
-	}
-	log_event(r->log, LOG_EVENT_rotated, "file=%s", name);
-	return true;
-}
-
-/* Only between syncs: nothing is buffered, so no record is split and none is lost. */
+/* Files were begun, or could not be. */
 static void
-rotate(struct report *r, bool forced)
+take_begun(struct report *r, enum outputs_begun begun)
 {
-	int64_t now_us = clock_now(r->clock), age = r->conf->accounting_rotate_age;
-	int64_t size = r->conf->accounting_rotate_size;
-	bool rotated = false;
-
-	for (size_t i = 0; i < r->output_count; i++) {
-		struct file *f = &r->outputs[i].file;
-
-		if (f->fd < 0 || f->written <= strnlen(f->head, FORMAT_LINE_MAX))
-			continue;
-		if (!forced && !(size > 0 && f->written >= (uint64_t)size) &&
-			!(age > 0 && now_us - f->opened_us >= age))
-			continue;
-		if (!rotate_one(r, f))
-			return;
-		rotated = true;
-	}
-	if (rotated)
+	if (begun == OUTPUTS_FAILED)
+		fail(r);
+	else if (begun == OUTPUTS_BEGUN)
 		(void)begin_files(r);
 }
 
-/* Somebody moved a file away (logrotate without a signal): a new one is begun at its path. */
+static void
+rotate(struct report *r, bool is_forced)
+{
+	const struct outputs_rotation when = {clock_now(r->clock), (uint64_t)r->conf->accounting_rotate_size,
+		r->conf->accounting_rotate_age, is_forced};
+
+	take_begun(r, outputs_rotate(&r->outputs, &when, r->log));
+}
+
 static void
 check_places(struct report *r)
 {
-	const struct file_mark none = {0, 0};
-	bool begun = false;
-
-	for (size_t i = 0; i < r->output_count; i++) {
-		struct file *f = &r->outputs[i].file;
-
-		if (f->fd < 0 || file_is_in_place(f))
-			continue;
-		file_close(f);
-		if (!file_open(f, f->path, f->head, &none, clock_now(r->clock))) {
-			fail(r);
-			return;
-		}
-		begun = true;
-	}
-	if (begun)
-		(void)begin_files(r);
+	take_begun(r, outputs_check_places(&r->outputs, clock_now(r->clock)));
 }
 
 static void
@@ -570,22 +379,13 @@ catch_up(struct report *r)
 	plan_sync(r);
 }
 
-static bool
-has_open(const struct report *r)
-{
-	for (size_t i = 0; i < r->output_count; i++)
-		if (r->outputs[i].file.fd >= 0)
-			return true;
-	return false;
-}
-
 static void
 on_retry(evutil_socket_t fd, short what, void *arg)
 {
 	struct report *r = arg;
 	struct timeval tv = {0, MARK_POLL_US};
 
-	if (r->is_failed && !has_open(r)) {
+	if (r->is_failed && !outputs_are_open(&r->outputs)) {
 		if (!open_files(r))
 			fail(r);
 		else
@@ -639,7 +439,7 @@ on_batch(void *arg)
 	if (r->is_behind)
 		return;
 	/* Written at once, so that who follows the file sees records soon; made safe a little later. */
-	if (!write_files(r)) {
+	if (!outputs_write(&r->outputs)) {
 		fail(r);
 		return;
 	}
@@ -699,7 +499,8 @@ report_reconfigure(struct report *r, const struct conf *conf)
 {
 	const struct conf *old = r->conf;
 
-	apply_conf(r, conf);
+	r->conf = conf_ref(conf);
+	outputs_choose(&r->outputs, conf);
 	set_outlets(r);
 	plan_sync(r);
 	conf_unref(old);
@@ -760,9 +561,9 @@ report_create(const struct report_conf *conf, char *why, size_t why_max)
 	r->clock = conf->clock;
 	r->store = conf->store;
 	r->is_behind = true;
-	r->paths = conf_ref(conf->conf);
-	is_made = make_outputs(r);
-	apply_conf(r, conf->conf);
+	r->conf = conf_ref(conf->conf);
+	is_made = outputs_init(&r->outputs, r->conf);
+	outputs_choose(&r->outputs, r->conf);
 	if (!is_made || (r->worker = worker_create(&wc)) == NULL || !make_timers(r) ||
 		!begin_state(r, why, why_max)) {
 		report_destroy(&r);
@@ -800,9 +601,7 @@ report_destroy(struct report **rp)
 	*rp = NULL;
 	if (r == NULL)
 		return;
-	close_files(r);
-	for (size_t i = 0; i < r->output_count; i++)
-		columns_destroy(&r->outputs[i].columns);
+	outputs_fini(&r->outputs);
 	if (r->sync_timer != NULL)
 		event_free(r->sync_timer);
 	if (r->retry_timer != NULL)
@@ -811,6 +610,5 @@ report_destroy(struct report **rp)
 		event_free(r->tell_timer);
 	worker_destroy(&r->worker);
 	conf_unref(r->conf);
-	conf_unref(r->paths);
 	free(r);
 }
