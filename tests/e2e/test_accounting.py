@@ -141,6 +141,6 @@ def test_manual_has_each_column():
     manual = (SOURCE / "mtad" / "man" / "mtad.8").read_text()
     section = manual.split(".Sh ACCOUNTING", 1)[1].split(".Sh ", 1)[0]
     items = [name for line in section.splitlines() if line.startswith(".It ") for name in line[4:].split(" , ")]
-    known = re.findall(r"^COLUMN\((\w+),", (SOURCE / "mtad" / "conf" / "conf_column.def").read_text(), re.M)
+    known = re.findall(r"^COLUMN\(([\w-]+),", (SOURCE / "mtad" / "conf" / "conf_column.def").read_text(), re.M)
     assert sorted(items) == sorted(known)
     assert len(names) == 23 and set(names) < set(known)
