@@ -7,9 +7,8 @@
  * group, so that a million domains of one site are few. What is beyond the bounds is left out, the smallest
  * sites first, and is said to be.
  */
+#include "control/mtactl_simulate.h"
 #include "control/ctl_reason.h"
-#include "control/mtactl.h"
-#include "control/mtactl_reason.h"
 
 #include "conf/conf_copy.h"
 #include "queue/simulate.h"
@@ -24,7 +23,6 @@ enum {
 	GROUPS_MAX = 20000,     /* of a simulation */
 	COLLECTED_MAX = 200000, /* groups remembered while they come */
 	WATCHED_MAX = 100,
-	EVENTS_MAX = 4000000, /* of a run */
 	TOP_DEFAULT = 20,
 	DAYS_DEFAULT = 7,
 	DAYS_MAX = 366,
@@ -33,9 +31,8 @@ enum {
 	KEY_MAX = 8192,
 	KNOWN_MAX = 4096, /* of a record or note */
 };
-#define DAY_US              (INT64_C(86400) * 1000000)
-#define TRANSACTION_DEFAULT INT64_C(300000)
-#define CONNECT_DEFAULT     INT64_C(500000)
+#define DAY_US          (INT64_C(86400) * 1000000)
+#define CONNECT_DEFAULT INT64_C(500000)
 
 struct group {
 	json_t *cell; /* the first of it; its texts are the group's */
@@ -373,8 +370,8 @@ sort_rows(struct gathered *g)
 static bool
 add_rows(struct gathered *g, struct simulate_queue *s, struct row **order)
 {
-	int64_t transaction_us = or_else(
-			g->measured > 0 ? g->transaction_sum_us / g->measured : 0, TRANSACTION_DEFAULT),
+	int64_t transaction_us = or_else(g->measured > 0 ? g->transaction_sum_us / g->measured : 0,
+			MTACTL_SIMULATE_TRANSACTION_US),
 		connect_us = or_else(g->measured > 0 ? g->connect_sum_us / g->measured : 0, CONNECT_DEFAULT);
 	size_t i, groups = 0, count = 0;
 
@@ -488,19 +485,13 @@ json_of_result(const struct simulate_result *r)
 	return o;
 }
 
-static bool
-has_end(const json_t *result)
-{
-	return strcmp(mtactl_text(result, "end"), "later") != 0;
-}
-
 static void
 set_difference(json_t *row)
 {
 	const json_t *now = json_object_get(row, "now"), *then = json_object_get(row, "then");
 
 	(void)json_object_set_new(row, "difference_us",
-		has_end(now) && has_end(then)
+		mtactl_simulate_has_end(now) && mtactl_simulate_has_end(then)
 			? json_integer(mtactl_integer(then, "empty_us") - mtactl_integer(now, "empty_us"))
 			: json_null());
 }
@@ -513,9 +504,9 @@ add_to_sum(json_t *sum, const json_t *result)
 
 	(void)json_object_set_new(
 		sum, "left", json_integer(mtactl_integer(sum, "left") + mtactl_integer(result, "left")));
-	if (!has_end(sum))
+	if (!mtactl_simulate_has_end(sum))
 		return;
-	if (!has_end(result))
+	if (!mtactl_simulate_has_end(result))
 		empty_us = 0;
 	else if (mtactl_integer(result, "empty_us") > empty_us)
 		empty_us = mtactl_integer(result, "empty_us");
@@ -561,138 +552,6 @@ answer_of(const struct gathered *g, struct row **order, struct simulate_result *
 		"left_out", (json_int_t)g->left_out);
 }
 
-/* --- words --- */
-
-/* "45s", "3h 20m", "2d 4h" */
-static void
-write_time(char *buf, size_t max, int64_t us)
-{
-	static const struct {
-		int64_t seconds, part;
-		const char *unit, *part_unit;
-	} units[] = {{86400, 3600, "d", "h"}, {3600, 60, "h", "m"}, {60, 1, "m", "s"}};
-	int64_t s = (us + 500000) / 1000000;
-	size_t i;
-
-	for (i = 0; i < sizeof(units) / sizeof(units[0]); i++)
-		if (s >= units[i].seconds) {
-			snprintf(buf, max, "%lld%s %lld%s", (long long)(s / units[i].seconds), units[i].unit,
-				(long long)(s % units[i].seconds / units[i].part), units[i].part_unit);
-			return;
-		}
-	snprintf(buf, max, "%llds", (long long)s);
-}
-
-static void
-write_end(char *buf, size_t max, const json_t *row, const char *field, int64_t days)
-{
-	const json_t *r = json_object_get(row, field);
-	char time[40];
-
-	write_time(time, sizeof(time), mtactl_integer(r, "empty_us"));
-	if (!has_end(r))
-		snprintf(buf, max, "more than %lldd", (long long)days);
-	else
-		snprintf(buf, max, "%s%s", strcmp(mtactl_text(r, "end"), "reckoned") == 0 ? "about " : "",
-			time);
-}
-
-/* Where neither is empty in time, what would be left says more. */
-static void
-write_change(char *buf, size_t max, const json_t *row, const char *field, int64_t days)
-{
-	const json_t *now = json_object_get(row, "now"), *then = json_object_get(row, "then");
-	int64_t change_us = mtactl_integer(row, "difference_us"),
-		left = mtactl_integer(then, "left") - mtactl_integer(now, "left");
-	char text[40];
-
-	if (has_end(now) != has_end(then)) {
-		snprintf(buf, max, "%s", has_end(then) ? "sooner" : "later");
-	} else if (!has_end(now)) {
-		snprintf(buf, max, "%s%s", left == 0 ? "none" : mtactl_count(text, sizeof(text), llabs(left)),
-			left == 0  ? ""
-			: left < 0 ? " fewer left"
-				   : " more left");
-	} else {
-		write_time(text, sizeof(text), llabs(change_us));
-		snprintf(buf, max, "%s%s",
-			llabs(change_us) < 500000 ? ""
-			: change_us < 0           ? "-"
-						  : "+",
-			llabs(change_us) < 500000 ? "none" : text);
-	}
-}
-
-static void
-write_limit(char *buf, size_t max, const json_t *row, const char *field, int64_t days)
-{
-	const json_t *then = json_object_get(row, "then");
-	const char *why = mtactl_text(then, "why");
-
-	buf[0] = '\0';
-	if (strcmp(why, "going") == 0 || strcmp(why, "opening") == 0)
-		snprintf(buf, max, "the site's own speed");
-	else if (strcmp(why, "retry") == 0)
-		snprintf(buf, max, "the times of next attempts");
-	else if (strcmp(why, "busy") == 0)
-		snprintf(buf, max, "%lld connections and the site's speed",
-			(long long)mtactl_integer(then, "limit"));
-	else if (why[0] != '\0')
-		mtactl_reason_short(buf, max, then);
-}
-
-static void
-print_assumptions(const struct mtactl *m, const json_t *answer)
-{
-	const json_t *s = json_object_get(answer, "summary");
-	char a[32], b[32], c[32];
-
-	printf("%sAssumed: no mail comes in, none expires; sites take all they are offered, as fast as of\n"
-	       "late (%s of %s were measured; the others as the mean, or in %lld ms a message);\n"
-	       "deferred mail goes at its next attempt; pauses, sources that are down, limits set by\n"
-	       "hand, warm-ups, used-up limits and what lanes have learned hold as they are now.%s\n",
-		mtactl_dim(m), mtactl_count(a, sizeof(a), mtactl_integer(s, "measured")),
-		mtactl_count(b, sizeof(b), mtactl_integer(s, "sites")), (long long)TRANSACTION_DEFAULT / 1000,
-		mtactl_plain(m));
-	if (mtactl_integer(s, "held") + mtactl_integer(s, "rejected") > 0)
-		printf("Not counted: %s held, %s of domains that take no mail.\n",
-			mtactl_count(a, sizeof(a), mtactl_integer(s, "held")),
-			mtactl_count(b, sizeof(b), mtactl_integer(s, "rejected")));
-	if (mtactl_integer(s, "left_out") > 0)
-		printf("Too many sites: the smallest were left out, with %s recipients.\n",
-			mtactl_count(c, sizeof(c), mtactl_integer(s, "left_out")));
-	if (mtactl_is_true(s, "cut"))
-		printf("\"about\": more than %s steps; the rest is reckoned at the pace it had by then.\n",
-			mtactl_count(a, sizeof(a), EVENTS_MAX));
-	if (mtactl_is_true(s, "recovering"))
-		puts("The daemon still reads its spool: more mail will appear.");
-}
-
-static void
-show(const struct mtactl *m, json_t *answer)
-{
-	static const struct mtactl_column columns[] = {{"SITE", "site", mtactl_write_text, false, 16, false},
-		{"WAITING", "recipients", mtactl_write_number, true, 0, false},
-		{"NOW", "now", write_end, true, 0, false}, {"WITH IT", "then", write_end, true, 0, false},
-		{"CHANGE", "difference_us", write_change, true, 0, false},
-		{"LIMITED THEN BY", "then", write_limit, false, 16, false}};
-	const json_t *s = json_object_get(answer, "summary");
-	json_t *rows = json_copy(json_object_get(answer, "rows"));
-	int64_t more = mtactl_integer(s, "sites") - (int64_t)json_array_size(rows);
-
-	if (mtactl_integer(s, "sites") == 0) {
-		puts("nothing waits that could be sent");
-	} else {
-		(void)json_array_append(rows, json_object_get(answer, "total"));
-		MTACTL_TABLE(m, columns, rows, mtactl_integer(s, "days"));
-		if (more > 0)
-			printf("%s... and %lld more (--top 0 shows all)%s\n", mtactl_dim(m), (long long)more,
-				mtactl_plain(m));
-	}
-	print_assumptions(m, answer);
-	json_decref(rows);
-}
-
 /* --- the command --- */
 
 static bool
@@ -705,7 +564,7 @@ run_side(const struct gathered *g, const struct simulate_queue *s, uint32_t side
 		.side = side,
 		.connections_total = (uint32_t)(wanted < most || most <= 0 ? wanted : most),
 		.until_us = mtactl_integer(asked, "now_us") + mtactl_integer(asked, "days") * DAY_US,
-		.events_max = EVENTS_MAX};
+		.events_max = MTACTL_SIMULATE_EVENTS_MAX};
 
 	return simulate_run(s, &run, results, out);
 }
@@ -769,7 +628,7 @@ simulate_and_show(struct mtactl *m, struct gathered *g, json_t *asked, const str
 	if (m->json)
 		(void)mtactl_print_json(answer, o, 0);
 	else
-		show(m, answer);
+		mtactl_simulate_show(m, answer);
 	json_decref(answer);
 	return 0;
 }
