@@ -63,7 +63,7 @@ add_books(const struct mtactl *m, const struct conf *c, struct mtactl_files *l)
 
 	books_choose(c, &books);
 	if (books.count == 0) {
-		fprintf(stderr, "mtactl: %s has no accounting file\n", m->conf_file);
+		fprintf(stderr, "mtactl: %s has no accounting file that can be read\n", m->conf_file);
 		return false;
 	}
 	l->partial_set = books.partial_set;
