@@ -475,7 +475,11 @@ test_diff(void **state)
 		{"domain * { }", "", "", 0},
 		{"domain * { retry = { 5m, 15m } }", "domain * { retry = 10m }",
 			"domain \"*\": retry: 5m, 15m -> 10m (now)\n", 0},
-		{"", "spool-dir = /srv/x", "spool-dir: /var/spool/mtad -> /srv/x (needs a restart)\n", 1},
+		/* What is made of another setting changes with it. */
+		{"", "spool-dir = /srv/x",
+			"spool-dir: /var/spool/mtad -> /srv/x (needs a restart)\n"
+			"unread-reports: /var/spool/mtad/unread -> /srv/x/unread (now)\n",
+			1},
 		{"domain a.example { }", "domain a.example { idle = 0s }",
 			"domain \"a.example\": idle: not set -> 0s (now)\n", 0},
 		{"domain a.example { }", "domain b.example { }",

@@ -211,7 +211,8 @@ test_news_for_guards(void **state)
 		bool has_token, is_repeat, is_hearsay;
 		int want; /* enum queue_feedback_kind, -1: none */
 	} cases[] = {
-		{"a complaint", EVENT_COMPLAINT, BOUNCE_CLASS_NONE, true, false, false, QUEUE_FEEDBACK_COMPLAINT},
+		{"a complaint", EVENT_COMPLAINT, BOUNCE_CLASS_NONE, true, false, false,
+			QUEUE_FEEDBACK_COMPLAINT},
 		{"no such mailbox", EVENT_REMOTE, BOUNCE_CLASS_BAD_MAILBOX, true, false, false,
 			QUEUE_FEEDBACK_BAD_ADDRESS},
 		{"a full one", EVENT_REMOTE, BOUNCE_CLASS_QUOTA_ISSUES, true, false, false, -1},

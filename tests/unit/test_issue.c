@@ -126,8 +126,8 @@ test_cfbl(void **state)
 	m.job.len = 0;
 	assert_int_equal(issue_wanted(c, &m).cfbl, CONF_CFBL_NO);
 	token_write(c, &t, text);
-	snprintf(want, sizeof(want),
-		"CFBL-Address: Cfbl@b.test; report=arf\r\nCFBL-Feedback-ID: %.*s\r\n", TOKEN_TEXT, text);
+	snprintf(want, sizeof(want), "CFBL-Address: Cfbl@b.test; report=arf\r\nCFBL-Feedback-ID: %.*s\r\n",
+		TOKEN_TEXT, text);
 	assert_int_equal(issue_cfbl(c, &m, 2, buf), text_len(want));
 	assert_string_equal(buf, want);
 	conf_unref(c);

@@ -128,7 +128,8 @@ on_entry(void *arg, struct queue_blob key, uint8_t used, struct queue_blob value
 	size_t len = strnlen(w->seen, sizeof w->seen);
 
 	assert_int_equal(key.len, 4);
-	snprintf(w->seen + len, sizeof w->seen - len, "%.*s%u ", (int)value.len, (const char *)value.ptr, used);
+	snprintf(w->seen + len, sizeof w->seen - len, "%.*s%u ", (int)value.len, (const char *)value.ptr,
+		used);
 	return ++w->count != w->stop_after;
 }
 

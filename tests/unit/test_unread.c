@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The folder of unread mail: what is in a file, that the oldest go, and that nothing else in it is touched. */
+/* The folder of unread mail: what is in a file, that the oldest go, and nothing else in it. */
 #include "intake/unread.h"
 
 #include <setjmp.h>
@@ -84,10 +84,9 @@ count_files(void)
 static void
 test_a_file(void **state)
 {
-	static const char want[] =
-		"Return-Path: <a@b.test>\r\nDelivered-To: fbl@x.test\r\n"
-		"Received: from mx.b.test ([192.0.2.7])\r\n\tby mta.x.test;\r\n"
-		"\tMon, 21 Sep 2026 14:13:20 +0000\r\nSubject: ?\r\n\r\nhello\r\n";
+	static const char want[] = "Return-Path: <a@b.test>\r\nDelivered-To: fbl@x.test\r\n"
+				   "Received: from mx.b.test ([192.0.2.7])\r\n\tby mta.x.test;\r\n"
+				   "\tMon, 21 Sep 2026 14:13:20 +0000\r\nSubject: ?\r\n\r\nhello\r\n";
 	struct unread_mail m = mail(INT64_C(1790000000000000), SMTP_LIT("Subject: ?\r\n\r\nhello\r\n"));
 	char name[UNREAD_NAME_MAX], why[200], buf[1000];
 	struct stat st;
