@@ -474,6 +474,20 @@ way_waits(struct queue_sched *q, struct sched_way *way, const struct turn *t)
 		make_room(q, t->way_gate);
 }
 
+/* What the order has taken was the last there is of the site for now: the way waits at once, while all it
+ * needs for that is at hand, and not when its next turn comes. */
+static void
+wait_if_shut(struct queue_sched *q, struct sched_way *way)
+{
+	bool is_urgent = !queue_link_is_alone(&way->turns[QUEUE_CLASS_URGENT]);
+	struct sched_gate *g = way->site->gate;
+
+	if (queue_link_is_alone(&way->turn) || sched_gate_lets(q, g, SCHED_WANT_MAIL, is_urgent))
+		return;
+	queue_link_remove(&way->turn);
+	sched_gate_wait(q, g, &way->waiter, SCHED_WANT_MAIL, is_urgent);
+}
+
 /* True: *out is an order. False: the way has left the ring. */
 static bool
 way_turn(struct queue_sched *q, struct sched_way *way, struct queue_order *out)
@@ -496,7 +510,10 @@ way_turn(struct queue_sched *q, struct sched_way *way, struct queue_order *out)
 	/* The old route serves until the new one is known. */
 	if (cell->domain->until_us <= q->now_us)
 		sched_domain_want(q, cell->domain);
-	return t.session != NULL ? give(q, &t, cell, out) : open_session(q, &t, cell, out);
+	if (t.session != NULL ? !give(q, &t, cell, out) : !open_session(q, &t, cell, out))
+		return false;
+	wait_if_shut(q, way);
+	return true;
 }
 
 static bool

@@ -433,6 +433,30 @@ test_opened_for_nothing(void **state)
 	}
 }
 
+/* The last place of the site for now is taken: the way waits for the next one from then on, and has no turn
+ * in between that only finds this out. */
+static void
+test_waits_at_once(void **state)
+{
+	struct queue_order o;
+	struct paced p;
+
+	paced_init(&p, QUEUE_UNIT_MESSAGES, 1, SEC);
+	p.h.policy.site = &p.limits;
+	reload(&p);
+	host_add(&p.h, 1);
+	host_add(&p.h, 1);
+	o = expect(&p, QUEUE_ORDER_OPEN);
+	assert_int_equal(queue_sched_wake_us(p.h.q), p.h.now_us + SEC);
+	queue_sched_session_ready(p.h.q, o.session, false);
+	host_settle(&p.h, o.lease, QUEUE_VERDICT_DELIVERED);
+	assert_int_equal(queue_sched_wake_us(p.h.q), p.h.now_us + SEC);
+	expect(&p, QUEUE_ORDER_NONE);
+	p.h.now_us += SEC;
+	host_settle(&p.h, expect(&p, QUEUE_ORDER_GIVE).lease, QUEUE_VERDICT_DELIVERED);
+	host_fini(&p.h);
+}
+
 int
 main(void)
 {
@@ -447,6 +471,7 @@ main(void)
 		cmocka_unit_test(test_fewer_connections),
 		cmocka_unit_test(test_lane_of_its_own),
 		cmocka_unit_test(test_opened_for_nothing),
+		cmocka_unit_test(test_waits_at_once),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
