@@ -2,6 +2,7 @@
 """What the daemon does when the machine is short of something: time of its disk, descriptors, memory."""
 import contextlib
 import os
+import pathlib
 import re
 import resource
 import shutil
@@ -369,6 +370,59 @@ def test_I14_too_few_threads():
                 assert w.daemon.returncode == 1 and "mtad: cannot start: " in w.log_text(), w.log_text()
                 outcomes.add("says so")
     assert outcomes == {"runs", "says so"}
+
+
+@contextlib.contextmanager
+def memory_group():
+    """A control group for memory, of the one or the other version: its folder, and the file of its limit."""
+    old, new = pathlib.Path("/sys/fs/cgroup/memory"), pathlib.Path("/sys/fs/cgroup")
+    group = (old if old.is_dir() else new) / f"mtad-test-{os.getpid()}"
+    try:
+        group.mkdir()
+    except OSError as e:
+        pytest.skip(f"no control groups: {e}")
+    try:
+        limits = [f for f in (group / "memory.limit_in_bytes", group / "memory.max") if f.exists()]
+        if not limits:
+            pytest.skip("no control group for memory")
+        yield group, limits[0]
+    finally:
+        group.rmdir()
+
+
+def pages_read(w):
+    """From the disk, because the daemon touched them."""
+    return int(open(f"/proc/{w.daemon.pid}/stat").read().rsplit(")", 1)[1].split()[9])
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root may limit a control group")
+def test_I16_pages_of_the_spool_are_evicted():
+    """A spool of 60 MB and a few MB of memory for its pages: what is read of it comes from the disk, page by page. The threads
+    go on answering, and none is so slow that the watchdog tells."""
+    with memory_group() as (group, limit):
+        inside = ["sh", "-c", f'echo $$ > {group}/cgroup.procs && exec "$@"', "sh", *lean()]
+        with running(ACCEPTING, wrapper=inside, delivery="connections = 4") as w:
+            own = int(re.search(r"RssAnon:\s+(\d+)", pathlib.Path(f"/proc/{w.daemon.pid}/status").read_text())[1]) << 10
+            w.ctl("pause", "domain", "a.test")
+            for n in range(60):
+                w.send("s@x.test", [f"r{n}@a.test"], body=("x" * 70 + "\r\n") * 14000)
+            w.kill()
+            limit.write_text(str(own + (32 << 20)))
+            w.start(wrapper=inside)
+            wait_for("the queue", lambda: w.ctl("status", "--json")["summary"]["recipients"] == 60)
+            w.ctl("resume", "domain", "a.test")
+            slowest = 0
+            while len(w.arrived()) < 60:
+                asked = time.monotonic()
+                w.ctl("status")
+                slowest = max(slowest, time.monotonic() - asked)
+                assert slowest < 20
+            w.send("s@x.test", ["last@a.test"])
+            wait_for("a message of now", lambda: len(w.arrived()) == 61)
+            assert pages_read(w) > 10000
+            assert " watchdog " not in w.log_text()
+            wait_for("books in balance", lambda: w.ctl("audit", check=False).returncode == 0)
+            w.stop()
 
 
 def test_I3_no_memory_for_what_comes_in():
