@@ -4,12 +4,14 @@ import contextlib
 import pathlib
 import re
 import smtplib
+import tempfile
 import threading
 import time
 
+import dkim
 import pytest
 from test_token import NEWS, VERP, issuing, link, rows
-from tools import Talk, free_port, wait_for
+from tools import A_TEST, Talk, dkim_key, free_port, wait_for
 
 BACK = "bounces.sender.test"
 SHIPPED = pathlib.Path(__file__).resolve().parents[2] / "conf"
@@ -264,6 +266,29 @@ def test_cfbl():
         assert bring(w, f"cfbl@{BACK}", report) == 250
         wait_for("its record", lambda: rows(w, "f"))
         assert (event(w, "f")["rcpt"], event(w, "f")["jobId"]) == ("r@a.test", "news-1")
+
+
+def test_who_signed_a_complaint():
+    """A complaint about a mail nobody knows is believed when a trusted reporter signed it; the record says who did."""
+    with tempfile.TemporaryDirectory() as folder:
+        _, name, record = dkim_key(pathlib.Path(folder), domain="fbl.reporter.test")
+        key = pathlib.Path(folder, "fbl.reporter.test.s1.pem").read_bytes()
+        script = A_TEST + f'record "{name}" {{ txt = "{record}" }}\n'
+        with listening(settings="trusted-reporters = { reporter.test }\n", script=script, before=accounting) as w:
+            def signed(rcpt, domain=b"fbl.reporter.test", spoil=""):
+                mail = arf("Subject: x\n\nx\n", rcpt).replace("\n", "\r\n").encode()
+                return (dkim.sign(mail, b"s1", domain, key, include_headers=[b"From", b"Subject"]) + mail).decode() + spoil
+            assert bring(w, f"fbl@{BACK}", signed("true@a.test")) == 250
+            assert bring(w, f"fbl@{BACK}", signed("spoilt@a.test", spoil="more\r\n")) == 250
+            assert bring(w, f"fbl@{BACK}", signed("other@a.test", b"reporter2.test")) == 250
+            assert bring(w, f"fbl@{BACK}", arf("Subject: x\n\nx\n", "unsigned@a.test")) == 250
+            wait_for("all records", lambda: len(rows(w, "f")) == 4)
+            auth = {e["rcpt"]: e["report"]["auth"] for e in w.events() if e["record"] == "f"}
+            assert auth["true@a.test"] == "dkim=pass d=fbl.reporter.test spf=none"
+            assert auth["spoilt@a.test"] == "dkim=fail spf=none" and auth["unsigned@a.test"] == "dkim=none spf=none"
+            assert auth["other@a.test"].startswith("dkim=permerror")
+            listed = [(e["address"], e["scope"], e["reason"]) for e in w.ctl("suppress", "list", "--json")["rows"]]
+            assert listed == [("true@a.test", "global", "complaint")]
 
 
 def test_crash_between_report_and_record():
