@@ -21,6 +21,23 @@ set_text(json_t *o, const char *name, struct queue_blob text)
 		(void)json_object_set_new(o, name, ctl_blob(text));
 }
 
+/* What has come back of its recipient, each of which counts once. */
+static json_t *
+came(const struct feedback_item *item)
+{
+	static const struct {
+		enum event_type type;
+		const char *name;
+	} types[] = {
+		{EVENT_REMOTE, "bounce"}, {EVENT_COMPLAINT, "complaint"}, {EVENT_UNSUBSCRIBE, "unsubscribe"}};
+	json_t *list = json_array();
+
+	for (size_t i = 0; i < sizeof(types) / sizeof(types[0]); i++)
+		if (feedback_has_come(item, types[i].type))
+			(void)json_array_append_new(list, json_string(types[i].name));
+	return list;
+}
+
 /* In the control side's own thread: the spool may be busy. */
 static bool
 look(struct ctl_request *r)
@@ -38,7 +55,7 @@ look(struct ctl_request *r)
 	if (err == QUEUE_OK) {
 		(void)json_object_set_new(o, "id", ctl_id(item.event.id));
 		(void)json_object_set_new(o, "n", json_integer(item.event.n));
-		(void)json_object_set_new(o, "is_used", json_boolean(item.is_repeat));
+		(void)json_object_set_new(o, "came", came(&item));
 		set_text(o, "rcpt", item.event.rcpt);
 		set_text(o, "sender", item.event.sender);
 		set_text(o, "user", item.event.user);

@@ -13,6 +13,17 @@ print_line(const char *name, const char *text)
 }
 
 static void
+print_came(const json_t *list)
+{
+	const json_t *name;
+	size_t i;
+
+	printf("%-10s", "came back");
+	json_array_foreach(list, i, name) printf("%s%s", i > 0 ? ", " : "", json_string_value(name));
+	printf("%s\n", json_array_size(list) == 0 ? "nothing yet" : "; each counts once");
+}
+
+static void
 print(const struct mtactl *m, const json_t *s, int64_t now_us)
 {
 	bool is_good = mtactl_text(s, "verdict")[0] == 'g';
@@ -36,8 +47,7 @@ print(const struct mtactl *m, const json_t *s, int64_t now_us)
 	print_line("sender", mtactl_text(s, "sender"));
 	print_line("user", mtactl_text(s, "user"));
 	print_line("job", mtactl_text(s, "job"));
-	print_line("used",
-		mtactl_is_true(s, "is_used") ? "yes: what it is for has come once and counts once" : "no");
+	print_came(json_object_get(s, "came"));
 }
 
 int

@@ -159,6 +159,8 @@ judge(struct reading *reading)
 	const struct message *m = reading->mail->message;
 	const struct returned_mail in = {.bytes = {m->buffer, m->buffer_len},
 		.sender = slice(m->meta.sender),
+		.client_ip = {reading->mail->client_ip, strnlen(reading->mail->client_ip, 64)},
+		.helo = reading->mail->helo,
 		.to = reading->mail->to,
 		.now_us = clock_now(r->conf.clock),
 		.auth = {reading->auth, strnlen(reading->auth, AUTH_MAX)},

@@ -33,8 +33,8 @@ struct texts {
 	char host[FINDING_NAME_MAX];
 	char sender[FINDING_ADDRESS_MAX], rcpt[FINDING_ADDRESS_MAX];
 	char message_id[FINDING_TEXT_MAX], job[FINDING_TEXT_MAX], feedback[FINDING_NAME_MAX];
-	char user_agent[FINDING_NAME_MAX], domain[FINDING_TEXT_MAX], source_ip[64], arrival_date[64],
-		auth[256];
+	char peer_ip[64], user_agent[FINDING_NAME_MAX], domain[FINDING_TEXT_MAX], source_ip[64],
+		arrival_date[64], auth[256];
 };
 
 /* A text in an array, the bound of which is its own. */
@@ -343,7 +343,16 @@ fill_report(const struct work *w, struct event *e, struct texts *t)
 
 	snprintf(t->auth, sizeof(t->auth), "%.*s", (int)w->mail->auth.len, w->mail->auth.ptr);
 	r->format = (struct queue_blob){f->form, strnlen(f->form, 16)};
-	r->user_agent = put(t->user_agent, sizeof(t->user_agent), f->reporter);
+	/* A feedback report has a program that made it, a delivery report a server. */
+	if (f->kind == FINDING_BOUNCE)
+		e->host = put(t->host, sizeof(t->host), f->reporter);
+	else {
+		r->user_agent = put(t->user_agent, sizeof(t->user_agent), f->reporter);
+		snprintf(t->host, sizeof(t->host), "%.*s", (int)w->mail->helo.len, w->mail->helo.ptr);
+		e->host = (struct queue_blob){t->host, strnlen(t->host, sizeof(t->host))};
+	}
+	snprintf(t->peer_ip, sizeof(t->peer_ip), "%.*s", (int)w->mail->client_ip.len, w->mail->client_ip.ptr);
+	e->peer_ip = (struct queue_blob){t->peer_ip, strnlen(t->peer_ip, sizeof(t->peer_ip))};
 	r->domain = put(t->domain, sizeof(t->domain), f->reported_domain);
 	r->source_ip = put(t->source_ip, sizeof(t->source_ip), o->source_ip);
 	r->arrival_date = put(t->arrival_date, sizeof(t->arrival_date), o->arrival_date);
@@ -361,6 +370,7 @@ fill_bounce(const struct work *w, const struct finding_rcpt *r, struct feedback_
 	int len = 0;
 
 	feedback_make(item, EVENT_REMOTE, w->mail->now_us);
+	fill_report(w, e, t);
 	classify(w->judge->classifier, &in, &result);
 	category = bounce_class_pmta(result.bounce_class);
 	if (r->status.class_digit != 0)
@@ -382,12 +392,9 @@ fill_complaint(const struct work *w, struct feedback_item *item, struct texts *t
 	struct event *e = &item->event;
 
 	feedback_make(item, is_unsubscribe ? EVENT_UNSUBSCRIBE : EVENT_COMPLAINT, w->mail->now_us);
-	e->bounce_class = 0;
-	e->code = 0;
-	e->esc = e->reply = e->category = (struct queue_blob){"", 0};
+	fill_report(w, e, t);
 	e->feedback = put(
 		t->feedback, sizeof(t->feedback), f->feedback_type[0] != '\0' ? f->feedback_type : "mailto");
-	e->host = put(t->host, sizeof(t->host), f->reporter);
 	/* Without a message of ours behind it, a signature is what there is to go by. */
 	if (!item->has_token)
 		item->is_hearsay = !w->mail->is_vouched;
@@ -422,7 +429,6 @@ judge_rcpt(struct work *w, const struct finding_rcpt *r)
 		return err;
 	if (is_listed(w->out, item))
 		return QUEUE_OK;
-	fill_report(w, &item->event, t);
 	if (w->finding->kind == FINDING_BOUNCE)
 		fill_bounce(w, r, item, t);
 	else

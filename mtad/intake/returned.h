@@ -48,6 +48,7 @@ struct returned_judge {
 };
 struct returned_mail {
 	struct smtp_slice bytes, sender;
+	struct smtp_slice client_ip, helo; /* who handed it in */
 	struct returned_address to;
 	int64_t now_us;
 	struct smtp_slice auth; /* who vouches for it: "dkim=pass d=example.com spf=none"; "": not asked */

@@ -48,12 +48,24 @@ feedback_find(struct queue_store *store, const struct token *t, struct feedback_
 	return fill(out, t, used, (struct queue_blob){buf, (size_t)len});
 }
 
+bool
+feedback_has_come(const struct feedback_item *item, enum event_type type)
+{
+	return (item->used & use_of(type)) != 0;
+}
+
 void
 feedback_make(struct feedback_item *item, enum event_type type, int64_t now_us)
 {
-	item->event.type = type;
-	item->event.logged_us = now_us;
-	item->is_repeat = (item->used & use_of(type)) != 0;
+	struct event *e = &item->event;
+
+	e->type = type;
+	e->logged_us = now_us;
+	e->bounce_class = 0;
+	e->code = 0;
+	e->esc = e->reply = e->category = (struct queue_blob){"", 0};
+	e->host = e->peer_ip = e->local_ip = e->tls = e->caps = (struct queue_blob){"", 0};
+	item->is_repeat = feedback_has_come(item, type);
 }
 
 int

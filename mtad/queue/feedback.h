@@ -43,8 +43,11 @@ struct feedback {
  * queue_err. Any thread. */
 QUEUE_MUST_USE int feedback_find(struct queue_store *store, const struct token *t, struct feedback_item *out,
 	char buf[QUEUE_EVENT_MAX]);
-/* The item is about this. is_repeat is right as far as the disk knows by now. */
+/* The item is about this, and no more about how it was delivered. is_repeat is right as far as the disk knows
+ * by now. */
 void feedback_make(struct feedback_item *item, enum event_type type, int64_t now_us);
+/* Whether that has come of its recipient before. */
+bool feedback_has_come(const struct feedback_item *item, enum event_type type);
 /* The same for somebody who wants no more of this: an EVENT_UNSUBSCRIBE. `how`: "one-click", "mailto";
  * static. */
 QUEUE_MUST_USE int feedback_unsubscribe(struct queue_store *store, const struct token *t, int64_t now_us,
