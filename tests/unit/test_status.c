@@ -32,11 +32,15 @@ static const struct {
 	{{5, 7, 26}, 550, BOUNCE_CLASS_AUTH_FAILED},
 	{{5, 7, 999}, 550, BOUNCE_CLASS_POLICY_RELATED},
 	/* An enhanced code that says nothing leaves it to the basic one. */
-	{{5, 0, 0}, 553, BOUNCE_CLASS_BAD_MAILBOX},
+	{{5, 0, 0}, 510, BOUNCE_CLASS_BAD_MAILBOX},
 	{{5, 9, 1}, 530, BOUNCE_CLASS_RELAYING_ISSUES},
 	{{0}, 556, BOUNCE_CLASS_BAD_DOMAIN},
 	{{0}, 552, BOUNCE_CLASS_MESSAGE_TOO_LARGE},
 	/* Nothing is held against an address for a bare "no". */
+	{{5, 1, 0}, 550, BOUNCE_CLASS_OTHER},
+	{{0}, 521, BOUNCE_CLASS_OTHER},
+	{{0}, 551, BOUNCE_CLASS_OTHER},
+	{{0}, 553, BOUNCE_CLASS_OTHER},
 	{{0}, 550, BOUNCE_CLASS_OTHER},
 	{{0}, 554, BOUNCE_CLASS_OTHER},
 	{{0}, 0, BOUNCE_CLASS_OTHER},
