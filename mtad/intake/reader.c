@@ -3,8 +3,8 @@
  * Invariants: every mail that comes in is answered exactly once; QUEUE_OK is said only of what is on disk, in
  * the spool or in the folder of unread mail, or of what says nothing that is counted.
  *
- * A complaint waits for DNS to say who signed it. What was read is overwritten by then, and is read again: that
- * is a fraction of a millisecond, and a copy would be half a megabyte.
+ * A complaint waits for DNS to say who signed it. What was read is overwritten by then, and is read again:
+ * that is a fraction of a millisecond, and a copy would be half a megabyte.
  */
 #include "intake/reader.h"
 
@@ -206,10 +206,8 @@ is_trusted(const struct conf *c, const struct dkim_answer *dkim)
 static void
 on_asked(struct message_auth_question *q, const struct message_auth_answer *a)
 {
-	struct reading *reading =
-		(struct reading *)((char *)q - offsetof(struct reading, question));
-	size_t at = (size_t)snprintf(
-		reading->auth, AUTH_MAX, "dkim=%s", auth_outcome_text(a->dkim.outcome));
+	struct reading *reading = (struct reading *)((char *)q - offsetof(struct reading, question));
+	size_t at = (size_t)snprintf(reading->auth, AUTH_MAX, "dkim=%s", auth_outcome_text(a->dkim.outcome));
 
 	for (uint32_t i = 0; i < a->dkim.domain_count && at < AUTH_MAX; i++)
 		at += (size_t)snprintf(reading->auth + at, AUTH_MAX - at, " d=%s", a->dkim.domains[i]);
@@ -330,8 +328,8 @@ static bool
 have_auth(struct reader *r, const struct conf *conf)
 {
 	if (r->auth == NULL)
-		r->auth = message_auth_create(
-			worker_base(r->worker), r->conf.clock, conf, "/etc/resolv.conf");
+		r->auth =
+			message_auth_create(worker_base(r->worker), r->conf.clock, conf, "/etc/resolv.conf");
 	else
 		message_auth_reconfigure(r->auth, conf);
 	return r->auth != NULL;
