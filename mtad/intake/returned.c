@@ -175,7 +175,8 @@ struct work {
 	const struct returned_mail *mail;
 	const struct finding *finding;
 	struct returned_outcome *out;
-	struct texts *texts; /* of out->items[i] */
+	struct texts *texts;   /* of out->items[i] */
+	uint32_t lookups_left; /* of recipients, in all searches without a token */
 };
 
 /* A token in the header that came back. */
@@ -292,8 +293,7 @@ address_of(const struct finding_rcpt *r)
 }
 
 static int
-find_trace(
-	const struct work *w, const struct finding_rcpt *r, struct feedback_item *item, struct texts *texts)
+find_trace(struct work *w, const struct finding_rcpt *r, struct feedback_item *item, struct texts *texts)
 {
 	const struct finding_original *o = &w->finding->original;
 	struct smtp_slice id = TEXT(o->message_id), rcpt = address_of(r);
@@ -301,11 +301,11 @@ find_trace(
 
 	if (!trace_of_received(w->judge->conf, o->header, &trace) && !trace_of_date(o->header, &trace))
 		return QUEUE_ENOTFOUND;
-	return feedback_find_trace(w->judge->store, &trace, item, texts->stored);
+	return feedback_find_trace(w->judge->store, &trace, &w->lookups_left, item, texts->stored);
 }
 
 static int
-find(const struct work *w, const struct finding_rcpt *r, struct feedback_item *item, struct texts *texts)
+find(struct work *w, const struct finding_rcpt *r, struct feedback_item *item, struct texts *texts)
 {
 	struct queue_store *store = w->judge->store;
 	struct token token = w->mail->to.token;
@@ -540,7 +540,7 @@ judge_wish(struct work *w)
 int
 returned_judge(const struct returned_judge *j, const struct returned_mail *mail, struct returned_outcome *out)
 {
-	struct work w = {j, mail, feedback_read(j->reader, mail->bytes), out, NULL};
+	struct work w = {j, mail, feedback_read(j->reader, mail->bytes), out, NULL, FEEDBACK_TRACE_MAX};
 	int err = QUEUE_OK;
 
 	*out = (struct returned_outcome){.result = RETURNED_IGNORE, .kind = w.finding->kind, .why = ""};

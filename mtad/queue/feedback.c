@@ -123,8 +123,8 @@ visit(void *arg, struct queue_blob key, uint8_t used, struct queue_blob value)
 }
 
 int
-feedback_find_trace(struct queue_store *store, const struct feedback_trace *trace, struct feedback_item *out,
-	char buf[QUEUE_EVENT_MAX])
+feedback_find_trace(struct queue_store *store, const struct feedback_trace *trace, uint32_t *left,
+	struct feedback_item *out, char buf[QUEUE_EVENT_MAX])
 {
 	const struct token first = {.arrived_us = trace->from_us, .nonce = trace->nonce},
 			   last = {.arrived_us = trace->before_us};
@@ -133,11 +133,12 @@ feedback_find_trace(struct queue_store *store, const struct feedback_trace *trac
 	int got;
 
 	assert(trace->nonce != 0 || trace->message_id.len > 0);
-	got = queue_issued_walk(
-		store, token_key(&first, from), token_key(&last, before), FEEDBACK_TRACE_MAX, visit, &s);
+	got = queue_issued_walk(store, token_key(&first, from), token_key(&last, before), *left, visit, &s);
 	if (got < 0)
 		return got;
-	return s.found == 1 ? QUEUE_OK : QUEUE_ENOTFOUND;
+	*left -= (uint32_t)got;
+	/* One whom nobody named, at the end of what may be looked through, need not have been alone. */
+	return s.found == 1 && (s.has_rcpt || *left > 0) ? QUEUE_OK : QUEUE_ENOTFOUND;
 }
 
 /* --- guards and warm-ups --- */

@@ -61,9 +61,10 @@ struct feedback_trace {
 	struct queue_blob rcpt; /* empty: not known, and then only a message to one recipient is found */
 };
 enum { FEEDBACK_TRACE_MAX = 100000 }; /* recipients looked through: some 30 ms */
-/* feedback_find by that: nonce or message_id is known. */
+/* feedback_find by that: nonce or message_id is known. *left: how many recipients may be looked through, in
+ * all searches of one report together; each takes its own off. */
 QUEUE_MUST_USE int feedback_find_trace(struct queue_store *store, const struct feedback_trace *trace,
-	struct feedback_item *out, char buf[QUEUE_EVENT_MAX]);
+	uint32_t *left, struct feedback_item *out, char buf[QUEUE_EVENT_MAX]);
 
 /* For guards and warm-ups: LETTER_FEEDBACK_NEWS, to the queue thread, which frees it. */
 struct feedback_news {

@@ -191,7 +191,8 @@ test_traces(void **state)
 
 	issue_several(f);
 	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
-		int err = feedback_find_trace(f->store, &cases[i].trace, &item, texts);
+		uint32_t left = FEEDBACK_TRACE_MAX;
+		int err = feedback_find_trace(f->store, &cases[i].trace, &left, &item, texts);
 
 		if (err != (cases[i].want < 0 ? QUEUE_ENOTFOUND : QUEUE_OK) ||
 			(err == QUEUE_OK && item.token.n != cases[i].want))
@@ -199,6 +200,29 @@ test_traces(void **state)
 		if (err == QUEUE_OK)
 			assert_true(item.has_token && item.event.n == item.token.n);
 	}
+}
+
+/* A report that names hundreds must not cost hundreds of searches. */
+static void
+test_searches_of_a_report_have_one_bound(void **state)
+{
+	static const struct feedback_trace nobody = {NOW - 9, NOW + 9, 0, {"one@x.test", 10},
+						   {"z@a.test", 8}},
+					   third = {NOW - 9, NOW + 9, 0, {"one@x.test", 10}, {"c@a.test", 8}},
+					   only = {NOW - 9, NOW + 9, 0, {"two@x.test", 10}, {"", 0}};
+	struct fixture *f = *state;
+	struct feedback_item item;
+	char texts[QUEUE_EVENT_MAX];
+	uint32_t left = 7;
+
+	issue_several(f);
+	assert_int_equal(feedback_find_trace(f->store, &nobody, &left, &item, texts), QUEUE_ENOTFOUND);
+	assert_int_equal(left, 3);
+	OK(feedback_find_trace(f->store, &third, &left, &item, texts));
+	assert_int_equal(left, 0);
+	assert_int_equal(feedback_find_trace(f->store, &third, &left, &item, texts), QUEUE_ENOTFOUND);
+	left = 4; /* a fifth might be of the same message */
+	assert_int_equal(feedback_find_trace(f->store, &only, &left, &item, texts), QUEUE_ENOTFOUND);
 }
 
 static void
@@ -283,6 +307,7 @@ main(void)
 		CASE(test_each_use_counts_once),
 		CASE(test_what_was_delivered),
 		CASE(test_traces),
+		CASE(test_searches_of_a_report_have_one_bound),
 		cmocka_unit_test(test_news_for_guards),
 		CASE(test_what_is_over_goes),
 	};
