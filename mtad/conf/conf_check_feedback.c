@@ -121,35 +121,15 @@ check_unsubscribe(struct conf_loader *l)
 	c->cfbl_address = check_token_address(l, "cfbl-address", c->cfbl_address);
 }
 
+/* Whole addresses, in normal form from then on. */
 static void
-check_report_addresses(struct conf_loader *l)
+check_addresses(struct conf_loader *l, const char *setting, struct conf_list *addresses)
 {
-	struct conf *c = l->conf;
-	const char **list = conf_arena_alloc(&l->owner->arena, c->report_addresses.count * sizeof(*list));
+	const char **list = conf_arena_alloc(&l->owner->arena, addresses->count * sizeof(*list));
 
-	for (size_t i = 0; i < c->report_addresses.count; i++)
-		list[i] = conf_check_address(
-			l, at_top(l, "report-addresses"), c->report_addresses.items[i], false);
-	c->report_addresses.items = list;
-}
-
-static void
-check_trusted_reporters(struct conf_loader *l)
-{
-	struct conf *c = l->conf;
-	const char **list = conf_arena_alloc(&l->owner->arena, c->trusted_reporters.count * sizeof(*list));
-	char name[DOMAIN_MAX];
-
-	for (size_t i = 0; i < c->trusted_reporters.count; i++) {
-		const char *text = c->trusted_reporters.items[i];
-		int len = domain_normalise(text, strnlen(text, 65536), name, sizeof(name));
-
-		if (len <= 0 || text[0] == '[')
-			conf_error(
-				&l->report, at_top(l, "trusted-reporters"), "\"%.60s\" is no domain", text);
-		list[i] = conf_arena_text(&l->owner->arena, name, len > 0 ? (size_t)len : 0);
-	}
-	c->trusted_reporters.items = list;
+	for (size_t i = 0; i < addresses->count; i++)
+		list[i] = conf_check_address(l, at_top(l, setting), addresses->items[i], false);
+	addresses->items = list;
 }
 
 /* What one block asks for. */
@@ -182,8 +162,8 @@ conf_check_feedback(struct conf_loader *l)
 	check_secrets(l);
 	check_return_path_domain(l);
 	check_unsubscribe(l);
-	check_report_addresses(l);
-	check_trusted_reporters(l);
+	check_addresses(l, "report-addresses", &c->report_addresses);
+	check_addresses(l, "trusted-reporters", &c->trusted_reporters);
 	for (size_t n = 0; n < c->user_count; n++)
 		check_block(l, CONF_KIND_USER, n, &c->users[n].feedback);
 	for (size_t n = 0; n < c->stream_count; n++)

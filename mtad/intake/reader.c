@@ -8,6 +8,7 @@
  */
 #include "intake/reader.h"
 
+#include "base/domain.h"
 #include "feedback/classify.h"
 #include "feedback/prose.h"
 #include "intake/message_auth.h"
@@ -21,6 +22,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 enum { WHY_MAX = 256, AUTH_MAX = 512 };
 
@@ -32,6 +34,8 @@ struct reader {
 	struct classifier *classifier;
 	struct feedback_reader *forms;
 	struct message_auth *auth;
+	int64_t unread_count; /* mails in the folder, while that is known */
+	bool unread_known;
 	uint32_t under_way; /* asked about in DNS, or at the spool */
 	_Atomic uint64_t kinds[FINDING_KIND_COUNT], unread, trimmed;
 };
@@ -79,12 +83,20 @@ slice(struct queue_blob b)
 	return (struct smtp_slice){b.ptr, b.len};
 }
 
+/* Looking through the folder costs more than a mail, so what comes is counted until there may be too many;
+ * then a tenth goes at once. */
 static void
 trim(struct reader *r)
 {
 	const struct conf *c = r->settings;
+	int64_t max = c->unread_reports_max;
 	char why[WHY_MAX];
-	int gone = unread_trim(c->unread_reports, c->unread_reports_max, why, sizeof(why));
+	int gone;
+
+	if (r->unread_known && ++r->unread_count <= max)
+		return;
+	gone = unread_trim(c->unread_reports, max, max - max / 10, &r->unread_count, why, sizeof(why));
+	r->unread_known = gone >= 0;
 
 	if (gone < 0)
 		log_event(r->conf.log, LOG_EVENT_report_failed, "why=\"%s\"", why);
@@ -193,14 +205,41 @@ is_within(const char *name, const char *domain)
 	       (name_len == len || name[name_len - len - 1] == '.');
 }
 
-static bool
-is_trusted(const struct conf *c, const struct dkim_answer *dkim)
+/* The address it is from, normalised as the configuration's are; "" when there is none, or more than one
+ * field says so: a signature covers one of them. */
+static void
+read_from(struct smtp_slice mail, char *out, size_t max)
 {
-	for (uint32_t i = 0; i < dkim->domain_count; i++)
-		for (size_t n = 0; n < c->trusted_reporters.count; n++)
-			if (is_within(dkim->domains[i], c->trusted_reporters.items[n]))
-				return true;
-	return false;
+	const char *end_of_header = memmem(mail.ptr, mail.len, "\r\n\r\n", 4);
+	char domain[DOMAIN_MAX], address[FINDING_ADDRESS_MAX] = "", *at;
+	struct smtp_field field;
+	int count = 0, len = -1;
+
+	if (end_of_header != NULL)
+		mail.len = (size_t)(end_of_header - mail.ptr) + 2;
+	while (smtp_mime_field(&mail, &field))
+		if (smtp_slice_is_nocase(field.name, SMTP_LIT("From")) && count++ == 0)
+			finding_put_address(address, sizeof(address), field.value);
+	if ((at = strrchr(address, '@')) != NULL)
+		len = domain_normalise(at + 1, strnlen(at + 1, SMTP_DOMAIN_MAX), domain, sizeof(domain));
+	out[0] = '\0';
+	if (count == 1 && len > 0)
+		snprintf(out, max, "%.*s@%.*s", (int)(at - address), address, len, domain);
+}
+
+/* RFC 7489 3.1.1: the signature is of the domain it is from, or of one above. */
+static bool
+is_trusted(const struct conf *c, struct smtp_slice mail, const struct dkim_answer *dkim)
+{
+	char from[SMTP_ADDRESS_MAX + 2];
+	bool is_reporter = false, is_signed = false;
+
+	read_from(mail, from, sizeof(from));
+	for (size_t n = 0; n < c->trusted_reporters.count; n++)
+		is_reporter = is_reporter || strcasecmp(from, c->trusted_reporters.items[n]) == 0;
+	for (uint32_t i = 0; is_reporter && i < dkim->domain_count; i++)
+		is_signed = is_signed || is_within(strrchr(from, '@') + 1, dkim->domains[i]);
+	return is_signed;
 }
 
 static void
@@ -213,7 +252,9 @@ on_asked(struct message_auth_question *q, const struct message_auth_answer *a)
 		at += (size_t)snprintf(reading->auth + at, AUTH_MAX - at, " d=%s", a->dkim.domains[i]);
 	if (at < AUTH_MAX)
 		snprintf(reading->auth + at, AUTH_MAX - at, " spf=%s", auth_outcome_text(a->spf.outcome));
-	reading->is_vouched = is_trusted(reading->reader->settings, &a->dkim);
+	reading->is_vouched = is_trusted(reading->reader->settings,
+		(struct smtp_slice){reading->mail->message->buffer, reading->mail->message->buffer_len},
+		&a->dkim);
 	judge(reading);
 }
 
@@ -349,6 +390,7 @@ reader_reconfigure(struct reader *r, const struct conf *conf)
 		return false;
 	}
 	drop(r);
+	r->unread_known = false; /* it may be another folder */
 	r->settings = conf_ref(conf);
 	r->rules = rules;
 	r->classifier = classifier;

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Invariant: only what shows something that went out with the mail itself, and to nobody else, speaks for a
- * recipient; anybody can write an address into a report.
+ * Invariant: only what shows something that went out with the mail itself speaks for its recipient; anybody
+ * can write an address into a report. (Of a message to several, each of them has seen what speaks for the
+ * others: who minds gives each a return path or a message of its own.)
  */
 #include "intake/returned.h"
 
@@ -318,6 +319,22 @@ find(struct work *w, const struct finding_rcpt *r, struct feedback_item *item, s
 
 /* --- what is recorded --- */
 
+/* The list takes domains and digests too, and a report speaks of one address. */
+static bool
+is_mailbox(struct smtp_slice address)
+{
+	struct smtp_addr addr;
+
+	return smtp_addr_parse(address, &addr) == SMTP_OK && addr.local.len > 0 && addr.domain.len > 0;
+}
+
+/* Anybody can write an address into a report. */
+static bool
+is_believed(const struct work *w, const struct finding_rcpt *r)
+{
+	return w->finding->kind == FINDING_COMPLAINT && w->mail->is_vouched && is_mailbox(address_of(r));
+}
+
 /* Nobody known: what the report itself says. */
 static void
 take_word(const struct work *w, const struct finding_rcpt *r, struct feedback_item *item, struct texts *t)
@@ -325,7 +342,7 @@ take_word(const struct work *w, const struct finding_rcpt *r, struct feedback_it
 	const struct finding_original *o = &w->finding->original;
 	struct event *e = &item->event;
 
-	*item = (struct feedback_item){.is_hearsay = true};
+	*item = (struct feedback_item){.has_token = false};
 	e->sender = put(t->sender, sizeof(t->sender), o->return_path);
 	e->rcpt = put(t->rcpt, sizeof(t->rcpt), address_of(r).ptr);
 	e->message_id = put(t->message_id, sizeof(t->message_id), o->message_id);
@@ -395,9 +412,6 @@ fill_complaint(const struct work *w, struct feedback_item *item, struct texts *t
 	fill_report(w, e, t);
 	e->feedback = put(
 		t->feedback, sizeof(t->feedback), f->feedback_type[0] != '\0' ? f->feedback_type : "mailto");
-	/* Without a message of ours behind it, a signature is what there is to go by. */
-	if (!item->has_token)
-		item->is_hearsay = !w->mail->is_vouched;
 }
 
 static bool
@@ -422,7 +436,7 @@ judge_rcpt(struct work *w, const struct finding_rcpt *r)
 	int err = find(w, r, item, t);
 
 	if (err == QUEUE_ENOTFOUND || err == QUEUE_EDAMAGED || err == QUEUE_EVERSION) {
-		if (address_of(r).len == 0)
+		if (!is_believed(w, r))
 			return QUEUE_OK;
 		take_word(w, r, item, t);
 	} else if (err < 0)
@@ -494,7 +508,7 @@ judge_report(struct work *w)
 			if (f->rcpts[i].kind == f->kind)
 				err = judge_rcpt(w, &f->rcpts[i]);
 	w->out->result = w->out->count > 0 ? RETURNED_RECORD : RETURNED_UNREAD;
-	w->out->why = "it names no recipient, and shows no mail of ours";
+	w->out->why = "it shows no mail of ours";
 	return err;
 }
 

@@ -136,7 +136,7 @@ by_name(const struct dirent **a, const struct dirent **b)
 }
 
 int
-unread_trim(const char *folder, int64_t max, char *why, size_t why_max)
+unread_trim(const char *folder, int64_t max, int64_t keep, int64_t *out_left, char *why, size_t why_max)
 {
 	struct dirent **entries = NULL;
 	int count = scandir(folder, &entries, is_mail, by_name), gone = 0, i;
@@ -145,12 +145,13 @@ unread_trim(const char *folder, int64_t max, char *why, size_t why_max)
 	if (count < 0 || fd < 0)
 		(void)fail(folder, "cannot be read", why, why_max);
 	for (i = 0; i < count; i++) {
-		if (fd >= 0 && count - i > max && unlinkat(fd, entries[i]->d_name, 0) == 0)
+		if (fd >= 0 && count > max && count - i > keep && unlinkat(fd, entries[i]->d_name, 0) == 0)
 			gone++;
 		free(entries[i]);
 	}
 	free(entries);
 	if (fd >= 0)
 		close(fd);
+	*out_left = count < 0 ? 0 : count - gone;
 	return count < 0 || fd < 0 ? -1 : gone;
 }

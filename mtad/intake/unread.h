@@ -30,6 +30,7 @@ struct unread_mail {
 /* Writes it and syncs it to disk; makes the folder if there is none. out_name: the file's in the folder. */
 bool unread_keep(const char *folder, const struct unread_mail *mail, char out_name[UNREAD_NAME_MAX],
 	char *why, size_t why_max);
-/* Removes the oldest until `max` are left. How many went, -1 and words. */
-int unread_trim(const char *folder, int64_t max, char *why, size_t why_max);
+/* If there are more than `max`, removes the oldest until `keep` are left. How many went, -1 and words.
+ * out_left: how many there are. */
+int unread_trim(const char *folder, int64_t max, int64_t keep, int64_t *out_left, char *why, size_t why_max);
 #endif

@@ -164,7 +164,7 @@ feedback_news_of(const struct feedback_item *item)
 	struct feedback_news *n;
 	char *to;
 
-	if (!item->has_token || item->is_repeat || item->is_hearsay || (!is_complaint && !is_bad_address))
+	if (!item->has_token || item->is_repeat || (!is_complaint && !is_bad_address))
 		return NULL;
 	n = malloc(sizeof(*n) + e->user.len + e->job.len + e->source.len + e->site.len + e->from_domain.len);
 	if (n == NULL)

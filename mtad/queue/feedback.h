@@ -26,7 +26,6 @@ struct feedback_item {
 	bool has_token;     /* it is about a recipient that is known here */
 	struct token token; /* its; the kind says nothing here */
 	uint8_t used;       /* of feedback_find: for what the token has been used */
-	bool is_hearsay;    /* nobody vouches for it: it is recorded, and nothing is suppressed */
 	bool is_repeat;     /* out: its token was used for this before */
 };
 

@@ -351,7 +351,7 @@ write_feedback(struct spool *s, struct feedback *f)
 
 		if ((err = feedback_use(s->store, item)) != QUEUE_OK || item->is_repeat)
 			continue;
-		if ((err = write_event(s, &item->event)) == QUEUE_OK && !item->is_hearsay)
+		if ((err = write_event(s, &item->event)) == QUEUE_OK)
 			err = suppressed_on_feedback(s->suppress, s->conf, &item->event);
 	}
 	return err;

@@ -140,7 +140,8 @@ suppressed_on_feedback(struct suppress *s, const struct conf *conf, const struct
 	const struct suppress_addition a = {.address = e->rcpt,
 		.user = e->user,
 		.job = e->job,
-		.level = suppress_level_of(rules),
+		/* Of a message that is not known nobody knows whose it was. */
+		.level = e->id == 0 ? SUPPRESS_GLOBAL : suppress_level_of(rules),
 		.reason = e->type == EVENT_COMPLAINT ? SUPPRESS_COMPLAINT : SUPPRESS_UNSUBSCRIBE,
 		.now_us = e->logged_us};
 

@@ -90,7 +90,7 @@ begin(void)
 }
 
 static void
-check(const struct returned_outcome *out)
+check(const struct returned_mail *mail, const struct returned_outcome *out)
 {
 	char bytes[QUEUE_EVENT_MAX];
 
@@ -101,7 +101,7 @@ check(const struct returned_outcome *out)
 
 		REQUIRE(item->event.rcpt.len > 0);
 		REQUIRE(event_is_of_report(item->event.type));
-		REQUIRE(!item->has_token || (!item->is_hearsay && item->token.nonce == NONCE));
+		REQUIRE(item->has_token ? item->token.nonce == NONCE : mail->is_vouched);
 		REQUIRE(event_encode(&item->event, bytes, sizeof(bytes)) > 0);
 		for (uint32_t k = 0; k < i; k++)
 			REQUIRE(!item->has_token || !out->items[k].has_token ||
@@ -133,7 +133,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	mail.auth = SMTP_LIT("dkim=none spf=none");
 	mail.bytes = (struct smtp_slice){(const char *)data + 2, size - 2};
 	REQUIRE(returned_judge(&judge, &mail, &out) == QUEUE_OK);
-	check(&out);
+	check(&mail, &out);
 	free(out.items);
 	return 0;
 }

@@ -232,17 +232,16 @@ test_news_for_guards(void **state)
 		const char *name;
 		enum event_type type;
 		enum bounce_class bounce_class;
-		bool has_token, is_repeat, is_hearsay;
+		bool has_token, is_repeat;
 		int want; /* enum queue_feedback_kind, -1: none */
 	} cases[] = {
-		{"a complaint", EVENT_COMPLAINT, BOUNCE_CLASS_NONE, true, false, false,
-			QUEUE_FEEDBACK_COMPLAINT},
-		{"no such mailbox", EVENT_REMOTE, BOUNCE_CLASS_BAD_MAILBOX, true, false, false,
+		{"a complaint", EVENT_COMPLAINT, BOUNCE_CLASS_NONE, true, false, QUEUE_FEEDBACK_COMPLAINT},
+		{"no such mailbox", EVENT_REMOTE, BOUNCE_CLASS_BAD_MAILBOX, true, false,
 			QUEUE_FEEDBACK_BAD_ADDRESS},
-		{"a full one", EVENT_REMOTE, BOUNCE_CLASS_QUOTA_ISSUES, true, false, false, -1},
-		{"who unsubscribes", EVENT_UNSUBSCRIBE, BOUNCE_CLASS_NONE, true, false, false, -1},
-		{"told again", EVENT_COMPLAINT, BOUNCE_CLASS_NONE, true, true, false, -1},
-		{"of nobody", EVENT_COMPLAINT, BOUNCE_CLASS_NONE, false, false, true, -1},
+		{"a full one", EVENT_REMOTE, BOUNCE_CLASS_QUOTA_ISSUES, true, false, -1},
+		{"who unsubscribes", EVENT_UNSUBSCRIBE, BOUNCE_CLASS_NONE, true, false, -1},
+		{"told again", EVENT_COMPLAINT, BOUNCE_CLASS_NONE, true, true, -1},
+		{"of nobody", EVENT_COMPLAINT, BOUNCE_CLASS_NONE, false, false, -1},
 	};
 
 	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
@@ -256,8 +255,7 @@ test_news_for_guards(void **state)
 							   .site = BLOB("a.test"),
 							   .from_domain = BLOB("x.test")},
 			.has_token = cases[i].has_token,
-			.is_repeat = cases[i].is_repeat,
-			.is_hearsay = cases[i].is_hearsay};
+			.is_repeat = cases[i].is_repeat};
 		struct feedback_news *n = feedback_news_of(&item);
 
 		if ((n == NULL) != (cases[i].want < 0))

@@ -127,6 +127,7 @@ static void
 test_the_oldest_go(void **state)
 {
 	char name[UNREAD_NAME_MAX], why[200], path[128], buf[10];
+	int64_t left;
 	int fd;
 
 	for (int i = 10; i-- > 0;) {
@@ -138,8 +139,10 @@ test_the_oldest_go(void **state)
 	snprintf(path, sizeof(path), "%s/notes.eml", folder);
 	assert_true((fd = open(path, O_WRONLY | O_CREAT, 0600)) >= 0);
 	close(fd);
-	assert_int_equal(unread_trim(folder, 10, why, sizeof(why)), 0);
-	assert_int_equal(unread_trim(folder, 4, why, sizeof(why)), 6);
+	assert_int_equal(unread_trim(folder, 10, 4, &left, why, sizeof(why)), 0);
+	assert_int_equal(left, 10);
+	assert_int_equal(unread_trim(folder, 9, 4, &left, why, sizeof(why)), 6);
+	assert_int_equal(left, 4);
 	assert_int_equal(count_files(), 5);
 	for (int i = 6; i < 10; i++) {
 		snprintf(name, sizeof(name), "%016d-00000009.eml", 1000 + i);
@@ -153,13 +156,14 @@ test_no_folder(void **state)
 {
 	struct unread_mail m = mail(1, SMTP_LIT("x"));
 	char name[UNREAD_NAME_MAX], why[200] = "";
+	int64_t left;
 	int fd = open(folder, O_WRONLY | O_CREAT, 0600);
 
 	assert_true(fd >= 0);
 	close(fd);
 	assert_false(unread_keep(folder, &m, name, why, sizeof(why)));
 	assert_non_null(strstr(why, "cannot be opened: Not a directory"));
-	assert_int_equal(unread_trim(folder, 4, why, sizeof(why)), -1);
+	assert_int_equal(unread_trim(folder, 4, 4, &left, why, sizeof(why)), -1);
 	assert_false(unread_keep("/nowhere/at/all", &m, name, why, sizeof(why)));
 }
 
