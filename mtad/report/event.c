@@ -85,6 +85,17 @@ fixed_bytes(uint8_t version)
 	return version > 2 ? sizeof(struct fixed) : offsetof(struct fixed, first_us);
 }
 
+/* How much of a text that is longer than `max` is kept: no half of a UTF-8 character at its end. */
+static size_t
+cut(const char *text, size_t max)
+{
+	size_t len = max;
+
+	while (len > 0 && max - len < 3 && ((unsigned char)text[len] & 0xc0) == 0x80)
+		len--;
+	return ((unsigned char)text[len] & 0xc0) == 0x80 ? max : len;
+}
+
 int
 event_encode(const struct event *e, void *buf, size_t buf_max)
 {
@@ -111,7 +122,7 @@ event_encode(const struct event *e, void *buf, size_t buf_max)
 	memcpy(to, &f, sizeof(f));
 	for (i = 0; i < f.text_count; i++) {
 		const struct queue_blob *b = (const struct queue_blob *)((const char *)e + texts[i].at);
-		uint16_t len = (uint16_t)(b->len < texts[i].keep ? b->len : texts[i].keep);
+		uint16_t len = (uint16_t)(b->len <= texts[i].keep ? b->len : cut(b->ptr, texts[i].keep));
 
 		if (buf_max - used < sizeof(len) + len)
 			return QUEUE_EINVAL;

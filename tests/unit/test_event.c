@@ -11,6 +11,7 @@
 
 #include <cmocka.h>
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -194,6 +195,36 @@ test_long_texts_are_cut(void **state)
 	assert_same(&e, &out);
 }
 
+/* A reader of the files need not cope with half a character; what is no UTF-8 is cut where it is. */
+static void
+test_no_character_is_cut(void **state)
+{
+	static const struct {
+		const char *tail; /* begins at byte 510 */
+		size_t want;
+	} cases[] = {
+		{"ab\xc3\xa9", 512},
+		{"a\xc3\xa9", 511},
+		{"\xc3\xa9\xc3\xa9", 512},
+		{"\xe2\x82\xac", 510},
+		{"\xf0\x9f\x98\x80", 510},
+		{"\x80\x80\x80\x80", 512},
+	};
+	char buf[QUEUE_EVENT_MAX], reply[520];
+
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		struct event e = {.type = EVENT_BOUNCED, .reply = {reply, 0}}, out;
+		int n;
+
+		memset(reply, i < 5 ? 'r' : '\x80', sizeof(reply));
+		e.reply.len = 510 + (size_t)snprintf(reply + 510, 10, "%s", cases[i].tail);
+		assert_true((n = event_encode(&e, buf, sizeof(buf))) > 0);
+		assert_int_equal(event_decode((struct queue_blob){buf, (size_t)n}, &out), QUEUE_OK);
+		if (out.reply.len != cases[i].want)
+			fail_msg("%zu: %zu", i, out.reply.len);
+	}
+}
+
 /* The longest of everything that the other parts let through. */
 static void
 test_the_largest_event_fits(void **state)
@@ -338,6 +369,7 @@ main(void)
 		cmocka_unit_test(test_round_trip),
 		cmocka_unit_test(test_each_text_alone),
 		cmocka_unit_test(test_long_texts_are_cut),
+		cmocka_unit_test(test_no_character_is_cut),
 		cmocka_unit_test(test_the_largest_event_fits),
 		cmocka_unit_test(test_no_room),
 		cmocka_unit_test(test_cut_anywhere),
