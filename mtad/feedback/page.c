@@ -21,24 +21,24 @@ static const struct {
 	} words[LANGUAGES];
 } pages[PAGE_KIND_COUNT] = {
 	[PAGE_CONFIRM] = {200, "OK",
-		{{"Unsubscribe", "No more mail of this kind will be sent to this address:"},
-			{"Abmelden", "An diese Adresse wird keine solche Mail mehr gesendet:"},
+		{{"Unsubscribe", "Stop sending mail of this kind to this address?"},
+			{"Abmelden", "Sollen keine Mails dieser Art mehr an diese Adresse gehen?"},
 			{"Se d\u00e9sabonner",
-				"Plus aucun message de ce type ne sera envoy\u00e9 \u00e0 cette adresse :"},
-			{"Cancelar la suscripci\u00f3n", "No se enviar\u00e1n m\u00e1s mensajes de este tipo "
-							 "a esta direcci\u00f3n:"}}},
+				"Ne plus envoyer de messages de ce type \u00e0 cette adresse ?"},
+			{"Cancelar la suscripci\u00f3n",
+				"\u00bfDejar de enviar mensajes de este tipo a esta direcci\u00f3n?"}}},
 	[PAGE_DONE] = {200, "OK",
 		{{"Unsubscribed",
 			 "You will receive no more mail of this kind. What is on its way may still arrive."},
-			{"Abgemeldet", "Sie erhalten keine solche Mail mehr. Was schon unterwegs ist, kann "
-				       "noch ankommen."},
+			{"Abgemeldet", "Sie erhalten keine Mails dieser Art mehr. Was schon unterwegs ist, "
+				       "kann noch ankommen."},
 			{"D\u00e9sabonnement effectu\u00e9",
 				"Vous ne recevrez plus de messages de ce type. Ceux d\u00e9j\u00e0 "
 				"envoy\u00e9s peuvent encore arriver."},
 			{"Suscripci\u00f3n cancelada", "No recibir\u00e1 m\u00e1s mensajes de este tipo. Los "
 						       "ya enviados a\u00fan pueden llegar."}}},
 	[PAGE_INCOMPLETE] = {400, "Bad Request",
-		{{"Nothing was changed", "This request is not complete. Open the link of the mail again."},
+		{{"Nothing was changed", "This request is not complete. Open the link in the mail again."},
 			{"Nichts wurde ge\u00e4ndert", "Diese Anfrage ist unvollst\u00e4ndig. \u00d6ffnen "
 						       "Sie den Link in der Mail noch einmal."},
 			{"Rien n\u2019a chang\u00e9", "Cette demande est incompl\u00e8te. Ouvrez \u00e0 "
@@ -47,7 +47,7 @@ static const struct {
 						   "enlace del mensaje."}}},
 	[PAGE_UNKNOWN] = {404, "Not Found",
 		{{"This link is not known",
-			 "It may have been cut. Open the link of the mail again, as a whole."},
+			 "Part of it may be missing. Open the whole link in the mail again."},
 			{"Dieser Link ist unbekannt",
 				"Vielleicht fehlt ein Teil. \u00d6ffnen Sie den ganzen Link aus der Mail."},
 			{"Ce lien est inconnu",
@@ -55,7 +55,7 @@ static const struct {
 			{"Este enlace es desconocido",
 				"Puede estar incompleto. Abra el enlace completo del mensaje."}}},
 	[PAGE_EXPIRED] = {410, "Gone",
-		{{"This link is too old", "Use the link of a newer mail, or answer to the mail."},
+		{{"This link is too old", "Use the link in a newer mail, or reply to the mail."},
 			{"Dieser Link ist zu alt", "Verwenden Sie den Link einer neueren Mail, oder "
 						   "antworten Sie auf die Mail."},
 			{"Ce lien est trop ancien", "Utilisez le lien d\u2019un message plus r\u00e9cent, ou "
@@ -143,8 +143,9 @@ write_html(const struct page_input *in, char *buf, size_t max)
 		"initial-scale=1\">\n<title>%s</title>\n"
 		"<style>:root{color-scheme:light dark}body{font:1.1em/1.5 "
 		"system-ui,sans-serif;max-width:34em;"
-		"margin:15vh auto 0;padding:0 "
-		"1.2em}b{overflow-wrap:anywhere}button{font:inherit;padding:.5em 1.4em}"
+		"margin:15vh auto 0;padding:0 1.2em}h1{line-height:1.2}b{overflow-wrap:anywhere}"
+		"button{font:inherit;margin-top:.5em;padding:.6em 1.6em;border:0;border-radius:.4em;"
+		"background:#1a5fb4;color:#fff;cursor:pointer}"
 		"</style></head>\n<body><main>\n<h1>%s</h1>\n<p>%s</p>\n%s</main></body>\n</html>\n",
 		names[language], title, title, text, form);
 }
