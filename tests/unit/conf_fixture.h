@@ -91,7 +91,7 @@ put_secrets(const struct folder *f, const char *below)
 	static const char *const keys[] = {"keys/example.com.s2026.pem", "keys/shop.pem", "keys/club.pem",
 		"keys/k", "secrets/tokens", "secrets/tokens.old", "tls/mta1.pem", "tls/mta1.key",
 		"secrets/smarthost", "secrets/intranet", "secrets/events"};
-	static const char *const hashes[] = {"secrets/shop", "secrets/club"};
+	static const char *const hashes[] = {"secrets/shop", "secrets/club", "secrets/orders"};
 	char path[256];
 
 	for (size_t i = 0; i < sizeof(keys) / sizeof(keys[0]); i++) {
