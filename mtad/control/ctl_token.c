@@ -43,9 +43,9 @@ static bool
 look(struct ctl_request *r)
 {
 	const struct state *s = r->state;
-	json_t *o = json_pack("{s:s,s:s,s:I,s:I}", "kind", token_kind_text(s->token.kind), "verdict",
-		token_verdict_text(s->verdict), "accepted_us", (json_int_t)s->token.arrived_us, "expires_us",
-		(json_int_t)s->expires_us);
+	json_t *o = json_pack("{s:I,s:s,s:s,s:I,s:I}", "now_us", (json_int_t)clock_now(r->app->clock), "kind",
+		token_kind_text(s->token.kind), "verdict", token_verdict_text(s->verdict), "accepted_us",
+		(json_int_t)s->token.arrived_us, "expires_us", (json_int_t)s->expires_us);
 	struct feedback_item item;
 	char texts[QUEUE_EVENT_MAX];
 	int err = feedback_find(r->app->store, &s->token, &item, texts);

@@ -304,6 +304,7 @@ def test_mtactl_tells_whose_a_token_is():
         assert forged.returncode == 1 and "there is no token" in forged.stdout + forged.stderr
         forged = w.ctl("token", ("a" if token[0] != "a" else "b") + token[1:], check=False)
         assert forged.returncode == 1 and "forged" in forged.stdout + forged.stderr
+        assert re.search(r"(?m)^accepted +(now|.* ago\))$", said) and re.search(r"(?m)^until .* \(in (59|60)d", said), said
 
 
 def test_a_disk_that_fails_says_try_again():
