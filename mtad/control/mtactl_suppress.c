@@ -137,8 +137,14 @@ write_reason(char *buf, size_t max, const json_t *row, const char *field, int64_
 		class[0] != '\0' ? ")" : "");
 }
 
+static int64_t
+limit_of(const struct mtactl_options *o)
+{
+	return o->limit >= 0 ? o->limit : LIST_LIMIT;
+}
+
 static void
-print_table(const struct mtactl *m, const json_t *answer, const char *address)
+print_table(const struct mtactl *m, const struct mtactl_options *o, const json_t *answer, const char *address)
 {
 	static const struct mtactl_column columns[] = {
 		{"ADDRESS", "address", mtactl_write_text, false, 20, false},
@@ -148,6 +154,7 @@ print_table(const struct mtactl *m, const json_t *answer, const char *address)
 		{"EXPIRES", "expires_us", write_expires, true, 0, false},
 		{"NOTE", "note", mtactl_write_text, false, 10, true}};
 	const json_t *rows = mtactl_rows(answer), *s = json_object_get(answer, "summary");
+	const int64_t limit = limit_of(o);
 	char n[32];
 
 	if (json_array_size(rows) > 0)
@@ -155,8 +162,10 @@ print_table(const struct mtactl *m, const json_t *answer, const char *address)
 	else if (address != NULL)
 		printf("%s is not on the list\n", address);
 	else
-		puts("nothing on the list");
-	if (address == NULL && mtactl_integer(s, "entries") > (int64_t)json_array_size(rows))
+		puts(o->scope != NULL || o->reason != NULL ? "nothing of that on the list"
+							   : "nothing on the list");
+	if (address == NULL && limit > 0 && (int64_t)json_array_size(rows) == limit &&
+		mtactl_integer(s, "entries") > limit)
 		printf("%s entries in all; mtactl suppress export writes them\n",
 			mtactl_count(n, sizeof(n), mtactl_integer(s, "entries")));
 }
@@ -179,7 +188,7 @@ look_request(const struct mtactl_options *o, const char *address, int64_t limit)
 static int
 look(struct mtactl *m, const struct mtactl_options *o, const char *address)
 {
-	json_t *r = look_request(o, address, o->limit >= 0 ? o->limit : LIST_LIMIT), *answer;
+	json_t *r = look_request(o, address, limit_of(o)), *answer;
 	int code = 2;
 
 	if ((answer = mtactl_ask(m, r, NULL, &code)) == NULL)
@@ -189,7 +198,7 @@ look(struct mtactl *m, const struct mtactl_options *o, const char *address)
 	if (m->json)
 		code = mtactl_print_json(answer, o, code);
 	else if (!mtactl_print_error(answer))
-		print_table(m, answer, address);
+		print_table(m, o, answer, address);
 	json_decref(answer);
 	return code;
 }
@@ -510,9 +519,9 @@ import(struct mtactl *m, const struct mtactl_options *o, const char *file)
 		printf("{\"lines\": %llu, \"written\": %llu, \"bad\": %llu}\n", (unsigned long long)im.lines,
 			(unsigned long long)im.sent, (unsigned long long)im.bad);
 	else
-		printf("%s entries written, %s lines bad\n",
-			mtactl_count(n[0], sizeof(n[0]), (int64_t)im.sent),
-			mtactl_count(n[1], sizeof(n[1]), (int64_t)im.bad));
+		printf("%s %s written, %s %s bad\n", mtactl_count(n[0], sizeof(n[0]), (int64_t)im.sent),
+			im.sent == 1 ? "entry" : "entries", mtactl_count(n[1], sizeof(n[1]), (int64_t)im.bad),
+			im.bad == 1 ? "line" : "lines");
 	free(im.entries);
 	free(im.text);
 	return !ok ? 2 : im.bad > 0 ? 1 : 0;

@@ -182,7 +182,11 @@ def test_import_and_export():
         assert w.ctl("suppress", "import", "-", "--reason", "unsubscribe", data=few) == "4 entries written, 0 lines bad\n"
         assert entries(w, "--scope", "user shop") == {("a@a.test", "user shop"): "manual"}  # the later line
         assert entries(w, "--scope", "stream shop/news") == {("@c.test", "stream shop/news"): "unsubscribe"}
-        w.ctl("suppress", "import", "-", data=few.splitlines()[0])
+        # Only a list that was cut says that there is more.
+        assert w.ctl("suppress", "--reason", "complaint") == "nothing of that on the list\n"
+        assert "in all" not in w.ctl("suppress", "--scope", "user shop")
+        assert w.ctl("suppress", "--limit", "2").endswith("\n100,003 entries in all; mtactl suppress export writes them\n")
+        assert w.ctl("suppress", "import", "-", data=few.splitlines()[0]) == "1 entry written, 0 lines bad\n"
         w.ctl("suppress", "export", str(w.dir / "out.csv"), "--scope", "user shop")
         assert (w.dir / "out.csv").read_text() == \
             'address,scope,reason,added,expires,note\na@a.test,user shop,complaint,2026-01-02T03:04:05Z,2099-01-01T00:00:00Z,"said ""no"", twice"\n'
