@@ -84,8 +84,8 @@ row_of(const struct question *q, const char *text, size_t len)
 		r.block >= 0 ? q->conf->bounces[r.block].at : "");
 }
 
-/* Others have written the name in front: nothing of it may command the terminal. */
-static void
+/* Others have written the name in front: nothing of it may command the terminal. False: there is no tab. */
+static bool
 print_line(const struct question *q, char *line, size_t len)
 {
 	char *tab = memchr(line, '\t', len);
@@ -93,11 +93,12 @@ print_line(const struct question *q, char *line, size_t len)
 	struct classify_result r;
 
 	if (tab == NULL)
-		return;
+		return false;
 	r = ask(q, tab + 1, len - (size_t)(tab + 1 - line), &in);
 	*tab = '\0';
 	mtactl_clean(line);
 	printf("%s\t%s\t%s\n", line, bounce_class_name(r.bounce_class), rule_name(q, &r));
+	return true;
 }
 
 static int
@@ -105,7 +106,7 @@ each_line(const struct question *q, const char *path)
 {
 	FILE *in = strcmp(path, "-") == 0 ? stdin : fopen(path, "re");
 	char *line = NULL;
-	size_t room = 0;
+	size_t room = 0, n = 0;
 	ssize_t len;
 
 	if (in == NULL) {
@@ -113,12 +114,15 @@ each_line(const struct question *q, const char *path)
 		return WRONG;
 	}
 	while ((len = getline(&line, &room, in)) >= 0) {
+		n++;
 		while (len > 0 && (line[len - 1] == '\n' || line[len - 1] == '\r'))
 			line[--len] = '\0';
-		if (q->rows == NULL)
-			print_line(q, line, (size_t)len);
-		else if (len > 0)
+		if (len == 0)
+			continue;
+		if (q->rows != NULL)
 			(void)json_array_append_new(q->rows, row_of(q, line, (size_t)len));
+		else if (!print_line(q, line, (size_t)len))
+			fprintf(stderr, "mtactl: %s:%zu: no tab between a name and a reply\n", path, n);
 	}
 	free(line);
 	if (in != stdin)

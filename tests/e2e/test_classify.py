@@ -109,7 +109,9 @@ def test_several_and_lines(conf):
 def test_tsv(conf, tmp_path):
     file = tmp_path / "replies.tsv"
     file.write_text("B1\t550 5.1.1 no such user\nB2\t550\x1b[31m\nno tab\nB3\tConnection refused\n")
-    lines = [line.split("\t") for line in ctl(conf, "classify", "--tsv", str(file)).stdout.splitlines()]
+    done = ctl(conf, "classify", "--tsv", str(file))
+    assert done.stderr.endswith("replies.tsv:3: no tab between a name and a reply\n")
+    lines = [line.split("\t") for line in done.stdout.splitlines()]
     assert [(line[0], line[1]) for line in lines] == [("B1", "bad-mailbox"), ("B2", "other"), ("B3", "no-answer-from-host")]
     assert all(len(line) == 3 for line in lines)
     assert "No such file" in ctl(conf, "classify", "--tsv", str(tmp_path / "none"), code=2).stderr
