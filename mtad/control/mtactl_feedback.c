@@ -214,11 +214,21 @@ table_rows(const json_t *mails)
 	return rows;
 }
 
+/* Its last part: what tells the files of a folder apart. */
+static void
+write_file(char *buf, size_t max, const json_t *row, const char *field, int64_t now_us)
+{
+	const char *path = mtactl_text(row, field), *slash = strrchr(path, '/');
+
+	snprintf(buf, max, "%s", slash != NULL ? slash + 1 : path);
+	mtactl_clean(buf);
+}
+
 static void
 show(const struct mtactl *m, const struct look *l)
 {
 	static const struct mtactl_column columns[] = {
-		{"FILE", "file", mtactl_write_text, false, 20, false},
+		{"FILE", "file", write_file, false, 20, false},
 		{"KIND", "kind", mtactl_write_text, false, 0, false},
 		{"RECIPIENT", "address", mtactl_write_text, false, 24, false},
 		{"STATUS", "status", mtactl_write_text, false, 0, false},
@@ -229,10 +239,11 @@ show(const struct mtactl *m, const struct look *l)
 	char mails[32], unknown[32];
 
 	MTACTL_TABLE(m, columns, rows, 0);
-	printf("%s %s, %s not understood\n",
+	printf("%s %s, %s not understood%s\n",
 		mtactl_count(mails, sizeof(mails), (int64_t)json_array_size(l->rows)),
 		json_array_size(l->rows) == 1 ? "mail" : "mails",
-		mtactl_count(unknown, sizeof(unknown), l->unknown));
+		mtactl_count(unknown, sizeof(unknown), l->unknown),
+		l->unknown > 0 ? "; report blocks say how to read more, see mtad.conf(5)" : "");
 	json_decref(rows);
 }
 

@@ -114,7 +114,10 @@ def test_one_file_and_standard_input(tmp_path):
     words = [program("mtactl"), "feedback", "read"]
     said = subprocess.run([*words, tmp_path / "one"], capture_output=True, text=True, check=True).stdout
     assert "gone@example.net" in said and "5.1.1" in said and "\x1b" not in said
-    assert said.endswith("1 mail, 0 not understood\n")
+    assert said.endswith("1 mail, 0 not understood\n") and "\none " in said
+    (tmp_path / "two").write_text("Subject: hello\n\nhello\n")
+    done = subprocess.run([*words, tmp_path], capture_output=True, text=True)
+    assert done.returncode == 1 and "2 mails, 1 not understood; report blocks say" in done.stdout
     done = subprocess.run([*words, "-", "--json"], capture_output=True, text=True, check=True, input=BOUNCE)
     (row,) = json.loads(done.stdout)["rows"]
     assert row["kind"] == "bounce" and row["original"] == {"message_id": "one@example.com", "from": "shop@example.com"}
