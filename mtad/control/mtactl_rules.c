@@ -258,6 +258,11 @@ mtactl_rules(struct mtactl *m, const struct mtactl_options *o)
 	q.conf = conf_load(m->conf_file, stderr);
 	if (q.conf == NULL)
 		return WRONG;
+	if (q.conf->rule_count == 0)
+		fprintf(stderr,
+			"mtactl: %s has no rules; include(\"providers.conf\") brings those that came with "
+			"mtad\n",
+			q.conf->file);
 	if (read_options(&q) && (rules = rules_create(q.conf)) != NULL) {
 		if (!is_test)
 			code = list_rules(m, &q);
