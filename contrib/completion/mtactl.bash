@@ -155,7 +155,7 @@ _mtactl()
 		if [[ $cur == -* ]]; then
 			COMPREPLY=($(compgen -W '--json' -- "$cur"))
 		elif ((cword == at + 1)); then
-			COMPREPLY=($(compgen -W "listen user stream source pool sender dkim provider route $(_mtactl_ask domain queue --limit 500)" -- "$cur"))
+			COMPREPLY=($(compgen -W "listen user stream guard suppression source pool sender warmup dkim domain provider profile rule bounce report route accounting webhook pipe $(_mtactl_ask domain queue --limit 500)" -- "$cur"))
 		fi ;;
 	rules)
 		if ((cword == at + 1)); then
@@ -201,6 +201,8 @@ _mtactl()
 			COMPREPLY=($(compgen -W 'test' -- "$cur"))
 		elif ((cword == at + 2)); then
 			COMPREPLY=($(compgen -W "$(_mtactl_ask name webhooks)" -- "$cur"))
+		elif [[ $cur == -* ]]; then
+			COMPREPLY=($(compgen -W '--json' -- "$cur"))
 		fi ;;
 	stop) COMPREPLY=($(compgen -W '--no-wait --json' -- "$cur")) ;;
 	list)

@@ -448,7 +448,7 @@ def test_help_manual_and_completion_agree():
 
 COMPLETED = {"mtactl st": {"status", "stop", "streams"}, "mtactl queue --b": {"--by"}, "mtactl queue --by s": {"site", "state"},
              "mtactl stop --n": {"--no-wait"}, "mtactl status --w": {"--watch"}, "mtactl list --se": {"--sender"},
-             "mtactl explain st": {"stream"}, "mtactl pause s": {"site", "source", "stream", "sender"},
+             "mtactl explain st": {"stream"}, "mtactl explain su": {"suppression"}, "mtactl pause s": {"site", "source", "stream", "sender"},
              "mtactl pause stream x --s": {"--site"}, "mtactl resume site x --s": set(), "mtactl dkim k": {"keygen"},
              "mtactl rules t": {"test"}, "mtactl rules list --p": {"--provider", "--phase"},
              "mtactl rules test --phase r": {"rcpt"},
