@@ -74,7 +74,7 @@ chart_scale_init(struct chart_scale *s, const struct chart_picture *p)
 	most = most > 0 ? most : 1;
 	*s = (struct chart_scale){.is_log = p->is_log};
 	if (!p->is_log) {
-		step = ladder_above(most / 5);
+		step = fmax(ladder_above(most / 5), 1); /* what is counted has no parts */
 		s->high = step * ceil(most / step - 1e-9);
 		for (int i = 0; i * step <= s->high * (1 + 1e-9); i++)
 			add_tick(s, i * step);
