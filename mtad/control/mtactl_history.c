@@ -371,6 +371,17 @@ say_named(struct words *w, const char *name, const char *value)
 		say(w, ", %s %s", name, value);
 }
 
+/* What a site did begins with its code; our own words say what became of mail on its way there. */
+static const char *
+before_host(const char *event, const char *reply)
+{
+	bool is_attempt = strcmp(event, "bounced") == 0 || strcmp(event, "deferred") == 0;
+
+	if (strcmp(event, "delivered") == 0)
+		return "to";
+	return is_attempt && !isdigit((unsigned char)reply[0]) ? "at" : "by";
+}
+
 static void
 say_row(struct words *w, const json_t *row)
 {
@@ -389,7 +400,7 @@ say_row(struct words *w, const json_t *row)
 		say_named(w, "job", mtactl_text(row, "job"));
 		return;
 	}
-	say_host(w, strcmp(event, "delivered") == 0 ? "to" : "by", row);
+	say_host(w, before_host(event, mtactl_text(row, "reply")), row);
 	if (strcmp(event, "delivered") != 0)
 		say_named(w, "class", mtactl_text(row, "class"));
 	say_named(w, "as", mtactl_text(row, "feedback"));

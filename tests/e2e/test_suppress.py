@@ -95,6 +95,8 @@ def test_found_before_the_attempt():
         # Two bounce mails to the sender, as for other failures; nothing to those on the list.
         wait_for("bounce mails", lambda: sum(b"suppressed" in m for m in w.mails()) == 2)
         assert not {r["rcpt"] for r in w.rows() if r["type"] == "d"} & {"two@a.test", "alone@a.test"}
+        # It had got as far as its site, which said nothing.
+        assert "bounced at mx1.a.mx.test " in w.ctl("history", "alone@a.test", str(w.dir / "acct.jsonl"))
         assert "balance" in w.ctl("audit")
 
 
