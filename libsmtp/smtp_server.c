@@ -193,6 +193,7 @@ reset_transaction(struct smtp_server *s)
 	s->mail_is_utf8 = false;
 	s->rcpt_count = 0;
 	s->rcpt_tried = 0;
+	s->rcpt_declined = 0;
 	s->has_put_off = false;
 	s->body_bytes = 0;
 }
@@ -721,6 +722,19 @@ smtp_server_answer(struct smtp_server *s, int code, const char *esc, const char 
 	}
 	next = step->answered(s, code);
 	move(s, next);
+}
+
+void
+smtp_server_decline_rcpt(struct smtp_server *s, int code, const char *esc, const char *text)
+{
+	check(s);
+	if (s->state == ST_CLOSED)
+		return;
+	assert(s->state == ST_ASK_RCPT && s->due == 0);
+	assert(code >= 500);
+	s->rcpt_declined++;
+	smtp_server_reply(s, code, esc, text);
+	move(s, answered_rcpt(s, code));
 }
 
 void

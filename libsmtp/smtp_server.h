@@ -22,7 +22,8 @@
  * Thread   the session's.
  * Fails    never: a peer's worst is CLOSE.
  * Limits   commands, errors, recipients, message size, junk commands: the engine counts and answers by
- *          itself. Error and junk counts begin anew with each accepted message.
+ *          itself. Error and junk counts begin anew with each accepted message. Declined recipients are no
+ *          errors, nor is the DATA or RSET of a transaction that has no others.
  * Turns    the peer must read the greeting and the replies to EHLO, DATA, STARTTLS and AUTH before it goes
  *          on. Bytes given to next() while such a reply is awaited or not drained came too early: 554 5.5.0
  *          and CLOSE. So write before you read on.
@@ -129,6 +130,10 @@ enum smtp_server_event smtp_server_next(
  * CLOSE is due, as an answer may come long after its session was given up.
  */
 void smtp_server_answer(struct smtp_server *s, int code, const char *esc, const char *text);
+
+/* The same for a recipient that is refused (code 500..599) for what is known of it, not for what the client
+ * did: error_max is for clients that do something wrong. */
+void smtp_server_decline_rcpt(struct smtp_server *s, int code, const char *esc, const char *text);
 
 /* FUTURERELEASE is for those who may (RFC 4865): from now on this client may have mail held for up to max_s
  * seconds, and EHLO tells it so, with the date that is from `now` (Unix seconds); 0: HOLDFOR and HOLDUNTIL

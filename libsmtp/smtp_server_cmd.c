@@ -235,6 +235,21 @@ on_rcpt(struct smtp_server *s, struct smtp_slice arg)
 	return ST_ASK_RCPT;
 }
 
+/* There is no message because of whom it was for: what the client does about it is no error and no junk. */
+static bool
+is_declined(const struct smtp_server *s)
+{
+	assert(s->rcpt_declined <= s->rcpt_tried);
+	return s->rcpt_declined > 0 && s->rcpt_declined == s->rcpt_tried;
+}
+
+static void
+say_no_rcpt(struct smtp_server *s)
+{
+	smtp_server_say(s, 554, "5.5.1", "no valid recipients");
+	s->error_count -= is_declined(s);
+}
+
 /* MAIL was accepted, no recipient was. Who tried some and failed is done with this message; who tried none
  * may go on. */
 static enum state
@@ -244,7 +259,7 @@ refuse_without_rcpt(struct smtp_server *s)
 		smtp_server_say(s, 503, "5.5.1", smtp_server_hint(s));
 		return s->state;
 	}
-	smtp_server_say(s, 554, "5.5.1", "no valid recipients");
+	say_no_rcpt(s);
 	return ST_READY;
 }
 
@@ -294,7 +309,7 @@ on_bdat(struct smtp_server *s, struct smtp_slice arg)
 		return smtp_server_close_with(
 			s, smtp_server_too_big.code, smtp_server_too_big.esc, smtp_server_too_big.text);
 	if (s->state == ST_MAIL && s->rcpt_tried > 0) {
-		smtp_server_say(s, 554, "5.5.1", "no valid recipients");
+		say_no_rcpt(s);
 		return ST_BDAT_REFUSED;
 	}
 	if (s->state == ST_MAIL || s->state == ST_READY) {
@@ -556,7 +571,7 @@ on_known_command(struct smtp_server *s, const struct smtp_cmd *cmd, bool has_mor
 
 	if (rule->ends_turn && has_more)
 		return smtp_server_spoke_too_early(s);
-	s->junk_count += rule->is_junk;
+	s->junk_count += rule->is_junk && (cmd->verb != SMTP_VERB_RSET || !is_declined(s));
 	if (s->conf->junk_max != 0 && s->junk_count > s->conf->junk_max)
 		return smtp_server_close_with(s, 421, "4.7.0", "too many commands without a message");
 	if (rule->argument == SMTP_ARGUMENT_NONE && cmd->arg.len > 0)

@@ -80,10 +80,11 @@ struct smtp_server {
 
 	/* The transaction; reset_transaction() clears it. */
 	bool mail_is_utf8;
-	uint32_t rcpt_count; /* accepted */
-	uint32_t rcpt_tried; /* and refused ones */
-	bool has_put_off;    /* a recipient too many: told to the host once */
-	uint64_t body_bytes; /* handed out */
+	uint32_t rcpt_count;    /* accepted */
+	uint32_t rcpt_tried;    /* and refused ones */
+	uint32_t rcpt_declined; /* of the refused ones: no error of the client */
+	bool has_put_off;       /* a recipient too many: told to the host once */
+	uint64_t body_bytes;    /* handed out */
 	struct smtp_data_in data;
 
 	/* The message or chunk being read; outlives its transaction when that was refused. */

@@ -127,6 +127,8 @@ bool intake_may_begin(struct intake_session *s);
 /* Answers, with a line in the log. `command`: static. */
 void intake_refuse(
 	struct intake_session *s, const char *command, int code, const char *esc, const char *text);
+/* A recipient that is refused without fault of the client (smtp_server_decline_rcpt). */
+void intake_decline_rcpt(struct intake_session *s, int code, const char *esc, const char *text);
 void intake_drop_message(struct intake_session *s);
 /* submission.c: who may choose when its mail goes, is told so by EHLO from now on. */
 void intake_offer_hold(struct intake_session *s);

@@ -87,8 +87,8 @@ log_rejected(struct intake_session *s, const struct smtp_server_refusal *r)
 		log_escape(said, sizeof(said), r->said.ptr, r->said.len), r->said.len > 0 ? "\"" : "");
 }
 
-void
-intake_refuse(struct intake_session *s, const char *command, int code, const char *esc, const char *text)
+static void
+log_answer(struct intake_session *s, const char *command, int code, const char *esc, const char *text)
 {
 	const struct smtp_server_refusal r = {.is_message = strcmp(command, "DATA") == 0,
 		.code = code,
@@ -97,7 +97,20 @@ intake_refuse(struct intake_session *s, const char *command, int code, const cha
 		.command = {command, strnlen(command, SMTP_COMMAND_MAX)}};
 
 	log_rejected(s, &r);
+}
+
+void
+intake_refuse(struct intake_session *s, const char *command, int code, const char *esc, const char *text)
+{
+	log_answer(s, command, code, esc, text);
 	smtp_server_answer(s->smtp, code, esc, text);
+}
+
+void
+intake_decline_rcpt(struct intake_session *s, int code, const char *esc, const char *text)
+{
+	log_answer(s, "RCPT", code, esc, text);
+	smtp_server_decline_rcpt(s->smtp, code, esc, text);
 }
 
 bool

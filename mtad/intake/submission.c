@@ -151,7 +151,7 @@ may_receive(struct intake_session *s, const struct queue_rcpt *r)
 	if (hit.reason == SUPPRESS_NONE)
 		return true;
 	suppress_words(words, sizeof(words), &hit);
-	intake_refuse(s, "RCPT", 550, "5.7.1", words);
+	intake_decline_rcpt(s, 550, "5.7.1", words);
 	return false;
 }
 

@@ -80,6 +80,22 @@ def test_refused_at_rcpt():
             assert done.returncode in (1, 2) and words in done.stderr, (wrong, done)
 
 
+def test_a_campaign_to_dead_addresses_goes_on():
+    """errors-max is for clients that do something wrong; 20 is the default, and 100 resets without a message."""
+    with running() as w:
+        w.ctl("suppress", "add", "@dead.test")
+        with Talk(w.port) as t:
+            t.hello()
+            for i in range(120):
+                t.say("MAIL FROM:<s@x.test>", "250")
+                t.say(f"RCPT TO:<r{i}@dead.test>", "550 5.7.1")
+                t.say(*(("DATA", "554") if i % 10 == 0 else ("RSET", "250")))
+            t.say("MAIL FROM:<s@x.test>", "250")
+            for i in range(30):
+                t.say(f"RCPT TO:<r{i}@dead.test>", "550 5.7.1")
+            t.say("RCPT TO:<good@a.test>", "250")
+
+
 def test_found_before_the_attempt():
     with running(SITES, settings="bounce-from = b@x.test\n") as w:
         w.ctl("hold", "--domain", "a.test", "--yes", check=False)

@@ -68,8 +68,11 @@ answer(struct host *h)
 	if (h->mood % 8 != 2 && h->mood % 8 != 4 && h->mood % 8 != 0)
 		refusal = 0;
 	h->owes = false;
-	smtp_server_answer(
-		h->s, refusal != 0 ? refusal : good, h->mood & 16 ? "2.0.0" : NULL, "text\r\n\x80");
+	if (refusal == 550 && h->asked == SMTP_SERVER_RCPT && (h->mood & 8) != 0)
+		smtp_server_decline_rcpt(h->s, refusal, "5.7.1", "text");
+	else
+		smtp_server_answer(
+			h->s, refusal != 0 ? refusal : good, h->mood & 16 ? "2.0.0" : NULL, "text\r\n\x80");
 	if (refusal != 0) {
 		h->in_body = false;
 		return;

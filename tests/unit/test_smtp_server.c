@@ -76,6 +76,8 @@ answer_address(struct smtp_server *s, struct smtp_slice address)
 		smtp_server_answer(s, 550, "5.7.1", "not you");
 	else if (begins(address, "bye@"))
 		smtp_server_answer(s, 421, "4.3.2", "not now");
+	else if (begins(address, "dead@"))
+		smtp_server_decline_rcpt(s, 550, "5.7.1", "nobody's any more");
 	else
 		smtp_server_answer(s, 250, "2.1.0", "fine\r\n250 never a second line");
 }
@@ -285,7 +287,17 @@ static const struct smtp_server_conf busy = {HOST, .refuse_text = {"421 4.3.2 bu
 #define E_RCPT "RCPT<c@d.test>;"
 #define R_HI   "220 mx.test ESMTP;250 mx.test;"
 #define OK     "250 2.1.0;"
-#define EXT    "250-DELIVERBY;250-MT-PRIORITY MIXER;"
+#define DEAD   MAIL "RCPT TO:<dead@d>\r\nDATA\r\n|"
+#define E_DEAD E_MAIL "RCPT<dead@d>;ABORT;"
+#define R_DEAD OK "550 5.7.1;554 5.5.1;"
+#define RSETS                                                                                                \
+	MAIL "RCPT TO:<dead@d>\r\nRSET\r\n" MAIL "RCPT TO:<dead@d>\r\nRSET\r\n" MAIL                         \
+	     "RCPT TO:<dead@d>\r\nRSET\r\n" MAIL "RCPT TO:<dead@d>\r\nRSET\r\n"
+#define E_RSETS E_DEAD E_DEAD E_DEAD E_DEAD
+#define R_RSETS                                                                                              \
+	OK "550 5.7.1;250 2.0.0;" OK "550 5.7.1;250 2.0.0;" OK "550 5.7.1;250 2.0.0;" OK                     \
+	   "550 5.7.1;250 2.0.0;"
+#define EXT "250-DELIVERBY;250-MT-PRIORITY MIXER;"
 
 static const struct {
 	const char *name;
@@ -321,6 +333,18 @@ static const struct {
 		SMTP_LIT(HI MAIL "RCPT TO:<no@d>\r\n" RCPT "RCPT TO:<no@e>\r\nDATA\r\n|.\r\n"),
 		E_HI E_MAIL "RCPT<no@d>;" E_RCPT "RCPT<no@e>;DATA;END 0=;",
 		R_HI OK "550 5.7.1;" OK "550 5.7.1;354 go on;250 2.0.0;"},
+	{"declined recipients are no errors, nor is DATA or RSET then", &plain,
+		SMTP_LIT(HI DEAD DEAD DEAD DEAD DEAD DEAD MAIL
+			"RCPT TO:<dead@d>\r\nBDAT 1 LAST\r\nx" RSETS RSETS),
+		E_HI E_DEAD E_DEAD E_DEAD E_DEAD E_DEAD E_DEAD E_DEAD E_RSETS E_RSETS,
+		R_HI R_DEAD R_DEAD R_DEAD R_DEAD R_DEAD R_DEAD R_DEAD R_RSETS R_RSETS},
+	{"but where another one is refused they are", &plain,
+		SMTP_LIT(HI MAIL "RCPT TO:<dead@d>\r\nRCPT TO:<no@d>\r\nDATA\r\n|" MAIL
+				 "RCPT TO:<no@d>\r\nRCPT TO:<dead@d>\r\nDATA\r\n|" MAIL "RCPT TO:<no@d>\r\n"),
+		E_HI E_MAIL "RCPT<dead@d>;RCPT<no@d>;ABORT;" E_MAIL "RCPT<no@d>;RCPT<dead@d>;ABORT;" E_MAIL
+			    "RCPT<no@d>;ABORT;",
+		R_HI OK "550 5.7.1;550 5.7.1;554 5.5.1;" OK "550 5.7.1;550 5.7.1;554 5.5.1;" OK
+			"550 5.7.1;421 4.7.0;closed"},
 	{"refused sender", &plain, SMTP_LIT(HI "MAIL FROM:<no@b>\r\n" RCPT MAIL), E_HI "MAIL<no@b>;" E_MAIL,
 		R_HI "550 5.7.1;503 5.5.1;" OK},
 	{"refused DATA", &plain,
