@@ -13,9 +13,8 @@
  * or, if the next one had been begun, after that one; every message with every byte, every recipient, every
  * event; and it must go on from there.
  */
+#include "powercut.h"
 #include "disk.h"
-#include "queue_store.h"
-#include "queue_suppress.h"
 
 #include <assert.h>
 #include <errno.h>
@@ -32,7 +31,6 @@ enum {
 	BODY_MAX = 20000,
 	LIVE_MAX = 60,    /* messages; beyond, more end than come */
 	AFTER_FAULT = 25, /* operations in which the store comes back */
-	LISTED = 64,      /* entries of the list, when no transaction failed */
 	REOPENS_MAX = 10, /* a disk that fails once is back by then */
 };
 
@@ -41,7 +39,7 @@ enum { MARK_COMMIT = 1, MARK_ACKED, MARK_REOPENED };
 
 #define NOTE_NAME ((struct queue_blob){.ptr = "attempt", .len = 7})
 
-static void
+void
 must(bool is_good, const char *what)
 {
 	if (is_good)
@@ -328,29 +326,6 @@ quarantine_one(struct life *l)
 	effect(l, (struct effect){.kind = QUARANTINE, .message = index});
 }
 
-/* Big endian: entries are in the order of their transactions. */
-static void
-write_number(uint8_t out[4], uint32_t n)
-{
-	for (int i = 0; i < 4; i++)
-		out[i] = (uint8_t)(n >> (24 - 8 * i));
-}
-
-/* The newest entry of the list names the transaction; the one 64 before it goes. */
-static void
-list_one(struct life *l)
-{
-	uint8_t bytes[4];
-	const struct queue_suppress_entry e = {0, {bytes, sizeof bytes}};
-	int err;
-
-	write_number(bytes, l->m->attempts);
-	must(queue_suppress_put(l->store, QUEUE_SUPPRESS_LIST, e.value, &e, true) == 0, "suppress");
-	write_number(bytes, l->m->attempts - LISTED);
-	err = queue_suppress_delete(l->store, QUEUE_SUPPRESS_LIST, e.value);
-	must(err == 0 || err == QUEUE_ENOTFOUND, "suppress delete");
-}
-
 static void
 build(struct life *l)
 {
@@ -369,7 +344,7 @@ build(struct life *l)
 		effect(l, (struct effect){.kind = REPORTED, .seq = reported});
 	}
 	must(queue_store_note(l->store, NOTE_NAME, value) == 0, "note");
-	list_one(l);
+	lists_write(l->store, l->m->is_committed, l->m->attempts);
 }
 
 static void
@@ -472,8 +447,7 @@ on_mark(void *arg, uint32_t kind, uint32_t value)
 	}
 }
 
-/* In the child: says what is wrong and ends. */
-static void
+void
 want(bool is_good, const char *what, uint64_t number)
 {
 	if (is_good)
@@ -596,66 +570,6 @@ check_goes_on(struct queue_store **sp, const struct queue_store_conf *conf)
 	queue_store_close(sp);
 }
 
-struct listed {
-	const struct model *m;
-	uint32_t found; /* the transaction whose state this is */
-	uint32_t at;    /* entries before are there */
-};
-
-static bool
-has_happened(const struct listed *l, uint32_t attempt)
-{
-	return attempt == l->found || (attempt > 0 && attempt < l->found && l->m->is_committed[attempt]);
-}
-
-/* The next transaction whose entry has to be there. */
-static uint32_t
-next_listed(const struct listed *l)
-{
-	uint32_t n = l->at + 1;
-
-	while (n <= l->found && (!has_happened(l, n) || has_happened(l, n + LISTED)))
-		n++;
-	return n;
-}
-
-static uint32_t
-number_of(struct queue_blob b)
-{
-	uint32_t n = 0;
-
-	if (b.len == sizeof n)
-		n = (uint32_t)((const uint8_t *)b.ptr)[0] << 24 |
-		    (uint32_t)((const uint8_t *)b.ptr)[1] << 16 | (uint32_t)((const uint8_t *)b.ptr)[2] << 8 |
-		    ((const uint8_t *)b.ptr)[3];
-	return n;
-}
-
-static bool
-check_listed(void *arg, struct queue_blob key, const struct queue_suppress_entry *e)
-{
-	struct listed *l = arg;
-	uint32_t n = next_listed(l);
-
-	want(number_of(key) == n, "the list has another entry than the one of transaction", n);
-	want(number_of(e->value) == n, "an entry of the list does not say its number", n);
-	l->at = n;
-	return true;
-}
-
-static void
-check_list(struct queue_store *s, const struct model *m, uint32_t found)
-{
-	struct listed l = {m, found, 0};
-	int n = queue_suppress_scan(
-		s, QUEUE_SUPPRESS_LIST, (struct queue_blob){0}, UINT32_MAX, check_listed, &l);
-
-	want(n >= 0, "the list cannot be read", 0);
-	want(next_listed(&l) > found, "the list lacks the entry of transaction", next_listed(&l));
-	want(queue_suppress_count(s, QUEUE_SUPPRESS_LIST) == (uint64_t)n,
-		"the list is not as long as it says", (uint64_t)n);
-}
-
 static void
 check_image(const struct model *m, const char *dir, struct allowed a)
 {
@@ -682,7 +596,7 @@ check_image(const struct model *m, const char *dir, struct allowed a)
 	want(found == a.acked || found == a.maybe, "a transaction that failed is back", found);
 	x = expect_at(m, found);
 	check_all(s, m, &x);
-	check_list(s, m, found);
+	lists_check(s, m->is_committed, found);
 	free(x.mail);
 	check_goes_on(&s, &conf);
 }
