@@ -44,6 +44,9 @@ typedef void mtactl_on_row(json_t *answer, json_t *row);
 /* The whole answer: {"rows": [...], "summary": {...}, "error": "..."}; the exit code of the daemon in
  * *out_exit. NULL: the daemon cannot be asked; that was said on stderr. */
 json_t *mtactl_ask(struct mtactl *m, json_t *take_request, mtactl_on_row *on_row, int *out_exit);
+/* In two steps, for several questions at once: what is asked, on a connection of its own, and the answer. */
+int mtactl_ask_begin(struct mtactl *m, json_t *take_request);
+json_t *mtactl_ask_end(struct mtactl *m, int take_asked, int *out_exit);
 /* The same, but rows go to `each` and not into the answer. */
 typedef void mtactl_each_row(void *arg, json_t *row);
 json_t *mtactl_ask_each(

@@ -144,23 +144,31 @@ read_answer(const struct mtactl *m, int fd, json_t *answer, const struct taker *
 	return true;
 }
 
-static json_t *
-ask(struct mtactl *m, json_t *take_request, const struct taker *t, int *out_exit)
+int
+mtactl_ask_begin(struct mtactl *m, json_t *take_request)
 {
-	json_t *answer = json_pack("{s:[]}", "rows");
 	int fd = connect_daemon(m);
-	bool ok = false;
 
 	/* A daemon that refuses us may close before it has read all: its reasons are there to be read all the
 	 * same. */
-	if (fd >= 0) {
+	if (fd >= 0)
 		(void)send_request(fd, take_request);
-		ok = read_answer(m, fd, answer, t, out_exit);
-		close(fd);
+	json_decref(take_request);
+	return fd;
+}
+
+static json_t *
+hear(struct mtactl *m, int take_fd, const struct taker *t, int *out_exit)
+{
+	json_t *answer = json_pack("{s:[]}", "rows");
+	bool ok = false;
+
+	if (take_fd >= 0) {
+		ok = read_answer(m, take_fd, answer, t, out_exit);
+		close(take_fd);
 		if (!ok)
 			complain(m, "the daemon closed the connection before its answer was whole");
 	}
-	json_decref(take_request);
 	if (ok)
 		return answer;
 	json_decref(answer);
@@ -169,11 +177,19 @@ ask(struct mtactl *m, json_t *take_request, const struct taker *t, int *out_exit
 }
 
 json_t *
+mtactl_ask_end(struct mtactl *m, int take_asked, int *out_exit)
+{
+	const struct taker t = {.on_row = append};
+
+	return hear(m, take_asked, &t, out_exit);
+}
+
+json_t *
 mtactl_ask(struct mtactl *m, json_t *take_request, mtactl_on_row *on_row, int *out_exit)
 {
 	const struct taker t = {.on_row = on_row != NULL ? on_row : append};
 
-	return ask(m, take_request, &t, out_exit);
+	return hear(m, mtactl_ask_begin(m, take_request), &t, out_exit);
 }
 
 json_t *
@@ -182,5 +198,5 @@ mtactl_ask_each(struct mtactl *m, json_t *take_request, mtactl_each_row *each, v
 	const struct taker t = {.each = each, .arg = arg};
 
 	assert(each != NULL);
-	return ask(m, take_request, &t, out_exit);
+	return hear(m, mtactl_ask_begin(m, take_request), &t, out_exit);
 }

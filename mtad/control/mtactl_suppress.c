@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * mtactl suppress: who gets no more mail. A file is read line by line into a buffer of fixed size, whose
- * entries go to the daemon in the order of its keys, a frame at a time: it then writes few pages for many
- * entries, and each frame is on disk before the next is sent.
+ * entries go to the daemon in the order of its keys, in frames: it then writes few pages for many entries. A
+ * few frames are on their way at once, so that one is made and one is read while another is written, and a
+ * commit has more than one. No two of them say anything of the same address: which is first does not matter.
  */
 #include "conf/conf_value.h"
 #include "control/ctl_proto.h"
@@ -20,6 +21,7 @@ enum {
 	ENTRIES_MAX = 200000, /* held at once */
 	TEXT_MAX = 16 << 20,  /* and their texts */
 	FRAME_ENTRIES = 2000,
+	IN_FLIGHT = 8,
 	FRAME_BYTES = CTL_FRAME_MAX - 4096,
 	BAD_SHOWN = 20, /* lines */
 	LIST_LIMIT = 100,
@@ -299,6 +301,8 @@ struct import {
 	char *text;
 	size_t text_len;
 	uint64_t lines, sent, bad;
+	int asked[IN_FLIGHT]; /* frames sent and not answered, the oldest first */
+	size_t asked_count;
 	const char *file;
 	bool has_progress;
 };
@@ -314,22 +318,50 @@ say_progress(const struct import *im, bool is_end)
 			is_end ? "\n" : "");
 }
 
-/* False: said. */
+/* Hears of the oldest frame. False: said. */
 static bool
-send_frame(struct import *im, json_t *take_request)
+hear_one(struct import *im)
 {
+	int code, oldest = im->asked[0];
 	json_t *answer;
 	bool ok;
-	int code;
 
-	(void)json_object_set_new(take_request, "quiet", json_true());
-	if ((answer = mtactl_ask(im->m, take_request, NULL, &code)) == NULL)
+	memmove(im->asked, im->asked + 1, --im->asked_count * sizeof(im->asked[0]));
+	if ((answer = mtactl_ask_end(im->m, oldest, &code)) == NULL)
 		return false;
 	ok = !mtactl_print_error(answer);
 	if (ok)
 		im->sent += (uint64_t)mtactl_integer(json_object_get(answer, "summary"), "count");
 	json_decref(answer);
+	say_progress(im, false);
 	return ok;
+}
+
+/* Of all that were sent, also when one of them failed: what was written is told. */
+static bool
+hear_all(struct import *im)
+{
+	bool ok = true;
+
+	while (im->asked_count > 0)
+		ok = hear_one(im) && ok;
+	return ok;
+}
+
+static bool
+send_frame(struct import *im, json_t *take_request)
+{
+	int fd;
+
+	(void)json_object_set_new(take_request, "quiet", json_true());
+	if (im->asked_count == IN_FLIGHT && !hear_one(im)) {
+		json_decref(take_request);
+		return false;
+	}
+	if ((fd = mtactl_ask_begin(im->m, take_request)) < 0)
+		return false;
+	im->asked[im->asked_count++] = fd;
+	return true;
 }
 
 /* In the order of keys; of two lines about the same the later one comes last, and wins. */
@@ -355,7 +387,8 @@ flush(struct import *im)
 		len = entry != NULL ? json_dumpb(entry, NULL, 0, JSON_COMPACT) + 1 : 0;
 		if (n == FRAME_ENTRIES || bytes + len > FRAME_BYTES) {
 			ok = send_frame(im, r);
-			say_progress(im, false);
+			if (strcmp(im->entries[i].address, im->entries[i - 1].address) == 0)
+				ok = hear_all(im) && ok;
 			r = act_request("put", &im->defaults);
 			n = bytes = 0;
 		}
@@ -367,8 +400,8 @@ flush(struct import *im)
 		ok = send_frame(im, r);
 	else
 		json_decref(r);
+	ok = hear_all(im) && ok;
 	im->count = im->text_len = 0;
-	say_progress(im, false);
 	return ok;
 }
 

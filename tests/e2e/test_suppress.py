@@ -217,6 +217,20 @@ def test_import_and_export():
         assert re.search(r" operator who=\S+ what=suppress-import count=100000 ", w.log_text())
 
 
+def test_a_long_import_says_the_same_as_its_lines():
+    """Frames are on their way at once: the last of the lines about an address wins all the same."""
+    n = 9000
+    lines = [f"r{i}@a.test,{reason}\n" for reason in ("complaint", "unsubscribe", "allow") for i in range(n)]
+    again = [f"same@a.test,{reason}\n" for reason in ("complaint", "allow") * 2500] + ["same@a.test,manual\n"]
+    with running(settings="suppression-storage = hashed\n") as w:
+        with open(f"{w.dir}/list.csv", "w") as f:
+            f.write("address,reason\n" + "".join(lines + again))
+        assert w.ctl("suppress", "import", f"{w.dir}/list.csv", "--json") == {"lines": 1 + 3 * n + 5001, "written": 3 * n + 5001, "bad": 0}
+        assert w.ctl("suppress", "list", "--json", "--limit", "1")["summary"]["entries"] == n + 1
+        assert w.ctl("suppress", "show", "same@a.test", "--json")["rows"][0]["reason"] == "manual"
+        assert len(entries(w, "--reason", "allow")) == n
+
+
 def test_hashed():
     with running(settings="suppression-storage = hashed\n") as w:
         w.ctl("suppress", "add", "secret.person@a.test", "--note", "by phone")
