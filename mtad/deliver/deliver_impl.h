@@ -75,8 +75,9 @@ void deliver_session_cut(struct deliver_session *s, const char *why);
 /* The source's address of this family; NULL: the system chooses. False: it has none although it has
  * addresses. */
 bool dial_from(const struct conf_source *source, sa_family_t family, const struct sockaddr **out);
-/* Takes what this source cannot dial out of the order, unless there is nothing else. */
-void dial_leave_out(struct deliver_session *s);
+/* The addresses of this attempt, in order; those of `host` (empty: none) first. */
+void dial_choose(struct deliver_session *s, const char *host);
+void dial_address_text(const struct route_address *address, char *buf, socklen_t max);
 /* This errno of the present address says no more than that the machine has no IPv6. */
 bool dial_is_without_v6(const struct deliver_session *s, int err);
 #endif

@@ -593,19 +593,10 @@ on_down(void *arg, enum wire_down why, const char *detail)
 static const struct wire_ops wire_operations = {on_connected, on_tls, on_bytes, on_pull, on_sent, on_down};
 
 static void
-address_text(const struct route_address *address, char *buf, socklen_t max)
-{
-	const void *ip = address->any.sa_family == AF_INET6 ? (const void *)&address->v6.sin6_addr
-							    : (const void *)&address->v4.sin_addr;
-
-	(void)inet_ntop(address->any.sa_family, ip, buf, max);
-}
-
-static void
 describe_peer(struct deliver_session *s)
 {
 	s->host = s->o->route->hosts[s->peer->host].name;
-	address_text(s->peer, s->peer_ip, sizeof(s->peer_ip));
+	dial_address_text(s->peer, s->peer_ip, sizeof(s->peer_ip));
 	s->local_ip[0] = s->tls_words[0] = '\0';
 	s->faults = hosts_faults(s->d->hosts, s->host, clock_mono(s->d->conf.clock));
 }
@@ -680,82 +671,6 @@ connect_next(struct deliver_session *s)
 	session_end(s, s->failure);
 }
 
-/* By preference, and of equal ones those last that did not answer lately (D42). When there are more than one
- * attempt tries they are last of all: else addresses behind dead ones would never have their turn (D41). */
-static unsigned
-rank(const struct deliver_session *s, uint16_t n, bool are_too_many)
-{
-	const struct route_address *address = &s->o->route->addresses[n];
-	unsigned preference = s->o->route->hosts[address->host].preference;
-	char ip[INET6_ADDRSTRLEN];
-	bool is_dead;
-
-	address_text(address, ip, sizeof(ip));
-	is_dead = (hosts_faults(s->d->hosts, ip, clock_mono(s->d->conf.clock)) & HOSTS_UNREACHABLE) != 0;
-	return are_too_many ? preference + is_dead * 65536u : preference * 2 + is_dead;
-}
-
-static void
-sort_order(struct deliver_session *s, bool are_too_many)
-{
-	unsigned ranks[ORDER_MAX];
-	uint32_t i, k;
-
-	for (i = 0; i < s->order_count; i++) {
-		uint16_t n = s->order[i];
-		unsigned r = rank(s, n, are_too_many);
-
-		for (k = i; k > 0 && ranks[k - 1] > r; k--) {
-			s->order[k] = s->order[k - 1];
-			ranks[k] = ranks[k - 1];
-		}
-		s->order[k] = n;
-		ranks[k] = r;
-	}
-}
-
-/* Which addresses this attempt tries. The last of them is drawn among all that are left, since another thread
- * may have learnt which are dead. */
-static void
-choose_addresses(struct deliver_session *s)
-{
-	const struct conf_delivery *c = &s->o->settings;
-	uint32_t max = c->hosts_max < ORDER_MAX ? (uint32_t)c->hosts_max : ORDER_MAX, drawn;
-
-	s->order_count =
-		route_order(s->o->route, s->d->conf.clock, (enum conf_family)c->family, s->order, ORDER_MAX);
-	dial_leave_out(s);
-	sort_order(s, s->order_count > max);
-	if (s->order_count <= max)
-		return;
-	if (max > 1) {
-		drawn = max - 1 + clock_random(s->d->conf.clock) % (s->order_count - max + 1);
-		s->order[max - 1] = s->order[drawn];
-	}
-	s->order_count = max;
-}
-
-/* An uncertain end before: the same host can tell a repeated message better than another (and greylisting
- * likes it). It comes first also when chance has left it out of the order. */
-static void
-prefer_host(struct deliver_session *s, const char *host)
-{
-	const struct route_result *r = s->o->route;
-	uint32_t at = 0;
-	uint16_t chosen = 0;
-
-	if (host[0] == '\0' || s->order_count == 0)
-		return;
-	while (chosen < r->address_count && strcmp(r->hosts[r->addresses[chosen].host].name, host) != 0)
-		chosen++;
-	if (chosen == r->address_count)
-		return;
-	while (at < s->order_count - 1 && s->order[at] != chosen)
-		at++;
-	memmove(s->order + 1, s->order, at * sizeof(s->order[0]));
-	s->order[0] = chosen;
-}
-
 bool
 deliver_session_open(struct deliver *d, struct outbound *o)
 {
@@ -776,8 +691,7 @@ deliver_session_open(struct deliver *d, struct outbound *o)
 		d->first->prev = &s->next;
 	d->first = s;
 	d->count++;
-	choose_addresses(s);
-	prefer_host(s, job->host);
+	dial_choose(s, job->host);
 	connect_next(s);
 	return true;
 }
