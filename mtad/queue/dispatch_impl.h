@@ -3,7 +3,8 @@
 #define MTAD_QUEUE_DISPATCH_IMPL_H
 /*
  * dispatch_impl - what dispatch.c (letters and orders), dispatch_sessions.c (outbound sessions),
- * dispatch_sources.c (sources that are down) and operate.c (operators' requests) share; for them alone
+ * dispatch_sources.c (sources that are down), dispatch_log.c (what the schedule tells) and operate.c
+ * (operators' requests) share; for them alone
  */
 #include "feedback/classify.h"
 #include "queue/dispatch.h"
@@ -123,6 +124,15 @@ void dispatch_look_up_source(struct dispatch *d, struct outbound *o);
 /* The io thread has told of it: its source may be down. */
 void dispatch_suspect_source(struct dispatch *d, const struct outbound *o);
 bool dispatch_is_source_down(struct dispatch *d, const struct outbound *o);
+
+/* --- dispatch_log.c: for queue_sched_conf --- */
+
+/* What lanes learn: slower, stopped, better again. */
+void dispatch_on_lane(void *arg, const struct queue_lane_change *c);
+void dispatch_on_warmup_day(
+	void *arg, struct queue_blob source, struct queue_blob group, const struct queue_warmup_day *day);
+void dispatch_on_guard(void *arg, enum queue_pause_kind kind, struct queue_blob name,
+	const struct queue_guard_change *change);
 
 /* --- operate.c --- */
 
