@@ -15,12 +15,11 @@
 #include "report/format.h"
 
 #include "base/bounce_class.h"
+#include "event_plain.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-
-#define BLOB(text) ((struct queue_blob){(text), sizeof(text) - 1})
 
 enum {
 	FIELDS = 23,
@@ -33,26 +32,6 @@ enum {
 	VMTA = 18,
 	QUEUE = 21
 };
-
-static struct event
-plain(enum event_type type)
-{
-	return (struct event){.type = type,
-		.code = 550,
-		.attempts = 2,
-		.id = 0x1f,
-		.logged_us = INT64_C(1793534400250000),
-		.queued_us = INT64_C(1793534000000000),
-		.message_bytes = 1234,
-		.sender = BLOB("s@x.test"),
-		.rcpt = BLOB("r@y.test"),
-		.source = BLOB("ip-a"),
-		.esc = BLOB("5.1.1"),
-		.reply = BLOB("550 5.1.1 no such user"),
-		.category = BLOB("bad-mailbox"),
-		.host = BLOB("mx.y.test"),
-		.peer_ip = BLOB("203.0.113.9")};
-}
 
 /* One RFC 4180 record back into fields; returns how many. Fails when quotes do not balance. */
 static int
@@ -144,7 +123,7 @@ test_record_types(void **state)
 
 	assert_int_equal(sizeof(types) / sizeof(types[0]), EVENT_TYPE_COUNT);
 	for (size_t i = 0; i < EVENT_TYPE_COUNT; i++) {
-		struct event e = plain(types[i].type);
+		struct event e = event_plain(types[i].type);
 
 		assert_int_equal(csv(&e, fields), FIELDS);
 		assert_string_equal(fields[0], types[i].record);
@@ -183,7 +162,7 @@ test_D38_hostile_replies_in_csv(void **state)
 
 	for (size_t i = 0; i < sizeof(replies) / sizeof(replies[0]); i++)
 		for (int code = 0; code <= 550; code += 550) {
-			struct event e = plain(EVENT_BOUNCED);
+			struct event e = event_plain(EVENT_BOUNCED);
 
 			e.reply = replies[i].in;
 			e.code = (uint16_t)code;
@@ -201,7 +180,7 @@ static void
 test_hostile_addresses_in_csv(void **state)
 {
 	static char fields[READ_MAX][FIELD_MAX];
-	struct event e = plain(EVENT_DELIVERED);
+	struct event e = event_plain(EVENT_DELIVERED);
 
 	e.rcpt = BLOB("\"a,b\\\"c d\"@y.test");
 	assert_int_equal(csv(&e, fields), FIELDS);
@@ -225,7 +204,7 @@ test_the_worst_event_fits(void **state)
 	char text[QUEUE_REPLY_MAX];
 
 	for (size_t i = 0; i < sizeof(worst); i++) {
-		struct event e = plain(EVENT_TRANSIENT);
+		struct event e = event_plain(EVENT_TRANSIENT);
 		struct queue_blob b = {text, sizeof(text)};
 
 		memset(text, worst[i], sizeof(text));
@@ -273,7 +252,7 @@ test_columns_of_a_choice(void **state)
 	static char fields[READ_MAX][FIELD_MAX], line[FORMAT_LINE_MAX];
 	const char *names[CHOSEN];
 	const struct conf_columns conf = {.fields = {names, CHOSEN}, .user_string = "node, 7"};
-	struct event e = plain(EVENT_BOUNCED);
+	struct event e = event_plain(EVENT_BOUNCED);
 	struct columns *c;
 
 	e.user = BLOB("shop");
@@ -333,7 +312,7 @@ test_columns_of_reports(void **state)
 		names[i] = of_reports[i].column;
 	assert_non_null(c = columns_create(&conf));
 	for (int remote = 0; remote < 2; remote++) {
-		struct event e = plain(remote ? EVENT_REMOTE : EVENT_COMPLAINT);
+		struct event e = event_plain(remote ? EVENT_REMOTE : EVENT_COMPLAINT);
 
 		e.feedback = BLOB("abuse");
 		e.local_ip = BLOB("192.0.2.25");
@@ -356,7 +335,7 @@ test_unix_times(void **state)
 	static const char *const names[] = {"timeLogged", "nextAttempt", "timeQueued"};
 	const struct conf_columns conf = {{names, 3}, CONF_ACCOUNTING_UNIX, ""};
 	struct columns *c = columns_create(&conf);
-	struct event e = plain(EVENT_BOUNCED);
+	struct event e = event_plain(EVENT_BOUNCED);
 
 	assert_non_null(c);
 	assert_int_equal(read_record(line, columns_write(c, &e, line, sizeof(line)), fields), 3);

@@ -4,7 +4,7 @@
  */
 #include "report/format.h"
 
-#include "base/bounce_class.h"
+#include "event_plain.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -19,29 +19,6 @@
 #include <string.h>
 #include <unistd.h>
 
-#define BLOB(text) ((struct queue_blob){(text), sizeof(text) - 1})
-
-static struct event
-plain(enum event_type type)
-{
-	return (struct event){.type = type,
-		.code = 550,
-		.attempts = 2,
-		.id = 0x1f,
-		.logged_us = INT64_C(1793534400250000),
-		.queued_us = INT64_C(1793534000000000),
-		.message_bytes = 1234,
-		.sender = BLOB("s@x.test"),
-		.rcpt = BLOB("r@y.test"),
-		.source = BLOB("ip-a"),
-		.esc = BLOB("5.1.1"),
-		.reply = BLOB("550 5.1.1 no such user"),
-		.category = BLOB("bad-mailbox"),
-		.bounce_class = BOUNCE_CLASS_BAD_MAILBOX,
-		.host = BLOB("mx.y.test"),
-		.peer_ip = BLOB("203.0.113.9")};
-}
-
 /* The largest event whose every byte has to be escaped, in each of the ways. */
 static void
 test_the_worst_event_fits(void **state)
@@ -51,7 +28,7 @@ test_the_worst_event_fits(void **state)
 	char text[QUEUE_REPLY_MAX];
 
 	for (size_t i = 0; i < sizeof(worst); i++) {
-		struct event e = plain(EVENT_TRANSIENT);
+		struct event e = event_plain(EVENT_TRANSIENT);
 		struct queue_blob b = {text, sizeof(text)};
 		json_t *o;
 		size_t n;
@@ -90,7 +67,7 @@ test_json(void **state)
 	static char line[FORMAT_LINE_MAX];
 
 	for (size_t i = 0; i < sizeof(json_replies) / sizeof(json_replies[0]); i++) {
-		struct event e = plain(EVENT_BOUNCED);
+		struct event e = event_plain(EVENT_BOUNCED);
 		json_t *o;
 		size_t n;
 
@@ -118,7 +95,7 @@ static void
 test_json_of_the_outbox(void **state)
 {
 	static char line[FORMAT_LINE_MAX];
-	struct event e = plain(EVENT_BOUNCED);
+	struct event e = event_plain(EVENT_BOUNCED);
 	json_t *o, *headers;
 	size_t n;
 
@@ -140,7 +117,7 @@ test_json_of_a_report(void **state)
 	static const char *const names[] = {
 		"format", "user_agent", "domain", "source_ip", "arrival_date", "auth"};
 	static char line[FORMAT_LINE_MAX];
-	struct event e = plain(EVENT_COMPLAINT);
+	struct event e = event_plain(EVENT_COMPLAINT);
 	json_t *o, *report;
 	size_t n;
 
@@ -175,7 +152,7 @@ static void
 test_json_that_does_not_fit_is_nothing(void **state)
 {
 	char line[64];
-	struct event e = plain(EVENT_BOUNCED);
+	struct event e = event_plain(EVENT_BOUNCED);
 
 	assert_int_equal(format_json(&e, line, sizeof(line)), 0);
 }
@@ -183,7 +160,7 @@ test_json_that_does_not_fit_is_nothing(void **state)
 static void
 test_log_line(void **state)
 {
-	struct event e = plain(EVENT_BOUNCED);
+	struct event e = event_plain(EVENT_BOUNCED);
 	char line[2048];
 	struct log *log;
 	ssize_t n;
