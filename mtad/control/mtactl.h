@@ -106,9 +106,11 @@ int64_t mtactl_now(const json_t *answer);
 const char *mtactl_count(char *buf, size_t max, int64_t v);
 /* "90s", "12m", "5h", "3d" */
 void mtactl_span(char *buf, size_t max, int64_t us);
-/* For columns. Text has no control characters; no number is "-"; until: how long from now. */
+/* For columns. Text has no control characters; no number is "-"; age: how long ago; until: how
+ * long from now. */
 void mtactl_write_text(char *buf, size_t max, const json_t *row, const char *field, int64_t now_us);
 void mtactl_write_number(char *buf, size_t max, const json_t *row, const char *field, int64_t now_us);
+void mtactl_write_age(char *buf, size_t max, const json_t *row, const char *field, int64_t now_us);
 void mtactl_write_until(char *buf, size_t max, const json_t *row, const char *field, int64_t now_us);
 void mtactl_write_size(char *buf, size_t max, const json_t *row, const char *field, int64_t now_us);
 /* Control characters become blanks: what others wrote may not command the terminal. */

@@ -37,18 +37,6 @@ write_n(char *buf, size_t max, const json_t *row, const char *field, int64_t now
 	snprintf(buf, max, "%lld", (long long)mtactl_integer(row, field));
 }
 
-/* How long ago. */
-static void
-write_age(char *buf, size_t max, const json_t *row, const char *field, int64_t now_us)
-{
-	int64_t at_us = mtactl_integer(row, field);
-
-	if (at_us == 0)
-		snprintf(buf, max, "-");
-	else
-		mtactl_span(buf, max, now_us > at_us ? now_us - at_us : 0);
-}
-
 /* --- status --- */
 
 static void line(const struct mtactl *m, const char *name, const char *format, ...)
@@ -386,7 +374,7 @@ write_queue_reply(char *buf, size_t max, const json_t *row, const char *field, i
 		{"WAITING", "waiting", mtactl_write_number, true, 0, false},                                 \
 		{"LEASED", "leased", mtactl_write_number, true, 0, false},                                   \
 		{"HELD", "held", mtactl_write_number, true, 0, false},                                       \
-		{"OLDEST", "oldest_us", write_age, true, 0, false},                                          \
+		{"OLDEST", "oldest_us", mtactl_write_age, true, 0, false},                                   \
 	{                                                                                                    \
 		"NEXT", "next_us", mtactl_write_until, true, 0, false                                        \
 	}
@@ -568,7 +556,7 @@ show_list(const struct mtactl *m, const struct mtactl_options *o, const json_t *
 	static const struct mtactl_column columns[] = {{"ID", "id", mtactl_write_text, true, 0, false},
 		{"N", "n", write_n, true, 0, false}, {"STATE", "state", mtactl_write_text, false, 0, false},
 		{"TRIES", "attempts", mtactl_write_number, true, 0, false},
-		{"AGE", "arrived_us", write_age, true, 0, false},
+		{"AGE", "arrived_us", mtactl_write_age, true, 0, false},
 		{"NEXT", "due_us", mtactl_write_until, true, 0, false},
 		{"SIZE", "bytes", mtactl_write_size, true, 0, true},
 		{"RECIPIENT", "rcpt", mtactl_write_text, false, 16, false},
@@ -600,7 +588,7 @@ show_message(const struct mtactl *m, const struct mtactl_options *o, const json_
 		{"RECIPIENT", "rcpt", mtactl_write_text, false, 16, false},
 		{"STATE", "state", mtactl_write_text, false, 0, false},
 		{"TRIES", "attempts", mtactl_write_number, true, 0, false},
-		{"LAST", "last_us", write_age, true, 0, false},
+		{"LAST", "last_us", mtactl_write_age, true, 0, false},
 		{"NEXT", "due_us", mtactl_write_until, true, 0, false},
 		{"HOST", "host", mtactl_write_text, false, 12, true},
 		{"MEANS", "class", mtactl_write_text, false, 0, true},
@@ -608,7 +596,7 @@ show_message(const struct mtactl *m, const struct mtactl_options *o, const json_
 	const json_t *s = json_object_get(answer, "summary");
 	char age[32], size[32];
 
-	write_age(age, sizeof(age), s, "arrived_us", mtactl_integer(s, "now_us"));
+	mtactl_write_age(age, sizeof(age), s, "arrived_us", mtactl_integer(s, "now_us"));
 	mtactl_write_size(size, sizeof(size), s, "bytes", 0);
 	line(m, "message", "%s, %s, accepted %s ago with %lld recipients", mtactl_text(s, "id"), size, age,
 		(long long)mtactl_integer(s, "recipients_at_accept"));

@@ -5,17 +5,6 @@
 #include <stdio.h>
 #include <string.h>
 
-static void
-write_ago(char *buf, size_t max, const json_t *row, const char *field, int64_t now_us)
-{
-	int64_t us = mtactl_integer(row, field);
-
-	if (us == 0)
-		snprintf(buf, max, "-");
-	else
-		mtactl_span(buf, max, now_us > us ? now_us - us : 0);
-}
-
 void
 mtactl_show_webhooks(const struct mtactl *m, const struct mtactl_options *o, const json_t *answer)
 {
@@ -26,7 +15,7 @@ mtactl_show_webhooks(const struct mtactl *m, const struct mtactl_options *o, con
 		{"BEHIND", "behind", mtactl_write_number, true, 0, false},
 		{"SENT", "sent", mtactl_write_number, true, 0, false},
 		{"DEAD", "dead", mtactl_write_number, true, 0, false},
-		{"TAKEN", "taken_us", write_ago, true, 0, true},
+		{"TAKEN", "taken_us", mtactl_write_age, true, 0, true},
 		{"FAILED", "failures", mtactl_write_number, true, 0, false},
 		{"NEXT", "next_us", mtactl_write_until, true, 0, true},
 		{"LAST ERROR", "error", mtactl_write_text, false, 20, false},

@@ -79,6 +79,18 @@ mtactl_span(char *buf, size_t max, int64_t us)
 		snprintf(buf, max, "%lldd", (long long)s / 86400);
 }
 
+/* How long ago. */
+void
+mtactl_write_age(char *buf, size_t max, const json_t *row, const char *field, int64_t now_us)
+{
+	int64_t at_us = mtactl_integer(row, field);
+
+	if (at_us == 0)
+		snprintf(buf, max, "-");
+	else
+		mtactl_span(buf, max, now_us > at_us ? now_us - at_us : 0);
+}
+
 /* How long until. */
 void
 mtactl_write_until(char *buf, size_t max, const json_t *row, const char *field, int64_t now_us)
