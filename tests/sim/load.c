@@ -10,9 +10,10 @@
  *
  * Invariants: a message is in exactly one place: fresh, the retry queue, or one session. Its ledger lines go
  * out in one write(2), after its reply was read. README.md beside this file is the manual.
+ *
+ * Here are sessions, books and the end result; what is in a message is load_message.c's.
  */
-#include "load_options.h"
-#include "mtasim_text.h"
+#include "load_message.h"
 
 #include "base/clock.h"
 #include "base/tls.h"
@@ -32,8 +33,6 @@
 
 enum {
 	SEGMENTS_MAX = 8,
-	HEAD_MAX = 2048,
-	LINE_MAX_BYTES = 400,
 	RETRY_US = 200000,
 	RECONNECT_US = 20000,
 	TICK_US = 5000,
@@ -53,21 +52,6 @@ enum phase {
 	PH_DOT,
 	PH_RSET,
 	PH_QUIT,
-};
-
-struct message {
-	uint64_t number;
-	unsigned tries; /* before this one */
-	char id[160], previous[160];
-	char *envelope;
-	size_t envelope_len, envelope_max, envelope_at; /* at: sent so far, line by line */
-	char head[HEAD_MAX];
-	size_t head_len, body_bytes;
-	uint32_t crc;
-	unsigned heard; /* replies to the envelope */
-	unsigned rcpts_ok;
-	int code; /* the first refusal */
-	bool *is_ok;
 };
 
 struct segment {
@@ -102,15 +86,8 @@ struct load {
 	struct event *tick, *progress, *on_term, *on_int;
 	struct sockaddr_in to;
 	SSL_CTX *tls;
-	struct sim_crc crc;
+	struct composer composer;
 	struct session *sessions;
-	const char **domains;
-	size_t domain_count;
-	struct sim_pattern pattern;
-	uint32_t pattern_count;
-	char *domains_text;
-	char *body, *stuffed; /* as it is, and as it goes over the wire */
-	size_t body_len, stuffed_len;
 	struct retry *retries; /* a ring */
 	size_t retry_first, retry_count, retry_max;
 	uint64_t fresh; /* next number */
@@ -130,177 +107,13 @@ now(void)
 	return clock_mono(clock_real());
 }
 
-static void
-die(const char *what)
-{
-	fprintf(stderr, "mtasim-load: %s: %s\n", what, strerror(errno));
-	exit(1);
-}
-
-static void *
-must_alloc(size_t count, size_t size)
-{
-	void *p = calloc(count > 0 ? count : 1, size);
-
-	if (p == NULL)
-		die("memory");
-	return p;
-}
-
-/* Appends to a growing buffer; one call adds less than LINE_MAX_BYTES. */
-static void __attribute__((format(printf, 4, 5)))
-add(char **buf, size_t *len, size_t *max, const char *format, ...)
-{
-	va_list args;
-	int n;
-
-	if (*max - *len < LINE_MAX_BYTES) {
-		*max = *max * 2 + 2 * LINE_MAX_BYTES;
-		if ((*buf = realloc(*buf, *max)) == NULL)
-			die("memory");
-	}
-	va_start(args, format);
-	n = vsnprintf(*buf + *len, *max - *len, format, args);
-	va_end(args);
-	assert(n >= 0);
-	*len += (size_t)n < *max - *len ? (size_t)n : *max - *len - 1;
-}
-
-/* --- messages --- */
-
-static void
-make_body(struct load *l)
-{
-	static const char *const lines[] = {
-		"Dear reader, this line is about as long as the lines of a newsletter are.\r\n",
-		".a line that begins with a dot, which has to be doubled on its way\r\n", "\r\n",
-		"Prices, offers and news, as you asked for them when you signed up.\r\n", ".\r\n",
-		"..and one with two of them; equals=signs, \"quotes\" and tabs\tas well\r\n"};
-	size_t want = l->o.size > 2 ? l->o.size : 2, i, len, fill;
-
-	l->body = must_alloc(want + 128, 1);
-	l->stuffed = must_alloc(2 * want + 256, 1);
-	for (i = 0; l->body_len + 82 < want; i++) {
-		const char *line = lines[i % (sizeof(lines) / sizeof(lines[0]))];
-
-		len = strnlen(line, 100);
-		memcpy(l->body + l->body_len, line, len);
-		l->body_len += len;
-	}
-	for (fill = want - l->body_len; fill > 2; fill--)
-		l->body[l->body_len++] = 'x';
-	memcpy(l->body + l->body_len, "\r\n", 2);
-	l->body_len += 2;
-	for (i = 0; i < l->body_len; i++) {
-		if (l->body[i] == '.' && (i == 0 || l->body[i - 1] == '\n'))
-			l->stuffed[l->stuffed_len++] = '.';
-		l->stuffed[l->stuffed_len++] = l->body[i];
-	}
-}
-
-static void
-domain_of(const struct load *l, uint64_t number, unsigned rcpt, char *buf, size_t max)
-{
-	uint64_t draw = sim_hash(l->o.seed + number * 1000003u + rcpt, "rcpt", 4);
-
-	if (l->pattern_count > 0)
-		sim_pattern_write(&l->pattern, (uint32_t)(draw % l->pattern_count), buf, max);
-	else
-		snprintf(buf, max, "%s", l->domains[draw % l->domain_count]);
-}
-
-static void
-write_rcpt(const struct load *l, const struct message *m, unsigned i, char *buf, size_t max)
-{
-	char domain[256];
-
-	domain_of(l, m->number, i, domain, sizeof(domain));
-	snprintf(buf, max, "%s%llu.%u@%s", l->o.rcpt_prefix, (unsigned long long)m->number, i, domain);
-}
-
-static void
-write_id(const struct load *l, uint64_t number, unsigned tries, char *buf, size_t max)
-{
-	if (tries == 0)
-		snprintf(buf, max, "%.100s-%llu", l->o.prefix, (unsigned long long)number);
-	else
-		snprintf(buf, max, "%.100s-%llu-r%u", l->o.prefix, (unsigned long long)number, tries);
-}
-
-/* Header, empty line, and the first line of the body, which makes every body another one. */
-static void
-write_head(const struct load *l, struct message *m)
-{
-	const char *at = strrchr(l->o.from, '@'), *domain = at != NULL ? at + 1 : "client.test";
-	char rcpt[LINE_MAX_BYTES], date[64] = "", message_id[300] = "", job[300] = "", first[200];
-	int64_t wall_us = clock_now(clock_real());
-	time_t wall = (time_t)(wall_us / 1000000);
-	struct tm tm;
-	int len, first_len;
-
-	write_rcpt(l, m, 0, rcpt, sizeof(rcpt));
-	if (!l->o.no_date)
-		strftime(date, sizeof(date), "Date: %a, %d %b %Y %H:%M:%S +0000\r\n", gmtime_r(&wall, &tm));
-	if (!l->o.no_message_id)
-		snprintf(message_id, sizeof(message_id), "Message-ID: <%s@%.100s>\r\n", m->id, domain);
-	if (l->o.job != NULL)
-		snprintf(job, sizeof(job), "X-Job: %.200s\r\n", l->o.job);
-	first_len = snprintf(first, sizeof(first), "This is message %s.\r\n", m->id);
-	len = snprintf(m->head, sizeof(m->head),
-		"From: \"The News\" <%.200s>\r\nTo: <%s>\r\nSubject: %.100s %llu\r\n%s%s%sX-Ledger-Id: %s\r\n"
-		"MIME-Version: 1.0\r\nContent-Type: text/plain; charset=us-ascii\r\n"
-		"List-Unsubscribe: <https://%.100s/u/%llu>\r\nList-Unsubscribe-Post: "
-		"List-Unsubscribe=One-Click\r\n\r\n%s",
-		l->o.from, rcpt, l->o.subject, (unsigned long long)m->number, date, message_id, job, m->id,
-		domain, (unsigned long long)m->number, first);
-	assert(len > 0 && (size_t)len < sizeof(m->head));
-	m->head_len = (size_t)len;
-	m->body_bytes = (size_t)first_len + l->body_len;
-	m->crc = sim_crc_add(&l->crc, 0, first, (size_t)first_len);
-	m->crc = sim_crc_add(&l->crc, m->crc, l->body, l->body_len);
-}
-
-static struct message *
-message_create(const struct load *l, uint64_t number, unsigned tries)
-{
-	struct message *m = must_alloc(1, sizeof(*m));
-	char rcpt[LINE_MAX_BYTES - 20];
-	unsigned i;
-
-	m->number = number;
-	m->tries = tries;
-	m->is_ok = must_alloc(l->o.rcpts, sizeof(*m->is_ok));
-	write_id(l, number, tries, m->id, sizeof(m->id));
-	if (tries > 0)
-		write_id(l, number, tries - 1, m->previous, sizeof(m->previous));
-	add(&m->envelope, &m->envelope_len, &m->envelope_max, "MAIL FROM:<%.300s>\r\n", l->o.from);
-	for (i = 0; i < l->o.rcpts; i++) {
-		write_rcpt(l, m, i, rcpt, sizeof(rcpt));
-		add(&m->envelope, &m->envelope_len, &m->envelope_max, "RCPT TO:<%s>\r\n", rcpt);
-	}
-	add(&m->envelope, &m->envelope_len, &m->envelope_max, "DATA\r\n");
-	write_head(l, m);
-	return m;
-}
-
-static void
-message_destroy(struct message **mp)
-{
-	if (*mp != NULL) {
-		free((*mp)->envelope);
-		free((*mp)->is_ok);
-		free(*mp);
-	}
-	*mp = NULL;
-}
-
 /* Columns: time, what, id, recipient, bytes of the message, bytes of its body, CRC-32 of the body, code, id
  * it repeats, job. Recipients refused at RCPT of an acknowledged message stand as "refused". */
 static void
 write_ledger(struct load *l, const struct message *m, const char *what, int code)
 {
 	bool is_acked = strcmp(what, "acked") == 0, is_refused = strcmp(what, "refused") == 0;
-	char rcpt[LINE_MAX_BYTES / 2];
+	char rcpt[LOAD_LINE_MAX / 2];
 	ssize_t n;
 	unsigned i;
 
@@ -312,19 +125,19 @@ write_ledger(struct load *l, const struct message *m, const char *what, int code
 
 		if (word == NULL)
 			continue;
-		write_rcpt(l, m, i, rcpt, sizeof(rcpt));
-		add(&l->records, &l->records_len, &l->records_max, "%lld\t%s\t%.100s\t",
+		load_write_rcpt(&l->composer, m, i, rcpt, sizeof(rcpt));
+		load_add(&l->records, &l->records_len, &l->records_max, "%lld\t%s\t%.100s\t",
 			(long long)clock_now(clock_real()), word, m->id);
-		add(&l->records, &l->records_len, &l->records_max, "%s\t%zu\t%zu\t%08x\t%d\t", rcpt,
-			m->head_len + l->body_len, m->body_bytes, m->crc, code);
-		add(&l->records, &l->records_len, &l->records_max, "%.100s\t%.100s\n",
+		load_add(&l->records, &l->records_len, &l->records_max, "%s\t%zu\t%zu\t%08x\t%d\t", rcpt,
+			m->head_len + l->composer.body_len, m->body_bytes, m->crc, code);
+		load_add(&l->records, &l->records_len, &l->records_max, "%.100s\t%.100s\n",
 			m->previous[0] != '\0' ? m->previous : "-", l->o.job != NULL ? l->o.job : "-");
 	}
 	do {
 		n = write(l->ledger, l->records, l->records_len);
 	} while (n < 0 && errno == EINTR);
 	if (n != (ssize_t)l->records_len)
-		die("ledger");
+		load_die("ledger");
 }
 
 /* --- what is to be sent --- */
@@ -336,7 +149,7 @@ push_retry(struct load *l, const struct message *m, int64_t due_us)
 	size_t i;
 
 	if (l->retry_count == l->retry_max) {
-		grown = must_alloc(2 * l->retry_max + 64, sizeof(*grown));
+		grown = load_alloc(2 * l->retry_max + 64, sizeof(*grown));
 		for (i = 0; i < l->retry_count; i++)
 			grown[i] = l->retries[(l->retry_first + i) % l->retry_max];
 		free(l->retries);
@@ -360,13 +173,13 @@ take_message(struct load *l)
 		r = l->retries[l->retry_first];
 		l->retry_first = (l->retry_first + 1) % l->retry_max;
 		l->retry_count--;
-		return message_create(l, r.number, r.tries);
+		return message_create(&l->composer, r.number, r.tries);
 	}
 	if (l->fresh >= l->o.messages)
 		return NULL;
 	if (l->o.rate > 0 && (now_us - l->start_us) * (int64_t)l->o.rate < (int64_t)l->fresh * 1000000)
 		return NULL;
-	return message_create(l, l->fresh++, 0);
+	return message_create(&l->composer, l->fresh++, 0);
 }
 
 static void
@@ -481,9 +294,9 @@ push_body(struct session *s)
 	struct message *m = s->current;
 
 	push(s, m->head, m->head_len);
-	push(s, l->stuffed, l->stuffed_len);
+	push(s, l->composer.stuffed, l->composer.stuffed_len);
 	push(s, ".\r\n", 3);
-	s->dot_left = m->head_len + l->stuffed_len + 3;
+	s->dot_left = m->head_len + l->composer.stuffed_len + 3;
 	s->phase = PH_DOT;
 	if (!l->o.overlap || !s->has_pipelining ||
 		(l->o.per_connection > 0 && s->sent_here >= l->o.per_connection))
@@ -830,74 +643,6 @@ print_result(struct load *l)
 }
 
 static void
-split_domains(struct load *l, char *text)
-{
-	size_t max = 0;
-	char *at = text;
-
-	l->domain_count = 0;
-	while (*at != '\0') {
-		size_t len = strcspn(at, ", \t\r\n");
-
-		if (len > 0) {
-			if (l->domain_count == max) {
-				max = 2 * max + 64;
-				if ((l->domains = realloc(l->domains, max * sizeof(*l->domains))) == NULL)
-					die("memory");
-			}
-			l->domains[l->domain_count++] = at;
-		}
-		at += len;
-		if (*at != '\0')
-			*at++ = '\0';
-	}
-}
-
-static void
-read_domains_file(struct load *l, const char *path)
-{
-	FILE *file = fopen(path, "r");
-	size_t max = 16 << 20, len;
-
-	if (file == NULL)
-		die(path);
-	l->domains_text = must_alloc(max, 1);
-	len = fread(l->domains_text, 1, max - 1, file);
-	l->domains_text[len] = '\0';
-	fclose(file);
-	split_domains(l, l->domains_text);
-}
-
-static bool
-set_pattern(struct load *l, char *text)
-{
-	char *colon = strrchr(text, ':');
-	unsigned long count = 0;
-
-	if (colon == NULL || !load_number(colon + 1, "domain-pattern", &count) || count == 0 ||
-		count > UINT32_MAX || !sim_pattern_parse(text, (size_t)(colon - text), &l->pattern)) {
-		fprintf(stderr, "mtasim-load: --domain-pattern: expected NAME%%04dNAME:COUNT\n");
-		return false;
-	}
-	l->pattern_count = (uint32_t)count;
-	return true;
-}
-
-static bool
-parse_options(struct load *l, int argc, char **argv)
-{
-	if (!load_options_parse(&l->o, argc, argv) || !load_address(l->o.to, &l->to))
-		return false;
-	if (l->o.domain_pattern != NULL)
-		return set_pattern(l, l->o.domain_pattern);
-	if (l->o.domains_file != NULL)
-		read_domains_file(l, l->o.domains_file);
-	else
-		split_domains(l, l->o.domains);
-	return l->domain_count > 0;
-}
-
-static void
 start(struct load *l)
 {
 	const struct timeval tick = {0, TICK_US}, second = {1, 0}, at_once = {0, 0};
@@ -910,26 +655,24 @@ start(struct load *l)
 		limit.rlim_cur = limit.rlim_max;
 		(void)setrlimit(RLIMIT_NOFILE, &limit);
 	}
-	sim_crc_init(&l->crc);
-	make_body(l);
 	l->ledger =
 		l->o.ledger != NULL ? open(l->o.ledger, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0644) : -1;
 	if (l->o.ledger != NULL && l->ledger < 0)
-		die(l->o.ledger);
+		load_die(l->o.ledger);
 	if (l->o.starttls && (l->tls = tls_client_create(NULL, why, sizeof(why))) == NULL) {
 		fprintf(stderr, "mtasim-load: %s\n", why);
 		exit(1);
 	}
-	l->latency_us = must_alloc(l->o.messages, sizeof(*l->latency_us));
-	l->sessions = must_alloc(l->o.sessions, sizeof(*l->sessions));
+	l->latency_us = load_alloc(l->o.messages, sizeof(*l->latency_us));
+	l->sessions = load_alloc(l->o.sessions, sizeof(*l->sessions));
 	if ((l->base = event_base_new()) == NULL)
-		die("event base");
+		load_die("event base");
 	l->tick = event_new(l->base, -1, EV_PERSIST, on_tick, l);
 	l->progress = event_new(l->base, -1, EV_PERSIST, on_progress, l);
 	l->on_term = evsignal_new(l->base, SIGTERM, on_signal, l);
 	l->on_int = evsignal_new(l->base, SIGINT, on_signal, l);
 	if (l->tick == NULL || l->progress == NULL || l->on_term == NULL || l->on_int == NULL)
-		die("events");
+		load_die("events");
 	evtimer_add(l->tick, &tick);
 	evtimer_add(l->progress, &second);
 	evsignal_add(l->on_term, NULL);
@@ -967,10 +710,7 @@ stop(struct load *l)
 	if (l->ledger >= 0)
 		close(l->ledger);
 	free(l->sessions);
-	free(l->domains);
-	free(l->domains_text);
-	free(l->body);
-	free(l->stuffed);
+	composer_fini(&l->composer);
 	free(l->retries);
 	free(l->latency_us);
 	free(l->records);
@@ -982,7 +722,8 @@ main(int argc, char **argv)
 	struct load l = {.ledger = -1};
 	bool is_done;
 
-	if (!parse_options(&l, argc, argv)) {
+	if (!load_options_parse(&l.o, argc, argv) || !load_address(l.o.to, &l.to) ||
+		!composer_init(&l.composer, &l.o)) {
 		load_usage();
 		return 2;
 	}

@@ -4,7 +4,7 @@
 /*
  * load_options - the command line of mtasim-load, as one table
  *
- * Header only, because mtasim-load is one source file. Texts are borrowed from argv. Fails: false, after
+ * Header only, like what it shares with mtasim. Texts are borrowed from argv. Fails: false, after
  * words on stderr where the option alone does not explain it.
  */
 #include <arpa/inet.h>
