@@ -11,6 +11,7 @@
 #include "mtasim_session.h"
 
 #include "mtasim_output.h"
+#include "mtasim_reply.h"
 #include "mtasim_return.h"
 
 #include "base/clock.h"
@@ -31,7 +32,6 @@ enum {
 	STALL_CHECK_US = 1000000,
 	HUGE_DEFAULT = 100000,
 	RCPTS_BYTES_MAX = 32 << 20,
-	REPLY_BYTES_MAX = 16 << 20,
 };
 
 enum mode {
@@ -54,11 +54,6 @@ struct answer {
 	int64_t due_us;
 };
 
-struct text {
-	char *bytes;
-	size_t len, max;
-};
-
 struct session {
 	LIST_ENTRY(session) link;
 	struct session_host *host;
@@ -71,13 +66,13 @@ struct session {
 	struct sim_output out;
 	enum mode mode;
 	struct answer answer;
-	struct text reply;
+	struct sim_text reply;
 
 	uint64_t connection;
 	uint32_t messages;
 	const struct sim_rule *body_rule;
 	struct ledger_message message;
-	struct text rcpts; /* accepted ones, each ended by '\0' */
+	struct sim_text rcpts; /* accepted ones, each ended by '\0' */
 	uint32_t rcpt_count;
 	uint32_t rcpt_tried; /* accepted or not */
 	char sender[SMTP_ADDRESS_MAX + 1];
@@ -106,36 +101,6 @@ now(void)
 	return clock_mono(clock_real());
 }
 
-/* --- text --- */
-
-static bool
-text_add(struct text *t, const char *bytes, size_t len, size_t max)
-{
-	size_t room = t->max > 0 ? t->max : 256;
-	char *grown;
-
-	if (t->len + len > max)
-		return false;
-	while (room < t->len + len)
-		room *= 2;
-	if (room > t->max) {
-		if ((grown = realloc(t->bytes, room)) == NULL)
-			return false;
-		t->bytes = grown;
-		t->max = room;
-	}
-	if (len > 0)
-		memcpy(t->bytes + t->len, bytes, len);
-	t->len += len;
-	return true;
-}
-
-static void
-reply_add(struct session *s, const char *bytes, size_t len)
-{
-	(void)text_add(&s->reply, bytes, len, REPLY_BYTES_MAX); /* cut: it is a bad reply then anyway */
-}
-
 /* As a C string; NUL never comes from the engine, but what comes from outside is not trusted with that. */
 static void
 copy_address(char *out, size_t max, struct smtp_slice in)
@@ -145,57 +110,6 @@ copy_address(char *out, size_t max, struct smtp_slice in)
 	for (i = 0; i < len; i++)
 		out[i] = in.ptr[i] != '\0' ? in.ptr[i] : '?';
 	out[len] = '\0';
-}
-
-/* What {name} stands for; NULL: it is not one of ours. */
-static const char *
-placeholder(const struct session *s, const char *at, size_t *out_len)
-{
-	const struct {
-		const char *name, *value;
-		size_t len;
-	} known[] = {{"{client}", s->client_name, 8}, {"{from}", s->sender, 6}, {"{rcpt}", s->rcpt, 6}};
-	size_t i;
-
-	for (i = 0; i < sizeof(known) / sizeof(known[0]); i++) {
-		if (strncmp(at, known[i].name, known[i].len) == 0) {
-			*out_len = known[i].len;
-			return known[i].value;
-		}
-	}
-	return NULL;
-}
-
-static void
-expand(struct session *s, const char *reply)
-{
-	const char *at, *value;
-	size_t len;
-
-	s->reply.len = 0;
-	for (at = reply; *at != '\0'; at += len) {
-		len = 1;
-		if (*at == '\n')
-			reply_add(s, "\r\n", 2);
-		else if (*at == '{' && (value = placeholder(s, at, &len)) != NULL)
-			reply_add(s, value, strnlen(value, SMTP_ADDRESS_MAX));
-		else
-			reply_add(s, at, len = 1);
-	}
-	reply_add(s, "\r\n", 2);
-}
-
-static void
-write_huge(struct session *s, int code, uint64_t bytes)
-{
-	char line[80];
-	int len = snprintf(line, sizeof(line), "%d-%060d\r\n", code, 0);
-
-	s->reply.len = 0;
-	while (s->reply.len < bytes && s->reply.len + 200 < REPLY_BYTES_MAX)
-		reply_add(s, line, (size_t)len);
-	line[3] = ' ';
-	reply_add(s, line, (size_t)len);
 }
 
 /* --- the end --- */
@@ -370,53 +284,6 @@ flush(struct session *s)
 
 /* --- decisions --- */
 
-/* Fills s->reply with the engine's EHLO answer without what this site does not offer. */
-static void
-rewrite_ehlo(struct session *s, struct smtp_slice text)
-{
-	const struct sim_site *site = s->unit->site;
-	const struct {
-		const char *word;
-		size_t len;
-		bool is_offered;
-	} offers[] = {
-		{"PIPELINING", 10, site->has_pipelining},
-		{"8BITMIME", 8, site->has_8bitmime},
-		{"SMTPUTF8", 8, site->has_smtputf8},
-		{"SIZE", 4, site->has_size},
-		{"ENHANCEDSTATUSCODES", 19, site->has_enhanced},
-		{"CHUNKING", 8, site->has_chunking},
-		{"DSN", 3, site->has_dsn},
-		{"LIMITS", 6, site->has_limits},
-		{"DELIVERBY", 9, site->has_deliverby},
-		{"MT-PRIORITY", 11, site->has_mt_priority},
-	};
-	size_t last = 0, i;
-
-	s->reply.len = 0;
-	while (text.len > 4) {
-		const char *end = memchr(text.ptr, '\n', text.len);
-		size_t len = end != NULL ? (size_t)(end - text.ptr) + 1 : text.len;
-		bool is_offered = true;
-
-		for (i = 0; i < sizeof(offers) / sizeof(offers[0]); i++) {
-			if (len >= 4 + offers[i].len &&
-				strncmp(text.ptr + 4, offers[i].word, offers[i].len) == 0)
-				is_offered = offers[i].is_offered;
-		}
-		if (is_offered) {
-			last = s->reply.len;
-			reply_add(s, text.ptr, len);
-		}
-		text.ptr += len;
-		text.len -= len;
-	}
-	for (i = 3; i < s->reply.len; i++) {
-		if (i == 3 || s->reply.bytes[i - 4] == '\n')
-			s->reply.bytes[i] = i - 3 < last ? '-' : ' ';
-	}
-}
-
 /* The engine has written its greeting or EHLO answer already; from here on it is an answer like the others.
  */
 static void
@@ -424,7 +291,7 @@ take_as_answer(struct session *s)
 {
 	struct smtp_slice bytes = smtp_server_output(s->engine);
 
-	rewrite_ehlo(s, bytes);
+	sim_text_ehlo(&s->reply, s->unit->site, bytes);
 	smtp_server_drained(s->engine, bytes.len);
 	s->answer.is_raw = true;
 }
@@ -432,7 +299,9 @@ take_as_answer(struct session *s)
 static void
 set_reply(struct session *s, const char *reply, bool close)
 {
-	expand(s, reply);
+	const struct sim_names names = {s->client_name, s->sender, s->rcpt};
+
+	sim_text_expand(&s->reply, reply, &names);
 	s->answer.is_raw = true;
 	s->answer.code = (int)strtol(reply, NULL, 10);
 	s->answer.close = close || s->answer.code == 421;
@@ -493,14 +362,14 @@ apply_rule(struct session *s, const struct sim_rule *rule)
 		return FATE_LATER;
 	case SIM_ACT_GARBAGE:
 		s->reply.len = 0;
-		reply_add(s, junk, sizeof(junk) - 1);
+		(void)sim_text_add(&s->reply, junk, sizeof(junk) - 1, sizeof(junk));
 		s->answer.is_raw = true;
 		s->answer.code = 451;
 		break;
 	case SIM_ACT_HUGE:
 		if (rule->reply != NULL)
 			s->answer.code = (int)strtol(rule->reply, NULL, 10);
-		write_huge(s, s->answer.code, rule->bytes > 0 ? rule->bytes : HUGE_DEFAULT);
+		sim_text_huge(&s->reply, s->answer.code, rule->bytes > 0 ? rule->bytes : HUGE_DEFAULT);
 		s->answer.is_raw = true;
 		break;
 	case SIM_ACT_REPLY:
@@ -555,7 +424,7 @@ note_accepted(struct session *s)
 
 	switch (s->answer.phase) {
 	case SIM_RCPT:
-		if (!text_add(&s->rcpts, s->rcpt, strnlen(s->rcpt, sizeof(s->rcpt)) + 1, RCPTS_BYTES_MAX))
+		if (!sim_text_add(&s->rcpts, s->rcpt, strnlen(s->rcpt, sizeof(s->rcpt)) + 1, RCPTS_BYTES_MAX))
 			s->answer.code = 452;
 		else
 			s->rcpt_count++;
