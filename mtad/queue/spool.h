@@ -25,8 +25,9 @@ struct suppress;
 enum {
 	SPOOL_BATCH_MESSAGES = 512,
 	SPOOL_BATCH_BYTES = 16 << 20,
-	SPOOL_BATCH_RCPTS = 16384,  /* of settlements, and as many of accepted messages */
-	SPOOL_BATCH_CHANGES = 8192, /* of them and feedback each: some 30 MB of pages at worst */
+	SPOOL_BATCH_RCPTS = 16384, /* of settlements, and as many of accepted messages */
+	SPOOL_BATCH_CHANGES =
+		4096, /* of them and feedback each: some 15 MB of pages at worst, which mail waits for */
 };
 
 /* To the queue thread when it changes. */
