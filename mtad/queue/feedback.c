@@ -29,7 +29,8 @@ fill(struct feedback_item *out, const struct token *t, uint8_t used, struct queu
 	int err = event_decode(bytes, &e);
 
 	if (err == QUEUE_OK)
-		*out = (struct feedback_item){.event = e, .has_token = true, .token = *t, .used = used};
+		*out = (struct feedback_item){
+			.event = e, .has_token = true, .token = *t, .used = used, .sent_us = e.logged_us};
 	return err;
 }
 
@@ -174,7 +175,7 @@ feedback_news_of(const struct feedback_item *item)
 	n->feedback = (struct queue_feedback){
 		.kind = is_complaint ? QUEUE_FEEDBACK_COMPLAINT : QUEUE_FEEDBACK_BAD_ADDRESS,
 		.klass = (enum queue_class)e->klass,
-		.sent_us = e->queued_us};
+		.sent_us = item->sent_us};
 	n->feedback.user = copy(&to, e->user);
 	n->feedback.job = copy(&to, e->job);
 	n->feedback.source = copy(&to, e->source);

@@ -26,6 +26,7 @@ struct feedback_item {
 	bool has_token;     /* it is about a recipient that is known here */
 	struct token token; /* its; the kind says nothing here */
 	uint8_t used;       /* of feedback_find: for what the token has been used */
+	int64_t sent_us;    /* likewise: when it was delivered, or as far as that is not known, accepted */
 	bool is_repeat;     /* out: its token was used for this before */
 };
 

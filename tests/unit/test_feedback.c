@@ -123,6 +123,7 @@ test_what_was_delivered(void **state)
 	struct fixture *f = *state;
 	struct event e = {.type = EVENT_DELIVERED,
 		.queued_us = NOW,
+		.logged_us = NOW + 3,
 		.n = 3,
 		.rcpt = BLOB("r@a.test"),
 		.source = BLOB("ip1"),
@@ -140,6 +141,7 @@ test_what_was_delivered(void **state)
 	OK(feedback_find(f->store, &t, &item, texts));
 	assert_int_equal(item.event.type, EVENT_DELIVERED);
 	assert_memory_equal(item.event.source.ptr, "ip1", 3);
+	assert_true(item.sent_us == NOW + 3);
 	feedback_make(&item, EVENT_COMPLAINT, NOW);
 	assert_true(item.is_repeat);
 	feedback_make(&item, EVENT_REMOTE, NOW);
@@ -248,13 +250,13 @@ test_news_for_guards(void **state)
 		const struct feedback_item item = {.event = {.type = cases[i].type,
 							   .bounce_class = (uint8_t)cases[i].bounce_class,
 							   .klass = QUEUE_CLASS_BULK,
-							   .queued_us = NOW,
 							   .user = BLOB("shop"),
 							   .job = BLOB("news-1"),
 							   .source = BLOB("ip1"),
 							   .site = BLOB("a.test"),
 							   .from_domain = BLOB("x.test")},
 			.has_token = cases[i].has_token,
+			.sent_us = NOW + 5,
 			.is_repeat = cases[i].is_repeat};
 		struct feedback_news *n = feedback_news_of(&item);
 
@@ -264,7 +266,7 @@ test_news_for_guards(void **state)
 			continue;
 		assert_int_equal(n->feedback.kind, cases[i].want);
 		assert_int_equal(n->feedback.klass, QUEUE_CLASS_BULK);
-		assert_true(n->feedback.sent_us == NOW);
+		assert_true(n->feedback.sent_us == NOW + 5);
 		assert_memory_equal(n->feedback.user.ptr, "shop", n->feedback.user.len);
 		assert_memory_equal(n->feedback.job.ptr, "news-1", n->feedback.job.len);
 		assert_memory_equal(n->feedback.source.ptr, "ip1", n->feedback.source.len);
