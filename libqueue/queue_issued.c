@@ -115,7 +115,7 @@ int
 queue_issued_change(struct queue_store *s, struct queue_blob key, struct queue_blob value)
 {
 	struct queue_blob before;
-	uint8_t used;
+	uint8_t used = 0;
 	int err;
 
 	if ((err = queue_store_enter(s)) < 0)
@@ -128,8 +128,8 @@ queue_issued_change(struct queue_store *s, struct queue_blob key, struct queue_b
 int
 queue_issued_use(struct queue_store *s, struct queue_blob key, uint8_t bits, uint8_t *out_before)
 {
-	struct queue_blob value;
-	uint8_t used;
+	struct queue_blob value = {"", 0};
+	uint8_t used = 0;
 	int err;
 
 	if ((err = queue_store_enter(s)) < 0)

@@ -97,7 +97,6 @@ trim(struct reader *r)
 		return;
 	gone = unread_trim(c->unread_reports, max, max - max / 10, &r->unread_count, why, sizeof(why));
 	r->unread_known = gone >= 0;
-
 	if (gone < 0)
 		log_event(r->conf.log, LOG_EVENT_report_failed, "why=\"%s\"", why);
 	else if (gone > 0) {
@@ -213,17 +212,17 @@ read_from(struct smtp_slice mail, char *out, size_t max)
 	const char *end_of_header = memmem(mail.ptr, mail.len, "\r\n\r\n", 4);
 	char domain[DOMAIN_MAX], address[FINDING_ADDRESS_MAX] = "", *at;
 	struct smtp_field field;
-	int count = 0, len = -1;
+	int fields = 0, len = -1;
 
 	if (end_of_header != NULL)
 		mail.len = (size_t)(end_of_header - mail.ptr) + 2;
 	while (smtp_mime_field(&mail, &field))
-		if (smtp_slice_is_nocase(field.name, SMTP_LIT("From")) && count++ == 0)
+		if (smtp_slice_is_nocase(field.name, SMTP_LIT("From")) && fields++ == 0)
 			finding_put_address(address, sizeof(address), field.value);
 	if ((at = strrchr(address, '@')) != NULL)
 		len = domain_normalise(at + 1, strnlen(at + 1, SMTP_DOMAIN_MAX), domain, sizeof(domain));
 	out[0] = '\0';
-	if (count == 1 && len > 0)
+	if (fields == 1 && len > 0)
 		snprintf(out, max, "%.*s@%.*s", (int)(at - address), address, len, domain);
 }
 

@@ -443,9 +443,10 @@ judge_rcpt(struct work *w, const struct finding_rcpt *r)
 		return err;
 	if (is_listed(w->out, item))
 		return QUEUE_OK;
-	if (w->finding->kind == FINDING_BOUNCE)
+	if (w->finding->kind == FINDING_BOUNCE) {
+		assert(r != NULL); /* a bounce of nobody is none */
 		fill_bounce(w, r, item, t);
-	else
+	} else
 		fill_complaint(w, item, t);
 	w->out->count++;
 	return QUEUE_OK;

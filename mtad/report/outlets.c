@@ -127,7 +127,7 @@ batch_add(struct batch *b, const char *line, size_t len)
 
 	while (max < need)
 		max *= 2;
-	if (max > b->max) {
+	if (b->bytes == NULL || max > b->max) {
 		if ((grown = realloc(b->bytes, max)) == NULL)
 			return false;
 		b->bytes = grown;
