@@ -350,7 +350,7 @@ def test_I13_deep_nesting(name):
 def test_I14_too_few_threads():
     """With each number of threads it starts, or says that it cannot."""
     outcomes = set()
-    for limit in range(1, 12):
+    for limit in range(1, 14):
         with World() as w:
             w.dir.chmod(0o777)
             w.sim(ACCEPTING)

@@ -133,9 +133,9 @@ def test_F13_a_recipient_under_a_key_nobody_wrote():
         w.stop()
         data = w.dir / "spool" / "data.mdb"
         page = bytearray(data.read_bytes())
-        record = b"r\x01\0\0....\x01\0"  # the second recipient's: kind, version, zero, checksum, number
+        record = b"r\x02\0\0....\x01\0"  # the second recipient's: kind, version, zero, checksum, number
         hits = [m.start() for m in re.finditer(re.escape(record).replace(rb"\.\.\.\.", b"(?s:....)"), page)]
-        hits = [at for at in hits if b"last@a.test" in page[at:at + 60]]
+        hits = [at for at in hits if b"last@a.test" in page[at:at + 70]]
         assert hits
         for at in hits:
             page[at - 1] ^= 0x80  # the key stands before it, little-endian

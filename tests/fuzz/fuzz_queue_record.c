@@ -96,6 +96,8 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	 * where it was the first. */
 	if (again != NULL && (data[0] & 3) == 0 && record[1] < 4)
 		assert(len == size - 1 + (record[1] == 1 ? 31 : record[1] == 2 ? 15 : 8));
+	else if (again != NULL && (data[0] & 3) == 1 && record[1] < 2)
+		assert(len == size - 1 + 8); /* first_us */
 	else if (again != NULL) {
 		assert(len == size - 1);
 		assert(memcmp(again, record, len) == 0);
