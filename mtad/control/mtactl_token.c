@@ -15,11 +15,9 @@ print_line(const char *name, const char *text)
 static void
 print_came(const json_t *list)
 {
-	const json_t *name;
-	size_t i;
-
 	printf("%-10s", "came back");
-	json_array_foreach(list, i, name) printf("%s%s", i > 0 ? ", " : "", json_string_value(name));
+	for (size_t i = 0; i < json_array_size(list); i++)
+		printf("%s%s", i > 0 ? ", " : "", json_string_value(json_array_get(list, i)));
 	printf("%s\n", json_array_size(list) == 0 ? "nothing yet" : "; each counts once");
 }
 
