@@ -109,21 +109,27 @@ alloc_put(void *arg, void *ptr)
 	free(ptr);
 }
 
+void
+intake_address_text(const struct sockaddr_storage *address, char *buf, size_t max)
+{
+	const struct sockaddr_in6 *v6 = (const struct sockaddr_in6 *)address;
+
+	if (address->ss_family == AF_UNIX)
+		snprintf(buf, max, "local");
+	else if (address->ss_family == AF_INET6 && IN6_IS_ADDR_V4MAPPED(&v6->sin6_addr))
+		(void)inet_ntop(AF_INET, v6->sin6_addr.s6_addr + 12, buf, (socklen_t)max);
+	else
+		(void)inet_ntop(address->ss_family,
+			address->ss_family == AF_INET6
+				? (const void *)&v6->sin6_addr
+				: (const void *)&((const struct sockaddr_in *)address)->sin_addr,
+			buf, (socklen_t)max);
+}
+
 static void
 describe_client(struct intake_session *s, const struct sockaddr_storage *peer)
 {
-	const struct sockaddr_in6 *v6 = (const struct sockaddr_in6 *)peer;
-
-	if (peer->ss_family == AF_UNIX)
-		snprintf(s->client_ip, sizeof(s->client_ip), "local");
-	else if (peer->ss_family == AF_INET6 && IN6_IS_ADDR_V4MAPPED(&v6->sin6_addr))
-		(void)inet_ntop(AF_INET, v6->sin6_addr.s6_addr + 12, s->client_ip, sizeof(s->client_ip));
-	else
-		(void)inet_ntop(peer->ss_family,
-			peer->ss_family == AF_INET6
-				? (const void *)&v6->sin6_addr
-				: (const void *)&((const struct sockaddr_in *)peer)->sin_addr,
-			s->client_ip, sizeof(s->client_ip));
+	intake_address_text(peer, s->client_ip, sizeof(s->client_ip));
 	limits_client(peer, s->client_name);
 }
 

@@ -117,6 +117,8 @@ intake_session_of(void *arg)
 }
 
 /* accept.c */
+/* "192.0.2.1", "2001:db8::1", "local" of a unix socket. */
+void intake_address_text(const struct sockaddr_storage *address, char *buf, size_t max);
 void intake_settings_unref(struct intake_settings *st);
 /* A counted session has ended. */
 void intake_session_uncount(const struct intake_session *s);

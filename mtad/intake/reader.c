@@ -172,6 +172,7 @@ judge(struct reading *reading)
 		.sender = slice(m->meta.sender),
 		.client_ip = {reading->mail->client_ip, strnlen(reading->mail->client_ip, 64)},
 		.helo = reading->mail->helo,
+		.local_ip = {reading->mail->local_ip, strnlen(reading->mail->local_ip, 64)},
 		.to = reading->mail->to,
 		.now_us = clock_now(r->conf.clock),
 		.auth = {reading->auth, strnlen(reading->auth, AUTH_MAX)},

@@ -68,6 +68,18 @@ on_rcpt(struct intake_session *s, const struct smtp_server_rcpt *rcpt)
 	smtp_server_answer(s->smtp, 250, "2.1.5", "Recipient ok");
 }
 
+/* Where it came in: with several addresses operators see which one reporters use. */
+static void
+look_up_local_ip(const struct intake_session *s, char *buf, size_t max)
+{
+	struct sockaddr_storage address = {.ss_family = AF_UNIX};
+	socklen_t len = sizeof(address);
+
+	buf[0] = '\0';
+	if (getsockname(wire_fd(s->wire), (struct sockaddr *)&address, &len) == 0)
+		intake_address_text(&address, buf, max);
+}
+
 static void
 on_end(struct intake_session *s)
 {
@@ -82,6 +94,7 @@ on_end(struct intake_session *s)
 	r->message = s->message;
 	s->message = NULL;
 	r->client_ip = s->client_ip;
+	look_up_local_ip(s, r->local_ip, sizeof(r->local_ip));
 	r->helo = smtp_server_helo(s->smtp);
 	r->reply_to = s->in->conf.io;
 	s->waiting = WAIT_SPOOL;

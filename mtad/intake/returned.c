@@ -34,7 +34,7 @@ struct texts {
 	char host[FINDING_NAME_MAX];
 	char sender[FINDING_ADDRESS_MAX], rcpt[FINDING_ADDRESS_MAX];
 	char message_id[FINDING_TEXT_MAX], job[FINDING_TEXT_MAX], feedback[FINDING_NAME_MAX];
-	char peer_ip[64], user_agent[FINDING_NAME_MAX], domain[FINDING_TEXT_MAX], source_ip[64],
+	char peer_ip[64], local_ip[64], user_agent[FINDING_NAME_MAX], domain[FINDING_TEXT_MAX], source_ip[64],
 		arrival_date[64], auth[256];
 };
 
@@ -370,6 +370,8 @@ fill_report(const struct work *w, struct event *e, struct texts *t)
 	}
 	snprintf(t->peer_ip, sizeof(t->peer_ip), "%.*s", (int)w->mail->client_ip.len, w->mail->client_ip.ptr);
 	e->peer_ip = (struct queue_blob){t->peer_ip, strnlen(t->peer_ip, sizeof(t->peer_ip))};
+	snprintf(t->local_ip, sizeof(t->local_ip), "%.*s", (int)w->mail->local_ip.len, w->mail->local_ip.ptr);
+	e->local_ip = (struct queue_blob){t->local_ip, strnlen(t->local_ip, sizeof(t->local_ip))};
 	r->domain = put(t->domain, sizeof(t->domain), f->reported_domain);
 	r->source_ip = put(t->source_ip, sizeof(t->source_ip), o->source_ip);
 	r->arrival_date = put(t->arrival_date, sizeof(t->arrival_date), o->arrival_date);

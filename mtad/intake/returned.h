@@ -50,6 +50,7 @@ struct returned_judge {
 struct returned_mail {
 	struct smtp_slice bytes, sender;
 	struct smtp_slice client_ip, helo; /* who handed it in */
+	struct smtp_slice local_ip;        /* and where */
 	struct returned_address to;
 	int64_t now_us;
 	struct smtp_slice auth; /* who vouches for it: "dkim=pass d=example.com spf=none"; "": not asked */
@@ -78,6 +79,7 @@ struct returned {
 	struct message *message; /* bytes, sender and the one recipient; the session's reference */
 	struct returned_address to;
 	const char *client_ip;
+	char local_ip[64];
 	struct smtp_slice helo;
 	struct worker *reply_to;
 	int result; /* out: QUEUE_OK: it is on record, or kept; else it may come again */

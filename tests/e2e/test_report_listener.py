@@ -145,6 +145,8 @@ def test_a_bounce_to_its_return_path():
         row = event(w, "rb")
         assert (row["rcpt"], row["orig"], row["jobId"], row["bounceCat"]) == ("gone@a.test", "shop@x.test", "news-1", "bad-mailbox")
         assert (row["dsnStatus"], row["dsnDiag"]) == ("5.1.1", "smtp;550 5.1.1 no such user here")
+        (told,) = [e for e in w.events() if e["record"] == "rb"]
+        assert (told["host"], told["peer_ip"], told["local_ip"]) == ("mx.a.test", "127.0.0.1", "127.0.0.1")
         entry, = w.ctl("suppress", "list", "--json")["rows"]
         assert (entry["address"], entry["reason"]) == ("gone@a.test", "hard-bounce")
         with Talk(w.port) as t:

@@ -181,7 +181,7 @@ struct story {
 	const char *rcpt;   /* who the report names; "": nobody */
 	int token_n;        /* sent to the return path of this recipient; -1: to a report address */
 	bool is_vouched;
-	const char *want;     /* "b@a.test" known, "-" hearsay, "-" unread */
+	const char *want;     /* who is found, "-": nobody */
 	const char *want_job; /* NULL: that of the message */
 };
 
@@ -291,6 +291,8 @@ judge_story(const struct world *w, const struct story *s, bool is_bounce)
 	struct returned_mail mail = {.sender = SMTP_LIT(""),
 		.to = {RETURNED_TO_ADDRESS, TOKEN_NONE, {0}},
 		.now_us = LATER,
+		.client_ip = SMTP_LIT("192.0.2.9"),
+		.local_ip = SMTP_LIT("192.0.2.25"),
 		.auth = SMTP_LIT("dkim=none spf=none"),
 		.is_vouched = s->is_vouched};
 	struct returned_outcome out;
@@ -312,6 +314,8 @@ judge_story(const struct world *w, const struct story *s, bool is_bounce)
 		assert_int_equal(out.items[0].event.type, is_bounce ? EVENT_REMOTE : EVENT_COMPLAINT);
 		assert_memory_equal(out.items[0].event.of_report.format.ptr, is_bounce ? "dsn" : "arf", 3);
 		assert_memory_equal(out.items[0].event.of_report.auth.ptr, "dkim=none", 9);
+		assert_memory_equal(out.items[0].event.peer_ip.ptr, "192.0.2.9", 9);
+		assert_memory_equal(out.items[0].event.local_ip.ptr, "192.0.2.25", 10);
 	}
 	free(out.items);
 }
