@@ -54,14 +54,14 @@ def free_port():
 
 
 def wait_for(what, condition, seconds=20.0):
-    """The first true value of condition(), or an assertion that names what was waited for. What condition() takes does
-    not count: where that is long, what is waited for takes longer too."""
+    """The first true value of condition(), or an assertion that names what was waited for (a function, where that is known
+    at the end only). What condition() takes does not count: where that is long, what is waited for takes longer too."""
     for _ in range(int(seconds / 0.05) + 1):
         value = condition()
         if value:
             return value
         time.sleep(0.05)
-    raise AssertionError(f"waited {seconds:.0f} s for {what}")
+    raise AssertionError(f"waited {seconds:.0f} s for {what() if callable(what) else what}")
 
 
 def program(name):
@@ -245,5 +245,5 @@ domain "*" {{
                 if all(row[k] == v if k == "type" else v in row[k] for k, v in wanted.items()):
                     return row
             return None
-        return wait_for(f"a record {wanted}; have {[(r['type'], r['rcpt'], r['dsnDiag']) for r in self.rows()][:20]}",
+        return wait_for(lambda: f"a record {wanted}; have {[(r['type'], r['rcpt'], r['dsnDiag']) for r in self.rows()][:20]}",
                         find, seconds)
