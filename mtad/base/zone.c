@@ -33,13 +33,16 @@ struct changes {
 	bool is_bad;
 };
 
+/* The year 9999: a later change is a mistake, and no sum of what is not one comes near the end of 64 bits. */
+#define LAST_S INT64_C(253402300799)
+
 /* From at_s on it is offset_s; times may come that are before what is wanted, in order. */
 static void
 put(struct changes *c, int64_t at_s, int32_t offset_s)
 {
 	int64_t at_us = ZONE_FIRST_US;
 
-	if (at_s > INT64_MAX / 1000000 || offset_s > OFFSET_MAX_S || offset_s < -OFFSET_MAX_S)
+	if (at_s > LAST_S || offset_s > OFFSET_MAX_S || offset_s < -OFFSET_MAX_S)
 		c->is_bad = true;
 	else if (at_s > ZONE_FIRST_US / 1000000)
 		at_us = at_s * 1000000;

@@ -224,6 +224,9 @@ test_damaged(void **state)
 	f = good;
 	f.bytes[44 + 10 + 20 + 11] = 1; /* a leap second */
 	assert_int_equal(parse(&f, changes), ZONE_EDAMAGED);
+	f = good;
+	memcpy(f.bytes + 44 + 10 + 44 + 16, "\0\0\010c{\320Z\366", 8); /* as late as microseconds go */
+	assert_int_equal(parse(&f, changes), ZONE_EDAMAGED);
 	for (int i = 0; i < 20000; i++) {
 		int count;
 
