@@ -47,6 +47,13 @@ init_lists(struct queue_sched *q)
 	queue_heap_init(&q->guard_timers);
 }
 
+/* A sanitizer watches what malloc() gives. */
+#ifdef QUEUE_SANITIZED
+#define SLAB_BYTES 0
+#else
+#define SLAB_BYTES QUEUE_SLAB_BYTES
+#endif
+
 int
 queue_sched_create(const struct queue_sched_conf *conf, struct queue_sched **out)
 {
@@ -58,6 +65,7 @@ queue_sched_create(const struct queue_sched_conf *conf, struct queue_sched **out
 	q->conf = *conf;
 	q->seed = (uint64_t)conf->random(conf->arg) << 32 | conf->random(conf->arg);
 	init_lists(q);
+	queue_slabs_init(&q->slabs, SLAB_BYTES);
 	for (i = 0; map_at(q, i) != NULL; i++)
 		if (queue_map_init(map_at(q, i)) < 0) {
 			while (i > 0)
@@ -183,6 +191,7 @@ queue_sched_destroy(struct queue_sched **qp)
 	queue_heap_fini(&q->gate_timers);
 	queue_heap_fini(&q->pause_timers);
 	queue_heap_fini(&q->guard_timers);
+	queue_slabs_fini(&q->slabs);
 	free(q);
 }
 

@@ -15,6 +15,7 @@
 #include "queue_recovery.h"
 #include "queue_sched.h"
 #include "queue_sched_turn.h"
+#include "queue_slab.h"
 
 /* wake_us() asks for a call at least this often: well below what sched_clock() takes for a jump. */
 #define SCHED_CALL_US (INT64_C(1800) * 1000000)
@@ -198,8 +199,7 @@ struct queue_lease {
 	struct queue_link all;
 	struct sched_message *message;
 	struct queue_session *session;                /* NULL: EXPIRE, REJECT or taken by an operator */
-	struct sched_gate *warm_gates[SCHED_WARMUPS]; /* references: where it is counted, whatever a reload
-							 says */
+	struct sched_gate *warm_gates[SCHED_WARMUPS]; /* references: it is counted there */
 	int64_t taken_us;                             /* when its limits were */
 	uint32_t count, room, open;                   /* open: not yet settled */
 	uint32_t counted;                             /* settled in a way that counts for limits */
@@ -221,9 +221,9 @@ struct queue_sched {
 	struct queue_sched_conf conf;
 	struct sched_share *sources, *pools; /* as many as conf ever had */
 	uint32_t source_count, pool_count, first_option;
-	struct sched_gate *gate; /* of all */
-	bool lacks_limits;       /* no memory for them yet: nothing goes out */
-	int64_t urgent_until_us; /* there was urgent mail not long ago: some room is kept for more */
+	struct sched_gate *gate;  /* of all */
+	int64_t urgent_until_us;  /* there was urgent mail not long ago: some room is kept for more */
+	struct queue_slabs slabs; /* all objects are from these */
 	uint64_t seed, bytes;
 	int64_t now_us, stalled_until_us;
 	int64_t doubtful_us, expiry_from_us; /* no limit up to the first takes effect before the second */
@@ -243,7 +243,7 @@ struct queue_sched {
 	struct queue_link idle;         /* sessions without a lease, longest first */
 	uint64_t counts[SCHED_STATES], rcpts, doubted;
 	uint32_t session_count, closing_count, starved_none_count, pauses_at_sites;
-	bool has_clock, is_paused;
+	bool has_clock, is_paused, lacks_limits; /* lacks: no memory for them yet, nothing goes out */
 	char note_key[SCHED_NOTE_KEY_MAX];
 	uint8_t note_value[SCHED_NOTE_VALUE_MAX];
 };

@@ -11,8 +11,8 @@
 #include <string.h>
 
 enum {
-	TEXT_MAX = 200,    /* bytes kept of a reply or a reason */
-	HEAP_OVERHEAD = 8, /* of malloc, for the estimate of the memory used */
+	TEXT_MAX = 200,      /* bytes kept of a reply or a reason */
+	OBJECT_OVERHEAD = 8, /* of each object, for the estimate of the memory used */
 };
 /* An empty domain keeps its route and last reply so long, for the next message to it. */
 #define LINGER_US (INT64_C(600) * 1000000)
@@ -24,19 +24,19 @@ enum {
 void *
 sched_alloc(struct queue_sched *q, size_t size)
 {
-	void *p = calloc(1, size);
+	void *p = queue_slabs_alloc(&q->slabs, size);
 
 	if (p != NULL)
-		q->bytes += size + HEAP_OVERHEAD;
+		q->bytes += size + OBJECT_OVERHEAD;
 	return p;
 }
 
 void
 sched_free(struct queue_sched *q, void *p, size_t size)
 {
-	assert(q->bytes >= size + HEAP_OVERHEAD);
-	q->bytes -= size + HEAP_OVERHEAD;
-	free(p);
+	assert(q->bytes >= size + OBJECT_OVERHEAD);
+	q->bytes -= size + OBJECT_OVERHEAD;
+	queue_slabs_free(&q->slabs, p, size);
 }
 
 /* --- texts and names --- */
