@@ -127,6 +127,7 @@ struct sched_way {
 			      */
 	uint32_t opening;    /* sessions that are being opened for it */
 	uint8_t urgent_run, normal_run;
+	uint8_t run; /* orders of its turn so far, while that goes on */
 };
 
 /* --- queue_sched_gate.c --- */

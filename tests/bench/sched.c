@@ -6,8 +6,10 @@
  * bench-sched KIND SITES   the orders of one world, for a profiler; KIND is busy or paced
  *
  * Busy: every site has ready mail, and all its lanes and sessions are there; each order is carried out at
- * once. Limits are there at every level and do not bind, or (paced) each lane is at its rate and waits for
- * it. Idle: every site has a deferred recipient that is tried again each five minutes.
+ * once, 100,000 a second by the schedule's clock. Limits are there at every level and do not bind, but what
+ * is counted by the hour has its notes written. Paced: each site and lane is at its rate, so that each order
+ * is also a wait, a timer and a wake-up. Idle: every site has a deferred recipient that is tried again each
+ * five minutes.
  *
  * The worlds of a kind take turns, so that what else the machine does falls on all of them, and the fastest
  * turn of each counts: the one that was disturbed least. A turn is a round over all sites at least, for a
@@ -29,8 +31,9 @@ enum {
 	TIMED_ORDERS = 16000,
 	WORLDS = 3,
 	BODY_BYTES = 30000,
-	FREE_RATE = 100000000, /* of a lane, a second: does not bind */
-	PACED_RATE = 10
+	FREE_RATE = 1000000, /* a second, of anything: does not bind at ORDER_US */
+	PACED_RATE = 10,     /* of a lane and of a site */
+	ORDER_US = 10
 };
 #define SEC   INT64_C(1000000)
 #define HOUR  (3600 * SEC)
@@ -45,7 +48,7 @@ struct bench {
 	struct queue_pool pool;
 	struct queue_limits lane, all;
 	struct queue_rate per_second, per_hour;
-	int64_t retry_us, now_us;
+	int64_t retry_us, now_us, order_us; /* of an order, by the clock */
 	uint32_t random, sites;
 	queue_id last_id;
 	uint64_t orders;
@@ -94,7 +97,7 @@ static struct bench *
 bench_create(uint32_t sites, int64_t lane_rate)
 {
 	static const char names[SOURCES][2] = {"a", "b", "c", "d"};
-	static struct queue_rate much_second = {100000000, SEC}, much_hour = {INT64_C(1000000000000), HOUR};
+	static struct queue_rate much_second = {FREE_RATE, SEC}, much_hour = {INT64_C(1000000000000), HOUR};
 	struct bench *b = calloc(1, sizeof(*b));
 	int i;
 
@@ -102,6 +105,7 @@ bench_create(uint32_t sites, int64_t lane_rate)
 		abort();
 	b->sites = sites;
 	b->now_us = START;
+	b->order_us = lane_rate == FREE_RATE ? ORDER_US : 0;
 	b->retry_us = 300 * SEC;
 	b->per_second = (struct queue_rate){lane_rate, SEC};
 	b->per_hour = (struct queue_rate){1000000, HOUR};
@@ -217,6 +221,7 @@ carry_out(struct bench *b, enum queue_verdict_kind kind)
 		abort();
 	}
 	b->orders++;
+	b->now_us += b->order_us;
 	return true;
 }
 

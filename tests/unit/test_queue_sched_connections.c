@@ -108,6 +108,38 @@ test_ramp_goes_on(void **state)
 	host_fini(&h);
 }
 
+/* Messages of two sites, added in turns. Connections are opened in turns too; what goes out over those that
+ * are there goes in runs, as many of the one as of the other. */
+static void
+test_sites_take_turns(void **state)
+{
+	static const char opens[] = "abab", gives[] = "aaaabbbbaaaabbbb";
+	struct queue_order o, opened[4];
+	struct host h;
+	int k;
+
+	host_init(&h);
+	h.policy.connections = 2;
+	for (k = 0; k < 20; k++)
+		host_add(&h, k % 2 == 0 ? 1 : 2);
+	for (k = 0; opens[k] != '\0'; k++) {
+		opened[k] = host_expect(&h, QUEUE_ORDER_OPEN);
+		assert_int_equal(queue_lease_message(opened[k].lease) % 2, opens[k] == 'a' ? 1 : 0);
+	}
+	host_expect(&h, QUEUE_ORDER_NONE);
+	for (k = 0; k < 4; k++) {
+		queue_sched_session_ready(h.q, opened[k].session, false);
+		host_settle(&h, opened[k].lease, QUEUE_VERDICT_DELIVERED);
+	}
+	for (k = 0; gives[k] != '\0'; k++) {
+		o = host_expect(&h, QUEUE_ORDER_GIVE);
+		assert_int_equal(queue_lease_message(o.lease) % 2, gives[k] == 'a' ? 1 : 0);
+		host_settle(&h, o.lease, QUEUE_VERDICT_DELIVERED);
+	}
+	host_expect(&h, QUEUE_ORDER_NONE);
+	host_fini(&h);
+}
+
 static void
 test_messages_per_connection(void **state)
 {
@@ -353,6 +385,7 @@ main(void)
 		cmocka_unit_test(test_session_ends),
 		cmocka_unit_test(test_ramp),
 		cmocka_unit_test(test_ramp_goes_on),
+		cmocka_unit_test(test_sites_take_turns),
 		cmocka_unit_test(test_messages_per_connection),
 		cmocka_unit_test(test_total_steals_idle),
 		cmocka_unit_test(test_D40_slow_sites_leave_room),
