@@ -185,6 +185,14 @@ static const struct {
 	{"530 5.7.0 Must issue a STARTTLS command first", B(PROTOCOL_ERRORS)},
 	{"503 5.5.1 Bad sequence of commands", B(PROTOCOL_ERRORS)},
 	{"554 Transaction failed", B(OTHER)},
+	/* No sentence is known: one word of it is, or none; and what codes say then. */
+	{"550 the handwriting of your subject hurts", B(CONTENT_RELATED)},
+	{"550 quousque tandem abutere", B(POLICY_RELATED)},
+	{"550 5.2.1 quousque tandem", B(INACTIVE_MAILBOX)},
+	{"550 5.2.1 quousque tandem, your server", B(SPAM_BLOCK)},
+	{"450 4.1.1 quousque tandem", B(SYSTEM_ERROR)},
+	{"550 5.7.1 a user of ours says no", B(POLICY_RELATED)},
+	{"scanner of the gateway: the message could not be parsed", B(CONTENT_RELATED)},
 #undef B
 };
 
