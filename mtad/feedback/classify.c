@@ -195,6 +195,24 @@ classify_read(const char *text, size_t len, struct classify_input *out)
 	out->text = (struct smtp_slice){at, (size_t)(end - at)};
 }
 
+/* Exchange Online's reports name a reply in words of their own and then quote it: "5.4.300 Message expired ->
+ * 451 4.3.0 Temporary server error". The quoted one is the reason. */
+static void
+read_quoted(struct classify_input *in)
+{
+	static const char arrow[] = "-> ";
+	const char *end = in->text.ptr + in->text.len;
+
+	for (size_t i = in->text.len; i >= sizeof(arrow) - 1; i--) {
+		const char *at = in->text.ptr + i;
+
+		if (memcmp(at - (sizeof(arrow) - 1), arrow, sizeof(arrow) - 1) == 0 && has_code(at, end)) {
+			classify_read(at, (size_t)(end - at), in);
+			return;
+		}
+	}
+}
+
 /* What a line begins with that is in front already: "550-5.1.1 ", or the enhanced code alone. */
 static size_t
 repeated_len(const struct classify_input *in, const char *at, const char *end)
@@ -304,6 +322,7 @@ classify(const struct classifier *c, const struct classify_input *given, struct 
 	const struct classify_input *in = &quoted;
 	struct asked a = {.c = c};
 
+	read_quoted(&quoted);
 	if (quoted.code == 0)
 		quoted.code = find_code(quoted.text.ptr, quoted.text.len);
 	if (quoted.esc.class_digit == 0)

@@ -43,7 +43,8 @@ struct classifier *classifier_ref(struct classifier *c);
 void classifier_unref(struct classifier *c); /* NULL is fine */
 const struct conf *classifier_conf(const struct classifier *c);
 
-/* Codes that are not given are taken from where the text quotes them: "host said: 550 no (#5.1.1)". */
+/* Codes that are not given are taken from where the text quotes them: "host said: 550 no (#5.1.1)". Of a
+ * reply that ends in another ("returned an error -> 550 5.1.1 no") that is the one. */
 void classify(const struct classifier *c, const struct classify_input *in, struct classify_result *out);
 /* What or who it is about, in words: "the recipient", "our address or domain" ... */
 const char *classify_fault(enum bounce_class c);

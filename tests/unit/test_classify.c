@@ -54,6 +54,11 @@ static const struct {
 	{"codes alone", "550 5.1.1 no", -1, 0, BOUNCE_CLASS_BAD_MAILBOX, NULL},
 	{"codes quoted", "smtp; 550-5.1.1 no", -1, 0, BOUNCE_CLASS_BAD_MAILBOX, NULL},
 	{"a code with a colon", "552: 5.2.2 no", -1, 0, BOUNCE_CLASS_QUOTA_ISSUES, NULL},
+	{"one that is quoted", "550 5.7.367 left -> 552 5.2.2 no", -1, 0, BOUNCE_CLASS_QUOTA_ISSUES, NULL},
+	{"the last that is", "450 a -> 451 4.7.1 b -> 550 has left us", -1, 0, BOUNCE_CLASS_INACTIVE_MAILBOX,
+		"first"},
+	{"an arrow that quotes nothing", "550 user -> left", -1, 0, BOUNCE_CLASS_POLICY_RELATED, "second"},
+	{"an arrow alone", "->", -1, 0, BOUNCE_CLASS_OTHER, NULL},
 	{"numbers that are no codes", "after 550 attempts at 5.1.1.1", -1, 0, BOUNCE_CLASS_OTHER, NULL},
 	{"nothing", "", -1, 0, BOUNCE_CLASS_OTHER, NULL},
 };
