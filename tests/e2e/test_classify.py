@@ -153,5 +153,5 @@ def test_known_replies():
     out = subprocess.run([f"{here}/score", f"{here}/replies.tsv", "--part", "whole", "--errors", "--mtactl", f"{BUILD}/mtactl"], check=True,
                          capture_output=True, text=True).stdout
     numbers = dict(word.split("=") for word in out.splitlines()[0].split()[1:])
-    assert float(numbers["accuracy"]) > .91 and float(numbers["by_group"]) > .96, out
+    assert float(numbers["accuracy"]) > .90 and float(numbers["by_group"]) > .96, out
     assert float(numbers["suppress_precision"]) > .97 and float(numbers["suppress_recall"]) > .96, out
