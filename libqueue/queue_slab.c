@@ -49,22 +49,20 @@ queue_slabs_init(struct queue_slabs *s, size_t bytes)
 	s->bytes = bytes;
 }
 
-static void
-slab_free(struct slab *slab)
-{
-	assert(slab->used == 0);
-	queue_link_remove(&slab->link);
-	free(slab);
-}
-
 void
 queue_slabs_fini(struct queue_slabs *s)
 {
+	struct queue_link *link, *next;
 	size_t i;
 
-	for (i = 0; i < QUEUE_SLAB_SIZES; i++)
-		while (!queue_link_is_alone(&s->usable[i]))
-			slab_free(QUEUE_OF(s->usable[i].next, struct slab, link));
+	for (i = 0; i < QUEUE_SLAB_SIZES; i++) {
+		for (link = s->usable[i].next; link != &s->usable[i]; link = next) {
+			next = link->next;
+			assert(QUEUE_OF(link, struct slab, link)->used == 0);
+			free(QUEUE_OF(link, struct slab, link));
+		}
+		queue_link_init(&s->usable[i]);
+	}
 }
 
 static struct slab *
@@ -128,6 +126,8 @@ queue_slabs_free(struct queue_slabs *s, void *object, size_t size)
 	slab->unused = slot;
 	if (slab->used-- == slab->room)
 		queue_link_front(list->prev, &slab->link);
-	if (slab->used == 0 && (slab->room == 1 || list->next != list->prev))
-		slab_free(slab);
+	if (slab->used == 0 && (slab->room == 1 || list->next != list->prev)) {
+		queue_link_remove(&slab->link);
+		free(slab);
+	}
 }
