@@ -5,9 +5,9 @@
  * returned - a mail that came back: which addresses take one, and what is made of it
  *
  * Whose mail it is about is known by the token it was sent to; else by a token in the header that came back
- * with it; else by the id of our own Received field or the Message-ID there. What leads
- * to nobody is left to a person, unless it is a complaint that a trusted reporter signed: that is recorded as
- * it says, and its address suppressed for everybody.
+ * with it; else by the id of our own Received field or the Message-ID there. What leads to nobody is left to
+ * a person, unless it is a complaint that a trusted reporter signed: that is recorded as it says, and its
+ * address suppressed for everybody.
  *
  * Owner    who has the struct. Thread: any that has its own reader.
  * Memory   an outcome: one block of some 12 KB for each recipient.
