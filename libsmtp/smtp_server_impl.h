@@ -2,10 +2,11 @@
 #ifndef LIBSMTP_SMTP_SERVER_IMPL_H
 #define LIBSMTP_SMTP_SERVER_IMPL_H
 /*
- * smtp_server_impl - the inside of smtp_server, shared by its two files and nobody else
+ * smtp_server_impl - the inside of smtp_server, shared by its three files and nobody else
  *
  * smtp_server.c has the table of states, moves along it, reads lines and bodies, and is what the host calls;
- * smtp_server_cmd.c answers command lines and the AUTH dialogue: it decides, writes replies and never moves.
+ * smtp_server_cmd.c answers command lines and the AUTH dialogue: it decides, writes replies and never moves;
+ * smtp_server_say.c writes replies and keeps account of refusals.
  */
 #include "smtp_data_in.h"
 #include "smtp_server.h"
@@ -108,21 +109,26 @@ struct smtp_server {
 
 /* ---- smtp_server.c ---- */
 
+/* What to do instead of a command that is out of order now. */
+const char *smtp_server_hint(const struct smtp_server *s);
+
+/* ---- smtp_server_say.c ---- */
+
 void smtp_server_put(struct smtp_server *s, const char *bytes, size_t len);
 /* One reply line. say() also counts refusals as errors, and tells the host of them. */
 void smtp_server_reply(struct smtp_server *s, int code, const char *esc, const char *text);
 void smtp_server_say(struct smtp_server *s, int code, const char *esc, const char *text);
+void smtp_server_count_error(struct smtp_server *s, int code);
 /* What was just said refuses more than a command. */
 void smtp_server_mark_login(struct smtp_server *s);
-/* 452 to a recipient: one too many. */
+/* 452 to a recipient, one too many: an error only of who goes on and on. The second tells the host, once. */
+void smtp_server_reply_452(struct smtp_server *s, const char *esc, const char *text);
 void smtp_server_put_off_rcpt(struct smtp_server *s, const char *esc, const char *text);
 /* The last reply; `text` is static and also tells the host why. */
 enum state smtp_server_close_with(struct smtp_server *s, int code, const char *esc, const char *text);
 enum state smtp_server_spoke_too_early(struct smtp_server *s);
 /* The peer has to read what is written so far before it may go on. */
 void smtp_server_hush(struct smtp_server *s);
-/* What to do instead of a command that is out of order now. */
-const char *smtp_server_hint(const struct smtp_server *s);
 
 /* ---- smtp_server_cmd.c ---- */
 
