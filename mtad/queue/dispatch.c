@@ -174,8 +174,8 @@ needs_sign_thread(const struct job *job)
 	return !job->is_damaged && (job->message == NULL || bounce_is_wanted(job));
 }
 
-static void
-record(struct dispatch *d, struct job *job)
+void
+dispatch_record(struct dispatch *d, struct job *job)
 {
 	struct worker *to = d->peers.spool;
 
@@ -199,7 +199,7 @@ dispatch_job_done(struct dispatch *d, struct job *job)
 		d->jobs_out--;
 	}
 	if (settle(d, job))
-		record(d, job);
+		dispatch_record(d, job);
 	else
 		job_free(job);
 }
@@ -494,66 +494,7 @@ on_batch(void *arg)
 	on_wake(-1, 0, arg);
 }
 
-/* --- start: what the spool holds --- */
-
-static void
-recover_one(struct dispatch *d, const struct recovered_message *m)
-{
-	uint32_t pool = settings_pool(&d->settings, m->meta.pool), i, source;
-	struct job *job;
-
-	if (m->is_damaged) {
-		if ((job = calloc(1, sizeof(*job))) != NULL) {
-			job->id = m->meta.id;
-			job->is_damaged = true;
-			record(d, job);
-		}
-		return;
-	}
-	for (i = 0; i < m->rcpt_count; i++) {
-		m->rcpts[i].pool = pool;
-		if (pace_source_number(
-			    d->settings.pace, m->sources[i], strnlen(m->sources[i], QUEUE_NAME_MAX), &source))
-			m->rcpts[i].sticky_source = source + 1;
-		if (m->hosts[i][0] != '\0') {
-			struct uncertain_host *u = &d->hosts[m->meta.id % HOSTS_REMEMBERED];
-
-			u->id = m->meta.id;
-			u->site[0] = '\0';
-			snprintf(u->host, sizeof(u->host), "%s", m->hosts[i]);
-		}
-	}
-	/* Out of memory with an index that does not fit: say so; the next start tries again, nothing on disk
-	 * is touched. */
-	if (queue_sched_add(d->sched, &m->meta, m->rcpts, m->rcpt_count, NULL, dispatch_now(d)) < 0)
-		log_event(d->log, LOG_EVENT_memory_full,
-			"msg=%llx why=\"no memory to schedule a message of the spool\"",
-			(unsigned long long)m->meta.id);
-}
-
-static void
-recovery_ends(struct dispatch *d)
-{
-	struct queue_sched_stats st;
-
-	d->is_recovering = false;
-	queue_sched_stats(d->sched, &st);
-	if (st.doubted > 0)
-		log_event(d->log, LOG_EVENT_expiry_held, "rcpts=%llu", (unsigned long long)st.doubted);
-}
-
-static void
-on_recovered(struct dispatch *d, struct recovered *batch)
-{
-	size_t i;
-
-	queue_sched_doubt_ages(d->sched, dispatch_now(d));
-	if (batch->count == 0)
-		recovery_ends(d);
-	for (i = 0; i < batch->count; i++)
-		recover_one(d, &batch->messages[i]);
-	recover_taken(batch);
-}
+/* --- letters --- */
 
 static void
 on_letter(void *arg, struct letter *l)
@@ -567,7 +508,7 @@ on_letter(void *arg, struct letter *l)
 		on_fresh(d, (struct message *)l);
 		return;
 	case LETTER_RECOVERED:
-		on_recovered(d, (struct recovered *)l);
+		dispatch_on_recovered(d, (struct recovered *)l);
 		return;
 	case LETTER_JOB_DONE:
 		job = (struct job *)l;
@@ -698,18 +639,6 @@ dispatch_is_idle(struct dispatch *d)
 	       (!d->is_stopping || d->spool_failed || dispatch_last_notes(d));
 }
 
-/* What a limit had used when an earlier run ended. A note nobody understands must not keep the mail. */
-static bool
-restore_limit(void *arg, struct queue_blob name, struct queue_blob value)
-{
-	struct dispatch *d = arg;
-
-	if (queue_sched_restore(d->sched, value, dispatch_now(d)) < 0)
-		log_event(d->log, LOG_EVENT_limit_forgotten, "note=%.*s", (int)name.len,
-			(const char *)name.ptr);
-	return true;
-}
-
 /* --- life --- */
 
 struct dispatch *
@@ -749,7 +678,8 @@ dispatch_create(const struct dispatch_conf *conf)
 		queue_store_scan_notes(conf->store, dispatch_text("pause/"), dispatch_restore_pause, d) < 0 ||
 		queue_store_scan_notes(conf->store, dispatch_text(SANDBOX_NOTES), dispatch_restore_user, d) <
 			0 ||
-		queue_store_scan_notes(conf->store, dispatch_text(QUEUE_SCHED_NOTES), restore_limit, d) < 0 ||
+		queue_store_scan_notes(
+			conf->store, dispatch_text(QUEUE_SCHED_NOTES), dispatch_restore_limit, d) < 0 ||
 		(sources = dispatch_make_sources(d, conf->conf)) == NULL) {
 		dispatch_destroy(&d);
 		return NULL;

@@ -3,8 +3,8 @@
 #define MTAD_QUEUE_DISPATCH_IMPL_H
 /*
  * dispatch_impl - what dispatch.c (letters and orders), dispatch_sessions.c (outbound sessions),
- * dispatch_sources.c (sources that are down), dispatch_log.c (what the schedule tells) and operate.c
- * (operators' requests) share; for them alone
+ * dispatch_sources.c (sources that are down), dispatch_recover.c (what an earlier run has left),
+ * dispatch_log.c (what the schedule tells) and operate.c (operators' requests) share; for them alone
  */
 #include "feedback/classify.h"
 #include "queue/dispatch.h"
@@ -81,6 +81,8 @@ void dispatch_blob_text(char *buf, size_t max, struct queue_blob b);
 struct job *dispatch_make_job(struct dispatch *d, struct queue_lease *lease);
 /* An answered job: settled, then recorded. */
 void dispatch_job_done(struct dispatch *d, struct job *job);
+/* To the spool, which sends it back. */
+void dispatch_record(struct dispatch *d, struct job *job);
 /* Looks for orders in the next turn of the loop, after letters and sockets had theirs: an event made active
  * in this turn would come before them, again and again while there are orders. */
 void dispatch_wake(struct dispatch *d);
@@ -124,6 +126,14 @@ void dispatch_look_up_source(struct dispatch *d, struct outbound *o);
 /* The io thread has told of it: its source may be down. */
 void dispatch_suspect_source(struct dispatch *d, const struct outbound *o);
 bool dispatch_is_source_down(struct dispatch *d, const struct outbound *o);
+
+/* --- dispatch_recover.c: what an earlier run has left --- */
+
+/* What a limit had used; for queue_store_scan_notes. */
+bool dispatch_restore_limit(void *arg, struct queue_blob name, struct queue_blob value);
+struct recovered;
+/* Messages; the last batch is empty. */
+void dispatch_on_recovered(struct dispatch *d, struct recovered *batch);
 
 /* --- dispatch_log.c: for queue_sched_conf --- */
 
