@@ -10,6 +10,7 @@
 #include "deliver/deliver_impl.h"
 
 #include "base/local.h"
+#include "base/smtp_heap.h"
 
 #include <arpa/inet.h>
 #include <assert.h>
@@ -284,22 +285,9 @@ tls_wish(const struct deliver_session *s)
 	}
 }
 
-static void *
-alloc_get(void *arg, size_t bytes)
-{
-	return calloc(1, bytes);
-}
-
-static void
-alloc_put(void *arg, void *ptr)
-{
-	free(ptr);
-}
-
 static bool
 start_engine(struct deliver_session *s)
 {
-	static const struct smtp_alloc alloc = {alloc_get, alloc_put, NULL};
 	const struct outbound *o = s->o;
 	const char *ehlo = o->conf->sources[o->source].ehlo;
 	struct smtp_client_conf c = {.tls = tls_wish(s)};
@@ -316,7 +304,7 @@ start_engine(struct deliver_session *s)
 		c.user = (struct smtp_slice){r->user, strnlen(r->user, SMTP_CREDENTIAL_MAX)};
 		c.password = (struct smtp_slice){r->password, strnlen(r->password, SMTP_CREDENTIAL_MAX)};
 	}
-	s->smtp = smtp_client_create(&alloc, &c);
+	s->smtp = smtp_client_create(&smtp_heap, &c);
 	return s->smtp != NULL;
 }
 

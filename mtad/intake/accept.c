@@ -7,6 +7,7 @@
 #include "intake/intake_impl.h"
 
 #include "base/descriptors.h"
+#include "base/smtp_heap.h"
 #include "queue/message.h"
 
 #include <arpa/inet.h>
@@ -96,18 +97,6 @@ settings_create(const struct conf *conf, bool has_keys, char *why, size_t why_ma
 }
 
 /* --- accepting --- */
-
-static void *
-alloc_get(void *arg, size_t bytes)
-{
-	return calloc(1, bytes);
-}
-
-static void
-alloc_put(void *arg, void *ptr)
-{
-	free(ptr);
-}
 
 void
 intake_address_text(const struct sockaddr_storage *address, char *buf, size_t max)
@@ -200,12 +189,10 @@ refuse_connection(int fd, const struct conf_listen *l, const struct conf *conf)
 static bool
 give_engine(struct intake_session *s, const struct sockaddr_storage *peer)
 {
-	static const struct smtp_alloc alloc = {alloc_get, alloc_put, NULL};
-
 	if (s->listen->kind == CONF_LISTEN_UNSUBSCRIBE)
 		return unsubscribe_create(s, peer);
 	s->role = s->listen->kind == CONF_LISTEN_REPORTS ? &reports_role : &submission_role;
-	if ((s->smtp = smtp_server_create(&alloc, &s->settings->engine[s->listen_index])) == NULL)
+	if ((s->smtp = smtp_server_create(&smtp_heap, &s->settings->engine[s->listen_index])) == NULL)
 		return false;
 	intake_offer_hold(s);
 	return true;

@@ -8,6 +8,8 @@
  */
 #include "smtp_client.h"
 
+#include "base/smtp_heap.h"
+
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -35,18 +37,6 @@ struct host {
 	char last;       /* byte sent */
 	uint64_t output; /* bytes sent */
 };
-
-static void *
-get_memory(void *arg, size_t bytes)
-{
-	return malloc(bytes);
-}
-
-static void
-put_memory(void *arg, void *ptr)
-{
-	free(ptr);
-}
 
 static const struct smtp_slice addresses[] = {SMTP_LIT("a@b.test"), SMTP_LIT("\"x y\"@b.test"),
 	SMTP_LIT("bad\r\n@b"), SMTP_LIT("\xc3\xa9@b.test"), SMTP_LIT("a>@b")};
@@ -184,7 +174,6 @@ drain(struct host *h, size_t portion)
 int
 LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-	static const struct smtp_alloc alloc = {get_memory, put_memory, NULL};
 	struct smtp_client_conf conf = {.ehlo_name = SMTP_LIT("me.test"), .password = SMTP_LIT("pw")};
 	struct host *h;
 	size_t at = 2;
@@ -200,7 +189,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	if ((data[1] & 6) == 6)
 		conf.user = SMTP_LIT("user");
 	h = calloc(1, sizeof(*h));
-	h->c = smtp_client_create(&alloc, &conf);
+	h->c = smtp_client_create(&smtp_heap, &conf);
 	while (at + 1 < size) {
 		uint8_t op = data[at], argument = data[at + 1];
 		size_t left = size - at - 2, part = argument < left ? argument : left;

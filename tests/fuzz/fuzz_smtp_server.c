@@ -7,6 +7,8 @@
  */
 #include "smtp_server.h"
 
+#include "base/smtp_heap.h"
+
 #include <assert.h>
 #include <stdlib.h>
 #include <string.h>
@@ -256,22 +258,9 @@ obey(struct host *h, const uint8_t **data, size_t *size)
 	}
 }
 
-static void *
-get(void *arg, size_t bytes)
-{
-	return malloc(bytes);
-}
-
-static void
-put(void *arg, void *ptr)
-{
-	free(ptr);
-}
-
 int
 LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-	static const struct smtp_alloc heap = {get, put, NULL};
 	struct smtp_server_conf conf = {.hostname = {"mx.test", 7}, .message_bytes_max = 40, .rcpt_max = 3};
 	struct host h = {.portion = 1000, .mood = 1};
 
@@ -288,7 +277,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	conf.junk_max = data[1] & 32 ? 20 : 0;
 	conf.text_line_max = data[1] & 64 ? 10 : 0;
 	h.conf = &conf;
-	h.s = smtp_server_create(&heap, &conf);
+	h.s = smtp_server_create(&smtp_heap, &conf);
 	assert(h.s != NULL);
 	if (data[1] & 128)
 		smtp_server_offer_hold(h.s, UINT32_MAX, INT64_C(1) << (data[1] & 15));

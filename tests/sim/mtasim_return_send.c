@@ -9,6 +9,7 @@
 
 #include "smtp_client.h"
 
+#include "base/smtp_heap.h"
 #include "base/wire.h"
 
 #include <assert.h>
@@ -32,20 +33,6 @@ struct attempt {
 	char answer[ANSWER_MAX];
 	size_t answer_len;
 };
-
-static void *
-engine_get(void *arg, size_t bytes)
-{
-	return malloc(bytes);
-}
-
-static void
-engine_put(void *arg, void *ptr)
-{
-	free(ptr);
-}
-
-static const struct smtp_alloc engine_alloc = {engine_get, engine_put, NULL};
 
 static void
 note(struct attempt *a, const struct smtp_client_fact *fact)
@@ -187,7 +174,7 @@ attempt_begin(struct event_base *base, const struct attempt_work *work, attempt_
 	a->rcpt = (struct smtp_client_rcpt){.address = work->rcpt};
 	a->mail = (struct smtp_client_mail){
 		.sender = work->sender, .rcpts = &a->rcpt, .rcpt_count = 1, .body = {work->bytes}};
-	if (!work->is_http && (a->smtp = smtp_client_create(&engine_alloc, &conf)) == NULL) {
+	if (!work->is_http && (a->smtp = smtp_client_create(&smtp_heap, &conf)) == NULL) {
 		attempt_destroy(&a);
 		return NULL;
 	}

@@ -15,6 +15,7 @@
 #include "mtasim_return.h"
 
 #include "base/clock.h"
+#include "base/smtp_heap.h"
 #include "base/wire.h"
 
 #include <assert.h>
@@ -80,20 +81,6 @@ struct session {
 	char client_name[SIM_ADDRESS_MAX];
 	bool has_hung_up; /* and is not counted any more */
 };
-
-static void *
-engine_get(void *arg, size_t bytes)
-{
-	return malloc(bytes);
-}
-
-static void
-engine_put(void *arg, void *ptr)
-{
-	free(ptr);
-}
-
-static const struct smtp_alloc engine_alloc = {engine_get, engine_put, NULL};
 
 static int64_t
 now(void)
@@ -839,7 +826,7 @@ session_begin(void *arg, struct sim_unit *unit, evutil_socket_t fd, struct in_ad
 	s->connection = ++s->sim->connections;
 	event_assign(&s->timer, s->sim->base, -1, 0, on_timer, s);
 	LIST_INSERT_HEAD(&host->sessions, s, link);
-	s->engine = smtp_server_create(&engine_alloc, &unit->conf);
+	s->engine = smtp_server_create(&smtp_heap, &unit->conf);
 	s->wire = wire_create(s->sim->base, fd, &ops, s);
 	notice_hang_ups(host, unit, peer);
 	s->client = sim_unit_enter(unit, peer, now());

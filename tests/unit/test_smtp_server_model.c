@@ -6,6 +6,8 @@
  */
 #include "smtp_server.h"
 
+#include "base/smtp_heap.h"
+
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -177,22 +179,9 @@ step(struct smtp_server *s, struct model *m, uint32_t *seed, uint32_t first)
 	return true;
 }
 
-static void *
-get(void *arg, size_t bytes)
-{
-	return malloc(bytes);
-}
-
-static void
-put(void *arg, void *ptr)
-{
-	free(ptr);
-}
-
 static void
 test_A24_random_order(void **state)
 {
-	static const struct smtp_alloc heap = {get, put, NULL};
 	/* Chunks of 3 do not add up to this before something else comes; 7000 is too large, but not too large
 	 * to skip. */
 	static const struct smtp_server_conf conf = {.hostname = {"mx.test", 7}, .message_bytes_max = 4000};
@@ -203,7 +192,7 @@ test_A24_random_order(void **state)
 
 	for (uint32_t first = from; first <= to; first++) {
 		uint32_t seed = first;
-		struct smtp_server *s = smtp_server_create(&heap, &conf);
+		struct smtp_server *s = smtp_server_create(&smtp_heap, &conf);
 		struct model m = {START, false};
 
 		smtp_server_drained(s, smtp_server_output(s).len);
