@@ -4,7 +4,7 @@
  * out.
  *
  * Invariants: every lease the schedule hands out becomes exactly one job; every job comes back through
- * on_job_done(), where the lease is settled, and is freed in on_recorded() or, when nothing has to be
+ * dispatch_job_done(), where the lease is settled, and is freed in on_recorded() or, when nothing has to be
  * recorded, at once. A session's `closed` is passed on only when none of its jobs is out.
  */
 #include "queue/dispatch_impl.h"
@@ -15,7 +15,6 @@
 #include "queue/bounce.h"
 #include "queue/feedback.h"
 #include "queue/react.h"
-#include "queue/recover.h"
 #include "queue/spool.h"
 #include "route/route.h"
 
