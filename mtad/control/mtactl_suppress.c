@@ -327,8 +327,12 @@ hear_one(struct import *im)
 	bool ok;
 
 	memmove(im->asked, im->asked + 1, --im->asked_count * sizeof(im->asked[0]));
-	if ((answer = mtactl_ask_end(im->m, oldest, &code)) == NULL)
+	if ((answer = mtactl_ask_end(im->m, oldest, &code)) == NULL) {
+		/* It is gone, which was said once. */
+		while (im->asked_count > 0)
+			close(im->asked[--im->asked_count]);
 		return false;
+	}
 	ok = !mtactl_print_error(answer);
 	if (ok)
 		im->sent += (uint64_t)mtactl_integer(json_object_get(answer, "summary"), "count");

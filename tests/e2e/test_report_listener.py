@@ -176,7 +176,7 @@ def test_whose_mail_it_is():
         # An address alone is anybody's to write: it is kept for a person.
         assert bring(w, fbl, arf("Subject: x\nFeedback-ID: spring:shop:news:mtad\n\nx\n", "victim@a.test")) == 250
         assert bring(w, fbl, dsn("victim@a.test", "Subject: x\n\nx\n")) == 250
-        assert len(list(w.unread.iterdir())) == 2 
+        assert len(list(w.unread.iterdir())) == 2
         # The application's own return path.
         assert bring(w, "shop@x.test", dsn("own1@a.test", own["own1@a.test"])) == 250
         wait_for("all records", lambda: len(rows(w, "f")) == 4 and rows(w, "rb"))
